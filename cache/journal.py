@@ -1,0 +1,260 @@
+"""The part file of a store that is being made: appended batch by batch, resumed at its last whole one.
+
+`<match>.h5.part` is a JSON line (the store's header) and then records, each with the rows it holds, a CRC-32 and the
+rows themselves; see docs/store-format.md. A journal may cover a segment of the rows only, so that several workers can
+each fill one of their own; `read_journals` puts them together.
+"""
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import BinaryIO
+
+import numpy as np
+
+from .errors import BallspotError
+from .files import make_folder, sync
+from .store import Block, StoreHeader, header_from_json
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows: there is no lock against a second writer
+    fcntl = None
+
+PART_FORMAT = "ballspot-part"
+PART_VERSION = 1
+RECORD = struct.Struct("<4sIQI")  # magic, n_rows, first row, CRC-32 of the first three fields and the payload
+MAGIC = b"ROWS"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The rows `start` to `stop` of a store."""
+
+    start: int
+    stop: int
+
+
+def part_path(store_path: Path, segment: Segment | None = None) -> Path:
+    """The part file beside a store; that of a segment names its rows."""
+    rows = f".{segment.start}-{segment.stop}" if segment else ""
+    return store_path.with_name(f"{store_path.name}{rows}.part")
+
+
+class Journal:
+    """A part file open for appending; a context manager. `next_row` is where to go on.
+
+    It is locked while open: a second writer of the same file gets a BallspotError (where the system has file locks).
+    """
+
+    def __init__(self, path: Path, header: StoreHeader, segment: Segment, stream: BinaryIO, next_row: int) -> None:
+        self.path, self.header, self.segment, self.next_row = path, header, segment, next_row
+        self._stream = stream
+
+    @classmethod
+    def open(cls, path: Path, header: StoreHeader, *, segment: Segment | None = None) -> "Journal":
+        """The journal at `path`, new or taken up after its last whole record; what follows that is cut off.
+
+        Raises BallspotError when the file belongs to other settings, another video or other rows, or is in use.
+        """
+        segment = segment or Segment(0, header.n_rows)
+        make_folder(path.parent)
+        stream = _open_locked(path)
+        try:
+            found = _read_head(stream)
+            if found is None:
+                next_row = segment.start
+                _write_head(stream, header, segment)
+                sync(path.parent)
+            else:
+                _require_same(path, found, (header, segment))
+                next_row = segment.start
+                whole = stream.tell()
+                for block in _blocks(stream, header, segment):
+                    next_row += len(block)
+                    whole = stream.tell()
+                stream.truncate(whole)
+                stream.seek(whole)
+        except OSError as error:
+            stream.close()
+            raise _cannot_write(path, error) from error
+        except BallspotError:
+            stream.close()
+            raise
+        return cls(path, header, segment, stream, next_row)
+
+    @property
+    def is_full(self) -> bool:
+        """True when every row of the segment is there."""
+        return self.next_row == self.segment.stop
+
+    def append(self, block: Block) -> None:
+        """Adds the next rows and syncs them to the disk: they survive whatever happens afterwards.
+
+        Raises ValueError for rows that do not fit, BallspotError when the disk refuses them.
+        """
+        self.require_fit(block)
+        payload = block.frame_index.astype("<i8").tobytes()
+        payload += b"".join(block.features[view].astype("<f2").tobytes() for view in self.header.views)
+        head = RECORD.pack(MAGIC, len(block), self.next_row, 0)
+        crc = zlib.crc32(payload, zlib.crc32(head))
+        try:
+            self._stream.write(RECORD.pack(MAGIC, len(block), self.next_row, crc) + payload)
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        self.next_row += len(block)
+
+    def require_fit(self, block: Block) -> None:
+        """Raises ValueError unless the block is the next rows of this journal, of the header's width, all finite."""
+        if not 0 < len(block) <= self.segment.stop - self.next_row:
+            raise ValueError(f"{self.path}: {len(block)} rows do not fit at row {self.next_row} of {self.segment}")
+        for view in self.header.views:
+            rows = block.features[view]
+            if rows.shape != (len(block), self.header.dim) or rows.dtype != np.float16:
+                raise ValueError(f"{self.path}: view {view!r} has {rows.dtype} {rows.shape}")
+            if not np.isfinite(rows).all():
+                raise ValueError(f"{self.path}: view {view!r} has a feature that is not finite at row {self.next_row}")
+
+    def remove(self) -> None:
+        """Deletes the part file: its rows are in the store now."""
+        self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Closes the file and gives up its lock; it can be taken up again."""
+        try:
+            self._stream.close()
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except BallspotError:
+            if error is None:
+                raise
+
+
+def read_header(path: Path) -> StoreHeader | None:
+    """The header of a part file, None when there is none yet: no file, or stopped before its first line was whole."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        found = _read_head(stream)
+    return found[0] if found else None
+
+
+def read_journals(paths: Sequence[Path]) -> Iterator[Block]:
+    """The blocks of one or several part files, in row order. Raises BallspotError when rows are missing."""
+    heads = []
+    for path in paths:
+        with path.open("rb") as stream:
+            found = _read_head(stream)
+        if found is None:
+            raise BallspotError(f"{path}: an empty part file; give the same extract command again")
+        heads.append((found[1].start, path, found))
+    row = 0
+    for _, path, (header, segment) in sorted(heads, key=lambda head: head[0]):
+        if row == segment.start:
+            with path.open("rb") as stream:
+                stream.readline()
+                for block in _blocks(stream, header, segment):
+                    row += len(block)
+                    yield block
+        if row != segment.stop:
+            raise BallspotError(f"{path}: rows from {row} on are missing; give the same extract command again")
+
+
+def _open_locked(path: Path) -> BinaryIO:
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        stream = os.fdopen(descriptor, "r+b")
+        if fcntl is None:
+            return stream
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.close()
+            raise BallspotError(f"{path}: another process is extracting this match; wait for it or stop it") from error
+        except OSError:
+            return stream  # a file system without locks
+        # The file may have been finished and removed between opening and locking; then the lock guards nothing.
+        if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
+            return stream
+        stream.close()
+
+
+def _write_head(stream: BinaryIO, header: StoreHeader, segment: Segment) -> None:
+    head = {"format": PART_FORMAT, "version": PART_VERSION, "rows": [segment.start, segment.stop]}
+    stream.seek(0)
+    stream.truncate()
+    stream.write(json.dumps({**head, "header": header.as_json()}, sort_keys=True).encode() + b"\n")
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _read_head(stream: BinaryIO) -> tuple[StoreHeader, Segment] | None:
+    stream.seek(0)
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        head = json.loads(line)
+        if head["format"] != PART_FORMAT or head["version"] != PART_VERSION:
+            return None
+        return header_from_json(head["header"]), Segment(*head["rows"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _blocks(stream: BinaryIO, header: StoreHeader, segment: Segment) -> Iterator[Block]:
+    """The whole records from the stream's position on; ends at the first that is torn, damaged or out of order."""
+    row = segment.start
+    row_bytes = 8 + 2 * header.dim * len(header.views)
+    while row < segment.stop:
+        head = stream.read(RECORD.size)
+        if len(head) < RECORD.size:
+            return
+        magic, n_rows, first, crc = RECORD.unpack(head)
+        if magic != MAGIC or first != row or not 0 < n_rows <= segment.stop - row:
+            return
+        payload = stream.read(n_rows * row_bytes)
+        if len(payload) < n_rows * row_bytes:
+            return
+        if zlib.crc32(payload, zlib.crc32(RECORD.pack(MAGIC, n_rows, first, 0))) != crc:
+            return
+        frame_index = np.frombuffer(payload, "<i8", n_rows).astype(np.int64)
+        values = np.frombuffer(payload, "<f2", offset=8 * n_rows).reshape(len(header.views), n_rows, header.dim)
+        yield Block(frame_index, {view: values[k].astype(np.float16) for k, view in enumerate(header.views)})
+        row += n_rows
+
+
+def _require_same(path: Path, found: tuple[StoreHeader, Segment], wanted: tuple[StoreHeader, Segment]) -> None:
+    if found == wanted:
+        return
+    if found[0].fingerprint != wanted[0].fingerprint:
+        what = "other extraction settings"
+    elif found[0].video_sha256 != wanted[0].video_sha256:
+        what = "another video"
+    else:
+        what = "other rows or another decoder"
+    raise BallspotError(f"{path}: a part file of {what}; remove it, or give the options it was begun with")
+
+
+def _cannot_write(path: Path, error: OSError) -> BallspotError:
+    return BallspotError(f"{path}: cannot be written ({error.strerror or error}); free space or check rights")
