@@ -1,0 +1,42 @@
+# Two commands set everything up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types layers unit clean
+
+$(VENV)/.user: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("ballspot needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.user
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+# Editors and the type checker cannot follow a package whose folder is the repository's root; this link shows it to them.
+.typing/ballspot:
+	mkdir -p .typing
+	ln -s .. $@
+
+demo: $(VENV)/.user  ## extract, train, predict, evaluate and compare on seven short matches
+	$(BIN)/ballspot demo
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev .typing/ballspot
+	$(BIN)/basedpyright --level error
+
+layers: $(VENV)/.dev
+	$(BIN)/lint-imports --no-cache
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+test: lint types layers unit  ## what .ci/run calls
+
+clean:
+	rm -rf $(VENV) .typing demo-output build *.egg-info

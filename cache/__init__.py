@@ -1,0 +1,1 @@
+"""What lasts on disk: feature stores, feature sets and run folders (h5py, numpy)."""

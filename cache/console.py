@@ -1,0 +1,81 @@
+"""What a command shows: tables on standard output, progress on standard error, plain lines when nobody watches."""
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+PLAIN_WIDTH = 200
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
+    """Prints a table to standard output: first column left, others right; never wrapped when it goes to a file."""
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for index, header in enumerate(headers):
+        table.add_column(header, justify="left" if index == 0 else "right", no_wrap=index == 0)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def note(message: str) -> None:
+    """Prints one line to standard error: what is going on, or a warning; never a result."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+
+
+class ProgressLine:
+    """One task's progress on standard error: a bar at a terminal, else a plain line at most every ``plain_every_s``.
+
+    Rate and time left are counted from the work done since the start of this process, so a resumed task does not
+    claim the speed of rows that were there before.
+    """
+
+    def __init__(self, title: str, total: int, *, unit: str, done: int = 0, plain_every_s: float = 10.0) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.done = self.first = done
+        self.plain_every_s = plain_every_s
+        self.started = self.last_line = time.monotonic()
+        self.progress: Progress | None = None
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> "ProgressLine":
+        if sys.stderr.isatty():
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[line]}"))
+            self.progress = Progress(*columns, console=Console(file=sys.stderr), transient=False)
+            self.progress.start()
+            self.task = self.progress.add_task(self.title, total=self.total, completed=self.done, line=self.line())
+        return self
+
+    def advance(self, amount: int = 1) -> None:
+        """Counts ``amount`` more units as done and shows it when it is time to."""
+        self.done += amount
+        if self.progress is not None and self.task is not None:
+            self.progress.update(self.task, completed=self.done, line=self.line())
+        elif time.monotonic() - self.last_line >= self.plain_every_s:
+            self.last_line = time.monotonic()
+            note(f"{self.title}: {self.line()}")
+
+    def line(self) -> str:
+        """The counts, the rate and the time left, e.g. ``1200/4500 frames  68.1/s  0:48 left``."""
+        elapsed = time.monotonic() - self.started
+        new = self.done - self.first
+        text = f"{self.done}/{self.total} {self.unit}"
+        if new and elapsed > 0:
+            left_s = round((self.total - self.done) * elapsed / new)
+            text += f"  {new / elapsed:.1f}/s  {left_s // 3600}:{left_s // 60 % 60:02d}:{left_s % 60:02d} left"
+        return text
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+        elif kind is None:
+            note(f"{self.title}: {self.line()}")

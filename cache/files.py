@@ -1,0 +1,89 @@
+"""Files that are either whole or absent: written beside their place, synced, then renamed."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import BallspotError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends without an error.
+
+    The file is synced before the rename and its folder after it, so that a crash leaves the old content or the new.
+    When the block raises, the temporary file is removed and ``path`` is as it was.
+    Raises BallspotError when the folder cannot be written or the disk is full.
+    """
+    make_folder(path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise BallspotError(f"{path.parent}: cannot write here ({error.strerror}); choose another folder") from error
+    temporary = Path(name)
+    try:
+        temporary.chmod(0o666 & ~_umask())
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise BallspotError(
+            f"{path}: cannot be written ({error.strerror or error}); free space or check rights"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes ``value`` as indented JSON, whole or not at all. NaN is refused (ValueError): JSON cannot hold it."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in ``path``. Raises BallspotError naming the file, and the line where it stops being JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BallspotError(f"{path}: no such file") from error
+    except OSError as error:
+        raise BallspotError(f"{path}: cannot be read ({error.strerror})") from error
+    except json.JSONDecodeError as error:
+        raise BallspotError(
+            f"{path}: not valid JSON ({error.msg} at line {error.lineno}, column {error.colno}); restore or rewrite the file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BallspotError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except RecursionError as error:
+        raise BallspotError(f"{path}: JSON nested too deeply to read; restore or rewrite the file") from error
+
+
+def make_folder(path: Path) -> Path:
+    """``path`` as an existing folder. Raises BallspotError when it cannot be made, naming what stands in the way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BallspotError(f"{path}: cannot make this folder ({error.strerror}); choose another place") from error
+    return path
+
+
+def sync(path: Path) -> None:
+    """Forces a file's or folder's content to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,140 @@
+"""A run on disk: one trained head with everything needed to repeat, resume, use and compare it.
+
+`run.json` says how it was made, `config.toml` the resolved configuration, `log.jsonl` holds a line an epoch, and
+`metrics.json` is written last, by rename: its presence means the run is done.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from .errors import BallspotError
+from .files import make_folder, read_json, whole_file, write_json
+
+RUN_FORMAT = "ballspot-run/1"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and records of one run; ``path`` is the run's folder, whether or not it exists yet."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def is_done(self) -> bool:
+        """True when the run's final metrics were written, which happens last."""
+        return (self.path / "metrics.json").is_file()
+
+    def prepare(self, *, key: str, record: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+        """Makes the folder, or takes up an interrupted run with the same key. True when there is something to resume.
+
+        ``key`` digests all that decides the result (config, seed, features, split). Raises BallspotError when the
+        folder holds something else, or a run with another key: a run is never overwritten.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise BallspotError(f"{self.path}: is a file, not a run folder; choose another --run")
+        if (self.path / "run.json").is_file():
+            there = self.record()
+            if there.get("key") != key:
+                raise BallspotError(
+                    f"{self.path}: holds another run ({self._difference(config, record, there)}); choose another --run "
+                    "or remove that folder"
+                )
+            return True
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise BallspotError(f"{self.path}: is not empty and holds no run.json; choose another --run")
+        make_folder(self.path)
+        with whole_file(self.path / "config.toml") as temporary:
+            temporary.write_text(tomli_w.dumps(_without_none(config)), encoding="utf-8")
+        write_json(self.path / "run.json", {"format": RUN_FORMAT, "key": key, "status": "started", **record})
+        return False
+
+    def record(self) -> dict[str, Any]:
+        """The content of run.json. Raises BallspotError when this is no run of a format that can be read."""
+        path = self.path / "run.json"
+        if not path.is_file():
+            raise BallspotError(f"{self.path}: not a run (no run.json); give the folder that `ballspot train` made")
+        record = read_json(path)
+        if not isinstance(record, dict) or record.get("format") != RUN_FORMAT:
+            found = record.get("format") if isinstance(record, dict) else type(record).__name__
+            raise BallspotError(f"{path}: format {found!r} is not {RUN_FORMAT!r}; use the ballspot that wrote it")
+        return record
+
+    def update(self, **changes: Any) -> None:
+        """Rewrites run.json with ``changes`` merged in."""
+        write_json(self.path / "run.json", {**self.record(), **changes})
+
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration as plain nested dictionaries."""
+        path = self.path / "config.toml"
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise BallspotError(f"{path}: cannot be read ({error}); train the run again") from error
+
+    def append_log(self, line: Mapping[str, Any]) -> None:
+        """Adds one epoch's line to log.jsonl."""
+        with (self.path / "log.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line, allow_nan=False) + "\n")
+
+    def log(self) -> list[dict[str, Any]]:
+        """The whole lines of log.jsonl, oldest first; a torn last line (the run was killed) is left out."""
+        path = self.path / "log.jsonl"
+        lines = []
+        if path.is_file():
+            for text in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    lines.append(json.loads(text))
+                except json.JSONDecodeError:
+                    break
+        return lines
+
+    def keep_log(self, n_epochs: int) -> None:
+        """Drops log lines after the first ``n_epochs``: those of epochs that a resumed run trains again."""
+        kept = self.log()[:n_epochs]
+        with whole_file(self.path / "log.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Marks the run done: status in run.json, then metrics.json, last."""
+        self.update(status="done")
+        write_json(self.path / "metrics.json", dict(metrics))
+
+    def metrics(self) -> dict[str, Any]:
+        """The final metrics. Raises BallspotError when the run is not done."""
+        if not self.is_done:
+            raise BallspotError(f"{self.path}: the run is not done; give its train command again to resume it")
+        return read_json(self.path / "metrics.json")
+
+    def _difference(self, config: Mapping[str, Any], record: Mapping[str, Any], there: Mapping[str, Any]) -> str:
+        ours = {**flatten(_without_none(config)), "seed": record.get("seed")}
+        theirs = {**flatten(self.config()), "seed": there.get("seed")}
+        for name in sorted(ours.keys() | theirs.keys()):
+            if ours.get(name) != theirs.get(name):
+                return f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} here"
+        return "other features, labels or split"
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one level with dotted names: ``{"head": {"kind": "tcn"}}`` gives ``{"head.kind": "tcn"}``."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _without_none(config: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ((name, value) for name, value in config.items() if value is not None)
+    return {name: _without_none(value) if isinstance(value, Mapping) else value for name, value in kept}

@@ -1,0 +1,88 @@
+"""The `ballspot` command: a group whose commands are imported only when they are asked for."""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from . import __version__
+from .cache.errors import BallspotError
+
+Place = tuple[str, str, str]  # module inside the package, its click command, the one-line summary
+
+DATA: dict[str, Place] = {
+    "check": ("extract.commands", "data_check", "Lint the videos and labels of a data root."),
+    "stats": ("extract.commands", "data_stats", "Count frames, duration and events per class and split."),
+    "synth": ("extract.commands", "data_synth", "Draw simple bar-coded matches for tests and for scale."),
+}
+CACHE: dict[str, Place] = {
+    "info": ("cache.commands", "cache_info", "Describe one feature store."),
+    "list": ("cache.commands", "cache_list", "List the feature sets below a folder."),
+    "verify": ("cache.commands", "cache_verify", "Read every row of stores and check them."),
+}
+COMMANDS: dict[str, Place] = {
+    "extract": ("extract.commands", "extract", "Turn the videos of a data root into feature stores."),
+    "train": ("temporal.commands", "train", "Train a head on a feature set."),
+    "predict": ("temporal.commands", "predict", "Find the spots of a split with a trained run."),
+    "evaluate": ("evaluate.commands", "evaluate", "Score predictions as SoccerNet does."),
+    "compare": ("evaluate.commands", "compare", "Put runs side by side, with what differs in their configs."),
+    "demo": ("extract.demo_command", "demo", "Run the whole pipeline on seven short matches."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group that lists its commands from a table and imports one only to run it or to show its help."""
+
+    def __init__(self, *args: Any, table: dict[str, Place], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.commands, *self.table]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.table:
+            module, attribute, _ = self.table[cmd_name]
+            return getattr(import_module(f"{__package__}.{module}"), attribute)
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, command.get_short_help_str()) for name, command in self.commands.items()]
+        rows += [(name, summary) for name, (_, _, summary) in self.table.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BallspotError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ballspot")
+def main() -> None:
+    """Find every ball action in a football video, with its exact time.
+
+    Stage one turns videos into feature stores, once; stage two trains heads on them in seconds to minutes.
+
+    \b
+    ballspot extract DATA --out features --weights hub
+    ballspot train features/SET --data DATA --run runs/first
+    ballspot predict runs/first features/SET --data DATA --split test --out predictions
+    ballspot evaluate predictions --data DATA --split test
+    """
+
+
+@main.group(cls=LazyGroup, table=DATA)
+def data() -> None:
+    """Check, count and make data roots."""
+
+
+@main.group(cls=LazyGroup, table=CACHE)
+def cache() -> None:
+    """Look at feature stores."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""SoccerNet's side: labels, spots, splits, metrics and comparison (numpy only)."""

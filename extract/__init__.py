@@ -1,0 +1,1 @@
+"""Stage one: video to feature stores (torch, timm, decord, PyAV)."""

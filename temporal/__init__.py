@@ -1,0 +1,1 @@
+"""Stage two: clips, targets, heads, training and prediction on cached features (torch)."""

@@ -1,0 +1,62 @@
+"""The root of the repository is the package: these tests keep that arrangement true."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import ballspot
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+NOT_PACKAGES = {"tests", "bench", "docs", "build", "dist"}
+
+
+def tracked_sources() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    paths = [Path(line) for line in listed.splitlines()]
+    assert len(paths) > 20
+    return paths
+
+
+def test_every_folder_with_source_is_in_the_packages_list():
+    folders = {path.parent for path in tracked_sources() if path.parts[0] not in NOT_PACKAGES}
+    expected = {".".join(["ballspot", *folder.parts]) for folder in folders}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == expected
+
+
+def test_the_root_holds_no_module_but_the_package_and_the_command():
+    assert {path.name for path in tracked_sources() if len(path.parts) == 1} == {"__init__.py", "cli.py"}
+
+
+def test_no_module_is_longer_than_350_lines():
+    lengths = {path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in tracked_sources()}
+    assert {path: n for path, n in lengths.items() if n > 350} == {}
+
+
+def test_the_imported_package_is_this_folder():
+    assert Path(ballspot.__file__).resolve().parent == ROOT
+
+
+def test_a_bare_import_does_not_reach_the_folders_from_elsewhere(tmp_path):
+    code = (
+        "import importlib.util, sys; sys.exit(any(importlib.util.find_spec(n) for n in ('temporal', 'extract', 'cli')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
+
+
+def test_presets_are_shipped_as_package_data():
+    assert PROJECT["tool"]["setuptools"]["package-data"]["ballspot.temporal.presets"] == ["*.toml"]
+    assert list((ROOT / "temporal" / "presets").glob("*.toml"))
+
+
+def test_no_tracked_text_holds_an_absolute_path_of_a_machine():
+    pattern = "/(root|home|work|tmp|Users)/[A-Za-z]"
+    found = subprocess.run(
+        ["git", "grep", "-nIE", pattern, "--", ".", f":!{Path(__file__).relative_to(ROOT)}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout == ""
