@@ -1,0 +1,83 @@
+"""Which matches there are: the folders below a data root that hold a video or ball labels."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..cache.errors import BallspotError
+
+LABELS_FILE = "Labels-ball.json"
+PREFERRED_VIDEOS = (
+    "224p.mp4",
+    "720p.mp4",
+)  # the smaller first: stage one resizes anyway, and decodes it 10 times faster
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm"})
+
+
+@dataclass(frozen=True)
+class Match:
+    """One match folder; ``name`` is its path below the data root with forward slashes, ``gfootball/2026/match-01``.
+
+    ``video`` or ``labels_path`` is None where the folder has none; at least one of them is there.
+    """
+
+    name: str
+    folder: Path
+    video: Path | None
+    labels_path: Path | None
+
+
+def find_matches(data_root: Path) -> tuple[Match, ...]:
+    """All matches at any depth below ``data_root``, sorted by name. Links to folders are followed, hidden files ignored.
+
+    The video is 224p.mp4, else 720p.mp4, else the only video of the folder. Raises BallspotError when the root is
+    missing, is itself a match folder, or holds no match, and when a folder holds several videos of other names.
+    """
+    if not data_root.is_dir():
+        state = "is a file" if data_root.exists() else "does not exist"
+        raise BallspotError(f"{data_root}: {state}; give the folder that holds the match folders")
+    matches = []
+    for folder, files in _folders(data_root, frozenset()):
+        labels = next((file for file in files if file.name == LABELS_FILE), None)
+        video = _video(folder, files)
+        if labels is None and video is None:
+            continue
+        if folder == data_root:
+            raise BallspotError(f"{data_root}: is itself a match folder; give the folder above it as the data root")
+        matches.append(Match(folder.relative_to(data_root).as_posix(), folder, video, labels))
+    if not matches:
+        raise BallspotError(
+            f"{data_root}: no match below this folder (none holds {LABELS_FILE} or a video); check the path, and the "
+            "layout in the docs"
+        )
+    return tuple(sorted(matches, key=lambda match: match.name))
+
+
+def _video(folder: Path, files: list[Path]) -> Path | None:
+    videos = {file.name: file for file in files if file.suffix.lower() in VIDEO_SUFFIXES}
+    for name in PREFERRED_VIDEOS:
+        if name in videos:
+            return videos[name]
+    if len(videos) > 1:
+        raise BallspotError(
+            f"{folder}: several videos ({', '.join(videos)}) and none is named {' or '.join(PREFERRED_VIDEOS)}; rename "
+            "the one to use or keep one only"
+        )
+    return next(iter(videos.values()), None)
+
+
+def _folders(folder: Path, above: frozenset[Path]) -> Iterator[tuple[Path, list[Path]]]:
+    """Each folder from ``folder`` down with its files by name; ``above`` are its ancestors, to end loops of links."""
+    real = folder.resolve()
+    if real in above:
+        return
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise BallspotError(
+            f"{folder}: cannot be listed ({error.strerror}); check the rights of this folder"
+        ) from error
+    yield folder, [entry for entry in entries if entry.is_file()]
+    for entry in entries:
+        if entry.is_dir():
+            yield from _folders(entry, above | {real})

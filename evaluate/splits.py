@@ -1,0 +1,141 @@
+"""Which matches train, validate and test: a named match left out, a file, or the published split of SN-BAS.
+
+A split file (``splits.toml`` in the data root, or any other by option)::
+
+    train = ["league/season/match-01", "league/season/match-02"]
+    valid = ["league/season/match-03"]
+    test = ["league/season/match-04"]
+"""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..cache.errors import BallspotError
+from .labelsets import nearest_name
+from .matches import Match
+
+SPLITS_FILE = "splits.toml"
+PARTS = ("train", "valid", "test")
+SN_BAS: dict[str, tuple[str, ...]] = {  # match folders of SN-BAS-2025, below england_efl/2019-2020
+    "train": (
+        "2019-10-01 - Leeds United - West Bromwich",
+        "2019-10-01 - Hull City - Sheffield Wednesday",
+        "2019-10-01 - Brentford - Bristol City",
+        "2019-10-01 - Blackburn Rovers - Nottingham Forest",
+    ),
+    "valid": ("2019-10-01 - Middlesbrough - Preston North End",),
+    "test": ("2019-10-01 - Stoke City - Huddersfield Town", "2019-10-01 - Reading - Fulham"),
+}
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Match names of each part, in the order they were given; ``source`` says where the split comes from."""
+
+    train: tuple[str, ...]
+    valid: tuple[str, ...]
+    test: tuple[str, ...]
+    source: str
+
+    def part(self, split: str) -> tuple[str, ...]:
+        """The match names of "train", "valid", "test", or of "all" three in that order.
+
+        Raises BallspotError for another name and for a part without matches.
+        """
+        if split not in (*PARTS, "all"):
+            raise BallspotError(f"unknown split {split!r}; known are {', '.join(PARTS)}, all")
+        names = (*self.train, *self.valid, *self.test) if split == "all" else getattr(self, split)
+        if not names:
+            raise BallspotError(f"split {split!r} has no match ({self.source}); name its matches in a splits file")
+        return names
+
+
+def load_splits(
+    data_root: Path, matches: Sequence[Match], *, splits_file: Path | None = None, leave_out: str | None = None
+) -> Splits:
+    """The split of ``matches``: ``leave_out``, else ``splits_file``, else DATA/splits.toml, else SN-BAS by folder name.
+
+    ``leave_out`` is a match name (or its last folder, where only one match has it): that match tests, the next one
+    in sorted order (the first after the last) validates, all others train; it takes at least three matches. With a
+    file, matches that it does not name take no part. Of SN-BAS, the parts hold the matches that are there.
+    Raises BallspotError when a file names a match that is missing or names one twice, or when no rule applies.
+    """
+    names = [match.name for match in matches]
+    if leave_out is not None:
+        if splits_file is not None:
+            raise BallspotError("a splits file and a match to leave out exclude each other; give one of them")
+        return _leave_one_out(names, leave_out)
+    beside = data_root / SPLITS_FILE
+    if splits_file is not None or beside.is_file():
+        return _read(splits_file or beside, names)
+    parts_of = {folder: part for part, folders in SN_BAS.items() for folder in folders}
+    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    for name in names:
+        part = parts_of.get(name.rpartition("/")[2])
+        if part is None:
+            raise BallspotError(
+                f"{data_root}: no {SPLITS_FILE}, and match {name!r} is not one of SN-BAS; write {SPLITS_FILE} there, or "
+                "name a splits file or a match to leave out"
+            )
+        parts[part].append(name)
+    return _checked(parts, source="the published split of SN-BAS")
+
+
+def _leave_one_out(names: Sequence[str], leave_out: str) -> Splits:
+    ordered = sorted(names)
+    found = [name for name in ordered if name == leave_out]
+    found = found or [name for name in ordered if name.rpartition("/")[2] == leave_out]
+    if len(found) > 1:
+        raise BallspotError(f"match {leave_out!r} to leave out could be {' or '.join(found)}; give its whole name")
+    if not found:
+        raise BallspotError(f"no match {leave_out!r} to leave out; {_known(leave_out, ordered)}")
+    if len(ordered) < 3:
+        raise BallspotError(
+            f"leaving {found[0]!r} out takes 3 matches or more (train, valid, test), found {len(ordered)}; add matches"
+        )
+    test = found[0]
+    valid = ordered[(ordered.index(test) + 1) % len(ordered)]
+    train = tuple(name for name in ordered if name not in (test, valid))
+    return Splits(train, (valid,), (test,), source=f"leave {test} out")
+
+
+def _read(path: Path, names: Sequence[str]) -> Splits:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BallspotError(f"{path}: no such splits file; check the path") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BallspotError(
+            f"{path}: cannot be read as TOML ({error}); it holds the lists train, valid, test"
+        ) from error
+    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    for key, value in table.items():
+        if key not in PARTS:
+            raise BallspotError(f"{path}: unknown key {key!r}; known are {', '.join(PARTS)}")
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise BallspotError(f"{path}: {key} must be a list of match names, found {value!r}")
+        for place, name in enumerate(value, start=1):
+            if name not in names:
+                raise BallspotError(
+                    f"{path}: entry {place} of {key}, {name!r}, is no match here; {_known(name, names)}"
+                )
+        parts[key] = value
+    return _checked(parts, source=str(path))
+
+
+def _checked(parts: dict[str, list[str]], *, source: str) -> Splits:
+    seen: dict[str, str] = {}
+    for part, names in parts.items():
+        for name in names:
+            if name in seen:
+                places = f"twice in {part}" if seen[name] == part else f"in {seen[name]} and in {part}"
+                raise BallspotError(f"{source}: match {name!r} is {places}; keep it in one place")
+            seen[name] = part
+    return Splits(tuple(parts["train"]), tuple(parts["valid"]), tuple(parts["test"]), source=source)
+
+
+def _known(name: str, names: Sequence[str]) -> str:
+    near = nearest_name(name, names)
+    return f"did you mean {near!r}?" if near else f"there are {len(names)}, the first is {names[0]!r}"
