@@ -94,9 +94,7 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BallspotError(
-            f"{path}: cannot be read as TOML ({error}); see the label set format in the docs"
-        ) from error
+        raise BallspotError(f"{path}: is no readable TOML ({error}); see the label set format in the docs") from error
     for key in table:
         if key not in FILE_KEYS:
             near = nearest_name(key, FILE_KEYS)

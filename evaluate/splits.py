@@ -76,7 +76,7 @@ def load_splits(
         part = parts_of.get(name.rpartition("/")[2])
         if part is None:
             raise BallspotError(
-                f"{data_root}: no {SPLITS_FILE}, and match {name!r} is not one of SN-BAS; write {SPLITS_FILE} there, or "
+                f"{data_root}: no {SPLITS_FILE}, and match {name!r} is not of SN-BAS; write {SPLITS_FILE} there, or "
                 "name a splits file or a match to leave out"
             )
         parts[part].append(name)
@@ -107,9 +107,7 @@ def _read(path: Path, names: Sequence[str]) -> Splits:
     except FileNotFoundError as error:
         raise BallspotError(f"{path}: no such splits file; check the path") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BallspotError(
-            f"{path}: cannot be read as TOML ({error}); it holds the lists train, valid, test"
-        ) from error
+        raise BallspotError(f"{path}: is no readable TOML ({error}); it holds lists train, valid, test") from error
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     for key, value in table.items():
         if key not in PARTS:
@@ -118,9 +116,7 @@ def _read(path: Path, names: Sequence[str]) -> Splits:
             raise BallspotError(f"{path}: {key} must be a list of match names, found {value!r}")
         for place, name in enumerate(value, start=1):
             if name not in names:
-                raise BallspotError(
-                    f"{path}: entry {place} of {key}, {name!r}, is no match here; {_known(name, names)}"
-                )
+                raise BallspotError(f"{path}: entry {place} of {key} is no match: {name!r}; {_known(name, names)}")
         parts[key] = value
     return _checked(parts, source=str(path))
 

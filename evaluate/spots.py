@@ -1,0 +1,93 @@
+"""Predicted spots on disk: SoccerNet's `results_spotting.json`, one file a match."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..cache.errors import BallspotError
+from ..cache.files import read_json, write_json
+from .labels import Spot, read_label, read_position, read_team
+
+SPOTS_FILE = "results_spotting.json"
+
+
+def write_spots(path: Path, match: str, spots: Sequence[Spot]) -> None:
+    """Writes predictions in the given order, whole or not at all; of one class and frame the metric takes the last.
+
+    Raises ValueError for a spot without a finite confidence: that is a caller's mistake, not a user's.
+    """
+    entries = []
+    for spot in spots:
+        if spot.confidence is None or not math.isfinite(spot.confidence):
+            raise ValueError(f"{spot} has no finite confidence")
+        entry = {
+            "gameTime": game_time(spot.half, spot.position_ms),
+            "label": spot.label,
+            "position": str(spot.position_ms),
+            "half": str(spot.half),
+            "confidence": repr(float(spot.confidence)),
+        }
+        if spot.team is not None:
+            entry["team"] = spot.team
+        entries.append(entry)
+    write_json(path, {"UrlLocal": match, "predictions": entries})
+
+
+def game_time(half: int, position_ms: int) -> str:
+    """SoccerNet's clock text, ``1 - 12:34``; minutes go on past 99."""
+    minutes, seconds = divmod(position_ms // 1000, 60)
+    return f"{half} - {minutes:02d}:{seconds:02d}"
+
+
+def read_spots(path: Path) -> tuple[Spot, ...]:
+    """The predictions of one file in the order they are written; labels are not checked against a label set.
+
+    Raises BallspotError naming the file and the entry (from 1) for a missing or malformed position, half or confidence.
+    """
+    return spots_in(read_json(path), str(path))
+
+
+def spots_in_bytes(content: bytes, source: str) -> tuple[Spot, ...]:
+    """As `read_spots`, from the bytes of a file that ``source`` names (an entry of a zip file)."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of 5,000 digits, deep nesting
+        raise BallspotError(f"{source}: not valid JSON ({error}); restore or rewrite the file") from error
+    return spots_in(document, source)
+
+
+def spots_in(document: Any, source: str) -> tuple[Spot, ...]:
+    """The predictions of a parsed file that ``source`` names, in their order."""
+    entries = document.get("predictions") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise BallspotError(f'{source}: holds no list "predictions"; expected SoccerNet\'s results_spotting format')
+    spots = []
+    for number, entry in enumerate(entries, start=1):
+        place = f"{source}: prediction {number}"
+        label = read_label(entry, place)
+        position_ms = read_position(entry, place)
+        spots.append(Spot(label, position_ms, _half(entry, place), read_team(entry), True, _confidence(entry, place)))
+    return tuple(spots)
+
+
+def _half(entry: dict[str, Any], place: str) -> int:
+    """The half, 1 or 2: from "half", else the first character of gameTime; SoccerNet's code drops any other."""
+    value = entry.get("half")
+    if value is None:
+        value = str(entry.get("gameTime", ""))[:1]
+    if not isinstance(value, bool) and str(value).strip() in ("1", "2"):
+        return int(value)
+    raise BallspotError(f'{place}: half {entry.get("half")!r} is neither "1" nor "2"; a single video is half "1"')
+
+
+def _confidence(entry: dict[str, Any], place: str) -> float:
+    value = entry.get("confidence")
+    try:
+        confidence = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        confidence = math.nan
+    if not math.isfinite(confidence):
+        raise BallspotError(f"{place}: confidence {value!r} is not a finite number; correct it")
+    return confidence
