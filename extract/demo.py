@@ -1,0 +1,117 @@
+"""The demonstration: the user's own commands, one after the other, on seven short matches."""
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..cache.console import note
+from ..cache.errors import BallspotError
+
+MATCHES = Path(__file__).resolve().parents[1] / "tests" / "matches"
+HEADS = ("tcn", "transformer")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One demonstration: where the matches are, where everything goes, and how the commands are run."""
+
+    data: Path
+    out: Path
+    device: str
+
+    def run(self) -> str:
+        """What the person is told at the end; every command's output went to the terminal as it came.
+
+        Raises BallspotError naming the command that failed. Given again, finished work is taken up, not done again.
+        """
+        started = time.monotonic()
+        self.command("data", "check", self.data)
+        self.command("data", "stats", self.data)
+        plain, plain_weights = self.extract_plain()
+        pretrained = self.extract("pretrained", "tf_efficientnet_lite0", "offline")
+        runs = [self.train(features, head) for features in (plain, pretrained) for head in HEADS]
+        control = self.train(pretrained, HEADS[-1], shuffled=True)
+        for run in [*runs, control]:
+            self.predict(run, plain if run.name.startswith(plain.name) else pretrained)
+        best = max(runs, key=lambda run: self.test_ap(run))
+        self.command("evaluate", best / "predictions" / "test", "--data", self.data, "--split", "test")
+        self.command("compare", *runs, control, "--split", "test")
+        return self.closing(best, control, plain_weights, time.monotonic() - started)
+
+    def command(self, *words: object) -> None:
+        """Shows a command as one would type it, and runs it."""
+        note("\n$ ballspot " + shlex.join(str(word) for word in words))
+        sys.stdout.flush()
+        done = subprocess.run(self.line(*words), check=False)
+        if done.returncode != 0:
+            raise BallspotError(f"the demo stopped: `ballspot {words[0]}` failed with the error above")
+
+    def line(self, *words: object) -> list[str]:
+        """The process that runs a ballspot command with this very interpreter."""
+        return [sys.executable, "-m", f"{__package__.split('.')[0]}.cli", *(str(word) for word in words)]
+
+    def extract_plain(self) -> tuple[Path, str]:
+        """The regnety_002 feature set and its weights: the hub's where it can be reached, else random, said loudly."""
+        features, words = self.extraction("plain", "regnety_002", "hub")
+        note("\n$ ballspot " + shlex.join(words))
+        if subprocess.run(self.line(*words), check=False).returncode == 0:
+            return features, "hub"
+        note(
+            "\n*** The model hub cannot be reached: regnety_002 gets RANDOM weights here. ***\n"
+            "*** Its numbers show that the pipeline works; they are not what a trained backbone gives. ***"
+        )
+        return self.extract("plain-random", "regnety_002", "random:0"), "random"
+
+    def extract(self, name: str, backbone: str, weights: str) -> Path:
+        """The feature set ``name``, extracted now or taken up."""
+        features, words = self.extraction(name, backbone, weights)
+        self.command(*words)
+        return features
+
+    def extraction(self, name: str, backbone: str, weights: str) -> tuple[Path, list[str]]:
+        """Where a feature set goes, and the words of the command that fills it."""
+        words = ["extract", self.data, "--out", self.out / "features", "--set", name]
+        words += ["--backbone", backbone, "--weights", weights, "--device", self.device]
+        return self.out / "features" / name, [str(word) for word in words]
+
+    def train(self, features: Path, head: str, *, shuffled: bool = False) -> Path:
+        """The run folder of one head on one feature set."""
+        run = self.out / "runs" / f"{features.name}-{head}{'-shuffled-labels' if shuffled else ''}"
+        words = ["train", features, "--data", self.data, "--run", run, "--preset", "fast", "--head", head]
+        self.command(*words, "--device", self.device, *(["--shuffle-labels"] if shuffled else []))
+        return run
+
+    def predict(self, run: Path, features: Path) -> None:
+        """Writes the run's predictions for the test matches into the run's folder."""
+        self.command("predict", run, features, "--data", self.data, "--split", "test", "--device", self.device)
+
+    def test_ap(self, run: Path) -> float:
+        """The run's mAP@1 on the test matches, 0..1, as `ballspot evaluate --json` gives it."""
+        words = ("evaluate", run / "predictions" / "test", "--data", self.data, "--split", "test", "--json")
+        done = subprocess.run(self.line(*words), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise BallspotError(f"{run}: its predictions cannot be scored ({done.stderr.strip()})")
+        return float(json.loads(done.stdout)["mean_ap"])
+
+    def closing(self, best: Path, control: Path, plain_weights: str, seconds: float) -> str:
+        """The last words: the best result beside the control, and where to look."""
+        lines = [
+            f"\nDone in {seconds / 60:.1f} minutes.",
+            f"  best head                 {best.name}: mAP@1 {100 * self.test_ap(best):.2f} on the two test matches",
+            f"  the control               {control.name}: mAP@1 {100 * self.test_ap(control):.2f}, trained on shuffled labels",
+            "  What the control reaches is chance with this many predictions: only what lies clearly above it was learned.",
+            "  Seven minutes of video are far too little to say which method is better.",
+            "",
+            f"  feature stores            {self.out / 'features'}",
+            f"  runs                      {self.out / 'runs'} (config.toml, log.jsonl, metrics.json, best.safetensors)",
+            f"  predictions               {best / 'predictions' / 'test'} (SoccerNet's format, and scores.npz)",
+        ]
+        if plain_weights == "random":
+            lines.append(
+                "  regnety_002 had RANDOM weights: the hub could not be reached (`extract --weights FILE` takes yours)."
+            )
+        return "\n".join(lines)
