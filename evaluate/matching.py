@@ -104,8 +104,10 @@ def match_truths(pool: Pool, tolerance_s: float) -> np.ndarray:
 
     served = np.flatnonzero(low < high)
     low, high = low[served], high[served]
-    shares_next = np.append(high[:-1] > low[1:], False)
-    alone = ~(shares_next | np.append(False, shares_next[:-1]))
+    shares = high[:-1] > low[1:]  # with the next window
+    alone = np.ones(served.size, dtype=bool)
+    alone[:-1] &= ~shares
+    alone[1:] &= ~shares
     if alone.any():
         bounds = np.column_stack((low[alone], high[alone])).ravel()
         # The sentinel lets a window reach the last prediction; the odd places are the gaps between windows.
