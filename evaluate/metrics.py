@@ -131,6 +131,17 @@ def pooled_average_precision(pool: Pool, tolerances_s: Sequence[float]) -> APRes
     )
 
 
+def headline_ap(ap: np.ndarray, label_set: LabelSet) -> float:
+    """The mean of ``ap`` (n_labels,) over the label set's headline labels: mAP@10 of ball-12."""
+    return _mean(ap[[label not in label_set.headline_excludes for label in label_set.labels]])
+
+
+def frequent_ap(ap: np.ndarray, n_truth: np.ndarray, min_count: int) -> float | None:
+    """The mean of ``ap`` over the classes with at least ``min_count`` truths; None when there is no such class."""
+    frequent = ap[n_truth >= min_count]
+    return _mean(frequent) if frequent.size else None
+
+
 def score_bins(score: np.ndarray) -> np.ndarray:
     """How many of the 200 thresholds each score reaches, 0..200, int64 like ``score``."""
     return np.searchsorted(THRESHOLDS, score, side="right")

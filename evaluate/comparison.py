@@ -1,0 +1,228 @@
+"""Runs side by side: what each scored, and only what differs in how they were made."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..cache.errors import BallspotError
+from ..cache.runs import RunFolder, flatten
+from .evaluation import OFFICIAL_FPS, evaluate_predictions
+from .labelsets import LabelSet, label_set_of
+
+ABSENT = "-"
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run's numbers on one split; average precisions in 0..1, ``frequent_ap`` None where it is not known."""
+
+    name: str
+    path: Path
+    seed: Any
+    mean_ap: float
+    headline_ap: float
+    frequent_ap: float | None
+    original_ap: float | None
+    per_class: Mapping[str, Mapping[str, Any]]  # label -> {"ap", "n_truth"}
+    made_from: Mapping[str, Any]  # flat: all that decided the result
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs that were scored in the same way on the same matches; ``differs`` maps a setting to its value in each run.
+
+    ``warnings`` says what a reader must know before calling one run better than another.
+    """
+
+    split: str
+    metric: str
+    fps: float
+    matches: tuple[str, ...]
+    label_set: LabelSet
+    min_count: int
+    runs: tuple[ComparedRun, ...]
+    differs: Mapping[str, tuple[Any, ...]]
+    warnings: tuple[str, ...]
+
+    def as_record(self) -> dict[str, Any]:
+        """The comparison as one JSON object."""
+        return {
+            "split": self.split,
+            "metric": self.metric,
+            "fps": self.fps,
+            "label_set": self.label_set.name,
+            "matches": list(self.matches),
+            "min_count": self.min_count,
+            "runs": [
+                {
+                    "name": run.name,
+                    "path": str(run.path),
+                    "seed": run.seed,
+                    "mean_ap": run.mean_ap,
+                    "headline_ap": run.headline_ap,
+                    "frequent_ap": run.frequent_ap,
+                    "original_protocol_ap": run.original_ap,
+                    "per_class": {label: dict(numbers) for label, numbers in run.per_class.items()},
+                }
+                for run in self.runs
+            ],
+            "differs": {key: list(values) for key, values in self.differs.items()},
+            "warnings": list(self.warnings),
+        }
+
+
+def compare_runs(
+    paths: Sequence[Path], *, split: str = "valid", data_root: Path | None = None, min_count: int = 10
+) -> Comparison:
+    """The runs at ``paths`` side by side on "valid" or "test".
+
+    On "valid" the numbers are those that each run recorded when it was done. On "test" each run's
+    ``predictions/test`` are scored now, mAP@1 at 25 frames a second, against ``data_root`` or else the data root in
+    its run.json. Other feature sets, training matches or settings are listed in ``differs``; runs with other classes
+    or other scored matches cannot be compared: BallspotError, as for a run that is not done or not predicted.
+    """
+    if split not in ("valid", "test"):
+        raise BallspotError(f"runs cannot be compared on split {split!r}; choose valid or test")
+    if not paths:
+        raise BallspotError("no run to compare; give the folders of two runs or more")
+    folders = [RunFolder(path) for path in paths]
+    records = [folder.record() for folder in folders]
+    label_sets = [
+        label_set_of(record.get("label_set"), str(folder.path / "run.json"))
+        for folder, record in zip(folders, records, strict=True)
+    ]
+    matches = [_matches(folder, record, split) for folder, record in zip(folders, records, strict=True)]
+    for folder, label_set, names in zip(folders, label_sets, matches, strict=True):
+        if label_set.labels != label_sets[0].labels:
+            raise BallspotError(
+                f"{folder.path}: its classes ({label_set.name}) are not those of {folders[0].path} "
+                f"({label_sets[0].name}); compare runs of one label set"
+            )
+        if set(names) != set(matches[0]):
+            raise BallspotError(
+                f"{folder.path}: its {split} matches ({', '.join(names)}) are not those of {folders[0].path} "
+                f"({', '.join(matches[0])}); compare runs of one split"
+            )
+    runs = []
+    protocols = []
+    for folder, record, name in zip(folders, records, _names(paths), strict=True):
+        if split == "valid":
+            numbers = folder.metrics()
+        else:
+            numbers = _test_numbers(folder, record, label_sets[0], matches[0], data_root, min_count)
+        runs.append(_compared(folder, record, name, numbers, label_sets[0], min_count))
+        protocols.append((str(numbers.get("metric")), float(numbers.get("fps", OFFICIAL_FPS))))
+        if protocols[-1] != protocols[0]:
+            raise BallspotError(
+                f"{folder.path}: scored as {protocols[-1][0]} at {protocols[-1][1]:g} frames per second, "
+                f"{folders[0].path} as {protocols[0][0]} at {protocols[0][1]:g}; compare runs scored alike"
+            )
+    differs = _differing([run.made_from for run in runs])
+    return Comparison(
+        split=split,
+        metric=protocols[0][0],
+        fps=protocols[0][1],
+        matches=tuple(matches[0]),
+        label_set=label_sets[0],
+        min_count=min_count,
+        runs=tuple(runs),
+        differs=differs,
+        warnings=_warnings(differs, runs),
+    )
+
+
+def _matches(folder: RunFolder, record: Mapping[str, Any], split: str) -> list[str]:
+    splits = record.get("splits")
+    names = splits.get(split) if isinstance(splits, Mapping) else None
+    if not isinstance(names, Sequence) or isinstance(names, str) or not names:
+        raise BallspotError(f"{folder.path / 'run.json'}: records no {split} matches; compare it on another split")
+    return [str(name) for name in names]
+
+
+def _test_numbers(
+    folder: RunFolder,
+    record: Mapping[str, Any],
+    label_set: LabelSet,
+    matches: Sequence[str],
+    data_root: Path | None,
+    min_count: int,
+) -> dict[str, Any]:
+    predictions = folder.path / "predictions" / "test"
+    if not predictions.is_dir():
+        raise BallspotError(
+            f"{predictions}: the run has no test predictions; run `ballspot predict {folder.path}` first"
+        )
+    root = data_root or Path(str(record.get("data")))
+    if not root.is_dir():
+        raise BallspotError(f"{folder.path}: its data root {root} is not here; name the data root with --data")
+    evaluation = evaluate_predictions(predictions, data_root=root, label_set=label_set, matches=matches)
+    return evaluation.as_record(min_count=min_count)
+
+
+def _compared(
+    folder: RunFolder,
+    record: Mapping[str, Any],
+    name: str,
+    numbers: Mapping[str, Any],
+    label_set: LabelSet,
+    min_count: int,
+) -> ComparedRun:
+    try:
+        per_class = {label: numbers["per_class"][label] for label in label_set.labels}
+        frequent = [float(one["ap"]) for one in per_class.values() if one["n_truth"] >= min_count]
+        return ComparedRun(
+            name=name,
+            path=folder.path,
+            seed=record.get("seed"),
+            mean_ap=float(numbers["mean_ap"]),
+            headline_ap=float(numbers["headline_ap"]),
+            frequent_ap=sum(frequent) / len(frequent) if frequent else None,
+            original_ap=numbers.get("original_protocol", {}).get("mean_ap"),
+            per_class=per_class,
+            made_from=_made_from(folder, record),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BallspotError(
+            f"{folder.path / 'metrics.json'}: lacks or garbles {error}; train the run again with this ballspot"
+        ) from error
+
+
+def _made_from(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decided a run, flat: its configuration, seed, features, training matches and label shuffling."""
+    features, splits = record.get("features"), record.get("splits")
+    features = features if isinstance(features, Mapping) else {}
+    splits = splits if isinstance(splits, Mapping) else {}
+    return {
+        **flatten(folder.config()),
+        "seed": record.get("seed"),
+        "shuffled labels": bool(record.get("shuffle_labels", False)),
+        "features": Path(str(features.get("set", ABSENT))).name,
+        "features fingerprint": str(features.get("fingerprint", ABSENT))[:12],
+        "train matches": list(splits.get("train", ())),
+        "valid matches": list(splits.get("valid", ())),
+        "version": record.get("version"),
+    }
+
+
+def _differing(made_from: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    keys = dict.fromkeys(key for settings in made_from for key in settings)
+    columns = {key: tuple(settings.get(key) for settings in made_from) for key in keys}
+    return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}
+
+
+def _warnings(differs: Mapping[str, Any], runs: Sequence[ComparedRun]) -> tuple[str, ...]:
+    warnings = []
+    if "features fingerprint" in differs:
+        warnings.append("the runs read different features: a difference may be the backbone's, not the head's")
+    if "train matches" in differs or "valid matches" in differs:
+        warnings.append("the runs trained or validated on different matches: their numbers are not like for like")
+    if len(runs) > 1 and len({str(run.seed) for run in runs}) == 1:
+        warnings.append("one seed: train each setting with three seeds or more before calling one better")
+    return tuple(warnings)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The folders' names, or the whole paths where two folders have one name."""
+    names = [path.resolve().name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
