@@ -17,6 +17,7 @@ from .metrics import APResult, average_precision, frequent_ap, headline_ap, spot
 from .predictions import Predictions, open_predictions
 
 OFFICIAL_FPS = 25.0
+MIN_FPS, MAX_FPS = 0.1, 1000.0  # positions are whole milliseconds
 GRID_STRIDE = 2  # the original system scored every second frame
 
 
@@ -102,8 +103,8 @@ def evaluate_predictions(
     ``metric``. Predictions with unknown labels are left out and counted, as SoccerNet's code leaves them out silently.
     Raises BallspotError naming the match that has no labels or no predictions, the file and entry that is malformed.
     """
-    if not (math.isfinite(fps) and fps > 0):
-        raise BallspotError(f"frame rate {fps} is not above 0; SoccerNet scores at 25")
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise BallspotError(f"frame rate {fps} is outside {MIN_FPS}..{MAX_FPS} a second; SoccerNet scores at 25")
     if tolerance_s is not None and not (math.isfinite(tolerance_s) and tolerance_s >= 0):
         raise BallspotError(f"tolerance {tolerance_s} s is not a width of 0 seconds or more; SoccerNet's mAP@1 uses 1")
     tolerances_s = tolerances_of(metric) if tolerance_s is None else (tolerance_s,)
@@ -173,6 +174,6 @@ def _chosen(found: Sequence[Match], data_root: Path, names: Iterable[str] | None
 def _labels_path(match: Match) -> Path:
     if match.labels_path is None:
         raise BallspotError(
-            f"{match.folder}: match {match.name!r} has no {LABELS_FILE}; only labelled matches can be scored"
+            f"{match.folder}: match {match.name!r} has no {LABELS_FILE}; add it, or score other matches"
         )
     return match.labels_path

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..cache.errors import BallspotError
 
@@ -51,6 +52,10 @@ class LabelSet:
         near = self.nearest(label)
         hint = f"did you mean {near!r}?" if near else f"known are {', '.join(self.labels)}"
         return f"unknown label {label!r} in label set {self.name!r}; {hint}"
+
+    def as_record(self) -> dict[str, Any]:
+        """The label set as a JSON object, which `label_set_of` reads back."""
+        return {"name": self.name, "labels": list(self.labels), "headline_excludes": list(self.headline_excludes)}
 
     @property
     def headline_labels(self) -> tuple[str, ...]:
@@ -111,6 +116,16 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
     if not isinstance(name, str) or not name:
         raise BallspotError(f"{path}: name must be a text, found {name!r}")
     return LabelSet(name=name, labels=labels, headline_excludes=excludes)
+
+
+def label_set_of(record: Any, place: str) -> LabelSet:
+    """The label set that a run recorded: what `LabelSet.as_record` gave, or a name. Else BallspotError at ``place``."""
+    if isinstance(record, str):
+        return load_label_set(record)
+    try:
+        return LabelSet(record["name"], tuple(record["labels"]), tuple(record.get("headline_excludes", ())))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BallspotError(f"{place}: records no label set; train the run again with this ballspot") from error
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:

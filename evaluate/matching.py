@@ -95,7 +95,8 @@ def match_truths(pool: Pool, tolerance_s: float) -> np.ndarray:
 
     ``tolerance_s`` is the full width: a hit lies within half of it either side.
     """
-    reach = math.floor(tolerance_s * pool.fps / 2)  # whole frames: |difference| <= x is |difference| <= floor(x)
+    # Whole frames: |difference| <= x is |difference| <= floor(x).
+    reach = math.floor(min(tolerance_s * pool.fps / 2, pool.n_frames))
     frame = pool.truth_key % pool.n_frames
     start = pool.truth_key - frame  # the key of frame 0 of the track
     low = np.searchsorted(pool.key, start + np.maximum(frame - reach, 0))
