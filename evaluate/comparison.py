@@ -150,9 +150,7 @@ def _test_numbers(
 ) -> dict[str, Any]:
     predictions = folder.path / "predictions" / "test"
     if not predictions.is_dir():
-        raise BallspotError(
-            f"{predictions}: the run has no test predictions; run `ballspot predict {folder.path}` first"
-        )
+        raise BallspotError(f"{predictions}: no test predictions; run `ballspot predict {folder.path} ...` first")
     root = data_root or Path(str(record.get("data")))
     if not root.is_dir():
         raise BallspotError(f"{folder.path}: its data root {root} is not here; name the data root with --data")

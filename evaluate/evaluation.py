@@ -36,6 +36,7 @@ class Evaluation:
     metric: str
     fps: float
     matches: tuple[str, ...]
+    n_labels: int
     n_predictions: int
     unknown_labels: Mapping[str, int]
     n_scores_outside: int
@@ -62,6 +63,7 @@ class Evaluation:
             "fps": self.fps,
             "label_set": self.label_set.name,
             "matches": list(self.matches),
+            "n_labels": self.n_labels,
             "n_predictions": self.n_predictions,
             "unknown_labels": dict(self.unknown_labels),
             **self._means(result, min_count),
@@ -120,6 +122,7 @@ def evaluate_predictions(
         metric=metric if tolerance_s is None else "tolerance",
         fps=fps,
         matches=tuple(match.name for match in chosen),
+        n_labels=sum(map(len, truths)),
         n_predictions=len(every),
         unknown_labels=dict(sorted(unknown.items())),
         n_scores_outside=sum(not 0 <= (spot.confidence or 0.0) <= 1 for spot in every),
