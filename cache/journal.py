@@ -10,7 +10,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import BinaryIO
@@ -61,6 +61,7 @@ class Journal:
     def open(cls, path: Path, header: StoreHeader, *, segment: Segment | None = None) -> "Journal":
         """The journal at `path`, new or taken up after its last whole record; what follows that is cut off.
 
+        A journal that is taken up keeps the decoder it was begun with in its header: all give the same pixels.
         Raises BallspotError when the file belongs to other settings, another video or other rows, or is in use.
         """
         segment = segment or Segment(0, header.n_rows)
@@ -74,7 +75,7 @@ class Journal:
                 sync(path.parent)
             else:
                 _require_same(path, found, (header, segment))
-                next_row = segment.start
+                header, next_row = found[0], segment.start
                 whole = stream.tell()
                 for block in _blocks(stream, header, segment):
                     next_row += len(block)
@@ -245,15 +246,19 @@ def _blocks(stream: BinaryIO, header: StoreHeader, segment: Segment) -> Iterator
 
 
 def _require_same(path: Path, found: tuple[StoreHeader, Segment], wanted: tuple[StoreHeader, Segment]) -> None:
-    if found == wanted:
+    if (_without_decoder(found[0]), found[1]) == (_without_decoder(wanted[0]), wanted[1]):
         return
     if found[0].fingerprint != wanted[0].fingerprint:
         what = "other extraction settings"
     elif found[0].video_sha256 != wanted[0].video_sha256:
         what = "another video"
     else:
-        what = "other rows or another decoder"
+        what = "another match or other rows"
     raise BallspotError(f"{path}: a part file of {what}; remove it, or give the options it was begun with")
+
+
+def _without_decoder(header: StoreHeader) -> StoreHeader:
+    return replace(header, decoder="", decoder_version="")
 
 
 def _cannot_write(path: Path, error: OSError) -> BallspotError:

@@ -1,0 +1,215 @@
+"""timm models as feature extractors: pooled, with weights of a known digest, batch norms folded for speed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import timm
+import torch
+from timm.layers import BatchNormAct2d, Conv2dSame
+from torch import Tensor, nn
+
+from ..cache.errors import BallspotError
+from .transforms import INTERPOLATIONS
+from .weights import (
+    OFFLINE_BACKBONE,
+    WeightsSpec,
+    cached_hub_file,
+    first_line,
+    hub_error,
+    load_into,
+    offline_state_dict,
+    read_state_dict,
+    require_hub,
+    weights_digest,
+)
+
+FOLD_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A model in evaluation mode that turns float (B, 3, H, W) into features (B, dim), and what its features hang on.
+
+    `mean`, `std` and `interpolation` are those its weights were trained with.
+    """
+
+    name: str
+    model: nn.Module
+    dim: int
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    weights_sha256: str
+
+    def extraction(self, *, stride: int) -> dict[str, Any]:
+        """All that decides a feature, for the store: see docs/store-format.md."""
+        return {
+            "backbone": self.name,
+            "weights_sha256": self.weights_sha256,
+            "size": list(self.size),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "interpolation": f"{self.interpolation}-antialias",
+            "stride": stride,
+            "dtype": "float16",
+            "layers": ["pooled"],
+            "grid": [1, 1],
+        }
+
+
+def load_backbone(name: str, weights: WeightsSpec, *, size: tuple[int, int], device: torch.device) -> Backbone:
+    """The timm model `name` with the given weights, batch norms folded, on `device`; `size` is (height, width).
+
+    Raises BallspotError for a model timm does not know (naming the nearest), weights that cannot be had or do not fit,
+    and a model that gives no pooled features for pictures of that size.
+    """
+    pretrained_cfg = _pretrained_cfg(name)
+    if weights.kind == "offline" and name.split(".")[0] != OFFLINE_BACKBONE:
+        raise BallspotError(f"--weights offline: there are none for {name}; use --backbone {OFFLINE_BACKBONE}")
+    model = _with_weights(name, weights, pretrained_cfg, size).eval()
+    digest = weights_digest(model.state_dict())
+    model = fold_batch_norms(model, size=size).to(device=device, memory_format=torch.channels_last)
+    interpolation = str(pretrained_cfg.get("interpolation"))
+    return Backbone(
+        name=name,
+        model=model.requires_grad_(False),
+        dim=_feature_dim(name, model, size, device),
+        size=size,
+        mean=tuple(map(float, pretrained_cfg["mean"])),
+        std=tuple(map(float, pretrained_cfg["std"])),
+        interpolation=interpolation if interpolation in INTERPOLATIONS else "bilinear",
+        weights_sha256=digest,
+    )
+
+
+def fold_batch_norms(model: nn.Module, *, size: tuple[int, int]) -> nn.Module:
+    """The same model with every batch norm that directly follows a convolution multiplied into it; changed in place.
+
+    Which norm follows which convolution is seen by running a picture through. The result is compared with the model
+    before: should a model use a convolution's output elsewhere too, it is given back as it was.
+    """
+    images = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)) * 4 - 2
+    with torch.inference_mode():
+        expected = model(images)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    replaced: list[tuple[nn.Module, str, nn.Module]] = []
+    added: list[nn.Conv2d] = []
+    places = {module: (parent, name) for parent in model.modules() for name, module in parent.named_children()}
+    for conv, norm in _conv_norm_pairs(model, images):
+        if conv.bias is None:
+            conv.bias = nn.Parameter(torch.zeros(conv.out_channels))
+            added.append(conv)
+        _fold(conv, norm)
+        parent, name = places[norm]
+        replaced.append((parent, name, norm))
+        setattr(parent, name, nn.Sequential(norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else nn.Identity())
+    with torch.inference_mode():
+        difference = (model(images) - expected).abs().max() / expected.abs().max().clamp_min(1e-12)
+    if not difference <= FOLD_TOLERANCE:
+        for parent, name, norm in replaced:
+            setattr(parent, name, norm)
+        for conv in added:
+            conv.bias = None
+        model.load_state_dict(before)
+    return model
+
+
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + beta, in double precision."""
+    if norm.running_mean is None or norm.running_var is None or conv.bias is None:
+        return
+    one, zero = torch.ones_like(norm.running_mean), torch.zeros_like(norm.running_mean)
+    gain = (norm.weight if norm.affine else one).double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    beta = (norm.bias if norm.affine else zero).double()
+    with torch.no_grad():
+        bias = (conv.bias.double() - norm.running_mean.double()) * gain + beta
+        conv.weight.copy_((conv.weight.double() * gain.view(-1, 1, 1, 1)).to(conv.weight.dtype))
+        conv.bias.copy_(bias.to(conv.bias.dtype))
+
+
+def _conv_norm_pairs(model: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """Convolutions whose output a batch norm reads, both called once in one run of the model."""
+    outputs: list[tuple[Tensor, nn.Conv2d]] = []
+    inputs: list[tuple[Tensor, nn.BatchNorm2d]] = []
+    hooks = []
+    for module in model.modules():
+        if type(module) in (nn.Conv2d, Conv2dSame):
+            hooks.append(module.register_forward_hook(lambda conv, _, output: outputs.append((output, conv))))
+        elif type(module) in (nn.BatchNorm2d, BatchNormAct2d) and module.track_running_stats:
+            hooks.append(module.register_forward_pre_hook(lambda norm, args: inputs.append((args[0], norm))))
+    try:
+        with torch.inference_mode():
+            model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    convs, norms = [conv for _, conv in outputs], [norm for _, norm in inputs]
+    return [
+        (conv, norm)
+        for read, norm in inputs
+        for written, conv in outputs
+        if read is written and convs.count(conv) == 1 and norms.count(norm) == 1
+    ]
+
+
+def _pretrained_cfg(name: str) -> Mapping[str, Any]:
+    base = name.split(".")[0]
+    cfg = timm.get_pretrained_cfg(name) if timm.is_model(base) else None
+    if cfg is None:
+        near = get_close_matches(base, timm.list_models(), n=1, cutoff=0.0)[0]
+        raise BallspotError(f"--backbone {name}: timm {timm.__version__} has no such model; did you mean {near}?")
+    return cfg.to_dict()
+
+
+def _with_weights(name: str, weights: WeightsSpec, cfg: Mapping[str, Any], size: tuple[int, int]) -> nn.Module:
+    classifier = cfg.get("classifier") or ()
+    names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    state, source = None, ""
+    if weights.kind == "offline":
+        state, source = offline_state_dict(), "--weights offline"
+    elif weights.kind == "file" and weights.path is not None:
+        state, source = read_state_dict(weights.path), str(weights.path)
+    elif weights.kind == "hub" and cached_hub_file(cfg) is None:
+        require_hub(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(weights.seed)
+        model = _create(name, size, cfg, pretrained=weights.kind == "hub")
+    if state is not None:
+        load_into(model, state, source=source, classifier=names)
+    elif weights.kind == "random":
+        _open_residuals(model)
+    return model
+
+
+def _create(name: str, size: tuple[int, int], cfg: Mapping[str, Any], *, pretrained: bool) -> nn.Module:
+    options: dict[str, Any] = {"img_size": size} if cfg.get("fixed_input_size") else {}
+    cached = cached_hub_file(cfg) if pretrained else None
+    if cached is not None:
+        options["pretrained_cfg_overlay"] = {"file": str(cached)}
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        if pretrained:
+            raise hub_error(name, first_line(error)) from error
+        raise BallspotError(f"--backbone {name}: cannot be made for {size} ({first_line(error)})") from error
+
+
+def _open_residuals(model: nn.Module) -> None:
+    """Sets norm gains that start at zero to one: an untrained model would else skip all its residual branches."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.affine and not module.weight.any():
+            nn.init.ones_(module.weight)
+
+
+def _feature_dim(name: str, model: nn.Module, size: tuple[int, int], device: torch.device) -> int:
+    try:
+        with torch.inference_mode():
+            features = model(torch.zeros(1, 3, *size, device=device))
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise BallspotError(f"--backbone {name}: cannot read {size} pictures ({first_line(error)})") from error
+    if features.ndim != 2:
+        raise BallspotError(f"--backbone {name}: gives {tuple(features.shape)}, not one vector a picture; take another")
+    return features.shape[1]

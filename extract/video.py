@@ -1,0 +1,179 @@
+"""What a video holds, and how its frames are read.
+
+The packets that PyAV demuxes, and their time stamps, say how many frames there are and when each is shown; a
+container's own count can lie, and decoders are held to this one. The decoders themselves are in decoders.py.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+from av.video.stream import VideoStream
+
+from ..cache.errors import BallspotError
+
+COMMON_FPS = tuple(Fraction(n) for n in (24, 25, 30, 48, 50, 60, 100, 120)) + tuple(
+    Fraction(n, 1001) for n in (24000, 30000, 48000, 60000, 120000)
+)
+
+
+class DecodingError(BallspotError):
+    """A frame could not be had from one decoder; another decoder may do better."""
+
+
+@dataclass(frozen=True)
+class VideoProbe:
+    """What the packets of a video say, without decoding a picture.
+
+    `pts` int64 (n_frames,) are the frames' time stamps in order of showing, in units of `time_base` seconds, or None
+    when the container has none. `key_index` int64 are the frame indices from which decoding can begin.
+    `n_container_frames` is the container's claim (0: none), `n_hidden` the packets that an edit list hides.
+    """
+
+    path: Path
+    width: int
+    height: int
+    fps: Fraction
+    n_frames: int
+    n_container_frames: int
+    n_hidden: int
+    n_bytes: int
+    codec: str
+    time_base: Fraction
+    pts: np.ndarray | None
+    key_index: np.ndarray
+
+    @property
+    def duration_s(self) -> float:
+        """The frame count over the frame rate, seconds."""
+        return float(self.n_frames / self.fps)
+
+    @property
+    def irregularity(self) -> float:
+        """How far, in frames, any time stamp lies from a constant frame rate; above 0.5 the rate is variable."""
+        if self.pts is None:
+            return 0.0
+        frames = (self.pts - self.pts[0]) * float(self.time_base * self.fps)
+        return float(np.abs(frames - np.arange(self.n_frames)).max())
+
+    @property
+    def longest_gop(self) -> int:
+        """The largest number of frames from one key frame to the next."""
+        return int(np.diff(self.key_index, append=self.n_frames).max())
+
+
+class VideoSource(Protocol):
+    """One decoder with one video open; a context manager.
+
+    `name` and `version` go into the store. `frames(start, stop)` gives the frames of that index range, in order, as
+    uint8 (n, height, width, 3) RGB pieces of any length; it gives exactly these or raises DecodingError. It may be
+    called again, for any range, but not while an earlier call is still being read.
+    """
+
+    name: str
+    version: str
+
+    def frames(self, start: int, stop: int) -> Iterator[np.ndarray]: ...
+
+    def __enter__(self) -> "VideoSource": ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+def probe_video(path: Path) -> VideoProbe:
+    """Reads every packet of the first video stream, without decoding: about 100,000 frames a second.
+
+    Raises BallspotError when the file is missing, empty, not a video, or its first frame is not a key frame.
+    """
+    if not path.is_file():
+        raise BallspotError(f"{path}: no such video file; put it there or remove the match")
+    n_bytes = path.stat().st_size
+    if n_bytes == 0:
+        raise BallspotError(f"{path}: an empty file (0 bytes), not a video; copy or download it again")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise BallspotError(f"{path}: has no video stream; give a video of the match")
+            return _read_packets(path, n_bytes, container.streams.video[0])
+    except (av.error.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BallspotError(f"{path}: cannot be read as a video ({reason}); copy or download it again") from error
+
+
+def cut_at_keys(probe: VideoProbe, start: int, stop: int, *, n_frames: int) -> Iterator[tuple[int, int]]:
+    """Index ranges that cover `start` to `stop`, each beginning at a key frame (the first: at or before `start`).
+
+    A range is as long as whole groups of pictures fit into `n_frames`, but at least one group.
+    """
+    keys = probe.key_index[probe.key_index < stop]
+    first = max(int(np.searchsorted(keys, start, side="right")) - 1, 0)
+    bounds = [*(int(key) for key in keys[first:]), stop]
+    begin = bounds[0]
+    for at, after in zip(bounds[1:], [*bounds[2:], stop + n_frames + 1], strict=True):
+        if after - begin > n_frames:
+            yield begin, at
+            begin = at
+
+
+def _read_packets(path: Path, n_bytes: int, stream: VideoStream) -> VideoProbe:
+    shown: list[int | None] = []
+    is_key: list[bool] = []
+    n_hidden = 0
+    for packet in stream.container.demux(stream):
+        if not packet.size:
+            continue
+        if packet.is_discard:
+            n_hidden += 1
+            continue
+        shown.append(packet.pts)
+        is_key.append(packet.is_keyframe)
+    if not shown:
+        raise BallspotError(f"{path}: a video without a frame; copy or download it again")
+    time_base = stream.time_base or Fraction(1, 1000)
+    pts: np.ndarray | None = None
+    key_index = np.flatnonzero(is_key)
+    if all(value is not None for value in shown):
+        stamps = np.array(shown, dtype=np.int64)
+        pts = np.sort(stamps)
+        if np.any(np.diff(pts) == 0):
+            raise BallspotError(f"{path}: two frames with one time stamp; convert it with `ffmpeg -i IN -r 25 OUT`")
+        key_index = np.searchsorted(pts, np.sort(stamps[is_key]))
+    # An edit list can hide the key frame that the first shown frames need: decoding begins at the file's start then.
+    key_index = np.union1d(np.array([0]), key_index).astype(np.int64)
+    return VideoProbe(
+        path=path,
+        width=stream.codec_context.width,
+        height=stream.codec_context.height,
+        fps=_frame_rate(path, stream, pts, time_base),
+        n_frames=len(shown),
+        n_container_frames=stream.frames,
+        n_hidden=n_hidden,
+        n_bytes=n_bytes,
+        codec=stream.codec_context.name,
+        time_base=time_base,
+        pts=pts,
+        key_index=key_index,
+    )
+
+
+def _frame_rate(path: Path, stream: VideoStream, pts: np.ndarray | None, time_base: Fraction) -> Fraction:
+    """The exact rate when the steps are constant, else the mean, put right when stamps are rounded (Matroska)."""
+    if pts is not None and len(pts) > 1:
+        steps = np.diff(pts)
+        if steps.min() == steps.max():
+            return _nearest_common(1 / (int(steps[0]) * time_base))
+        mean = Fraction(len(steps), int(pts[-1] - pts[0])) / time_base
+    else:
+        mean = stream.average_rate or stream.guessed_rate or Fraction(0)
+    if mean <= 0:
+        raise BallspotError(f"{path}: has no frame rate; convert it with `ffmpeg -i IN -r 25 OUT`")
+    return _nearest_common(mean)
+
+
+def _nearest_common(rate: Fraction) -> Fraction:
+    nearest = min(COMMON_FPS, key=lambda common: abs(common - rate))
+    return nearest if abs(nearest - rate) < nearest / 5000 else rate.limit_denominator(100_000)
