@@ -1,0 +1,150 @@
+"""Trained heads on disk: safetensors files whose header carries the configuration and the label set.
+
+Tensors are named ``head.*`` (the head's state), ``scaling.mean`` and ``scaling.sd`` (features scaled by the training
+matches) and, in the last checkpoint of a run that is not done, ``optimizer.<parameter>.<value>``. The header has one
+entry, ``ballspot``, in JSON: nothing else decides what a head is.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..cache.errors import BallspotError
+from ..cache.files import whole_file
+from ..evaluate.labelsets import LabelSet
+from .config import Config
+from .configuration import as_table, config_from_table
+from .features import Scaling
+from .heads import SpottingHead, build_head
+
+CHECKPOINT_FORMAT = "ballspot-head/1"
+
+
+@dataclass(frozen=True)
+class HeadDescription:
+    """What is needed, beside its weights, to build and to use a head."""
+
+    config: Config
+    label_set: LabelSet
+    dim: int
+    features_fingerprint: str
+
+    def build(self) -> SpottingHead:
+        """A head of this description with fresh weights from torch's global generator."""
+        try:
+            return build_head(
+                self.config.head, dim=self.dim, n_labels=len(self.label_set), clip_frames=self.config.clips.clip_frames
+            )
+        except ValueError as error:
+            raise BallspotError(
+                f"head for features of {self.dim} numbers: {error}; set width or n_attention_heads"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come: epochs done, the best one so far with its validation mAP (0..1), seconds spent."""
+
+    n_epochs_done: int = 0
+    best_epoch: int = 0
+    best_mean_ap: float = -1.0
+    train_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint as read: its description, progress and tensors; ``optimizer`` is empty where none was kept."""
+
+    description: HeadDescription
+    progress: Progress
+    head: dict[str, Tensor]
+    scaling: Scaling | None
+    optimizer: dict[str, Tensor]
+
+    def load(self, device: torch.device | str) -> SpottingHead:
+        """The trained head on ``device``, in evaluation mode."""
+        with torch.random.fork_rng(devices=[]):
+            head = self.description.build()
+        head.load_state_dict(self.head)
+        return head.to(device).eval()
+
+
+def write_checkpoint(
+    path: Path,
+    *,
+    description: HeadDescription,
+    head: SpottingHead,
+    progress: Progress,
+    scaling: Scaling | None,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> None:
+    """Writes a checkpoint, whole or not at all; equal states give an equal file."""
+    tensors = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
+    if scaling is not None:
+        tensors |= {"scaling.mean": scaling.mean, "scaling.sd": scaling.sd}
+    if optimizer is not None:
+        for name, parameter in head.named_parameters():
+            for key, value in optimizer.state[parameter].items():
+                tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(value)
+    label_set = asdict(description.label_set)
+    header = {
+        "format": CHECKPOINT_FORMAT,
+        "config": as_table(description.config),
+        "label_set": label_set,
+        "dim": description.dim,
+        "features_fingerprint": description.features_fingerprint,
+        "progress": asdict(progress),
+    }
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with whole_file(path) as temporary:
+        save_file(plain, temporary, metadata={"ballspot": json.dumps(header, sort_keys=True)})
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint at ``path``, on the CPU. Raises BallspotError when it is missing, damaged or of another format."""
+    if not path.is_file():
+        raise BallspotError(f"{path}: no such checkpoint; train the run to its first epoch, or copy the whole run")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["ballspot"])
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise BallspotError(f"{path}: holds no head ({error}); train the run again") from error
+    if header.get("format") != CHECKPOINT_FORMAT:
+        raise BallspotError(
+            f"{path}: format {header.get('format')!r} is not {CHECKPOINT_FORMAT!r}; use the ballspot of it"
+        )
+    return Checkpoint(
+        description=_description(path, header),
+        progress=Progress(**header["progress"]),
+        head=_below("head.", tensors),
+        scaling=Scaling(tensors["scaling.mean"], tensors["scaling.sd"]) if "scaling.mean" in tensors else None,
+        optimizer=_below("optimizer.", tensors),
+    )
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, head: SpottingHead, kept: dict[str, Tensor]) -> None:
+    """Gives ``optimizer`` the state that `write_checkpoint` kept for the parameters of ``head``."""
+    parameters = dict(head.named_parameters())
+    for name, value in kept.items():
+        owner, _, key = name.rpartition(".")
+        parameter = parameters[owner]
+        # Step counts stay on the CPU, where AdamW keeps them; moments live with their parameter.
+        optimizer.state[parameter][key] = value.clone() if key == "step" else value.to(parameter.device, copy=True)
+
+
+def _description(path: Path, header: dict[str, Any]) -> HeadDescription:
+    names = header["label_set"]
+    label_set = LabelSet(names["name"], tuple(names["labels"]), tuple(names["headline_excludes"]))
+    config = config_from_table(header["config"], source=str(path))
+    return HeadDescription(config, label_set, header["dim"], header["features_fingerprint"])
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,105 @@
+"""From a preset and `key=value` texts to a Config: defaults < preset < settings, unknown keys refused by name."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..cache.errors import BallspotError
+from ..evaluate.labelsets import nearest_name
+from . import presets
+from .config import Config
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    name: tuple(field.default.__class__.model_fields) for name, field in Config.model_fields.items()
+}
+PLACES: dict[str, tuple[str, str]] = {leaf: (section, leaf) for section, leaves in SECTIONS.items() for leaf in leaves}
+
+
+def preset_names() -> tuple[str, ...]:
+    """The names of the presets that come with the package, sorted."""
+    files = resources.files(presets).iterdir()
+    return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
+
+
+def load_config(preset: str = "best", settings: Sequence[str] = ()) -> Config:
+    """The configuration of a preset (a built-in name, or the path of a TOML file) with ``settings`` laid over it.
+
+    A setting is ``key=value``: the key dotted (``head.kind``) or its leaf alone (``kind``), the value as in TOML, text
+    without quotes allowed. Raises BallspotError for an unknown preset or key (naming the nearest) and a bad value.
+    """
+    table, source = _preset_table(preset)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise BallspotError(f"setting {setting!r} is not key=value; write e.g. n_epochs=30")
+        section, leaf = _place(key.strip())
+        table.setdefault(section, {})[leaf] = _value(text.strip())
+    return config_from_table(table, source=f"{source} with {', '.join(settings)}" if settings else source)
+
+
+def config_from_table(table: Mapping[str, Any], *, source: str) -> Config:
+    """The configuration that nested tables give; ``source`` names them in errors.
+
+    Raises BallspotError for unknown sections and keys (naming the nearest) and for values out of their range.
+    """
+    for section, values in table.items():
+        if section not in SECTIONS:
+            raise BallspotError(f"{source}: unknown section {section!r}; {_hint(section, SECTIONS)}")
+        if not isinstance(values, Mapping):
+            raise BallspotError(f"{source}: {section} must be a table of keys, found {values!r}")
+        for leaf in values:
+            if leaf not in SECTIONS[section]:
+                raise BallspotError(f"{source}: unknown key '{section}.{leaf}'; {_hint(leaf, PLACES)}")
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"][:2])
+        shown = "" if isinstance(first["input"], (Mapping, Config)) else f" = {first['input']!r}"
+        allowed = first["msg"].removeprefix("Value error, ")
+        raise BallspotError(f"{source}: {place}{shown}: {allowed}; see docs/configuration.md") from error
+
+
+def as_table(config: Config) -> dict[str, Any]:
+    """The configuration as nested plain values that TOML and JSON can hold; `config_from_table` reads it back."""
+    return config.model_dump(mode="json")
+
+
+def _preset_table(preset: str) -> tuple[dict[str, Any], str]:
+    if preset in preset_names():
+        text = resources.files(presets).joinpath(f"{preset}.toml").read_text(encoding="utf-8")
+        return tomllib.loads(text), f"preset {preset}"
+    path = Path(preset)
+    if not path.is_file():
+        names = preset_names()
+        raise BallspotError(f"{preset}: neither a preset ({', '.join(names)}) nor a TOML file; {_hint(preset, names)}")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BallspotError(f"{path}: is no readable TOML ({error}); see docs/configuration.md") from error
+
+
+def _place(key: str) -> tuple[str, str]:
+    section, _, leaf = key.rpartition(".")
+    if not section and leaf in PLACES:
+        return PLACES[leaf]
+    if leaf in SECTIONS.get(section, ()):
+        return section, leaf
+    dotted = [".".join(place) for place in PLACES.values()]
+    raise BallspotError(f"unknown key {key!r}; {_hint(key, dotted if section else PLACES)}")
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _hint(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+    near = nearest_name(name, known)
+    return f"did you mean {near!r}?" if near else f"known are {', '.join(known)}"

@@ -1,0 +1,73 @@
+"""Scores of a match on disk: one .npz, in the shape that post-processing and other systems' tools can share.
+
+Arrays: ``scores`` float32 (n, K), row i belongs to frame ``frame_index[i]`` int64 (n,) of the video, column k to
+``labels[k]``. Background has no column. Single values: ``n_video_frames``, ``fps`` (frames a second, exactly
+``fps_numerator / fps_denominator``) and ``match``.
+"""
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from ..cache.errors import BallspotError
+from ..cache.files import whole_file
+
+
+@dataclass(frozen=True)
+class SavedScores:
+    """What a scores file holds: scores float32 (n, K), frame_index int64 (n,), K labels, and the video they are of."""
+
+    scores: np.ndarray
+    frame_index: np.ndarray
+    labels: tuple[str, ...]
+    fps: Fraction
+    n_video_frames: int
+    match: str
+
+
+def write_scores(path: Path, saved: SavedScores) -> None:
+    """Writes the scores of one match, whole or not at all; equal scores give an equal file."""
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(
+            stream,
+            scores=saved.scores,
+            frame_index=saved.frame_index,
+            labels=np.array(saved.labels),
+            fps=np.float64(saved.fps),
+            fps_numerator=np.int64(saved.fps.numerator),
+            fps_denominator=np.int64(saved.fps.denominator),
+            n_video_frames=np.int64(saved.n_video_frames),
+            match=np.array(saved.match),
+        )
+
+
+def read_scores(path: Path) -> SavedScores:
+    """The scores in a file that `write_scores` wrote. Raises BallspotError when it holds something else."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            scores, frame_index = file["scores"], file["frame_index"]
+            labels = tuple(str(label) for label in file["labels"])
+            fps = Fraction(int(file["fps_numerator"]), int(file["fps_denominator"]))
+            n_video_frames, match = int(file["n_video_frames"]), str(file["match"])
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        ZeroDivisionError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise BallspotError(
+            f"{path}: holds no scores ({error}); give a scores.npz that `ballspot predict` wrote"
+        ) from error
+    if scores.shape != (len(frame_index), len(labels)):
+        raise BallspotError(
+            f"{path}: scores of shape {scores.shape} for {len(frame_index)} frames, {len(labels)} labels; predict again"
+        )
+    return SavedScores(scores, frame_index, labels, fps, n_video_frames, match)
