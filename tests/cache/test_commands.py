@@ -1,0 +1,78 @@
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from ballspot.cli import main
+
+KEPT = Path(__file__).parent / "data" / "store-1.0.h5"
+
+
+@pytest.fixture
+def features(tmp_path: Path) -> Path:
+    place = tmp_path / "features" / "set" / "league" / "season" / "match-01.h5"
+    place.parent.mkdir(parents=True)
+    shutil.copy(KEPT, place)
+    return tmp_path / "features"
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_info_prints_one_json_object() -> None:
+    code, out, _ = run("cache", "info", KEPT, "--json")
+    described = json.loads(out)
+    assert code == 0
+    assert {name: described[name] for name in ("n_rows", "n_video_frames", "complete", "dim", "fps")} == {
+        "n_rows": 6,
+        "n_video_frames": 12,
+        "complete": True,
+        "dim": 3,
+        "fps": "30000/1001",
+    }
+    assert len(described["fingerprint"]) == 64
+
+
+def test_list_counts_matches_and_rows(features: Path) -> None:
+    code, out, _ = run("cache", "list", features, "--json")
+    (listed,) = json.loads(out)["sets"]
+    assert code == 0
+    assert (listed["set"], listed["n_matches"], listed["n_rows"], listed["dims"]) == ("set", 1, 6, [3])
+    assert "set" in run("cache", "list", features)[1]
+
+
+def test_verify_passes_whole_stores(features: Path) -> None:
+    code, out, _ = run("cache", "verify", features)
+    assert (code, out.rstrip().endswith("match-01.h5: ok")) == (0, True)
+
+
+def test_verify_finds_a_changed_byte(features: Path) -> None:
+    path = next(features.rglob("*.h5"))
+    content = bytearray(path.read_bytes())
+    content[content.index(np.array([0, 0.25, 0.5, 0.75], np.float16).tobytes()) + 2] ^= 8
+    path.write_bytes(bytes(content))
+    code, out, _ = run("cache", "verify", features)
+    assert code == 1
+    assert "damaged" in out
+
+
+def test_verify_finds_rows_missing_by_the_stride(features: Path) -> None:
+    path = next(features.rglob("*.h5"))
+    with h5py.File(path, "a") as file:
+        file.attrs["n_video_frames"] = 40
+    code, out, _ = run("cache", "verify", path, "--json")
+    assert code == 1
+    assert json.loads(out)["problems"][0]["what"] == "6 rows, but 20 frames were to be stored"
+
+
+@pytest.mark.parametrize("command", ["info", "list", "verify"])
+def test_a_missing_path_is_one_line_and_exit_code_1(tmp_path: Path, command: str) -> None:
+    code, out, error = run("cache", command, tmp_path / "gone")
+    assert (code, out) == (1, "")
+    assert error.startswith("Error: ") and str(tmp_path / "gone") in error and error.count("\n") == 1
