@@ -55,7 +55,7 @@ def remarks(evaluation: Evaluation) -> list[str]:
         )
     n_shared = evaluation.n_labels - int(evaluation.result.n_truth.sum())
     if n_shared:
-        lines.append(f"{n_shared} labels share class and frame with another: they count once, as in SoccerNet's code")
+        lines.append(f"labels that share class and frame with another, and do not count: {n_shared}")
     labels = evaluation.label_set.labels
     absent = [label for label, count in zip(labels, evaluation.result.n_truth, strict=True) if not count]
     if absent:
@@ -93,10 +93,10 @@ def differences_table(comparison: Comparison) -> TextTable:
 
 
 def _protocol(evaluation: Evaluation) -> str:
-    tolerances_s = evaluation.result.tolerances_s
-    if len(tolerances_s) > 1:
-        return f"mean of tolerances {tolerances_s[0]:g} to {tolerances_s[-1]:g} s ({evaluation.metric})"
-    return f"hits within {tolerances_s[0] / 2:g} s either side ({evaluation.metric})"
+    first, *more = evaluation.result.tolerances_s
+    if more:
+        return f"mean over tolerances of {first:g} to {more[-1]:g} s ({evaluation.metric})"
+    return f"hits within {first / 2:g} s either side ({evaluation.metric})"
 
 
 def _row(name: str, n_truth: int | None, n_not_shown: int | None, aps: Sequence[float | None]) -> list[str]:
