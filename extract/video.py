@@ -5,7 +5,7 @@ container's own count can lie, and decoders are held to this one. The decoders t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -98,7 +98,13 @@ def probe_video(path: Path) -> VideoProbe:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise BallspotError(f"{path}: has no video stream; give a video of the match")
-            return _read_packets(path, n_bytes, container.streams.video[0])
+            probe = _read_packets(path, n_bytes, container.streams.video[0])
+        if probe.n_container_frames in (0, probe.n_frames):
+            return probe
+        # An edit list hides packets even from the demuxer; without it all that the file holds come.
+        with av.open(str(path), options={"ignore_editlist": "1"}) as container:
+            n_packets = sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+        return replace(probe, n_hidden=max(n_packets - probe.n_frames, 0))
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BallspotError(f"{path}: cannot be read as a video ({reason}); copy or download it again") from error
@@ -122,15 +128,10 @@ def cut_at_keys(probe: VideoProbe, start: int, stop: int, *, n_frames: int) -> I
 def _read_packets(path: Path, n_bytes: int, stream: VideoStream) -> VideoProbe:
     shown: list[int | None] = []
     is_key: list[bool] = []
-    n_hidden = 0
     for packet in stream.container.demux(stream):
-        if not packet.size:
-            continue
-        if packet.is_discard:
-            n_hidden += 1
-            continue
-        shown.append(packet.pts)
-        is_key.append(packet.is_keyframe)
+        if packet.size and not packet.is_discard:
+            shown.append(packet.pts)
+            is_key.append(packet.is_keyframe)
     if not shown:
         raise BallspotError(f"{path}: a video without a frame; copy or download it again")
     time_base = stream.time_base or Fraction(1, 1000)
@@ -151,7 +152,7 @@ def _read_packets(path: Path, n_bytes: int, stream: VideoStream) -> VideoProbe:
         fps=_frame_rate(path, stream, pts, time_base),
         n_frames=len(shown),
         n_container_frames=stream.frames,
-        n_hidden=n_hidden,
+        n_hidden=0,
         n_bytes=n_bytes,
         codec=stream.codec_context.name,
         time_base=time_base,
