@@ -64,7 +64,9 @@ def read_labels(path: Path, label_set: LabelSet, *, in_file_order: bool = False)
             raise BallspotError(f"{place}: {label_set.unknown(label)}")
         visibility = entry.get("visibility", "visible")
         if not isinstance(visibility, str) or visibility not in VISIBILITIES:
-            raise BallspotError(f'{place}: visibility {visibility!r} is neither "visible" nor "not shown"; correct it')
+            raise BallspotError(
+                f'{place}: visibility {brief(visibility)} is neither "visible" nor "not shown"; correct it'
+            )
         half = _half_of(entry.get("gameTime"), place)
         position_ms = read_position(entry, place)
         spots.append(Spot(label, position_ms, half, read_team(entry), VISIBILITIES[visibility]))
@@ -83,7 +85,7 @@ def read_label(entry: Any, place: str) -> str:
     """The label text of one entry of a label or prediction file. Raises BallspotError when there is none."""
     label = entry.get("label") if isinstance(entry, dict) else None
     if not isinstance(label, str):
-        found = f"label {label!r} is no text" if isinstance(entry, dict) else "is no JSON object"
+        found = f"label {brief(label)} is no text" if isinstance(entry, dict) else "is no JSON object"
         raise BallspotError(f'{place}: {found}; expected {{"gameTime": ..., "label": ..., "position": ...}}')
     return label
 
@@ -99,9 +101,14 @@ def read_position(entry: dict[str, Any], place: str) -> int:
     except (ValueError, OverflowError):
         position_ms = None
     if position_ms is None or not 0 <= position_ms <= MAX_POSITION_MS:
-        shown = repr(value) if len(repr(value)) <= 40 else repr(value)[:40] + "..."
-        raise BallspotError(f"{place}: position {shown} is not a count of milliseconds from 0; correct it")
+        raise BallspotError(f"{place}: position {brief(value)} is not a count of milliseconds from 0; correct it")
     return position_ms
+
+
+def brief(value: Any) -> str:
+    """How a value is shown in an error: its first 40 characters."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:40] + "..."
 
 
 def read_team(entry: dict[str, Any]) -> str | None:
@@ -114,7 +121,9 @@ def _half_of(game_time: Any, place: str) -> int:
     """The half that a gameTime such as "1 - 12:34" begins with."""
     if isinstance(game_time, str) and game_time[:1] in ("1", "2") and not game_time[1:2].isdigit():
         return int(game_time[0])
-    raise BallspotError(f'{place}: gameTime {game_time!r} does not begin with half 1 or 2, as "1 - 12:34"; correct it')
+    raise BallspotError(
+        f'{place}: gameTime {brief(game_time)} does not begin with half 1 or 2, as "1 - 12:34"; correct it'
+    )
 
 
 def frame_of(position_ms: int, fps: Fraction) -> int:

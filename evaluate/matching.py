@@ -131,7 +131,8 @@ def _last_written(
     matches: Sequence[SpotArrays], n_labels: int, n_frames: int, value_of: Callable[[SpotArrays], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sorted unique keys of all spots and the value of the last spot written at each."""
-    keys, values = [np.zeros(0, dtype=np.int64)], []
+    keys: list[np.ndarray] = []
+    values: list[np.ndarray] = []
     for place, spots in enumerate(matches):
         value = value_of(spots)
         frame = np.asarray(spots.frame, dtype=np.int64)
@@ -145,12 +146,13 @@ def _last_written(
         track = (2 * place + half - 1) * n_labels + label
         keys.append((track * n_frames + np.minimum(frame, n_frames - 1))[known])
         values.append(value[known])
+    if not keys:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
     key = np.concatenate(keys)
     order = np.argsort(key, kind="stable")
     key = key[order]
     last = np.append(key[1:] != key[:-1], True)[: key.size]
-    value = np.concatenate(values) if values else np.zeros(0)
-    return key[last], value[order[last]]
+    return key[last], np.concatenate(values)[order[last]]
 
 
 def _visibility(spots: SpotArrays) -> np.ndarray:

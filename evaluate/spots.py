@@ -8,7 +8,7 @@ from typing import Any
 
 from ..cache.errors import BallspotError
 from ..cache.files import read_json, write_json
-from .labels import Spot, read_label, read_position, read_team
+from .labels import Spot, brief, read_label, read_position, read_team
 
 SPOTS_FILE = "results_spotting.json"
 
@@ -79,7 +79,7 @@ def _half(entry: dict[str, Any], place: str) -> int:
         value = str(entry.get("gameTime", ""))[:1]
     if not isinstance(value, bool) and str(value).strip() in ("1", "2"):
         return int(value)
-    raise BallspotError(f'{place}: half {entry.get("half")!r} is neither "1" nor "2"; a single video is half "1"')
+    raise BallspotError(f'{place}: half {brief(entry.get("half"))} is neither "1" nor "2"; a single video is half "1"')
 
 
 def _confidence(entry: dict[str, Any], place: str) -> float:
@@ -89,5 +89,5 @@ def _confidence(entry: dict[str, Any], place: str) -> float:
     except (ValueError, OverflowError):
         confidence = math.nan
     if not math.isfinite(confidence):
-        raise BallspotError(f"{place}: confidence {value!r} is not a finite number; correct it")
+        raise BallspotError(f"{place}: confidence {brief(value)} is not a finite number; correct it")
     return confidence
