@@ -89,8 +89,7 @@ def compare_runs(
     folders = [RunFolder(path) for path in paths]
     records = [folder.record() for folder in folders]
     label_sets = [
-        label_set_of(record.get("label_set"), str(folder.path / "run.json"))
-        for folder, record in zip(folders, records, strict=True)
+        label_set_of(record, str(folder.path / "run.json")) for folder, record in zip(folders, records, strict=True)
     ]
     matches = [_matches(folder, record, split) for folder, record in zip(folders, records, strict=True)]
     for folder, label_set, names in zip(folders, label_sets, matches, strict=True):

@@ -64,9 +64,7 @@ def read_labels(path: Path, label_set: LabelSet, *, in_file_order: bool = False)
             raise BallspotError(f"{place}: {label_set.unknown(label)}")
         visibility = entry.get("visibility", "visible")
         if not isinstance(visibility, str) or visibility not in VISIBILITIES:
-            raise BallspotError(
-                f'{place}: visibility {brief(visibility)} is neither "visible" nor "not shown"; correct it'
-            )
+            raise BallspotError(f'{place}: visibility {brief(visibility)} is not "visible" or "not shown"; correct it')
         half = _half_of(entry.get("gameTime"), place)
         position_ms = read_position(entry, place)
         spots.append(Spot(label, position_ms, half, read_team(entry), VISIBILITIES[visibility]))
@@ -121,9 +119,7 @@ def _half_of(game_time: Any, place: str) -> int:
     """The half that a gameTime such as "1 - 12:34" begins with."""
     if isinstance(game_time, str) and game_time[:1] in ("1", "2") and not game_time[1:2].isdigit():
         return int(game_time[0])
-    raise BallspotError(
-        f'{place}: gameTime {brief(game_time)} does not begin with half 1 or 2, as "1 - 12:34"; correct it'
-    )
+    raise BallspotError(f'{place}: gameTime {brief(game_time)} does not begin with half 1 or 2 ("1 - 12:34")')
 
 
 def frame_of(position_ms: int, fps: Fraction) -> int:

@@ -9,7 +9,7 @@ A label set file::
 
 import difflib
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,14 +118,20 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
     return LabelSet(name=name, labels=labels, headline_excludes=excludes)
 
 
-def label_set_of(record: Any, place: str) -> LabelSet:
-    """The label set that a run recorded: what `LabelSet.as_record` gave, or a name. Else BallspotError at ``place``."""
-    if isinstance(record, str):
-        return load_label_set(record)
-    try:
-        return LabelSet(record["name"], tuple(record["labels"]), tuple(record.get("headline_excludes", ())))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BallspotError(f"{place}: records no label set; train the run again with this ballspot") from error
+def label_set_of(record: Mapping[str, Any], place: str) -> LabelSet:
+    """The label set that a run's record at ``place`` names: ``label_set`` and ``labels``. Else BallspotError.
+
+    ``label_set`` is a name, with the classes in ``labels``, or an object as `LabelSet.as_record` gives it.
+    """
+    value = record.get("label_set")
+    fields = value if isinstance(value, Mapping) else {**record, "name": value}
+    name, labels, excludes = fields.get("name"), fields.get("labels"), fields.get("headline_excludes", [])
+    built_in = BUILT_IN.get(name) if isinstance(name, str) else None
+    if built_in is not None and (labels is None or tuple(labels) == built_in.labels):
+        return built_in
+    if not isinstance(name, str) or not isinstance(labels, list) or not labels or not isinstance(excludes, list):
+        raise BallspotError(f"{place}: records no label set; train the run again with this ballspot")
+    return LabelSet(name, tuple(map(str, labels)), tuple(map(str, excludes)))
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:

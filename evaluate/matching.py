@@ -79,8 +79,8 @@ def pool_spots(truths: Sequence[SpotArrays], predictions: Sequence[SpotArrays], 
     if len(truths) != len(predictions):
         raise ValueError(f"{len(truths)} matches with truths and {len(predictions)} with predictions")
     n_frames = int(HALF_S * fps)
-    truth_key, truth_visible = _last_written(truths, n_labels, n_frames, _visibility)
-    key, score = _last_written(predictions, n_labels, n_frames, _scores)
+    truth_key, truth_visible = _last_written(truths, n_labels, n_frames, _visibility, dtype=bool)
+    key, score = _last_written(predictions, n_labels, n_frames, _scores, dtype=float)
     counts = score >= 0  # after the last written has won: a negative one hides the others, as in SoccerNet's vectors
     key, score = key[counts], score[counts]
     near = _near_visible(truth_key, truth_visible, key, n_frames)
@@ -128,11 +128,15 @@ def match_truths(pool: Pool, tolerance_s: float) -> np.ndarray:
 
 
 def _last_written(
-    matches: Sequence[SpotArrays], n_labels: int, n_frames: int, value_of: Callable[[SpotArrays], np.ndarray]
+    matches: Sequence[SpotArrays],
+    n_labels: int,
+    n_frames: int,
+    value_of: Callable[[SpotArrays], np.ndarray],
+    *,
+    dtype: type,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sorted unique keys of all spots and the value of the last spot written at each."""
-    keys: list[np.ndarray] = []
-    values: list[np.ndarray] = []
+    keys, values = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=dtype)]  # a dtype also for no match at all
     for place, spots in enumerate(matches):
         value = value_of(spots)
         frame = np.asarray(spots.frame, dtype=np.int64)
@@ -146,8 +150,6 @@ def _last_written(
         track = (2 * place + half - 1) * n_labels + label
         keys.append((track * n_frames + np.minimum(frame, n_frames - 1))[known])
         values.append(value[known])
-    if not keys:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
     key = np.concatenate(keys)
     order = np.argsort(key, kind="stable")
     key = key[order]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ballspot.cache.errors import BallspotError
-from ballspot.evaluate.labelsets import BALL_12, label_set_of, load_label_set
+from ballspot.evaluate.labelsets import BALL_12, LabelSet, label_set_of, load_label_set
 
 
 def test_ball_12_is_the_order_of_the_task():
@@ -69,11 +69,18 @@ def test_a_name_that_is_neither_built_in_nor_a_file_is_an_error():
 
 
 def test_a_recorded_label_set_reads_back():
-    assert label_set_of(BALL_12.as_record(), "run.json") == BALL_12
-    assert label_set_of("ball-12", "run.json") == BALL_12
+    assert label_set_of({"label_set": BALL_12.as_record()}, "run.json") == BALL_12
+    assert label_set_of({"label_set": "ball-12"}, "run.json") is BALL_12
+    other = LabelSet("mine", ("A", "B"), ("B",))
+    assert label_set_of({"label_set": other.as_record()}, "run.json") == other
+    assert label_set_of({"label_set": "mine", "labels": ["A", "B"]}, "run.json") == LabelSet("mine", ("A", "B"))
 
 
-@pytest.mark.parametrize("record", [None, {}, {"name": "x"}, ["a"]])
-def test_a_run_without_a_label_set_is_an_error(record: object):
+def test_a_recorded_name_of_a_built_in_set_with_other_classes_keeps_its_classes():
+    assert label_set_of({"label_set": "ball-12", "labels": ["PASS"]}, "run.json").labels == ("PASS",)
+
+
+@pytest.mark.parametrize("record", [{}, {"label_set": None}, {"label_set": "mine"}, {"label_set": {"name": "x"}}])
+def test_a_run_without_a_label_set_is_an_error(record: dict):
     with pytest.raises(BallspotError, match=r"run\.json: records no label set"):
         label_set_of(record, "run.json")

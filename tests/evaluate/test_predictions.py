@@ -1,0 +1,72 @@
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ballspot.cache.errors import BallspotError
+from ballspot.evaluate.predictions import open_predictions
+
+
+def packed(folder: Path) -> Path:
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.json")):
+            archive.write(file, file.relative_to(folder).as_posix())
+    return path
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_folder_and_its_zip_give_the_same_spots(tmp_path: Path, spot_file: Callable, zipped: bool):
+    spot_file("league/m1", [("PASS", 20, 0.5), ("OUT", 10, 0.25)])
+    path = tmp_path / "predictions"
+    spots = open_predictions(packed(path) if zipped else path).spots("league/m1")
+    assert [(spot.label, spot.position_ms, spot.confidence) for spot in spots] == [("PASS", 20, 0.5), ("OUT", 10, 0.25)]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_predictions_one_folder_too_deep_are_pointed_at(tmp_path: Path, spot_file: Callable, zipped: bool):
+    spot_file("test/league/m1", [])
+    path = tmp_path / "predictions"
+    with pytest.raises(BallspotError, match=r"match 'league/m1' .*there is test/league/m1/results_spotting\.json"):
+        open_predictions(packed(path) if zipped else path).spots("league/m1")
+
+
+def test_what_is_neither_folder_nor_zip_is_an_error(tmp_path: Path):
+    with pytest.raises(BallspotError, match="no such folder or zip file"):
+        open_predictions(tmp_path / "absent")
+    text = tmp_path / "spots.zip"
+    text.write_text("no zip")
+    with pytest.raises(BallspotError, match="no readable zip file"):
+        open_predictions(text)
+
+
+def test_a_run_folder_is_told_from_predictions(tmp_path: Path):
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(BallspotError, match="is a run, not predictions; give its folder predictions/test"):
+        open_predictions(tmp_path)
+
+
+def test_a_damaged_zip_is_an_error_that_names_the_entry(tmp_path: Path, spot_file: Callable):
+    spot_file("m", [("PASS", 20, 0.5)])
+    path = packed(tmp_path / "predictions")
+    content = bytearray(path.read_bytes())
+    content[60:80] = bytes(20)  # within the stored JSON: its checksum no longer fits
+    path.write_bytes(content)
+    with pytest.raises(BallspotError, match=r"m/results_spotting\.json cannot be unpacked"):
+        open_predictions(path).spots("m")
+
+
+def test_the_length_of_a_video_comes_from_the_scores_beside_the_spots(tmp_path: Path, spot_file: Callable):
+    for match in ("a", "b", "c"):
+        spot_file(match, [])
+    predictions = open_predictions(tmp_path / "predictions")
+    np.savez(tmp_path / "predictions" / "a" / "scores.npz", n_video_frames=250, fps=50.0)
+    np.savez(tmp_path / "predictions" / "b" / "scores.npz", n_video_frames=250)
+    assert predictions.video_length("a", fps=25) == 5.0
+    assert predictions.video_length("b", fps=25) == 10.0
+    assert predictions.video_length("c", fps=25) is None
+    (tmp_path / "predictions" / "c" / "scores.npz").write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(BallspotError, match=r"scores\.npz: cannot be read"):
+        predictions.video_length("c", fps=25)
