@@ -12,7 +12,7 @@ from .labelsets import load_label_set
 from .matches import find_matches
 from .metrics import METRICS
 from .splits import load_splits
-from .tables import differences_table, evaluation_table, remarks, scores_table
+from .tables import TextTable, differences_table, evaluation_table, remarks, scores_table
 
 FOLDER = click.Path(path_type=Path)
 
@@ -89,8 +89,7 @@ def evaluate(
         record = {"split": split, **evaluation.as_record(min_count=min_count)}
         click.echo(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        table = evaluation_table(evaluation, min_count=min_count)
-        print_table(table.headers, table.rows, title=table.title)
+        _show(evaluation_table(evaluation, min_count=min_count))
     for remark in remarks(evaluation):
         note(f"note: {remark}")
 
@@ -130,8 +129,15 @@ def compare(runs: tuple[Path, ...], split: str, data: Path | None, min_count: in
     if form == "json":
         click.echo(json.dumps(comparison.as_record(), indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        for table in (scores_table(comparison), differences_table(comparison)):
-            print_table(table.headers, table.rows, title=table.title)
-            click.echo()
+        _show(scores_table(comparison))
+        click.echo()
+        _show(differences_table(comparison))
     for warning in comparison.warnings:
         note(f"note: {warning}")
+
+
+def _show(table: TextTable) -> None:
+    """Prints the title on a line of its own, which a narrow table would wrap, then the rows if there are any."""
+    click.echo(table.title)
+    if table.rows:
+        print_table(table.headers, table.rows)

@@ -14,7 +14,7 @@ from .metrics import frequent_ap, headline_ap
 class TextTable:
     """Headers, rows of as many texts, and a title."""
 
-    title: str | None
+    title: str
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
 
@@ -88,8 +88,8 @@ def scores_table(comparison: Comparison) -> TextTable:
 def differences_table(comparison: Comparison) -> TextTable:
     """A column a run, a row for each setting that is not the same in all of them."""
     rows = [[key, *(_shown(value) for value in values)] for key, values in comparison.differs.items()]
-    title = None if rows else "nothing differs in how the runs were made"
-    return TextTable(title, ["what differs", *(run.name for run in comparison.runs)], rows)
+    title = "what differs in how the runs were made" if rows else "nothing differs in how the runs were made"
+    return TextTable(title, ["setting", *(run.name for run in comparison.runs)], rows)
 
 
 def _protocol(evaluation: Evaluation) -> str:

@@ -1,0 +1,176 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from ballspot.cache.errors import BallspotError
+from ballspot.cache.runs import RunFolder
+from ballspot.cli import main
+from ballspot.evaluate.comparison import compare_runs
+from ballspot.evaluate.labelsets import BALL_12
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a finished run: its record, configuration and metrics, with ``record`` and ``metrics`` changes."""
+
+    def write(name: str, config: dict, *, record: dict | None = None, metrics: dict | None = None) -> Path:
+        folder = RunFolder(tmp_path / "runs" / name)
+        whole: dict[str, Any] = {
+            "version": "1",
+            "seed": 0,
+            "shuffle_labels": False,
+            "features": {"set": "plain", "fingerprint": "f" * 64},
+            "data": str(tmp_path / "data"),
+            "splits": {"train": ["a"], "valid": ["b"], "test": ["m"]},
+            "label_set": "ball-12",
+            "labels": list(BALL_12.labels),
+        }
+        folder.prepare(key=name, record={**whole, **(record or {})}, config=config)
+        numbers = {
+            "split": "valid",
+            "metric": "at1",
+            "fps": 25,
+            "mean_ap": 0.25,
+            "headline_ap": 0.3,
+            "per_class": {
+                label: {"ap": index / 100, "n_truth": 5 + index} for index, label in enumerate(BALL_12.labels)
+            },
+        }
+        folder.finish({**numbers, **(metrics or {})})
+        return folder.path
+
+    return write
+
+
+def test_only_settings_that_differ_are_listed(run: Callable):
+    one = run("one", {"head": {"kind": "tcn", "dropout": 0.5}, "loss": {"offset_weight": 0.1}})
+    two = run("two", {"head": {"kind": "transformer", "dropout": 0.5}, "loss": {"offset_weight": 0.1}})
+    comparison = compare_runs([one, two])
+    assert comparison.differs == {"head.kind": ("tcn", "transformer")}
+    assert [run.name for run in comparison.runs] == ["one", "two"]
+    assert comparison.warnings == ("one seed: train each setting with three seeds or more before calling one better",)
+
+
+def test_a_setting_that_only_one_run_has_differs(run: Callable):
+    comparison = compare_runs([run("one", {"a": 1}), run("two", {"a": 1, "b": {"c": 2}})])
+    assert comparison.differs == {"b.c": (None, 2)}
+
+
+def test_the_recorded_validation_numbers_are_shown_with_the_mean_over_frequent_classes(run: Callable):
+    comparison = compare_runs([run("one", {})], min_count=15)
+    (only,) = comparison.runs
+    # Truths 5 .. 16: the last two classes have 15 or more, at 0.10 and 0.11.
+    assert (only.mean_ap, only.headline_ap, only.frequent_ap) == (0.25, 0.3, pytest.approx(0.105))
+    assert compare_runs([only.path], min_count=99).runs[0].frequent_ap is None
+
+
+def test_other_features_training_matches_and_shuffled_labels_are_marked(run: Callable):
+    plain = run("plain", {})
+    other = run(
+        "other",
+        {},
+        record={
+            "features": {"set": "pretrained", "fingerprint": "0" * 64},
+            "splits": {"train": ["a", "c"], "valid": ["b"], "test": ["m"]},
+            "shuffle_labels": True,
+            "seed": 1,
+        },
+    )
+    comparison = compare_runs([plain, other])
+    assert comparison.differs == {
+        "seed": (0, 1),
+        "shuffled labels": (False, True),
+        "features": ("plain", "pretrained"),
+        "features fingerprint": ("f" * 12, "0" * 12),
+        "train matches": (["a"], ["a", "c"]),
+    }
+    assert [warning.split(":")[0] for warning in comparison.warnings] == [
+        "the runs read different features",
+        "the runs trained or validated on different matches",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("record", "metrics", "message"),
+    [
+        ({"splits": {"valid": ["c"]}}, {}, r"valid matches \(c\) are not those of .*one \(b\)"),
+        ({"splits": {}}, {}, "records no valid matches"),
+        ({"splits": 7}, {}, "records no valid matches"),
+        ({"label_set": "mine", "labels": ["X"]}, {}, r"classes \(mine\) are not those of"),
+        ({}, {"metric": "at2"}, "scored as at2 at 25 frames per second"),
+        ({}, {"fps": 12.5}, "scored as at1 at 12.5 frames per second"),
+        ({}, {"per_class": {}}, "lacks or garbles 'PASS'"),
+        ({}, {"mean_ap": None}, "lacks or garbles"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_refused(run: Callable, record: dict, metrics: dict, message: str):
+    with pytest.raises(BallspotError, match=message) as caught:
+        compare_runs([run("one", {}), run("two", {}, record=record, metrics=metrics)])
+    assert "two" in str(caught.value)
+
+
+def test_a_run_that_is_not_done_or_not_there_is_named(run: Callable, tmp_path: Path):
+    started = run("one", {})
+    (started / "metrics.json").unlink()
+    with pytest.raises(BallspotError, match="the run is not done"):
+        compare_runs([started])
+    with pytest.raises(BallspotError, match=r"not a run \(no run\.json\)"):
+        compare_runs([tmp_path])
+    with pytest.raises(BallspotError, match="split 'all'"):
+        compare_runs([started], split="all")
+    with pytest.raises(BallspotError, match="no run to compare"):
+        compare_runs([])
+
+
+def test_test_predictions_are_scored_now_on_the_runs_own_data(run: Callable, label_file: Callable, spot_file: Callable):
+    label_file("m", [("PASS", 1000)])
+    good, bad = run("good", {}), run("bad", {})
+    spot_file("m", [("PASS", 1000, 0.9)], root="runs/good/predictions/test")
+    with pytest.raises(BallspotError, match=r"bad/predictions/test: no test predictions; run `ballspot predict"):
+        compare_runs([good, bad], split="test")
+    spot_file("m", [("PASS", 9000, 0.9)], root="runs/bad/predictions/test")
+    comparison = compare_runs([good, bad], split="test", min_count=1)
+    assert [run.per_class["PASS"]["ap"] for run in comparison.runs] == [1.0, 0.0]
+    assert [run.frequent_ap for run in comparison.runs] == [1.0, 0.0]
+    assert [run.original_ap for run in comparison.runs] == [pytest.approx(1 / 12), 0.0]
+    assert comparison.matches == ("m",)
+
+
+def test_data_that_moved_is_named_and_can_be_given(run: Callable, label_file: Callable, spot_file: Callable):
+    path = run("one", {}, record={"data": "gone/away"})
+    spot_file("m", [("PASS", 1000, 0.9)], root="runs/one/predictions/test")
+    with pytest.raises(BallspotError, match="its data root gone/away is not here; name the data root with --data"):
+        compare_runs([path], split="test")
+    label_file("m", [("PASS", 1000)], root="moved")
+    moved = path.parents[1] / "moved"
+    assert compare_runs([path], split="test", data_root=moved).runs[0].per_class["PASS"]["ap"] == 1.0
+
+
+def test_runs_of_one_folder_name_are_told_apart_by_their_paths(run: Callable):
+    paths = [run("x/same", {}), run("y/same", {})]
+    assert [run.name for run in compare_runs(paths).runs] == [str(path) for path in paths]
+
+
+def test_the_command_prints_both_tables_and_one_json_object(run: Callable):
+    paths = [str(run("one", {"head": {"kind": "tcn"}})), str(run("two", {"head": {"kind": "transformer"}}))]
+    table = CliRunner().invoke(main, ["compare", *paths])
+    assert table.exit_code == 0
+    rows = {line.split("  ")[0]: line.split() for line in table.stdout.splitlines() if line}
+    assert rows["mAP@12"][-2:] == rows["mAP@12"][-1:] * 2 == ["25.00", "25.00"]
+    assert rows["GOAL"] == ["GOAL", "16", "11.00", "11.00"]
+    assert rows["head.kind"] == ["head.kind", "tcn", "transformer"]
+    assert "one seed" in table.stderr and "one seed" not in table.stdout
+    record = json.loads(CliRunner().invoke(main, ["compare", *paths, "--format", "json"]).stdout)
+    assert [one["name"] for one in record["runs"]] == ["one", "two"]
+    assert record["differs"] == {"head.kind": ["tcn", "transformer"]}
+    assert record["runs"][0]["per_class"]["GOAL"] == {"ap": 0.11, "n_truth": 16}
+    json.loads(CliRunner().invoke(main, ["compare", *paths, "--format", "json", "--min-count", "99"]).stdout)
+
+
+def test_equal_runs_are_said_to_be_equal(run: Callable):
+    shown = CliRunner().invoke(main, ["compare", str(run("one", {})), str(run("two", {}))])
+    assert "nothing differs in how the runs were made" in shown.stdout
