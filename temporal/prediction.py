@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .clips import ClipStarts, gather_clips
 from .config import Config
@@ -81,9 +80,10 @@ def score_match(head: SpottingHead, features: ResidentFeatures, match_index: int
     device = features.rows.device
     reach = torch.arange(how.clip_frames, device=device) * row_stride  # (T,)
     n_slots = max(n_rows, int(starts.max()) + 1 if len(starts) else 0) + how.clip_frames * row_stride
-    total: Tensor | None = None
+    total = torch.zeros(n_slots, head.n_labels, device=device)
     support = torch.zeros(n_slots, dtype=torch.int64, device=device)
-    for batch in starts.split(how.window_batch_clips):
+    # A short match whose coverage stops early has no window at all.
+    for batch in starts.split(how.window_batch_clips) if len(starts) else ():
         clips = ClipStarts(torch.full_like(batch, match_index), batch)
         frames = gather_clips(features, clips, clip_frames=how.clip_frames, row_stride=row_stride)  # (B, T, D)
         output = head(frames)
@@ -95,14 +95,10 @@ def score_match(head: SpottingHead, features: ResidentFeatures, match_index: int
             temporal_stride=how.temporal_stride,
             merge=how.merge,
         )  # (B, T, K)
-        if total is None:
-            total = placed.new_zeros(n_slots, placed.shape[-1])
         slot = (batch.to(device)[:, None] + reach).flatten()  # (B * T,)
         total.index_add_(0, slot, placed.flatten(0, 1))
         support.index_add_(0, slot, torch.ones_like(slot))
     head.train(was_training)
-    if total is None:  # no window at all: a short match whose coverage stops early
-        total = torch.zeros(n_slots, head.n_labels, device=device)
     rows = np.arange(0, n_rows, 1 if how.phases == "all" else row_stride)
     support = support[:n_rows].cpu().numpy()[rows]
     scores = total[:n_rows].cpu().numpy()[rows] / np.maximum(support, 1)[:, None]

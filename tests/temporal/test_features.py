@@ -1,0 +1,90 @@
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ballspot.cache.errors import BallspotError
+from ballspot.cache.sets import open_feature_set
+from ballspot.cache.store import Block, StoreHeader, write_store
+from ballspot.temporal.features import fit_scaling, from_arrays, load_features, scale_features
+
+
+def store(folder: Path, match: str, rows: np.ndarray, frame_index: np.ndarray | None = None) -> None:
+    index = np.arange(len(rows)) if frame_index is None else frame_index
+    header = StoreHeader(
+        match=match,
+        fps=Fraction(25),
+        n_video_frames=int(index[-1]) + 1,
+        n_rows=len(rows),
+        dim=rows.shape[1],
+        extraction={"made": "here"},
+    )
+    write_store(folder / f"{match}.h5", header=header, blocks=[Block(index, {"original": rows.astype(np.float16)})])
+
+
+def test_matches_lie_one_after_another_in_the_order_asked_for(tmp_path):
+    store(tmp_path, "a", np.full((3, 2), 1.0))
+    store(tmp_path, "b", np.full((4, 2), 2.0))
+    features = load_features(open_feature_set(tmp_path), ["b", "a"], device="cpu")
+    assert features.rows[:, 0].tolist() == [2, 2, 2, 2, 1, 1, 1]
+    assert features.rows.dtype == torch.float16
+    assert [(match.name, match.first_row, match.n_rows) for match in features.matches] == [("b", 0, 4), ("a", 4, 3)]
+    assert features.match_rows(1)[:, 1].tolist() == [1, 1, 1]
+
+
+def test_a_store_of_every_second_frame_gives_clips_of_even_strides_only(tmp_path):
+    store(tmp_path, "a", np.zeros((5, 2)), frame_index=np.arange(5) * 2)
+    features = load_features(open_feature_set(tmp_path), ["a"], device="cpu")
+    assert features.frame_spacing == 2
+    assert features.row_stride(4) == 2
+    with pytest.raises(BallspotError, match="clip_stride 3 is no multiple of the 2 frames"):
+        features.row_stride(3)
+
+
+def test_a_store_with_a_gap_is_refused(tmp_path):
+    store(tmp_path, "a", np.zeros((4, 2)), frame_index=np.array([0, 1, 2, 4]))
+    with pytest.raises(BallspotError, match="not evenly spaced"):
+        load_features(open_feature_set(tmp_path), ["a"], device="cpu")
+
+
+def test_a_match_without_a_store_is_named(tmp_path):
+    store(tmp_path, "a", np.zeros((4, 2)))
+    with pytest.raises(BallspotError, match="no store of match 'b'"):
+        load_features(open_feature_set(tmp_path), ["a", "b"], device="cpu")
+
+
+def test_scaling_gives_mean_zero_and_deviation_one_and_leaves_constants_finite():
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([rng.normal(5, 3, 40000), rng.normal(-1, 0.01, 40000), np.full(40000, 7.0)])
+    features = from_arrays({"a": rows})
+    scaling = scale_features(features, "train")
+    assert scaling is not None
+    assert features.rows[:, :2].mean(0).abs().max() < 1e-3
+    torch.testing.assert_close(features.rows[:, :2].std(0), torch.ones(2), atol=1e-3, rtol=0)
+    assert float(features.rows[:, 2].abs().max()) == 0.0
+
+
+def test_a_fitted_scaling_is_applied_as_it_is():
+    scaling = fit_scaling(torch.tensor([[0.0], [2.0]]))
+    assert (float(scaling.mean), float(scaling.sd)) == (1.0, 1.0)
+    features = from_arrays({"a": np.array([[5.0], [9.0]])})
+    scale_features(features, "train", fitted=scaling)
+    assert features.rows[:, 0].tolist() == [4.0, 8.0]
+
+
+def test_scaling_by_match_is_the_same_whether_other_matches_are_there_or_not():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(3, 2, (50, 4)), rng.normal(-1, 5, (70, 4))
+    both, alone = from_arrays({"a": a, "b": b}), from_arrays({"b": b})
+    assert scale_features(both, "match") is None
+    scale_features(alone, "match")
+    assert torch.equal(both.match_rows(1), alone.rows)
+    assert abs(float(both.match_rows(0).mean())) < 1e-5
+
+
+def test_unscaled_features_are_as_stored():
+    features = from_arrays({"a": np.array([[5.0], [9.0]])})
+    assert scale_features(features, "none") is None
+    assert features.rows[:, 0].tolist() == [5.0, 9.0]

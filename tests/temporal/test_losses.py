@@ -1,0 +1,95 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ballspot.temporal.losses import class_loss, class_weights, offset_loss
+from ballspot.temporal.schedule import learning_rate
+
+nan = float("nan")
+
+
+def test_class_weights_by_hand():
+    # Frequencies 100 (background), 4, 25, 9: median (9 + 25) / 2 = 17; roots of 17 / f: 0.41231, 2.06155, 0.82462,
+    # 1.37437; mean 1.16821; ratios 0.35294, 1.76471, 0.70588, 1.17647, clamped to 1; plus 0.5 and 5.
+    weights = class_weights(torch.tensor([4, 25, 9]), 100)
+    torch.testing.assert_close(weights, torch.tensor([0.85294, 6.0, 5.70588, 6.0]), atol=1e-5, rtol=0)
+
+
+def test_a_class_that_never_occurs_weighs_as_one_that_occurs_once():
+    torch.testing.assert_close(class_weights(torch.tensor([50, 0]), 900), class_weights(torch.tensor([50, 1]), 900))
+
+
+def test_class_weights_of_the_method_are_between_the_constants_and_one_more():
+    counts = [4703, 4067, 685, 778, 590, 320, 392, 190, 220, 73, 26, 14]
+    weights = class_weights(torch.tensor(counts), 487942)
+    assert 0.5 < weights[0] < 0.52  # background is 1500 times the median: its root is 0.026 of it
+    assert bool(((weights[1:] > 5) & (weights[1:] <= 6)).all())
+    assert bool(
+        (weights[1:].diff()[[0, 2]].sign() == torch.tensor([1.0, -1.0])).all()
+    )  # DRIVE > PASS, HIGH PASS < HEADER
+
+
+def test_weights_of_kind_none_are_ones():
+    assert class_weights(torch.tensor([4, 25]), 100, kind="none").tolist() == [1.0, 1.0, 1.0]
+
+
+def test_without_focal_factor_the_class_loss_is_torchs_weighted_cross_entropy():
+    torch.manual_seed(0)
+    logits, target, weights = torch.randn(3, 7, 5), torch.randint(5, (3, 7)), torch.rand(5) + 0.5
+    expected = F.cross_entropy(logits.flatten(0, 1), target.flatten(), weight=weights)
+    torch.testing.assert_close(class_loss(logits, target, weights=weights), expected)
+
+
+def test_the_focal_factor_by_hand():
+    # p = 0.75 and 0.25 for the true class: losses 0.25 * -ln 0.75 and 0.75 * -ln 0.25, weights 1 and 3.
+    logits = torch.tensor([[[math.log(3), 0.0], [math.log(3), 0.0]]])
+    loss = class_loss(logits, torch.tensor([[0, 1]]), weights=torch.tensor([1.0, 3.0]), focal_gamma=1.0)
+    expected = (0.25 * -math.log(0.75) + 3 * 0.75 * -math.log(0.25)) / 4
+    torch.testing.assert_close(loss, torch.tensor(expected))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_certain_answers_leave_finite_slopes(gamma):
+    logits = torch.tensor([[[200.0, 0.0], [-200.0, 0.0]]], requires_grad=True)
+    class_loss(logits, torch.tensor([[0, 0]]), weights=torch.ones(2), focal_gamma=gamma).backward()
+    assert logits.grad is not None
+    assert bool(logits.grad.isfinite().all())
+
+
+def test_the_offset_loss_is_smooth_l1_over_unmasked_tokens_only():
+    offsets = torch.tensor([[0.5, 9.0, 3.0]], requires_grad=True)
+    loss = offset_loss(offsets, torch.tensor([[0.0, nan, 1.0]]))
+    torch.testing.assert_close(loss, torch.tensor((0.5 * 0.25 + 1.5) / 2))
+    loss.backward()
+    assert offsets.grad is not None
+    assert float(offsets.grad[0, 1]) == 0.0
+    assert bool(offsets.grad.isfinite().all())
+
+
+def test_the_offset_loss_without_any_target_is_zero_and_so_are_its_slopes():
+    offsets = torch.randn(2, 4, requires_grad=True)
+    loss = offset_loss(offsets, torch.full((2, 4), nan))
+    assert float(loss.detach()) == 0.0
+    loss.backward()
+    assert offsets.grad is not None
+    assert float(offsets.grad.abs().sum()) == 0.0
+
+
+def rate(step: int) -> float:
+    return learning_rate(step, n_steps=101, n_warmup_steps=20, peak=1e-4, final=1e-5, warmup_start=0.01)
+
+
+def test_the_rate_starts_at_one_percent_reaches_its_peak_and_ends_at_the_final_rate():
+    assert rate(0) == pytest.approx(1e-6)
+    assert rate(10) == pytest.approx(1e-4 * (0.01 + 0.99 / 2))
+    assert rate(20) == pytest.approx(1e-4)
+    assert rate(60) == pytest.approx(1e-5 + 0.5 * 9e-5)  # half way down the cosine
+    assert rate(100) == pytest.approx(1e-5)
+    assert all(rate(step) < rate(step + 1) for step in range(20))
+    assert all(rate(step) > rate(step + 1) for step in range(20, 100))
+
+
+def test_a_schedule_without_warm_up_starts_at_its_peak_even_for_a_single_step():
+    assert learning_rate(0, n_steps=1, n_warmup_steps=0, peak=1e-3, final=1e-5) == pytest.approx(1e-3)

@@ -1,0 +1,140 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from ballspot.evaluate.labels import Spot, frame_of
+from ballspot.temporal.config import HeadSection
+from ballspot.temporal.decoding import decode_scores, spots_of
+from ballspot.temporal.features import from_arrays
+from ballspot.temporal.heads import HeadOutput, SpottingHead, build_head
+from ballspot.temporal.prediction import Prediction, score_match
+from ballspot.temporal.suppression import Peaks
+from ballspot.temporal.validation import metric_frames
+
+
+class Echo(SpottingHead):
+    """A head whose probability of its one class at a token is the feature (0..1) of the token's frame."""
+
+    def __init__(self, temporal_stride: int = 1, offset: float = 0.0) -> None:
+        super().__init__(nn.Identity(), width=1, n_labels=1)
+        self.temporal_stride, self.offset = temporal_stride, offset
+
+    def forward(self, frames):
+        p = frames[:, :: self.temporal_stride].clamp(1e-6, 1 - 1e-6)  # (B, N, 1)
+        logits = torch.cat([torch.zeros_like(p), torch.log(p / (1 - p))], dim=-1)
+        return HeadOutput(logits, torch.full(p.shape[:2], self.offset))
+
+
+def how(**settings) -> Prediction:
+    return Prediction(**({"clip_frames": 10, "clip_stride": 2, "temporal_stride": 1} | settings))
+
+
+def ramp(n_frames: int) -> np.ndarray:
+    return ((np.arange(n_frames) % 90 + 1) / 100)[:, None]
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    n_frames=st.integers(1, 400),
+    clip_frames=st.integers(1, 60),
+    clip_stride=st.integers(1, 4),
+    overlap=st.sampled_from([0.0, 0.5, 0.75]),
+)
+def test_every_frame_of_a_match_gets_the_score_that_its_windows_gave_it(n_frames, clip_frames, clip_stride, overlap):
+    features = from_arrays({"a": ramp(n_frames)})
+    prediction = how(clip_frames=clip_frames, clip_stride=clip_stride, window_overlap=overlap, window_batch_clips=7)
+    scored = score_match(Echo(), features, 0, prediction)
+    assert scored.frame_index.tolist() == list(range(n_frames))
+    assert scored.support.min() >= 1
+    np.testing.assert_allclose(scored.scores, ramp(n_frames), atol=1e-5)
+
+
+def test_one_phase_scores_every_second_frame_and_stopping_early_leaves_the_end_at_zero():
+    features = from_arrays({"a": ramp(101)})
+    scored = score_match(Echo(), features, 0, how(phases="one", coverage="stop-early"))
+    assert scored.frame_index.tolist() == list(range(0, 101, 2))
+    # 51 frames of the grid, clips of 10: the last start with another whole clip behind it is 30, scored up to 39.
+    assert np.flatnonzero(scored.support).tolist() == list(range(40))
+    np.testing.assert_allclose(scored.scores[:40], ramp(101)[:80:2], atol=1e-5)
+    assert float(scored.scores[40:].sum()) == 0.0
+
+
+def test_a_match_too_short_for_coverage_that_stops_early_has_zeros():
+    scored = score_match(Echo(), from_arrays({"a": ramp(20)}), 0, how(coverage="stop-early"))
+    assert scored.scores.shape == (20, 1)
+    assert float(np.abs(scored.scores).sum()) == 0.0
+
+
+def test_offsets_are_clip_frames_so_a_clip_stride_of_two_moves_scores_by_two_video_frames():
+    spike = np.zeros((60, 1))
+    spike[31] = 0.9
+    scored = score_match(Echo(offset=1.0), from_arrays({"a": spike}), 0, how(clip_frames=10, window_overlap=0.5))
+    assert int(scored.scores[:, 0].argmax()) == 33
+
+
+def test_a_score_seen_by_two_windows_is_their_mean_even_where_only_one_placed_it():
+    # Windows 0-9 and 5-14 of 15 frames; offset 5 takes the spike at frame 2 to 7, which both see, but the second window
+    # does not see frame 2.
+    spike = np.zeros((15, 1))
+    spike[2] = 0.8
+    scored = score_match(Echo(offset=5.0), from_arrays({"a": spike}), 0, how(clip_stride=1))
+    assert scored.support.tolist() == [1] * 5 + [2] * 5 + [1] * 5
+    assert scored.scores[7, 0] == pytest.approx(0.4, abs=1e-5)
+
+
+def test_batches_of_any_size_give_the_same_scores():
+    torch.manual_seed(0)
+    head = build_head(HeadSection(width=8, n_layers=1, n_attention_heads=2), dim=3, n_labels=4, clip_frames=10)
+    features = from_arrays({"a": np.random.default_rng(0).normal(size=(97, 3)).astype(np.float32)})
+    one, many = (
+        score_match(head, features, 0, how(temporal_stride=2, window_batch_clips=size)).scores for size in (1, 64)
+    )
+    np.testing.assert_allclose(one, many, atol=1e-6)
+
+
+def test_other_matches_in_memory_do_not_change_a_matchs_scores():
+    torch.manual_seed(0)
+    head = build_head(HeadSection(width=8, n_layers=1, n_attention_heads=2), dim=3, n_labels=4, clip_frames=10)
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(n, 3)).astype(np.float32) for n in (33, 41))
+    alone = score_match(head, from_arrays({"b": b}), 0, how(temporal_stride=2)).scores
+    second = score_match(head, from_arrays({"a": a, "b": b}), 1, how(temporal_stride=2)).scores
+    np.testing.assert_array_equal(alone, second)
+
+
+def test_prediction_leaves_the_head_in_the_mode_it_was_in():
+    head = Echo().train()
+    score_match(head, from_arrays({"a": ramp(30)}), 0, how())
+    assert head.training
+
+
+@pytest.mark.parametrize("fps", [Fraction(25), Fraction(30000, 1001)])
+def test_spots_stand_at_the_middle_of_their_frames_and_read_back_as_them(fps):
+    peaks = Peaks(np.array([0, 2]), np.array([1, 0]), np.array([0.5, 0.25]))
+    spots = spots_of(peaks, np.array([0, 10, 29]), fps=fps, labels=("A", "B"))
+    assert [(spot.label, spot.confidence, frame_of(spot.position_ms, fps)) for spot in spots] == [
+        ("B", 0.5, 0),
+        ("A", 0.25, 29),
+    ]
+    if fps == 25:
+        assert spots[1] == Spot("A", 29 * 40 + 20, confidence=0.25)
+
+
+def test_at_25_frames_a_second_the_metric_sees_every_prediction_at_its_own_frame():
+    assert metric_frames(5000, Fraction(25)).tolist() == list(range(5000))
+
+
+def test_decoding_names_its_three_rules():
+    scores = np.array([[0.5], [0.4], [0.3]], dtype=np.float32)
+    kept = {
+        kind: len(decode_scores(scores, suppression=kind, nms_window=2, score_floor=0.05).row)
+        for kind in ("soft", "hard", "lopsided")
+    }
+    # soft: 0.3, two away, stays and takes 0.4 from 0.1 to 0.025; hard: all within 2 go; lopsided of 2 removes one
+    # before a peak and none after.
+    assert kept == {"soft": 2, "hard": 1, "lopsided": 3}
