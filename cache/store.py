@@ -1,7 +1,6 @@
 """One match's features on disk: an HDF5 file written whole, read in pieces. The format is docs/store-format.md."""
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -94,7 +93,7 @@ class FeatureStore:
         try:
             _require_readable(path, file)
             header = _read_header(path, file)
-            frame_index = file["frame_index"][...]  # type: ignore[index]  # checked to be a data set by _read_header
+            frame_index = _data_set(file, "frame_index")[...]
         except OSError as error:
             file.close()
             raise BallspotError(f"{path}: damaged store ({_reason(error)}); remove it and extract again") from error
@@ -113,7 +112,7 @@ class FeatureStore:
             raise BallspotError(f"{self.path}: has no view {view!r}, only {', '.join(self.views)}; extract it first")
         first, last, _ = slice(start, stop).indices(self.n_rows)
         try:
-            rows = self._file[view_path(view)][first:last]  # type: ignore[index]  # a data set, see _read_header
+            rows = _data_set(self._file, view_path(view))[first:last]
         except OSError as error:
             raise BallspotError(
                 f"{self.path}: rows {first} to {last} of view {view!r} are damaged ({_reason(error)}); remove the "
@@ -271,25 +270,40 @@ def _require_readable(path: Path, file: h5py.File) -> None:
 
 def _read_header(path: Path, file: h5py.File) -> StoreHeader:
     try:
-        numbers = {name: int(file.attrs[name]) for name in ("n_video_frames", "n_rows", "video_bytes")}
+        views = tuple(json.loads(_text(file, "views") or ""))
         header = StoreHeader(
             match=_text(file, "match") or "",
-            fps=Fraction(int(file.attrs["fps_numerator"]), int(file.attrs["fps_denominator"])),
-            dim=int(file["features"].shape[1]),  # type: ignore[union-attr]  # KeyError, AttributeError: caught below
+            fps=Fraction(_number(file, "fps_numerator"), _number(file, "fps_denominator")),
+            n_video_frames=_number(file, "n_video_frames"),
+            n_rows=_number(file, "n_rows"),
+            dim=_data_set(file, "features").shape[1],
             extraction=json.loads(_text(file, "extraction") or ""),
-            views=tuple(json.loads(_text(file, "views") or "")),
-            **{name: _text(file, name) or "" for name in ("video_name", "video_sha256", "decoder", "decoder_version")},
-            **numbers,
+            views=views,
+            video_name=_text(file, "video_name") or "",
+            video_bytes=_number(file, "video_bytes"),
+            video_sha256=_text(file, "video_sha256") or "",
+            decoder=_text(file, "decoder") or "",
+            decoder_version=_text(file, "decoder_version") or "",
         )
-        lengths = {view: len(file[view_path(view)]) for view in header.views}  # type: ignore[arg-type]  # as above
-        lengths["frame_index"] = len(file["frame_index"])  # type: ignore[arg-type]  # as above
-    except (KeyError, AttributeError, TypeError, ValueError, ZeroDivisionError, IndexError) as error:
+        lengths = {name: len(_data_set(file, name)) for name in ("frame_index", *map(view_path, views))}
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError) as error:
         raise BallspotError(f"{path}: a store without its header ({error}); extract again") from error
-    if set(lengths.values()) != {header.n_rows} or header.fps <= 0 or not math.isfinite(header.fps):
+    if set(lengths.values()) != {header.n_rows} or header.fps <= 0:
         raise BallspotError(f"{path}: holds {lengths} rows, its header says {header.n_rows}; extract again")
     if header.fingerprint != _text(file, "fingerprint"):
         raise BallspotError(f"{path}: its fingerprint is not the one of its extraction settings; extract again")
     return header
+
+
+def _data_set(file: h5py.File, name: str) -> h5py.Dataset:
+    found = file[name]
+    if not isinstance(found, h5py.Dataset):
+        raise KeyError(f"{name} is no data set")
+    return found
+
+
+def _number(file: h5py.File, name: str) -> int:
+    return int(np.asarray(file.attrs[name]).item())
 
 
 def _text(file: h5py.File, name: str) -> str | None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import timm
 import torch
-from timm.layers import BatchNormAct2d, Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
 from ..cache.errors import BallspotError
@@ -71,7 +72,7 @@ def load_backbone(name: str, weights: WeightsSpec, *, size: tuple[int, int], dev
         raise BallspotError(f"--weights offline: there are none for {name}; use --backbone {OFFLINE_BACKBONE}")
     model = _with_weights(name, weights, pretrained_cfg, size).eval()
     digest = weights_digest(model.state_dict())
-    model = fold_batch_norms(model, size=size).to(device=device, memory_format=torch.channels_last)
+    model = fold_batch_norms(model, size=size).to(device).to(memory_format=torch.channels_last)
     interpolation = str(pretrained_cfg.get("interpolation"))
     return Backbone(
         name=name,
@@ -105,7 +106,7 @@ def fold_batch_norms(model: nn.Module, *, size: tuple[int, int]) -> nn.Module:
         _fold(conv, norm)
         parent, name = places[norm]
         replaced.append((parent, name, norm))
-        setattr(parent, name, nn.Sequential(norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else nn.Identity())
+        setattr(parent, name, _rest_of(norm))
     with torch.inference_mode():
         difference = (model(images) - expected).abs().max() / expected.abs().max().clamp_min(1e-12)
     if not difference <= FOLD_TOLERANCE:
@@ -130,16 +131,31 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
         conv.bias.copy_(bias.to(conv.bias.dtype))
 
 
+def _rest_of(norm: nn.BatchNorm2d) -> nn.Module:
+    """What a norm does after normalising: timm's carries the activation."""
+    return nn.Sequential(*norm.children()) if isinstance(norm, BatchNormAct2d) else nn.Identity()
+
+
 def _conv_norm_pairs(model: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """Convolutions whose output a batch norm reads, both called once in one run of the model."""
     outputs: list[tuple[Tensor, nn.Conv2d]] = []
     inputs: list[tuple[Tensor, nn.BatchNorm2d]] = []
     hooks = []
+
+    def written(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(module, nn.Conv2d):
+            outputs.append((output, module))
+
+    def read(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        if isinstance(module, nn.BatchNorm2d):
+            inputs.append((args[0], module))
+
     for module in model.modules():
+        # Exactly these classes: a subclass may do something else with its weight.
         if type(module) in (nn.Conv2d, Conv2dSame):
-            hooks.append(module.register_forward_hook(lambda conv, _, output: outputs.append((output, conv))))
-        elif type(module) in (nn.BatchNorm2d, BatchNormAct2d) and module.track_running_stats:
-            hooks.append(module.register_forward_pre_hook(lambda norm, args: inputs.append((args[0], norm))))
+            hooks.append(module.register_forward_hook(written))
+        elif type(module) in (nn.BatchNorm2d, BatchNormAct2d):
+            hooks.append(module.register_forward_pre_hook(read))
     try:
         with torch.inference_mode():
             model(images)
@@ -149,9 +165,9 @@ def _conv_norm_pairs(model: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, 
     convs, norms = [conv for _, conv in outputs], [norm for _, norm in inputs]
     return [
         (conv, norm)
-        for read, norm in inputs
-        for written, conv in outputs
-        if read is written and convs.count(conv) == 1 and norms.count(norm) == 1
+        for given, norm in inputs
+        for made, conv in outputs
+        if given is made and convs.count(conv) == 1 and norms.count(norm) == 1 and norm.running_var is not None
     ]
 
 

@@ -1,5 +1,6 @@
 """The decoders behind `VideoSource`: decord where it agrees with the packets, and PyAV, which reads everything."""
 
+import re
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from itertools import count
@@ -7,6 +8,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.error import FFmpegError
 
 from .video import DecodingError, VideoProbe, VideoSource, cut_at_keys
 
@@ -44,7 +46,7 @@ class PyavSource:
                 if len(piece) == n_piece or expected == stop:
                     yield np.stack(piece)
                     piece = []
-        except (av.error.FFmpegError, OSError) as error:
+        except (FFmpegError, OSError) as error:
             reason = getattr(error, "strerror", None) or _first_line(error)
             raise DecodingError(
                 f"{self.probe.path}: frame {expected} cannot be decoded ({reason}); {_REPAIR}"
@@ -156,5 +158,6 @@ def _piece_frames(probe: VideoProbe) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][-200:] if lines else type(error).__name__
+    """The error's first line without the places in decord's own source that it begins with."""
+    lines = [re.sub(r"^.*\.(cc|h):\d+: ", "", line).strip() for line in str(error).splitlines()]
+    return next((line[:120] for line in lines if line), type(error).__name__)

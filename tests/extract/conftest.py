@@ -3,6 +3,7 @@
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 
 from ballspot.extract.synth import synthesize
@@ -22,3 +23,17 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def video(drawn: Path) -> Path:
     """One drawn match's video: 250 frames, a key frame every 12, B-frames between."""
     return drawn / "synth" / "drawn" / "match-01" / "64p.mp4"
+
+
+@pytest.fixture(scope="session")
+def faststart(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same video with its index in front, as files from the web have it: it opens even when its end is missing."""
+    path = tmp_path_factory.mktemp("faststart") / "a.mp4"
+    with av.open(str(video)) as old, av.open(str(path), "w", options={"movflags": "+faststart"}) as new:
+        stream = old.streams.video[0]
+        copy = new.add_stream_from_template(stream)
+        for packet in old.demux(stream):
+            if packet.size:
+                packet.stream = copy
+                new.mux(packet)
+    return path
