@@ -7,19 +7,9 @@ from click.testing import CliRunner, Result
 from ballspot.cli import main
 from ballspot.temporal.scores import read_scores
 
-SMALL = [
-    "--preset",
-    "fast",
-    "--set",
-    "clip_frames=20",
-    "--set",
-    "width=16",
-    "--set",
-    "n_layers=1",
-    "--set",
-    "n_attention_heads=2",
-]
-SMALL += ["--set", "n_epochs=2", "--set", "warmup_epochs=0", "--set", "epoch_frames=800", "--device", "cpu"]
+SETTINGS = ("clip_frames=20", "width=16", "n_layers=1", "n_attention_heads=2", "n_epochs=2", "warmup_epochs=0")
+SMALL = ["--preset", "fast", "--device", "cpu", "--set", "epoch_frames=800"]
+SMALL += [word for setting in SETTINGS for word in ("--set", setting)]
 
 
 def ballspot(*words: object) -> Result:
