@@ -101,7 +101,7 @@ def extract(
     job = ExtractionJob(backbone, device=on_device, stride=stride, batch_rows=batch, decoders=decoders)
     results = extract_matches(chosen, set_path, job)
     for result in results:
-        state = f"{result.n_rows / result.seconds:.1f} frames/s" if result.is_new else "was complete"
+        state = f"{result.n_new_rows / result.seconds:.1f} frames/s" if result.n_new_rows else "was complete"
         click.echo(f"{result.path}  {result.n_rows} rows of {backbone.dim}  {state}")
     click.echo(f"feature set: {set_path}")
 

@@ -44,12 +44,12 @@ class ExtractionJob:
 
 @dataclass(frozen=True)
 class Extracted:
-    """One match's store after an extraction; `is_new` is False where it was complete before."""
+    """One match's store after an extraction; `n_new_rows` of its rows were made now, in `seconds`."""
 
     match: str
     path: Path
     n_rows: int
-    is_new: bool
+    n_new_rows: int
     seconds: float
 
 
@@ -101,7 +101,7 @@ def finished_store(match: Match, video: Path, path: Path) -> Extracted | None:
                 f"{path}: was made from {store.match!r}, {store.header.video_name} ({store.header.video_bytes} bytes), "
                 f"not from {video} ({n_bytes} bytes); remove the store or extract with another --set"
             )
-        return Extracted(match=match.name, path=path, n_rows=store.n_rows, is_new=False, seconds=0.0)
+        return Extracted(match=match.name, path=path, n_rows=store.n_rows, n_new_rows=0, seconds=0.0)
 
 
 def extract_match(match: Match, probe: VideoProbe, path: Path, job: ExtractionJob, *, title: str) -> Extracted:
@@ -135,11 +135,12 @@ def extract_match(match: Match, probe: VideoProbe, path: Path, job: ExtractionJo
             with DECODERS[decoder](probe) as source:
                 named = replace(header, decoder=source.name, decoder_version=source.version)
                 with Journal.open(part_path(path), named) as journal:
+                    n_new_rows = n_rows - journal.next_row
                     if not path.exists():  # else another process finished it while this one waited
                         fill_journal(journal, source, job, title=title)
                         write_store(path, header=journal.header, blocks=read_journals([journal.path]))
                     journal.remove()
-                return Extracted(match.name, path, n_rows, is_new=True, seconds=time.monotonic() - started)
+                return Extracted(match.name, path, n_rows, n_new_rows, seconds=time.monotonic() - started)
         except DecodingError as error:
             errors.append(f"{decoder}: {error}")
             if decoder != job.decoders[-1]:

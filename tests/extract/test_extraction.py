@@ -82,10 +82,10 @@ def test_a_set_holds_a_store_for_each_match_and_a_second_run_keeps_them(
     matches: tuple[Match, ...], tmp_path: Path, job: ExtractionJob
 ) -> None:
     first = extract_matches(matches, tmp_path / "set", job)
-    assert [result.is_new for result in first] == [True] * 3
+    assert [result.n_new_rows for result in first] == [250] * 3
     assert list(open_feature_set(tmp_path / "set").stores) == [match.name for match in matches]
     changed = first[1].path.stat().st_mtime_ns
-    assert [result.is_new for result in extract_matches(matches, tmp_path / "set", job)] == [False] * 3
+    assert [result.n_new_rows for result in extract_matches(matches, tmp_path / "set", job)] == [0] * 3
     assert first[1].path.stat().st_mtime_ns == changed
 
 
@@ -115,7 +115,8 @@ def test_an_interrupted_extraction_ends_in_the_same_bytes(
     assert part_path(path).exists() and not path.exists()
     with part_path(path).open("ab") as stream:
         stream.write(b"ROWS and then the power went")
-    extract_matches(matches[:1], tmp_path / "cut", job)
+    (resumed,) = extract_matches(matches[:1], tmp_path / "cut", job)
+    assert resumed.n_new_rows == 250 - 16 * n_batches
     assert path.read_bytes() == whole.path.read_bytes()
     assert not part_path(path).exists()
 
