@@ -56,13 +56,12 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise BallspotError(f"{path}: cannot be read ({error.strerror})") from error
     except json.JSONDecodeError as error:
-        raise BallspotError(
-            f"{path}: not valid JSON ({error.msg} at line {error.lineno}, column {error.colno}); restore or rewrite the file"
-        ) from error
+        place = f"line {error.lineno}, column {error.colno}"
+        raise BallspotError(f"{path}: not valid JSON ({error.msg} at {place}); restore or rewrite the file") from error
     except UnicodeDecodeError as error:
         raise BallspotError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except RecursionError as error:
-        raise BallspotError(f"{path}: JSON nested too deeply to read; restore or rewrite the file") from error
+    except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
+        raise BallspotError(f"{path}: JSON that cannot be held ({error}); restore or rewrite the file") from error
 
 
 def make_folder(path: Path) -> Path:

@@ -1,0 +1,103 @@
+"""A run folder is begun once, resumed by its key, and done when its metrics are there."""
+
+import tomllib
+
+import pytest
+
+from ballspot.cache.errors import BallspotError
+from ballspot.cache.runs import RunFolder, flatten
+
+CONFIG = {"head": {"kind": "tcn", "layers": 3}, "training": {"epochs": 20}}
+
+
+def begin(path, *, key="k1", config=None, seed=0):
+    run = RunFolder(path)
+    return run, run.prepare(key=key, record={"seed": seed}, config=config or CONFIG)
+
+
+def test_a_new_run_holds_its_record_and_its_config(tmp_path):
+    run, is_resumed = begin(tmp_path / "a")
+    assert not is_resumed
+    assert not run.is_done
+    assert run.record() == {"format": "ballspot-run/1", "key": "k1", "status": "started", "seed": 0}
+    assert tomllib.loads((run.path / "config.toml").read_text()) == CONFIG == run.config()
+
+
+def test_values_that_toml_cannot_hold_are_left_out(tmp_path):
+    run, _ = begin(tmp_path / "a", config={"head": {"kind": "tcn", "window": None}})
+    assert run.config() == {"head": {"kind": "tcn"}}
+
+
+def test_the_same_key_is_resumed(tmp_path):
+    begin(tmp_path / "a")
+    assert begin(tmp_path / "a")[1] is True
+
+
+def test_another_config_is_refused_with_the_first_difference(tmp_path):
+    begin(tmp_path / "a")
+    other = {**CONFIG, "training": {"epochs": 30}}
+    with pytest.raises(BallspotError, match=r"training\.epochs is 20 there and 30 here"):
+        begin(tmp_path / "a", key="k2", config=other)
+    assert RunFolder(tmp_path / "a").record()["key"] == "k1"
+
+
+def test_another_seed_is_refused_by_name(tmp_path):
+    begin(tmp_path / "a")
+    with pytest.raises(BallspotError, match="seed is 0 there and 1 here"):
+        begin(tmp_path / "a", key="k2", seed=1)
+
+
+def test_other_features_are_refused(tmp_path):
+    begin(tmp_path / "a")
+    with pytest.raises(BallspotError, match="other features, labels or split"):
+        begin(tmp_path / "a", key="k2")
+
+
+def test_a_folder_with_something_else_is_never_written_to(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(BallspotError, match=r"not empty and holds no run\.json"):
+        begin(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "a").write_text("")
+    with pytest.raises(BallspotError, match="is a file, not a run folder"):
+        begin(tmp_path / "a")
+
+
+def test_metrics_make_a_run_done(tmp_path):
+    run, _ = begin(tmp_path / "a")
+    with pytest.raises(BallspotError, match="the run is not done"):
+        run.metrics()
+    run.finish({"mean_ap": 0.5})
+    assert run.is_done
+    assert run.metrics() == {"mean_ap": 0.5}
+    assert run.record()["status"] == "done"
+
+
+def test_a_torn_last_log_line_is_left_out(tmp_path):
+    run, _ = begin(tmp_path / "a")
+    run.append_log({"epoch": 1})
+    run.append_log({"epoch": 2})
+    with (run.path / "log.jsonl").open("a") as stream:
+        stream.write('{"epoch": 3, "lo')
+    assert run.log() == [{"epoch": 1}, {"epoch": 2}]
+    run.keep_log(1)
+    assert run.log() == [{"epoch": 1}]
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(BallspotError, match=r"not a run \(no run\.json\)"):
+        RunFolder(tmp_path).record()
+
+
+def test_a_run_of_another_format_is_refused(tmp_path):
+    run, _ = begin(tmp_path / "a")
+    run.update(format="ballspot-run/2")
+    with pytest.raises(BallspotError, match="format 'ballspot-run/2' is not 'ballspot-run/1'"):
+        run.record()
+
+
+def test_nested_tables_flatten_to_dotted_names():
+    assert flatten({"a": {"b": {"c": 1}, "d": 2}, "e": 3}) == {"a.b.c": 1, "a.d": 2, "e": 3}
