@@ -26,7 +26,7 @@ COMMANDS: dict[str, Place] = {
     "predict": ("temporal.commands", "predict", "Find the spots of a split with a trained run."),
     "evaluate": ("evaluate.commands", "evaluate", "Score predictions as SoccerNet does."),
     "compare": ("evaluate.commands", "compare", "Put runs side by side, with what differs in their configs."),
-    "demo": ("extract.demo_command", "demo", "Run the whole pipeline on seven short matches."),
+    "demo": ("extract.demo_commands", "demo", "Run the whole pipeline on seven short matches."),
 }
 
 

@@ -15,6 +15,15 @@ MATCHES = Path(__file__).resolve().parents[1] / "tests" / "matches"
 HEADS = ("tcn", "transformer")
 
 
+def demo_matches() -> Path:
+    """The seven short matches in the repository's tests. Raises BallspotError in an installation without them."""
+    if not MATCHES.is_dir():
+        raise BallspotError(
+            f"{MATCHES}: the demo's matches come with the repository, not the package; give --data DATA"
+        )
+    return MATCHES
+
+
 @dataclass(frozen=True)
 class Demo:
     """One demonstration: where the matches are, where everything goes, and how the commands are run."""
@@ -52,7 +61,7 @@ class Demo:
 
     def line(self, *words: object) -> list[str]:
         """The process that runs a ballspot command with this very interpreter."""
-        return [sys.executable, "-m", f"{__package__.split('.')[0]}.cli", *(str(word) for word in words)]
+        return [sys.executable, "-m", "ballspot.cli", *(str(word) for word in words)]
 
     def extract_plain(self) -> tuple[Path, str]:
         """The regnety_002 feature set and its weights: the hub's where it can be reached, else random, said loudly."""
@@ -99,19 +108,21 @@ class Demo:
 
     def closing(self, best: Path, control: Path, plain_weights: str, seconds: float) -> str:
         """The last words: the best result beside the control, and where to look."""
+        best_ap, control_ap = (f"mAP@1 {100 * self.test_ap(run):.2f}" for run in (best, control))
+        predictions = best / "predictions" / "test"
         lines = [
             f"\nDone in {seconds / 60:.1f} minutes.",
-            f"  best head                 {best.name}: mAP@1 {100 * self.test_ap(best):.2f} on the two test matches",
-            f"  the control               {control.name}: mAP@1 {100 * self.test_ap(control):.2f}, trained on shuffled labels",
+            f"  best head       {best.name}: {best_ap} on the two test matches",
+            f"  the control     {control.name}: {control_ap}, trained on shuffled labels",
             "  What the control reaches is chance with this many predictions: only what lies clearly above it was learned.",
             "  Seven minutes of video are far too little to say which method is better.",
             "",
-            f"  feature stores            {self.out / 'features'}",
-            f"  runs                      {self.out / 'runs'} (config.toml, log.jsonl, metrics.json, best.safetensors)",
-            f"  predictions               {best / 'predictions' / 'test'} (SoccerNet's format, and scores.npz)",
+            f"  feature stores  {self.out / 'features'}",
+            f"  runs            {self.out / 'runs'} (config.toml, log.jsonl, metrics.json, best.safetensors)",
+            f"  predictions     {predictions} (SoccerNet's format, and scores.npz)",
         ]
         if plain_weights == "random":
             lines.append(
-                "  regnety_002 had RANDOM weights: the hub could not be reached (`extract --weights FILE` takes yours)."
+                "  regnety_002 had RANDOM weights: the hub could not be reached (`extract --weights FILE` reads yours)."
             )
         return "\n".join(lines)
