@@ -114,7 +114,7 @@ class Demo:
             f"\nDone in {seconds / 60:.1f} minutes.",
             f"  best head       {best.name}: {best_ap} on the two test matches",
             f"  the control     {control.name}: {control_ap}, trained on shuffled labels",
-            "  What the control reaches is chance with this many predictions: only what lies clearly above it was learned.",
+            "  The control shows what chance reaches: only what lies clearly above it was learned.",
             "  Seven minutes of video are far too little to say which method is better.",
             "",
             f"  feature stores  {self.out / 'features'}",
