@@ -76,7 +76,7 @@ def run_experiment(experiment: Experiment, run: RunFolder, *, key: str, report: 
     ``run`` was prepared with ``key``. Every epoch ends with last.safetensors, from which a killed run goes on, to the
     same bits. ``report`` receives a line an epoch.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[experiment.device] if experiment.device.type == "cuda" else []):
         features, scaling, training = _training_side(experiment, report)
         validation = _validation_side(experiment, scaling)
         description = HeadDescription(
