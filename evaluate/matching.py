@@ -50,8 +50,6 @@ class Pool:
     truth_visible: np.ndarray  # bool (t,)
     key: np.ndarray  # int64 (p,)
     score: np.ndarray  # float64 (p,), at least 0
-    rank: np.ndarray  # int64 (p,): place by score downwards, of equal scores the earlier key first
-    by_rank: np.ndarray  # int64 (p,): the prediction of each rank
     is_near_visible: np.ndarray  # bool (p,): the truth nearest to the prediction is a visible one
 
     @property
@@ -84,10 +82,7 @@ def pool_spots(truths: Sequence[SpotArrays], predictions: Sequence[SpotArrays], 
     counts = score >= 0  # after the last written has won: a negative one hides the others, as in SoccerNet's vectors
     key, score = key[counts], score[counts]
     near = _near_visible(truth_key, truth_visible, key, n_frames)
-    by_rank = np.argsort(-score, kind="stable")
-    rank = np.empty(key.size, dtype=np.int64)
-    rank[by_rank] = np.arange(key.size)
-    return Pool(n_labels, n_frames, fps, truth_key, truth_visible, key, score, rank, by_rank, near)
+    return Pool(n_labels, n_frames, fps, truth_key, truth_visible, key, score, near)
 
 
 def match_truths(pool: Pool, tolerance_s: float) -> np.ndarray:
@@ -95,27 +90,21 @@ def match_truths(pool: Pool, tolerance_s: float) -> np.ndarray:
 
     ``tolerance_s`` is the full width: a hit lies within half of it either side.
     """
-    # Whole frames: |difference| <= x is |difference| <= floor(x).
-    reach = math.floor(min(tolerance_s * pool.fps / 2, pool.n_frames))
-    frame = pool.truth_key % pool.n_frames
-    start = pool.truth_key - frame  # the key of frame 0 of the track
-    low = np.searchsorted(pool.key, start + np.maximum(frame - reach, 0))
-    high = np.searchsorted(pool.key, start + np.minimum(frame + reach, pool.n_frames - 1), side="right")
+    low, high = windows(pool, pool.truth_key, pool.key, reach_frames(pool, tolerance_s))
     hit = np.full(pool.truth_key.size, -1, dtype=np.int64)
-
     served = np.flatnonzero(low < high)
     low, high = low[served], high[served]
     shares = high[:-1] > low[1:]  # with the next window
     alone = np.ones(served.size, dtype=bool)
     alone[:-1] &= ~shares
     alone[1:] &= ~shares
+    rank, by_rank = _ranks(pool, low, high)
     if alone.any():
         bounds = np.column_stack((low[alone], high[alone])).ravel()
         # The sentinel lets a window reach the last prediction; the odd places are the gaps between windows.
-        best = np.minimum.reduceat(np.append(pool.rank, pool.rank.size), bounds)[::2]
-        hit[served[alone]] = pool.by_rank[best]
+        best = np.minimum.reduceat(np.append(rank, rank.size), bounds)[::2]
+        hit[served[alone]] = by_rank[best]
     # Windows that share predictions depend on who was served before: one after another, in order of time.
-    rank = pool.rank.copy()
     taken = rank.size
     crowd = np.flatnonzero(~alone)
     for truth, first, end in zip(served[crowd].tolist(), low[crowd].tolist(), high[crowd].tolist(), strict=True):
@@ -125,6 +114,35 @@ def match_truths(pool: Pool, tolerance_s: float) -> np.ndarray:
             hit[truth] = first + place
             window[place] = taken
     return hit
+
+
+def reach_frames(pool: Pool, tolerance_s: float) -> int:
+    """How many frames either side a hit may lie: |difference| <= x is |difference| <= floor(x) for whole frames."""
+    return math.floor(min(tolerance_s * pool.fps / 2, pool.n_frames))
+
+
+def windows(pool: Pool, centre: np.ndarray, key: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds [low, high) into the sorted ``key`` of those within ``reach`` frames of each ``centre``, in its track."""
+    frame = centre % pool.n_frames
+    start = centre - frame  # the key of frame 0 of the track
+    low = np.searchsorted(key, start + np.maximum(frame - reach, 0))
+    high = np.searchsorted(key, start + np.minimum(frame + reach, pool.n_frames - 1), side="right")
+    return low, high
+
+
+def _ranks(pool: Pool, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The place by score, downwards, of the predictions within any window, and the prediction of each place.
+
+    Of equal scores the earlier key comes first. Both are int64 (p,); outside the windows a rank is p, never the best.
+    """
+    begins = np.zeros(pool.key.size + 1, dtype=np.int64)
+    np.add.at(begins, low, 1)
+    np.add.at(begins, high, -1)
+    near = np.flatnonzero(begins.cumsum()[:-1] > 0)  # few of 50,000 predictions a match: the others need no order
+    order = near[np.argsort(-pool.score[near], kind="stable")]
+    rank = np.full(pool.key.size, pool.key.size, dtype=np.int64)
+    rank[order] = np.arange(order.size)
+    return rank, order
 
 
 def _last_written(
@@ -137,6 +155,8 @@ def _last_written(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sorted unique keys of all spots and the value of the last spot written at each."""
     keys, values = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=dtype)]  # a dtype also for no match at all
+    tracks = [np.zeros(0, dtype=np.int64)]
+    in_time = True
     for place, spots in enumerate(matches):
         value = value_of(spots)
         frame = np.asarray(spots.frame, dtype=np.int64)
@@ -147,11 +167,16 @@ def _last_written(
         if frame.size and (frame.min() < 0 or label.min() < 0 or label.max() >= n_labels):
             raise ValueError(f"match {place} has a frame below 0 or a label index outside 0..{n_labels - 1}")
         known = (half == 1) | (half == 2)
-        track = (2 * place + half - 1) * n_labels + label
-        keys.append((track * n_frames + np.minimum(frame, n_frames - 1))[known])
+        frame, track = np.minimum(frame, n_frames - 1)[known], ((2 * place + half - 1) * n_labels + label)[known]
+        in_time = in_time and bool((frame[1:] >= frame[:-1]).all())
+        tracks.append(track)
+        keys.append(track * n_frames + frame)
         values.append(value[known])
     key = np.concatenate(keys)
-    order = np.argsort(key, kind="stable")
+    if in_time and 2 * len(matches) * n_labels <= 2**16:
+        order = np.argsort(np.concatenate(tracks).astype(np.uint16), kind="stable")  # a radix sort, 10 times faster
+    else:
+        order = np.argsort(key, kind="stable")
     key = key[order]
     last = np.append(key[1:] != key[:-1], True)[: key.size]
     return key[last], np.concatenate(values)[order[last]]
@@ -169,14 +194,14 @@ def _scores(spots: SpotArrays) -> np.ndarray:
 
 def _near_visible(truth_key: np.ndarray, truth_visible: np.ndarray, key: np.ndarray, n_frames: int) -> np.ndarray:
     """Whether the truth nearest to each prediction, in its track, is visible: bool (p,); False in a track without."""
-    if not truth_key.size:
-        return np.zeros(key.size, dtype=bool)
-    start = key - key % n_frames
-    first = np.searchsorted(truth_key, start)
-    n_in_track = np.searchsorted(truth_key, start + n_frames) - first
     frame = truth_key % n_frames
-    same_track = truth_key[1:] // n_frames == truth_key[:-1] // n_frames
-    middle = (truth_key[1:] - frame[1:] + (frame[1:] + frame[:-1]) // 2)[same_track]
-    passed = np.searchsorted(middle, key, side="right") - np.searchsorted(middle, start)
-    nearest = np.minimum(first + passed, truth_key.size - 1)
-    return truth_visible[nearest] & (n_in_track > 0)
+    start = truth_key - frame
+    joined = start[1:] == start[:-1]  # with the next truth's track
+    middle = start[1:] + (frame[1:] + frame[:-1]) // 2
+    begin, end = start.copy(), start + n_frames  # the keys that each truth is nearest to
+    begin[1:][joined] = middle[joined]
+    end[:-1][joined] = middle[joined]
+    change = np.zeros(key.size + 1, dtype=np.int64)
+    np.add.at(change, np.searchsorted(key, begin[truth_visible]), 1)
+    np.add.at(change, np.searchsorted(key, end[truth_visible]), -1)
+    return change.cumsum()[:-1] > 0

@@ -144,7 +144,10 @@ def frequent_ap(ap: np.ndarray, n_truth: np.ndarray, min_count: int) -> float | 
 
 def score_bins(score: np.ndarray) -> np.ndarray:
     """How many of the 200 thresholds each score reaches, 0..200, int64 like ``score``."""
-    return np.searchsorted(THRESHOLDS, score, side="right")
+    # The place by arithmetic is right to one threshold either side; comparing finishes it, exactly as a search would.
+    guess = (np.clip(score, 0.0, 1.0) * (THRESHOLDS.size - 1)).astype(np.int64)
+    reaches_next = (guess < THRESHOLDS.size - 1) & (THRESHOLDS[np.minimum(guess + 1, THRESHOLDS.size - 1)] <= score)
+    return guess + reaches_next + (THRESHOLDS[guess] <= score)
 
 
 def interpolated_ap(n_detected: np.ndarray, n_hits: np.ndarray, n_truth: np.ndarray) -> np.ndarray:
