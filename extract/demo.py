@@ -13,6 +13,7 @@ from ..cache.errors import BallspotError
 
 MATCHES = Path(__file__).resolve().parents[1] / "tests" / "matches"
 HEADS = ("tcn", "transformer")
+SMALL = "160x284"  # the pretrained backbone costs twice as much a pixel; half the pixels keep the demo short
 
 
 def demo_matches() -> Path:
@@ -41,7 +42,7 @@ class Demo:
         self.command("data", "check", self.data)
         self.command("data", "stats", self.data)
         plain, plain_weights = self.extract_plain()
-        pretrained = self.extract("pretrained", "tf_efficientnet_lite0", "offline")
+        pretrained = self.extract("pretrained", "tf_efficientnet_lite0", "offline", "--size", SMALL)
         runs = [self.train(features, head) for features in (plain, pretrained) for head in HEADS]
         control = self.train(pretrained, HEADS[-1], shuffled=True)
         for run in [*runs, control]:
@@ -75,16 +76,16 @@ class Demo:
         )
         return self.extract("plain-random", "regnety_002", "random:0"), "random"
 
-    def extract(self, name: str, backbone: str, weights: str) -> Path:
+    def extract(self, name: str, backbone: str, weights: str, *size: str) -> Path:
         """The feature set ``name``, extracted now or taken up."""
-        features, words = self.extraction(name, backbone, weights)
+        features, words = self.extraction(name, backbone, weights, *size)
         self.command(*words)
         return features
 
-    def extraction(self, name: str, backbone: str, weights: str) -> tuple[Path, list[str]]:
+    def extraction(self, name: str, backbone: str, weights: str, *size: str) -> tuple[Path, list[str]]:
         """Where a feature set goes, and the words of the command that fills it."""
         words = ["extract", self.data, "--out", self.out / "features", "--set", name]
-        words += ["--backbone", backbone, "--weights", weights, "--device", self.device]
+        words += ["--backbone", backbone, "--weights", weights, *size, "--device", self.device]
         return self.out / "features" / name, [str(word) for word in words]
 
     def train(self, features: Path, head: str, *, shuffled: bool = False) -> Path:
