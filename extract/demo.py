@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..cache.console import note
 from ..cache.errors import BallspotError
+from ..cache.runs import RunFolder
 
 MATCHES = Path(__file__).resolve().parents[1] / "tests" / "matches"
 HEADS = ("tcn", "transformer")
@@ -47,7 +48,7 @@ class Demo:
         control = self.train(pretrained, HEADS[-1], shuffled=True)
         for run in [*runs, control]:
             self.predict(run, plain if run.name.startswith(plain.name) else pretrained)
-        best = max(runs, key=lambda run: self.test_ap(run))
+        best = max(runs, key=lambda run: RunFolder(run).metrics()["mean_ap"])  # chosen on the validation match
         self.command("evaluate", best / "predictions" / "test", "--data", self.data, "--split", "test")
         self.command("compare", *runs, control, "--split", "test")
         return self.closing(best, control, plain_weights, time.monotonic() - started)
@@ -99,22 +100,26 @@ class Demo:
         """Writes the run's predictions for the test matches into the run's folder."""
         self.command("predict", run, features, "--data", self.data, "--split", "test", "--device", self.device)
 
-    def test_ap(self, run: Path) -> float:
-        """The run's mAP@1 on the test matches, 0..1, as `ballspot evaluate --json` gives it."""
+    def test_scores(self, run: Path) -> str:
+        """The run's means on the test matches, as `ballspot evaluate --json` gives them."""
         words = ("evaluate", run / "predictions" / "test", "--data", self.data, "--split", "test", "--json")
         done = subprocess.run(self.line(*words), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BallspotError(f"{run}: its predictions cannot be scored ({done.stderr.strip()})")
-        return float(json.loads(done.stdout)["mean_ap"])
+        scores = json.loads(done.stdout)
+        text = f"mAP@1 {100 * scores['mean_ap']:.2f}"
+        if scores["frequent_ap"] is not None:
+            text += f", over classes with {scores['min_count']} true spots or more {100 * scores['frequent_ap']:.2f}"
+        return text
 
     def closing(self, best: Path, control: Path, plain_weights: str, seconds: float) -> str:
         """The last words: the best result beside the control, and where to look."""
-        best_ap, control_ap = (f"mAP@1 {100 * self.test_ap(run):.2f}" for run in (best, control))
         predictions = best / "predictions" / "test"
         lines = [
             f"\nDone in {seconds / 60:.1f} minutes.",
-            f"  best head       {best.name}: {best_ap} on the two test matches",
-            f"  the control     {control.name}: {control_ap}, trained on shuffled labels",
+            "On the test matches, the head that is best on the validation match beside one trained on shuffled labels:",
+            f"  {best.name}: {self.test_scores(best)}",
+            f"  {control.name}: {self.test_scores(control)}",
             "  The control shows what chance reaches: only what lies clearly above it was learned.",
             "  Seven minutes of video are far too little to say which method is better.",
             "",
