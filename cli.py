@@ -13,6 +13,7 @@ Place = tuple[str, str, str]  # module inside the package, its click command, th
 DATA: dict[str, Place] = {
     "check": ("extract.commands", "data_check", "Lint the videos and labels of a data root."),
     "stats": ("extract.commands", "data_stats", "Count frames, duration and events per class and split."),
+    "convert": ("evaluate.commands", "data_convert", "Turn labels or predictions of one format into another."),
     "synth": ("extract.commands", "data_synth", "Draw simple bar-coded matches for tests and for scale."),
 }
 CACHE: dict[str, Place] = {
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Place] = {
     "predict": ("temporal.commands", "predict", "Find the spots of a split with a trained run."),
     "evaluate": ("evaluate.commands", "evaluate", "Score predictions as SoccerNet does."),
     "compare": ("evaluate.commands", "compare", "Put runs side by side, with what differs in their configs."),
+    "export": ("evaluate.commands", "export", "Make a submission of predictions."),
     "demo": ("extract.demo_commands", "demo", "Run the whole pipeline on seven short matches."),
 }
 

@@ -1,18 +1,35 @@
-"""The commands `ballspot evaluate` and `ballspot compare`."""
+"""The commands `ballspot evaluate`, `compare`, `export` and `data convert`."""
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..cache.console import note, print_table
+from .against import contest
 from .comparison import compare_runs
+from .diagnosis_tables import diagnosis_tables
 from .evaluation import OFFICIAL_FPS, evaluate_predictions
+from .formats.family import FORMATS, read_videos, write_videos
+from .formats.videos import DEFAULT_FPS
+from .intervals import BLOCK_S, N_RESAMPLES
 from .labelsets import load_label_set
-from .matches import find_matches
+from .matches import LABELS_FILE, find_matches
 from .metrics import METRICS
 from .splits import load_splits
-from .tables import TextTable, differences_table, evaluation_table, remarks, scores_table
+from .submission import pack_submission
+from .tables import (
+    TextTable,
+    contest_table,
+    differences_table,
+    evaluation_table,
+    remarks,
+    scores_table,
+    settings_tables,
+)
 
 FOLDER = click.Path(path_type=Path)
 
@@ -46,6 +63,28 @@ FOLDER = click.Path(path_type=Path)
     show_default=True,
     help="Truths that a class needs for the mean over frequent classes.",
 )
+@click.option(
+    "--labels-file",
+    default=LABELS_FILE,
+    show_default=True,
+    metavar="NAME",
+    help="Name of the label file in each match folder, such as Labels-v2.json.",
+)
+@click.option(
+    "--diagnose", is_flag=True, help="Also mistakes by kind, best thresholds, timing, confusions, tolerances."
+)
+@click.option("--against", type=FOLDER, metavar="PREDICTIONS", help="Other predictions: the paired difference to them.")
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=0, max=100_000),
+    default=N_RESAMPLES,
+    show_default=True,
+    help="Draws of blocks for the intervals; 0 leaves them out.",
+)
+@click.option(
+    "--block", type=float, default=BLOCK_S, show_default=True, metavar="SECONDS", help="Length of a resampled block."
+)
+@click.option("--plots", type=FOLDER, metavar="FOLDER", help="Draw the diagnosis there as PNG files (extra: plots).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table; AP in 0..1.")
 def evaluate(
     predictions: Path,
@@ -58,38 +97,62 @@ def evaluate(
     tolerance: float | None,
     fps: float,
     min_count: int,
+    labels_file: str,
+    diagnose: bool,
+    against: Path | None,
+    resamples: int,
+    block: float,
+    plots: Path | None,
     as_json: bool,
 ) -> None:
     """Score predictions as SoccerNet does.
 
     PREDICTIONS is a folder or zip file with <match>/results_spotting.json for every match that is scored. Prints the
     average precision per class with its number of truths, the means, and beside each the number of the original
-    protocol (every second frame, late labels in the last frame, visibility ignored).
+    protocol (every second frame, late labels in the last frame, visibility ignored). Intervals are of 95 %, from
+    resampled blocks of the matches.
 
     \b
     ballspot evaluate runs/first/predictions/test --data DATA --split test
+    ballspot evaluate theirs.zip --data DATA --diagnose --against runs/first/predictions/test
     """
     context = click.get_current_context()
     if tolerance is not None and context.get_parameter_source("metric") is not click.core.ParameterSource.DEFAULT:
         raise click.UsageError("--metric and --tolerance exclude each other")
     names = None
     if split != "all" or splits_file is not None or leave_out is not None:
-        splits = load_splits(data, find_matches(data), splits_file=splits_file, leave_out=leave_out)
-        names = splits.part(split)
-    evaluation = evaluate_predictions(
-        predictions,
-        data_root=data,
-        label_set=load_label_set(labels),
-        matches=names,
-        fps=fps,
-        metric=metric,
-        tolerance_s=tolerance,
-    )
+        matches = find_matches(data, labels_file=labels_file, one_video=False)
+        names = load_splits(data, matches, splits_file=splits_file, leave_out=leave_out).part(split)
+    settings: dict[str, Any] = {
+        "data_root": data,
+        "label_set": load_label_set(labels),
+        "matches": names,
+        "fps": fps,
+        "metric": metric,
+        "tolerance_s": tolerance,
+        "labels_file": labels_file,
+        "n_resamples": resamples,
+        "block_s": block,
+    }
+    evaluation = evaluate_predictions(predictions, with_diagnosis=diagnose or plots is not None, **settings)
+    difference = None if against is None else contest(predictions, against, **settings)
     if as_json:
         record = {"split": split, **evaluation.as_record(min_count=min_count)}
+        if difference is not None:
+            record["against"] = difference.as_record()
         click.echo(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        _show(evaluation_table(evaluation, min_count=min_count))
+        tables = [evaluation_table(evaluation, min_count=min_count)]
+        if difference is not None:
+            tables.append(contest_table(difference, str(against)))
+        if diagnose and evaluation.diagnosis is not None:
+            tables += diagnosis_tables(evaluation.diagnosis)
+        _show_all(tables)
+    if plots is not None:
+        from .plots import draw_evaluation
+
+        for path in draw_evaluation(evaluation, plots):
+            note(f"drawn: {path}")
     for remark in remarks(evaluation):
         note(f"note: {remark}")
 
@@ -119,25 +182,126 @@ def evaluate(
     show_default=True,
     help="A table in percent, or one JSON object with AP in 0..1.",
 )
-def compare(runs: tuple[Path, ...], split: str, data: Path | None, min_count: int, form: str) -> None:
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=0, max=100_000),
+    default=N_RESAMPLES,
+    show_default=True,
+    help="Draws of blocks and seeds for the intervals; 0 leaves them out.",
+)
+@click.option(
+    "--block", type=float, default=BLOCK_S, show_default=True, metavar="SECONDS", help="Length of a resampled block."
+)
+def compare(
+    runs: tuple[Path, ...],
+    split: str,
+    data: Path | None,
+    min_count: int,
+    form: str,
+    resamples: int,
+    block: float,
+) -> None:
     """Put runs side by side, with what differs in their configs.
+
+    Runs alike but for the seed are one setting: its mean, an interval over blocks and seeds, and the paired
+    difference to the first setting.
 
     \b
     ballspot compare runs/transformer runs/tcn --split test
     """
-    comparison = compare_runs(runs, split=split, data_root=data, min_count=min_count)
+    comparison = compare_runs(
+        runs, split=split, data_root=data, min_count=min_count, n_resamples=resamples, block_s=block
+    )
     if form == "json":
         click.echo(json.dumps(comparison.as_record(), indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        _show(scores_table(comparison))
-        click.echo()
-        _show(differences_table(comparison))
+        _show_all([scores_table(comparison), *settings_tables(comparison), differences_table(comparison)])
     for warning in comparison.warnings:
         note(f"note: {warning}")
 
 
-def _show(table: TextTable) -> None:
-    """Prints the title on a line of its own, which a narrow table would wrap, then the rows if there are any."""
-    click.echo(table.title)
-    if table.rows:
-        print_table(table.headers, table.rows)
+def _show_all(tables: Sequence[TextTable]) -> None:
+    """Prints each title on a line of its own, which a narrow table would wrap, then the rows if there are any."""
+    for place, table in enumerate(tables):
+        if place:
+            click.echo()
+        click.echo(table.title)
+        if table.rows:
+            print_table(table.headers, table.rows)
+
+
+@click.command()
+@click.argument("source", type=FOLDER)
+@click.argument("target", type=FOLDER)
+@click.option("--from", "source_format", type=click.Choice(list(FORMATS)), required=True, help="Format of SOURCE.")
+@click.option("--to", "target_format", type=click.Choice(list(FORMATS)), required=True, help="Format of TARGET.")
+@click.option(
+    "--fps",
+    type=click.FloatRange(0.1, 1000),
+    default=DEFAULT_FPS,
+    show_default=True,
+    help="Frames per second of matches whose SOURCE does not tell.",
+)
+def data_convert(source: Path, target: Path, source_format: str, target_format: str, fps: float) -> None:
+    """Turn labels or predictions of one format into another.
+
+    SOURCE and TARGET are folders of match folders (labels-ball, labels-v2, spots, soccertrack-v2) or one file with all
+    matches (osl, e2e-spot, csv). What TARGET cannot hold, and what was not read, is named and counted.
+
+    \b
+    ballspot data convert DATA labels.json --from labels-ball --to e2e-spot
+    """
+    videos = read_videos(source, FORMATS[source_format])
+    written = write_videos(target, FORMATS[target_format], videos, fps=fps)
+    n_spots = sum(len(video.spots) for video in videos)
+    click.echo(f"{target}: {n_spots} spots of {len(videos)} matches in {len(written)} files, as {target_format}")
+    for text, n in sorted((Counter(one for video in videos for one in video.notes)).items()):
+        note(f"note: not read: {text}" + (f" (so in {n} matches)" if n > 1 else ""))
+    for name, n in sorted(FORMATS[target_format].losses(videos, fps).items()):
+        if n:
+            note(f"note: {target_format} cannot hold: {name} ({n})")
+
+
+@click.command()
+@click.argument("predictions", type=FOLDER)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["soccernet-zip"]),
+    default="soccernet-zip",
+    show_default=True,
+    help="What to make: the zip file that SoccerNet's evaluation takes.",
+)
+@click.option("--out", type=FOLDER, required=True, help="File to write; it must not be there yet.")
+@click.option("--data", type=FOLDER, help="Data root: only its matches, and every one of them, under its names.")
+@click.option(
+    "--split",
+    type=click.Choice(["all", "train", "valid", "test"]),
+    default="all",
+    show_default=True,
+    help="Part of --data to hand in.",
+)
+@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with the lists train, valid and test.")
+@click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
+def export(
+    predictions: Path, form: str, out: Path, data: Path | None, split: str, splits_file: Path | None, labels: str
+) -> None:
+    """Make a submission of predictions.
+
+    Every spot keeps its time, class and order, so the score stays the same; missing halves are filled in, and labels
+    that the label set does not know are refused.
+
+    \b
+    ballspot export runs/first/predictions/test --format soccernet-zip --out submission.zip
+    """
+    names = None
+    if data is not None:
+        found = find_matches(data, one_video=False)
+        chosen = split != "all" or splits_file is not None
+        names = load_splits(data, found, splits_file=splits_file).part(split) if chosen else [one.name for one in found]
+    elif split != "all" or splits_file is not None:
+        raise click.UsageError("--split and --splits need --data")
+    submission = pack_submission(predictions, out, label_set=load_label_set(labels), matches=names)
+    click.echo(f"{out}: {submission.n_spots} predictions of {submission.n_matches} matches, as {form}")
+    for line in submission.notes:
+        note(f"note: {line}")

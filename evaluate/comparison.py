@@ -8,7 +8,12 @@ from typing import Any
 from ..cache.errors import BallspotError
 from ..cache.runs import RunFolder, flatten
 from .evaluation import OFFICIAL_FPS, evaluate_predictions
+from .intervals import BLOCK_S, N_RESAMPLES
 from .labelsets import LabelSet, label_set_of
+from .matching import Pool
+from .metrics import METRICS, tolerances_of
+from .pairing import read_pairing
+from .seeds import Setting, compare_settings, group_by_setting
 
 ABSENT = "-"
 
@@ -32,7 +37,8 @@ class ComparedRun:
 class Comparison:
     """Runs that were scored in the same way on the same matches; ``differs`` maps a setting to its value in each run.
 
-    ``warnings`` says what a reader must know before calling one run better than another.
+    ``warnings`` says what a reader must know before calling one run better than another. ``settings`` are the runs
+    grouped by what made them but for the seed, with intervals; none where the spots or labels are not at hand.
     """
 
     split: str
@@ -44,6 +50,7 @@ class Comparison:
     runs: tuple[ComparedRun, ...]
     differs: Mapping[str, tuple[Any, ...]]
     warnings: tuple[str, ...]
+    settings: tuple[Setting, ...] = ()
 
     def as_record(self) -> dict[str, Any]:
         """The comparison as one JSON object."""
@@ -68,12 +75,19 @@ class Comparison:
                 for run in self.runs
             ],
             "differs": {key: list(values) for key, values in self.differs.items()},
+            "settings": [setting.as_record() for setting in self.settings],
             "warnings": list(self.warnings),
         }
 
 
 def compare_runs(
-    paths: Sequence[Path], *, split: str = "valid", data_root: Path | None = None, min_count: int = 10
+    paths: Sequence[Path],
+    *,
+    split: str = "valid",
+    data_root: Path | None = None,
+    min_count: int = 10,
+    n_resamples: int = N_RESAMPLES,
+    block_s: float = BLOCK_S,
 ) -> Comparison:
     """The runs at ``paths`` side by side on "valid" or "test".
 
@@ -81,6 +95,7 @@ def compare_runs(
     ``predictions/test`` are scored now, mAP@1 at 25 frames a second, against ``data_root`` or else the data root in
     its run.json. Other feature sets, training matches or settings are listed in ``differs``; runs with other classes
     or other scored matches cannot be compared: BallspotError, as for a run that is not done or not predicted.
+    ``n_resamples`` draws of blocks of ``block_s`` seconds and of seeds give the intervals, 0 none.
     """
     if split not in ("valid", "test"):
         raise BallspotError(f"runs cannot be compared on split {split!r}; choose valid or test")
@@ -118,6 +133,26 @@ def compare_runs(
                 f"{folders[0].path} as {protocols[0][0]} at {protocols[0][1]:g}; compare runs scored alike"
             )
     differs = _differing([run.made_from for run in runs])
+    settings: tuple[Setting, ...] = ()
+    warnings = _warnings(differs, runs)
+    if n_resamples and protocols[0][0] in METRICS:
+        groups = group_by_setting([run.made_from for run in runs])
+        pools = _pools(folders, records, label_sets[0], matches[0], split, data_root, fps=protocols[0][1])
+        if pools is None:
+            warnings += ("no intervals: the spots or the labels of a run are not here",)
+        else:
+            settings = compare_settings(
+                [run.name for run in runs],
+                groups,
+                pools,
+                tolerances_s=tolerances_of(protocols[0][0]),
+                n_resamples=n_resamples,
+                block_s=block_s,
+            )
+            if min(map(len, groups)) < 3 and len(groups) > 1:
+                warnings += ("a setting with under three seeds: its interval knows of matches, not of training",)
+            if len(groups) > 2:
+                warnings += (f"{len(groups) - 1} settings against the first: read the p-value after Holm's correction",)
     return Comparison(
         split=split,
         metric=protocols[0][0],
@@ -127,7 +162,8 @@ def compare_runs(
         min_count=min_count,
         runs=tuple(runs),
         differs=differs,
-        warnings=_warnings(differs, runs),
+        warnings=warnings,
+        settings=settings,
     )
 
 
@@ -153,8 +189,28 @@ def _test_numbers(
     root = data_root or Path(str(record.get("data")))
     if not root.is_dir():
         raise BallspotError(f"{folder.path}: its data root {root} is not here; name the data root with --data")
-    evaluation = evaluate_predictions(predictions, data_root=root, label_set=label_set, matches=matches)
+    evaluation = evaluate_predictions(predictions, data_root=root, label_set=label_set, matches=matches, n_resamples=0)
     return evaluation.as_record(min_count=min_count)
+
+
+def _pools(
+    folders: Sequence[RunFolder],
+    records: Sequence[Mapping[str, Any]],
+    label_set: LabelSet,
+    matches: Sequence[str],
+    split: str,
+    data_root: Path | None,
+    *,
+    fps: float,
+) -> list[Pool] | None:
+    """Each run's spots of the split beside the labels; None when a run has no spots there or no labels."""
+    pools = []
+    for folder, record in zip(folders, records, strict=True):
+        root, spots = data_root or Path(str(record.get("data"))), folder.path / "predictions" / split
+        if not root.is_dir() or not spots.is_dir():
+            return None
+        pools.append(read_pairing(spots, data_root=root, label_set=label_set, matches=matches).pool(fps))
+    return pools
 
 
 def _compared(

@@ -1,8 +1,8 @@
-"""Predictions scored against labels: the official number, its headline means, and the original protocol's number."""
+"""Predictions scored against labels: the official number, its companions, how sure they are, and what spoils them."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,30 @@ from typing import Any
 import numpy as np
 
 from ..cache.errors import BallspotError
-from .labels import Spot, read_labels
-from .labelsets import LabelSet, nearest_name
-from .matches import LABELS_FILE, Match, find_matches
-from .metrics import APResult, average_precision, frequent_ap, headline_ap, spot_arrays, tolerances_of
-from .predictions import Predictions, open_predictions
+from .diagnosis import Diagnosis, diagnose
+from .exact import exact_ap
+from .intervals import BLOCK_S, N_RESAMPLES, draw_resamples
+from .labelsets import LabelSet
+from .matches import LABELS_FILE
+from .matching import Pool, pool_spots
+from .metrics import (
+    APResult,
+    frequent_ap,
+    headline_ap,
+    pooled_average_precision,
+    spot_arrays,
+    tolerances_of,
+    trapezoid_mean,
+)
+from .pairing import Pairing, read_pairing
+from .pitfalls import Pitfall, find_pitfalls
+from .teams import TeamResult, pool_sides, team_average_precision
+from .uncertainty import SEED, Uncertainty, estimate_uncertainty
 
 OFFICIAL_FPS = 25.0
 MIN_FPS, MAX_FPS = 0.1, 1000.0  # positions are whole milliseconds
 GRID_STRIDE = 2  # the original system scored every second frame
+DIAGNOSIS_S = 1.0  # the tolerance of a diagnosis where the metric has several
 
 
 @dataclass(frozen=True)
@@ -28,7 +43,8 @@ class Evaluation:
     ``result`` is SoccerNet's own number at ``fps``; ``original`` is the original protocol's: the same predictions and
     tolerances on a grid of ``fps / 2``, where labels after the end of a video count in its last grid frame and
     visibility is ignored. A match whose video length is not known (no ``scores.npz`` beside its spots) keeps its late
-    labels where they are. ``unknown_labels`` counts predictions that were left out because of their label, and
+    labels where they are. ``exact`` (n_labels,) is the area under the exact curve, ``teams`` None where no truth or no
+    prediction has a side. ``unknown_labels`` counts predictions that were left out because of their label, and
     ``n_scores_outside`` those with a confidence below 0 (never counted) or above 1 (sharing the top threshold).
     """
 
@@ -42,22 +58,16 @@ class Evaluation:
     n_scores_outside: int
     result: APResult
     original: APResult
+    exact: np.ndarray
+    teams: TeamResult | None
+    uncertainty: Uncertainty | None
+    pitfalls: tuple[Pitfall, ...]
+    diagnosis: Diagnosis | None
 
     def as_record(self, *, min_count: int) -> dict[str, Any]:
         """The evaluation as one JSON object; ``min_count`` truths make a class frequent."""
         result = self.result
-        per_class = {
-            label: {
-                "ap": float(result.ap[index]),
-                "n_truth": int(result.n_truth[index]),
-                "ap_visible": float(result.ap_visible[index]),
-                "n_visible": int(result.n_visible[index]),
-                "ap_not_shown": float(result.ap_not_shown[index]),
-                "n_not_shown": int(result.n_not_shown[index]),
-            }
-            for index, label in enumerate(self.label_set.labels)
-        }
-        return {
+        record = {
             "metric": self.metric,
             "tolerances_s": list(result.tolerances_s),
             "fps": self.fps,
@@ -69,7 +79,9 @@ class Evaluation:
             **self._means(result, min_count),
             "mean_ap_visible": result.mean_ap_visible,
             "mean_ap_not_shown": result.mean_ap_not_shown,
-            "per_class": per_class,
+            "exact_mean_ap": float(self.exact.mean()),
+            "team_mean_ap": None if self.teams is None else self.teams.mean_ap,
+            "per_class": {label: self._class_record(index) for index, label in enumerate(self.label_set.labels)},
             "original_protocol": {
                 "fps": self.fps / GRID_STRIDE,
                 **self._means(self.original, min_count),
@@ -78,6 +90,26 @@ class Evaluation:
                     for index, label in enumerate(self.label_set.labels)
                 },
             },
+            "pitfalls": [pitfall.as_record() for pitfall in self.pitfalls],
+        }
+        if self.uncertainty is not None:
+            record["intervals"] = self.uncertainty.as_record(result.n_truth >= min_count)
+        if self.diagnosis is not None:
+            record["diagnosis"] = self.diagnosis.as_record()
+        return record
+
+    def _class_record(self, index: int) -> dict[str, Any]:
+        result, teams = self.result, self.teams
+        has_sides = teams is not None and bool(teams.n_truth[index].any())
+        return {
+            "ap": float(result.ap[index]),
+            "n_truth": int(result.n_truth[index]),
+            "ap_visible": float(result.ap_visible[index]),
+            "n_visible": int(result.n_visible[index]),
+            "ap_not_shown": float(result.ap_not_shown[index]),
+            "n_not_shown": int(result.n_not_shown[index]),
+            "exact_ap": float(self.exact[index]),
+            "team_ap": float(teams.ap[index]) if teams is not None and has_sides else None,
         }
 
     def _means(self, result: APResult, min_count: int) -> dict[str, Any]:
@@ -98,85 +130,74 @@ def evaluate_predictions(
     fps: float = OFFICIAL_FPS,
     metric: str = "at1",
     tolerance_s: float | None = None,
+    labels_file: str = LABELS_FILE,
+    n_resamples: int = N_RESAMPLES,
+    block_s: float = BLOCK_S,
+    seed: int = SEED,
+    with_diagnosis: bool = False,
 ) -> Evaluation:
     """The predictions in folder or zip ``path`` scored against the labels below ``data_root``.
 
     ``matches`` names the matches to score, None all that have labels. ``tolerance_s`` (full width) replaces
     ``metric``. Predictions with unknown labels are left out and counted, as SoccerNet's code leaves them out silently.
+    ``n_resamples`` draws of blocks of ``block_s`` seconds give the intervals, 0 none.
     Raises BallspotError naming the match that has no labels or no predictions, the file and entry that is malformed.
     """
-    if not MIN_FPS <= fps <= MAX_FPS:
-        raise BallspotError(f"frame rate {fps} is outside {MIN_FPS}..{MAX_FPS} a second; SoccerNet scores at 25")
-    if tolerance_s is not None and not (math.isfinite(tolerance_s) and tolerance_s >= 0):
-        raise BallspotError(f"tolerance {tolerance_s} s is not a width of 0 seconds or more; SoccerNet's mAP@1 uses 1")
-    tolerances_s = tolerances_of(metric) if tolerance_s is None else (tolerance_s,)
-    predictions = open_predictions(path)
-    chosen = _chosen(find_matches(data_root), data_root, matches)
-    truths = [read_labels(labels, label_set, in_file_order=True) for labels in map(_labels_path, chosen)]
-    spots = [predictions.spots(match.name) for match in chosen]
-    every = [spot for match_spots in spots for spot in match_spots]
+    tolerances_s = check_settings(fps=fps, metric=metric, tolerance_s=tolerance_s, block_s=block_s)
+    pairing = read_pairing(path, data_root=data_root, label_set=label_set, matches=matches, labels_file=labels_file)
+    pool = pairing.pool(fps)
+    result = pooled_average_precision(pool, tolerances_s)
+    original = original_pool(pairing, fps)
+    has_sides = [any(spot.team for spots in side for spot in spots) for side in (pairing.truths, pairing.spots)]
+    side_pool = pool_sides(pairing, fps) if all(has_sides) else None
+    uncertainty = resamples = None
+    if n_resamples:
+        resamples = draw_resamples([pool], n_resamples=n_resamples, block_s=block_s, seed=seed)
+        uncertainty = estimate_uncertainty(
+            label_set, resamples, pool=pool, original=original, teams=side_pool, tolerances_s=tolerances_s
+        )
+    every = [spot for match_spots in pairing.spots for spot in match_spots]
     unknown = Counter(spot.label for spot in every if spot.label not in label_set)
-    last_frames = [_last_grid_frame(predictions, match.name, fps) for match in chosen]
+    one_s = tolerances_s[0] if len(tolerances_s) == 1 else DIAGNOSIS_S
     return Evaluation(
         label_set=label_set,
         metric=metric if tolerance_s is None else "tolerance",
         fps=fps,
-        matches=tuple(match.name for match in chosen),
-        n_labels=sum(map(len, truths)),
+        matches=pairing.matches,
+        n_labels=pairing.n_labels,
         n_predictions=len(every),
         unknown_labels=dict(sorted(unknown.items())),
         n_scores_outside=sum(not 0 <= (spot.confidence or 0.0) <= 1 for spot in every),
-        result=_score(truths, spots, label_set, fps=fps, tolerances_s=tolerances_s),
-        original=_score(truths, spots, label_set, fps=fps / GRID_STRIDE, tolerances_s=tolerances_s, last=last_frames),
+        result=result,
+        original=pooled_average_precision(original, tolerances_s),
+        exact=trapezoid_mean(np.stack([exact_ap(pool, one) for one in tolerances_s])),
+        teams=None if side_pool is None else team_average_precision(pairing, fps=fps, tolerances_s=tolerances_s),
+        uncertainty=uncertainty,
+        pitfalls=find_pitfalls(pairing, pool, result),
+        diagnosis=diagnose(pool, label_set, tolerance_s=one_s, resamples=resamples) if with_diagnosis else None,
     )
 
 
-def _score(
-    truths: Sequence[Sequence[Spot]],
-    spots: Sequence[Sequence[Spot]],
-    label_set: LabelSet,
-    *,
-    fps: float,
-    tolerances_s: Sequence[float],
-    last: Sequence[int | None] | None = None,
-) -> APResult:
-    """The average precision at ``fps``; with ``last`` frames in the original protocol's way."""
-    truth_arrays = [spot_arrays(match_truths, label_set, fps=fps) for match_truths in truths]
-    if last is not None:
-        truth_arrays = [
-            replace(arrays, visible=None, frame=arrays.frame if end is None else np.minimum(arrays.frame, end))
-            for arrays, end in zip(truth_arrays, last, strict=True)
-        ]
-    spot_arrays_ = [spot_arrays(match_spots, label_set, fps=fps) for match_spots in spots]
-    return average_precision(truth_arrays, spot_arrays_, n_labels=len(label_set), fps=fps, tolerance_s=tolerances_s)
+def check_settings(
+    *, fps: float, metric: str = "at1", tolerance_s: float | None = None, block_s: float = BLOCK_S
+) -> tuple[float, ...]:
+    """The tolerances to score at. Raises BallspotError for a rate, tolerance or block that makes no sense."""
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise BallspotError(f"frame rate {fps} is outside {MIN_FPS}..{MAX_FPS} a second; SoccerNet scores at 25")
+    if tolerance_s is not None and not (math.isfinite(tolerance_s) and tolerance_s >= 0):
+        raise BallspotError(f"tolerance {tolerance_s} s is not a width of 0 seconds or more; SoccerNet's mAP@1 uses 1")
+    if not 1 <= block_s <= 7200:
+        raise BallspotError(f"blocks of {block_s} s are outside 1..7200 seconds; 300 suit whole matches")
+    return tolerances_of(metric) if tolerance_s is None else (tolerance_s,)
 
 
-def _last_grid_frame(predictions: Predictions, match: str, fps: float) -> int | None:
-    """The last frame of the original protocol's grid within the match's video; None when its length is unknown."""
-    length_s = predictions.video_length(match, fps=fps)
-    return None if length_s is None else max(math.ceil(length_s * fps / GRID_STRIDE - 1e-6) - 1, 0)
-
-
-def _chosen(found: Sequence[Match], data_root: Path, names: Iterable[str] | None) -> list[Match]:
-    if names is None:
-        labelled = [match for match in found if match.labels_path is not None]
-        if not labelled:
-            raise BallspotError(f"{data_root}: none of the {len(found)} matches has a {LABELS_FILE}; add the labels")
-        return labelled
-    by_name = {match.name: match for match in found}
-    chosen = []
-    for name in names:
-        if name not in by_name:
-            near = nearest_name(name, by_name)
-            hint = f"did you mean {near!r}?" if near else "check the data root"
-            raise BallspotError(f"{data_root}: no match {name!r}; {hint}")
-        chosen.append(by_name[name])
-    return chosen
-
-
-def _labels_path(match: Match) -> Path:
-    if match.labels_path is None:
-        raise BallspotError(
-            f"{match.folder}: match {match.name!r} has no {LABELS_FILE}; add it, or score other matches"
-        )
-    return match.labels_path
+def original_pool(pairing: Pairing, fps: float) -> Pool:
+    """The pairing on the original protocol's grid of ``fps / 2``: visibility ignored, late labels in the last frame."""
+    grid_fps = fps / GRID_STRIDE
+    truths = []
+    for arrays, length_s in zip(pairing.truth_arrays(grid_fps), pairing.lengths_s, strict=True):
+        end = None if length_s is None else max(math.ceil(length_s * grid_fps - 1e-6) - 1, 0)
+        frame = arrays.frame if end is None else np.minimum(arrays.frame, end)
+        truths.append(replace(arrays, visible=None, frame=frame))
+    spots = [spot_arrays(match_spots, pairing.label_set, fps=grid_fps) for match_spots in pairing.spots]
+    return pool_spots(truths, spots, n_labels=len(pairing.label_set), fps=grid_fps)

@@ -56,19 +56,33 @@ def read_labels(path: Path, label_set: LabelSet, *, in_file_order: bool = False)
     Strict: raises BallspotError naming the file and the entry (from 1) for an unknown label, a position that is no
     number of milliseconds from 0, a half other than 1 and 2, or a visibility other than "visible" and "not shown".
     """
-    spots = []
-    for number, entry in enumerate(annotation_entries(read_json(path), path), start=1):
-        place = f"{path}: annotation {number}"
-        label = read_label(entry, place)
-        if label not in label_set:
-            raise BallspotError(f"{place}: {label_set.unknown(label)}")
-        visibility = entry.get("visibility", "visible")
-        if not isinstance(visibility, str) or visibility not in VISIBILITIES:
-            raise BallspotError(f'{place}: visibility {brief(visibility)} is not "visible" or "not shown"; correct it')
-        half = _half_of(entry.get("gameTime"), place)
-        position_ms = read_position(entry, place)
-        spots.append(Spot(label, position_ms, half, read_team(entry), VISIBILITIES[visibility]))
+    spots = labels_in(annotation_entries(read_json(path), path), str(path), label_set)
     return tuple(spots if in_file_order else sorted(spots, key=lambda spot: (spot.half, spot.position_ms)))
+
+
+def labels_in(entries: Sequence[Any], source: str, label_set: LabelSet | None = None) -> list[Spot]:
+    """The spots of parsed annotation entries that ``source`` names, as written. Errors as `read_labels`.
+
+    Without a ``label_set`` any label will do.
+    """
+    spots = []
+    for number, entry in enumerate(entries, start=1):
+        place = f"{source}: annotation {number}"
+        label = read_label(entry, place)
+        if label_set is not None and label not in label_set:
+            raise BallspotError(f"{place}: {label_set.unknown(label)}")
+        half = half_of(entry.get("gameTime"), place)
+        position_ms = read_position(entry, place)
+        spots.append(Spot(label, position_ms, half, read_team(entry), read_visibility(entry, place)))
+    return spots
+
+
+def read_visibility(entry: dict[str, Any], place: str) -> bool:
+    """Whether one entry is "visible" (also when it does not say) rather than "not shown". Else BallspotError."""
+    visibility = entry.get("visibility", "visible")
+    if not isinstance(visibility, str) or visibility not in VISIBILITIES:
+        raise BallspotError(f'{place}: visibility {brief(visibility)} is not "visible" or "not shown"; correct it')
+    return VISIBILITIES[visibility]
 
 
 def annotation_entries(document: Any, path: Path) -> list[Any]:
@@ -115,7 +129,7 @@ def read_team(entry: dict[str, Any]) -> str | None:
     return team if isinstance(team, str) and team else None
 
 
-def _half_of(game_time: Any, place: str) -> int:
+def half_of(game_time: Any, place: str) -> int:
     """The half that a gameTime such as "1 - 12:34" begins with."""
     if isinstance(game_time, str) and game_time[:1] in ("1", "2") and not game_time[1:2].isdigit():
         return int(game_time[0])

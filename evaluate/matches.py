@@ -18,7 +18,8 @@ VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".m
 class Match:
     """One match folder; ``name`` is its path below the data root with forward slashes, ``gfootball/2026/match-01``.
 
-    ``video`` or ``labels_path`` is None where the folder has none; at least one of them is there.
+    ``video`` or ``labels_path`` is None where the folder has none; at least one of them is there, unless several
+    videos were let pass (see `find_matches`).
     """
 
     name: str
@@ -27,38 +28,41 @@ class Match:
     labels_path: Path | None
 
 
-def find_matches(data_root: Path) -> tuple[Match, ...]:
+def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: bool = True) -> tuple[Match, ...]:
     """All matches at any depth below ``data_root``, sorted by name; links are followed, hidden files ignored.
 
     The video is 224p.mp4, else 720p.mp4, else the only video of the folder. Raises BallspotError when the root is
-    missing, is itself a match folder, or holds no match, and when a folder holds several videos of other names.
+    missing, is itself a match folder, or holds no match, and when a folder holds several videos of other names;
+    without ``one_video`` such a match has no video (scoring needs labels only, and halves have a video each).
     """
     if not data_root.is_dir():
         state = "is a file" if data_root.exists() else "does not exist"
         raise BallspotError(f"{data_root}: {state}; give the folder that holds the match folders")
     matches = []
     for folder, files in _folders(data_root, frozenset()):
-        labels = next((file for file in files if file.name == LABELS_FILE), None)
-        video = _video(folder, files)
-        if labels is None and video is None:
+        labels = next((file for file in files if file.name == labels_file), None)
+        videos = {file.name: file for file in files if file.suffix.lower() in VIDEO_SUFFIXES}
+        video = _video(folder, videos, one_video=one_video)
+        if labels is None and not videos:
             continue
         if folder == data_root:
             raise BallspotError(f"{data_root}: is itself a match folder; give the folder above it as the data root")
         matches.append(Match(folder.relative_to(data_root).as_posix(), folder, video, labels))
     if not matches:
         raise BallspotError(
-            f"{data_root}: no match below this folder (none holds {LABELS_FILE} or a video); check the path, and the "
+            f"{data_root}: no match below this folder (none holds {labels_file} or a video); check the path, and the "
             "layout in the docs"
         )
     return tuple(sorted(matches, key=lambda match: match.name))
 
 
-def _video(folder: Path, files: list[Path]) -> Path | None:
-    videos = {file.name: file for file in files if file.suffix.lower() in VIDEO_SUFFIXES}
+def _video(folder: Path, videos: dict[str, Path], *, one_video: bool) -> Path | None:
     for name in PREFERRED_VIDEOS:
         if name in videos:
             return videos[name]
     if len(videos) > 1:
+        if not one_video:
+            return None
         raise BallspotError(
             f"{folder}: several videos ({', '.join(videos)}) and none is named {' or '.join(PREFERRED_VIDEOS)}; rename "
             "the one to use or keep one only"

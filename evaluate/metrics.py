@@ -69,10 +69,11 @@ def spot_arrays(spots: Sequence[Spot], label_set: LabelSet, *, fps: float) -> Sp
     """
     places = {label: index for index, label in enumerate(label_set.labels)}
     known = [spot for spot in spots if spot.label in places]
+    position_ms = np.array([spot.position_ms for spot in known], dtype=np.float64)
     confidences = [np.nan if spot.confidence is None else spot.confidence for spot in known]
     has_scores = not known or any(spot.confidence is not None for spot in known)
     return SpotArrays(
-        frame=np.array([metric_frame(spot.position_ms, fps) for spot in known], dtype=np.int64),
+        frame=(fps * (position_ms / 1000)).astype(np.int64),  # as `metric_frame`
         label_index=np.array([places[spot.label] for spot in known], dtype=np.int64),
         score=np.array(confidences, dtype=np.float64) if has_scores else None,
         visible=np.array([spot.visible for spot in known], dtype=bool),
@@ -106,16 +107,16 @@ def pooled_average_precision(pool: Pool, tolerances_s: Sequence[float]) -> APRes
     n_visible = np.bincount(truth_label[pool.truth_visible], minlength=n_labels)
     counts = (n_truth, n_visible, n_truth - n_visible)
     groups = (np.ones(label.size, dtype=bool), near_visible, ~near_visible)
-    n_detected = [_count_above(label[group], score_bin[group], n_labels) for group in groups]
+    n_detected = [count_above(label[group], score_bin[group], n_labels) for group in groups]
     curves = np.zeros((3, len(tolerances_s), n_labels))  # all, visible, not shown
     for place, tolerance_s in enumerate(tolerances_s):
         hit = match_truths(pool, tolerance_s)
         hit = hit[hit >= 0]
         for kind, group in enumerate(groups):
             kept = hit[group[hit]]
-            n_hits = _count_above(label[kept], score_bin[kept], n_labels)
+            n_hits = count_above(label[kept], score_bin[kept], n_labels)
             curves[kind, place] = interpolated_ap(n_detected[kind], n_hits, counts[kind])
-    ap, ap_visible, ap_not_shown = (_trapezoid_mean(curve) for curve in curves)
+    ap, ap_visible, ap_not_shown = (trapezoid_mean(curve) for curve in curves)
     factor = NOT_SHOWN_FACTOR if len(tolerances_s) > 1 else 1.0
     return APResult(
         tolerances_s=tuple(tolerances_s),
@@ -163,14 +164,14 @@ def interpolated_ap(n_detected: np.ndarray, n_hits: np.ndarray, n_truth: np.ndar
     return np.sum(best, axis=0) / len(RECALLS)
 
 
-def _count_above(label: np.ndarray, score_bin: np.ndarray, n_labels: int) -> np.ndarray:
+def count_above(label: np.ndarray, score_bin: np.ndarray, n_labels: int) -> np.ndarray:
     """How many predictions of each class reach each threshold: int64 (n_labels, 200)."""
     n_bins = THRESHOLDS.size + 1
     per_bin = np.bincount(label * n_bins + score_bin, minlength=n_labels * n_bins).reshape(n_labels, n_bins)
     return per_bin[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
 
 
-def _trapezoid_mean(values: np.ndarray) -> np.ndarray:
+def trapezoid_mean(values: np.ndarray) -> np.ndarray:
     """(n, ...) -> (...): the mean by the trapezoid rule with equal steps; the value itself where n is 1."""
     return values[0] if len(values) == 1 else ((values[:-1] + values[1:]) / 2).mean(axis=0)
 

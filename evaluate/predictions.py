@@ -2,16 +2,19 @@
 
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from ..cache.errors import BallspotError
+from ..cache.files import read_json
 from .labels import Spot
-from .spots import SPOTS_FILE, read_spots, spots_in_bytes
+from .spots import SPOTS_FILE, SpotFile, spots_in, spots_in_bytes
 
 SCORES_FILE = "scores.npz"
+MAX_ENTRY_BYTES = 2**28  # 268 MB is 1.5 million predictions of one match; a small zip can unpack to more than fits
 
 
 @dataclass(frozen=True)
@@ -22,22 +25,47 @@ class Predictions:
     entries: frozenset[str] | None
 
     def spots(self, match: str) -> tuple[Spot, ...]:
-        """The spots of one match in the order they are written.
+        """The spots of one match in the order they are written. Errors as `read`."""
+        return self.read(match).spots
 
-        Raises BallspotError naming the match when it has no file, and saying where one lies too deep or too high.
+    def read(self, match: str) -> SpotFile:
+        """The predictions of one match.
+
+        A file that lies too deep or too high is used, and its place told, when no other could be meant; else raises
+        BallspotError naming the match and where such files lie, as for a file that is malformed or cannot be unpacked.
         """
         name = f"{match}/{SPOTS_FILE}"
-        if self.entries is None:
-            if not (self.path / name).is_file():
-                raise BallspotError(self._missing(match))
-            return read_spots(self.path / name)
-        if name not in self.entries:
+        is_there = (self.path / name).is_file() if self.entries is None else name in self.entries
+        found_at = None if is_there else self._elsewhere(match)
+        if not is_there and found_at is None:
             raise BallspotError(self._missing(match))
+        if self.entries is None:
+            path = self.path / (found_at or name)
+            return replace(spots_in(read_json(path), str(path)), found_at=found_at)
+        return replace(self._unpacked(found_at or name), found_at=found_at)
+
+    def matches(self) -> list[str]:
+        """The names of all matches that have predictions, sorted: the folders of their files."""
+        return [PurePosixPath(name).parent.as_posix() for name in self._spot_files]
+
+    def _unpacked(self, name: str) -> SpotFile:
         place = f"{self.path}: {name}"
         try:
             with zipfile.ZipFile(self.path) as archive:
+                if archive.getinfo(name).file_size > MAX_ENTRY_BYTES:
+                    raise BallspotError(
+                        f"{place}: unpacks to over {MAX_ENTRY_BYTES // 2**20} MB; unpack the zip and give the folder"
+                    )
                 content = archive.read(name)
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        except (
+            OSError,
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            RuntimeError,
+            NotImplementedError,
+            ValueError,
+        ) as error:
             # RuntimeError is a password, NotImplementedError a compression that zipfile does not know.
             raise BallspotError(f"{place} cannot be unpacked ({error}); unpack the zip and give the folder") from error
         return spots_in_bytes(content, place)
@@ -59,19 +87,35 @@ class Predictions:
         except (OSError, ValueError, TypeError, EOFError, ZeroDivisionError, zipfile.BadZipFile, zlib.error) as error:
             raise BallspotError(f"{path}: cannot be read ({error}); predict again, or remove it") from error
 
+    def _elsewhere(self, match: str) -> str | None:
+        """The one file that can be the match's although its folders are not the match's: too many or too few."""
+        wanted = PurePosixPath(match).parts
+        for reaches in (_ends_with, lambda longer, shorter: _ends_with(shorter, longer)):
+            found = [name for name in self._spot_files if reaches(PurePosixPath(name).parent.parts, wanted)]
+            if len(found) == 1:
+                return found[0]
+            if found:
+                return None
+        return None
+
     def _missing(self, match: str) -> str:
         wanted = f"{self.path}: no predictions for match {match!r} (no {match}/{SPOTS_FILE})"
         last = PurePosixPath(match).name
-        for name in sorted(self._spot_files()):
+        for name in self._spot_files:
             folders = PurePosixPath(name).parent
             if last in folders.parts or str(folders) == ".":
                 return f"{wanted}, but there is {name}; the folders below both roots must be the same"
         return f"{wanted}; predict that match too, or name the part that was predicted with --split"
 
+    @cached_property
     def _spot_files(self) -> list[str]:
         if self.entries is not None:
-            return [name for name in self.entries if PurePosixPath(name).name == SPOTS_FILE]
-        return [path.relative_to(self.path).as_posix() for path in self.path.rglob(SPOTS_FILE)]
+            return sorted(name for name in self.entries if PurePosixPath(name).name == SPOTS_FILE)
+        return sorted(path.relative_to(self.path).as_posix() for path in self.path.rglob(SPOTS_FILE))
+
+
+def _ends_with(folders: tuple[str, ...], last: tuple[str, ...]) -> bool:
+    return 0 < len(last) <= len(folders) and folders[-len(last) :] == last
 
 
 def open_predictions(path: Path) -> Predictions:

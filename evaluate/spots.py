@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,19 @@ from ..cache.files import read_json, write_json
 from .labels import Spot, brief, read_label, read_position, read_team
 
 SPOTS_FILE = "results_spotting.json"
+
+
+@dataclass(frozen=True)
+class SpotFile:
+    """The predictions of one file in the order they are written, and what its form lacks.
+
+    ``n_without_half`` entries have no "half" (it was read from gameTime; the official code stops at the first).
+    ``found_at`` is the path in its folder or zip when it is not where the official code looks, else None.
+    """
+
+    spots: tuple[Spot, ...]
+    n_without_half: int = 0
+    found_at: str | None = None
 
 
 def write_spots(path: Path, match: str, spots: Sequence[Spot]) -> None:
@@ -46,11 +60,11 @@ def read_spots(path: Path) -> tuple[Spot, ...]:
 
     Raises BallspotError naming the file and the entry (from 1) for a missing or malformed position, half or confidence.
     """
-    return spots_in(read_json(path), str(path))
+    return spots_in(read_json(path), str(path)).spots
 
 
-def spots_in_bytes(content: bytes, source: str) -> tuple[Spot, ...]:
-    """As `read_spots`, from the bytes of a file that ``source`` names (an entry of a zip file)."""
+def spots_in_bytes(content: bytes, source: str) -> SpotFile:
+    """As `spots_in`, from the bytes of a file that ``source`` names (an entry of a zip file)."""
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of 5,000 digits, deep nesting
@@ -58,18 +72,22 @@ def spots_in_bytes(content: bytes, source: str) -> tuple[Spot, ...]:
     return spots_in(document, source)
 
 
-def spots_in(document: Any, source: str) -> tuple[Spot, ...]:
-    """The predictions of a parsed file that ``source`` names, in their order."""
+def spots_in(document: Any, source: str) -> SpotFile:
+    """The predictions of a parsed file that ``source`` names, in their order. Errors as `read_spots`."""
     entries = document.get("predictions") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise BallspotError(f'{source}: holds no list "predictions"; expected SoccerNet\'s results_spotting format')
     spots = []
+    n_without_half = 0
     for number, entry in enumerate(entries, start=1):
         place = f"{source}: prediction {number}"
         label = read_label(entry, place)
         position_ms = read_position(entry, place)
-        spots.append(Spot(label, position_ms, _half(entry, place), read_team(entry), True, _confidence(entry, place)))
-    return tuple(spots)
+        n_without_half += entry.get("half") is None
+        spots.append(
+            Spot(label, position_ms, _half(entry, place), read_team(entry), True, read_confidence(entry, place))
+        )
+    return SpotFile(tuple(spots), n_without_half)
 
 
 def _half(entry: dict[str, Any], place: str) -> int:
@@ -82,12 +100,13 @@ def _half(entry: dict[str, Any], place: str) -> int:
     raise BallspotError(f'{place}: half {brief(entry.get("half"))} is neither "1" nor "2"; a single video is half "1"')
 
 
-def _confidence(entry: dict[str, Any], place: str) -> float:
-    value = entry.get("confidence")
+def read_confidence(entry: dict[str, Any], place: str, key: str = "confidence") -> float:
+    """The finite number under ``key``, from text or number. Else BallspotError."""
+    value = entry.get(key)
     try:
         confidence = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
         confidence = math.nan
     if not math.isfinite(confidence):
-        raise BallspotError(f"{place}: confidence {brief(value)} is not a finite number; correct it")
+        raise BallspotError(f"{place}: {key} {brief(value)} is not a finite number; correct it")
     return confidence

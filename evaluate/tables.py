@@ -4,10 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .against import Contest
 from .comparison import Comparison
 from .evaluation import GRID_STRIDE, Evaluation
+from .intervals import FEW_BLOCKS, LEVEL, Interval, interval
 from .labelsets import LabelSet
 from .metrics import frequent_ap, headline_ap
+from .uncertainty import Difference
+
+FEW_TRUTHS = 20
 
 
 @dataclass(frozen=True)
@@ -20,49 +25,84 @@ class TextTable:
 
 
 def evaluation_table(evaluation: Evaluation, *, min_count: int) -> TextTable:
-    """A row a class with its truths, then the means; the original protocol beside the official number."""
+    """A row a class with its truths and interval, then the means; the original protocol beside the official number."""
     result, original, label_set = evaluation.result, evaluation.original, evaluation.label_set
+    sure = evaluation.uncertainty
     rows = []
     for index, label in enumerate(label_set.labels):
-        aps = (result.ap[index], original.ap[index], result.ap_visible[index], result.ap_not_shown[index])
-        rows.append(_row(label, result.n_truth[index], result.n_not_shown[index], aps))
+        bounds = None if sure is None else sure.class_ap(index)
+        aps = (original.ap[index], result.ap_visible[index], result.ap_not_shown[index])
+        rows.append(_row(label, result.n_truth[index], result.n_not_shown[index], result.ap[index], bounds, aps))
     all_name, headline_name = _mean_names(label_set)
-    means = (result.mean_ap, original.mean_ap, result.mean_ap_visible, result.mean_ap_not_shown)
-    rows.append(_row(all_name, result.n_truth.sum(), result.n_not_shown.sum(), means))
+    means = (original.mean_ap, result.mean_ap_visible, result.mean_ap_not_shown)
+    bounds = None if sure is None else sure.mean_ap()
+    rows.append(_row(all_name, result.n_truth.sum(), result.n_not_shown.sum(), result.mean_ap, bounds, means))
     if headline_name is not None:
+        bounds = None if sure is None else sure.headline_ap()
         headlines = [headline_ap(one.ap, label_set) for one in (result, original)]
-        rows.append(_row(headline_name, None, None, headlines))
+        rows.append(_row(headline_name, None, None, headlines[0], bounds, headlines[1:]))
+    bounds = None if sure is None else sure.frequent_ap(result.n_truth >= min_count)
     frequents = [frequent_ap(one.ap, result.n_truth, min_count) for one in (result, original)]
-    rows.append(_row(_frequent_name(result.n_truth, min_count), None, None, frequents))
+    rows.append(_row(_frequent_name(result.n_truth, min_count), None, None, frequents[0], bounds, frequents[1:]))
+    if evaluation.teams is not None:
+        bounds = None if sure is None or sure.teams is None else interval(sure.teams)
+        n_truth = int(evaluation.teams.n_truth.sum())
+        rows.append(_row(f"Team-{all_name}", n_truth, None, evaluation.teams.mean_ap, bounds, ()))
+    bounds = None if sure is None else interval(sure.exact.mean())
+    rows.append(_row(f"exact {all_name} (area)", None, None, float(evaluation.exact.mean()), bounds, ()))
     title = (
         f"AP in %, {_protocol(evaluation)}, {evaluation.fps:g} frames per second; "
         f"{_matches(evaluation.matches)}, {evaluation.n_predictions} predictions"
     )
     grid = f"original protocol, {evaluation.fps / GRID_STRIDE:g} fps"
-    return TextTable(title, ["class", "truths", "not shown", "AP", grid, "AP visible", "AP not shown"], rows)
+    headers = ["class", "truths", "not shown", "AP", f"{100 * LEVEL:g} %", grid, "AP visible", "AP not shown"]
+    if sure is None:
+        headers, *rows = ([*row[:4], *row[5:]] for row in (headers, *rows))
+    return TextTable(title, headers, rows)
 
 
 def remarks(evaluation: Evaluation) -> list[str]:
-    """What the official code passes over in silence, a line each."""
-    lines = []
+    """What a reader must know beside the numbers, a line each: faults and their cost, few truths, few blocks."""
+    lines = [pitfall.line() for pitfall in evaluation.pitfalls]
     if evaluation.unknown_labels:
         named = ", ".join(f"{label!r} ({count})" for label, count in evaluation.unknown_labels.items())
         lines.append(f"predictions left out, their labels are not in {evaluation.label_set.name}: {named}")
-    if evaluation.n_scores_outside:
-        lines.append(
-            f"{evaluation.n_scores_outside} predictions have a confidence outside 0..1: below 0 they never count, "
-            "above 1 they share the top threshold"
-        )
-    n_shared = evaluation.n_labels - int(evaluation.result.n_truth.sum())
+    result, labels = evaluation.result, evaluation.label_set.labels
+    n_shared = evaluation.n_labels - int(result.n_truth.sum())
     if n_shared:
         lines.append(f"labels that share class and frame with another, and do not count: {n_shared}")
-    labels = evaluation.label_set.labels
-    absent = [label for label, count in zip(labels, evaluation.result.n_truth, strict=True) if not count]
+    counts = dict(zip(labels, result.n_truth.tolist(), strict=True))
+    absent = [label for label, count in counts.items() if not count]
     if absent:
         lines.append(f"no truths of {', '.join(absent)}: each scores 0 and counts in the mean, as in SoccerNet's code")
-    if len(evaluation.result.tolerances_s) > 1 and evaluation.result.n_not_shown.any():
+    few = [f"{label} ({count})" for label, count in counts.items() if 0 < count < FEW_TRUTHS]
+    if few:
+        lines.append(f"under {FEW_TRUTHS} truths, too few to tell systems apart by: {', '.join(few)}")
+    if len(result.tolerances_s) > 1 and result.n_not_shown.any():
         lines.append("the not-shown mean over several tolerances is multiplied by 17/13, as in SoccerNet's code")
+    return [*lines, *_team_remarks(evaluation), *_block_remarks(evaluation)]
+
+
+def _team_remarks(evaluation: Evaluation) -> list[str]:
+    teams = evaluation.teams
+    if teams is None:
+        return []
+    absent = [label for label, n in zip(evaluation.label_set.labels, teams.n_truth.sum(axis=1), strict=True) if not n]
+    lines = [f"Team-mAP leaves out {', '.join(absent)}, without truths: the official code gives NaN"] if absent else []
+    if teams.n_truths_without_side:
+        lines.append(f"labels of neither the left nor the right team, not in Team-mAP: {teams.n_truths_without_side}")
     return lines
+
+
+def _block_remarks(evaluation: Evaluation) -> list[str]:
+    sure = evaluation.uncertainty
+    if sure is None or sure.resamples.blocks.size >= FEW_BLOCKS:
+        return []
+    n, block_s = sure.resamples.blocks.size, sure.resamples.block_s
+    return [
+        f"the intervals rest on {n} block{'' if n == 1 else 's'} of {block_s:g} s: they say little; shorter blocks "
+        "(--block) give more, score more matches for better ones"
+    ]
 
 
 def scores_table(comparison: Comparison) -> TextTable:
@@ -70,19 +110,59 @@ def scores_table(comparison: Comparison) -> TextTable:
     runs, label_set = comparison.runs, comparison.label_set
     counts = [int(runs[0].per_class[label]["n_truth"]) for label in label_set.labels]
     all_name, headline_name = _mean_names(label_set)
-    rows = [[all_name, str(sum(counts)), *(_percent(run.mean_ap) for run in runs)]]
+    rows = [[all_name, str(sum(counts)), *(percent(run.mean_ap) for run in runs)]]
     if headline_name is not None:
-        rows.append([headline_name, "", *(_percent(run.headline_ap) for run in runs)])
-    rows.append([_frequent_name(counts, comparison.min_count), "", *(_percent(run.frequent_ap) for run in runs)])
+        rows.append([headline_name, "", *(percent(run.headline_ap) for run in runs)])
+    rows.append([_frequent_name(counts, comparison.min_count), "", *(percent(run.frequent_ap) for run in runs)])
     if any(run.original_ap is not None for run in runs):
-        rows.append([f"{all_name}, original protocol", "", *(_percent(run.original_ap) for run in runs)])
+        rows.append([f"{all_name}, original protocol", "", *(percent(run.original_ap) for run in runs)])
     for label, count in zip(label_set.labels, counts, strict=True):
-        rows.append([label, str(count), *(_percent(run.per_class[label]["ap"]) for run in runs)])
+        rows.append([label, str(count), *(percent(run.per_class[label]["ap"]) for run in runs)])
     title = (
         f"AP in %, {comparison.metric} at {comparison.fps:g} frames per second, {comparison.split}: "
         f"{_matches(comparison.matches)}"
     )
     return TextTable(title, ["", "truths", *(run.name for run in runs)], rows)
+
+
+def settings_tables(comparison: Comparison) -> list[TextTable]:
+    """A row a setting: the mean over its seeds, its interval, and the paired difference to the first setting."""
+    if not comparison.settings:
+        return []
+    rows = []
+    for setting in comparison.settings:
+        name = setting.runs[0] if len(setting.runs) == 1 else f"{setting.runs[0]} and {len(setting.runs) - 1} more"
+        cells = (
+            ["-"] * 4
+            if setting.difference is None
+            else [*_difference_cells(setting.difference), f"{setting.p_holm:.3f}"]
+        )
+        rows.append([name, str(setting.n_seeds), percent(setting.mean_ap), span(setting.interval), *cells])
+    headers = [
+        "setting",
+        "seeds",
+        "mAP",
+        f"{100 * LEVEL:g} %",
+        "difference",
+        f"{100 * LEVEL:g} %",
+        "P(better)",
+        "p, Holm",
+    ]
+    return [
+        TextTable("settings over their seeds; differences to the first, on the same resampled blocks", headers, rows)
+    ]
+
+
+def contest_table(result: Contest, other: str) -> TextTable:
+    """A row a class and mean: how much better the first predictions are."""
+    all_name, headline_name = _mean_names(result.label_set)
+    means = [(all_name, result.mean_ap)]
+    if headline_name is not None:
+        means.append((headline_name, result.headline_ap))
+    classes = zip(result.label_set.labels, result.per_class, strict=True)
+    rows = [[name, *_difference_cells(one)] for name, one in (*means, *classes)]
+    title = f"paired difference in AP points to {other} (mAP {percent(result.other_mean_ap)})"
+    return TextTable(title, ["", "difference", f"{100 * LEVEL:g} %", "P(better)"], rows)
 
 
 def differences_table(comparison: Comparison) -> TextTable:
@@ -92,6 +172,11 @@ def differences_table(comparison: Comparison) -> TextTable:
     return TextTable(title, ["setting", *(run.name for run in comparison.runs)], rows)
 
 
+def _difference_cells(difference: Difference) -> list[str]:
+    bounds = span(difference.interval)
+    return [f"{100 * difference.value:+.2f}", bounds, "-" if bounds == "-" else f"{difference.p_better:.3f}"]
+
+
 def _protocol(evaluation: Evaluation) -> str:
     first, *more = evaluation.result.tolerances_s
     if more:
@@ -99,9 +184,16 @@ def _protocol(evaluation: Evaluation) -> str:
     return f"hits within {first / 2:g} s either side ({evaluation.metric})"
 
 
-def _row(name: str, n_truth: int | None, n_not_shown: int | None, aps: Sequence[float | None]) -> list[str]:
+def _row(
+    name: str,
+    n_truth: int | None,
+    n_not_shown: int | None,
+    ap: float | None,
+    bounds: Interval | None,
+    more: Sequence[float | None],
+) -> list[str]:
     counts = ["" if count is None else str(count) for count in (n_truth, n_not_shown)]
-    return [name, *counts, *(_percent(ap) for ap in aps), *[""] * (4 - len(aps))]
+    return [name, *counts, percent(ap), span(bounds), *(percent(one) for one in more), *[""] * (3 - len(more))]
 
 
 def _mean_names(label_set: LabelSet) -> tuple[str, str | None]:
@@ -114,8 +206,16 @@ def _frequent_name(counts: Iterable[int], min_count: int) -> str:
     return f"mAP of the {sum(int(count) >= min_count for count in counts)} with {min_count} truths or more"
 
 
-def _percent(ap: float | None) -> str:
+def percent(ap: float | None) -> str:
+    """An AP in percent, "-" for None."""
     return "-" if ap is None else f"{100 * ap:.2f}"
+
+
+def span(bounds: Interval | None) -> str:
+    """An interval in percent, ``12.3..15.0``."""
+    if bounds is None or bounds.low is None or bounds.high is None:
+        return "-"
+    return f"{100 * bounds.low:.1f}..{100 * bounds.high:.1f}"
 
 
 def _matches(names: Sequence[str]) -> str:

@@ -52,7 +52,10 @@ def test_only_settings_that_differ_are_listed(run: Callable):
     comparison = compare_runs([one, two])
     assert comparison.differs == {"head.kind": ("tcn", "transformer")}
     assert [run.name for run in comparison.runs] == ["one", "two"]
-    assert comparison.warnings == ("one seed: train each setting with three seeds or more before calling one better",)
+    assert comparison.warnings == (
+        "one seed: train each setting with three seeds or more before calling one better",
+        "no intervals: the spots or the labels of a run are not here",
+    )
 
 
 def test_a_setting_that_only_one_run_has_differs(run: Callable):
@@ -91,6 +94,7 @@ def test_other_features_training_matches_and_shuffled_labels_are_marked(run: Cal
     assert [warning.split(":")[0] for warning in comparison.warnings] == [
         "the runs read different features",
         "the runs trained or validated on different matches",
+        "no intervals",
     ]
 
 

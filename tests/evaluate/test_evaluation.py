@@ -28,6 +28,8 @@ def test_headline_means_by_hand(tmp_path: Path, label_file: Callable, spot_file:
         "n_visible": 2,
         "ap_not_shown": 0.0,
         "n_not_shown": 0,
+        "exact_ap": 0.5,
+        "team_ap": None,
     }
     assert (record["metric"], record["fps"], record["matches"], record["n_predictions"]) == ("at1", 25.0, ["m"], 2)
 

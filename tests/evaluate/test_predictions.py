@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ballspot.cache.errors import BallspotError
+from ballspot.evaluate import predictions
 from ballspot.evaluate.predictions import open_predictions
 
 
@@ -26,11 +27,42 @@ def test_a_folder_and_its_zip_give_the_same_spots(tmp_path: Path, spot_file: Cal
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_predictions_one_folder_too_deep_are_pointed_at(tmp_path: Path, spot_file: Callable, zipped: bool):
+@pytest.mark.parametrize("there", ["test/league/m1", "m1"])
+def test_predictions_too_deep_or_too_high_are_used_and_their_place_told(
+    tmp_path: Path, spot_file: Callable, zipped: bool, there: str
+):
+    spot_file(there, [("PASS", 20, 0.5)])
+    path = tmp_path / "predictions"
+    file = open_predictions(packed(path) if zipped else path).read("league/m1")
+    assert (len(file.spots), file.found_at) == (1, f"{there}/results_spotting.json")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_predictions_that_could_be_either_of_two_files_are_pointed_at(
+    tmp_path: Path, spot_file: Callable, zipped: bool
+):
     spot_file("test/league/m1", [])
+    spot_file("valid/league/m1", [])
     path = tmp_path / "predictions"
     with pytest.raises(BallspotError, match=r"match 'league/m1' .*there is test/league/m1/results_spotting\.json"):
         open_predictions(packed(path) if zipped else path).spots("league/m1")
+
+
+def test_another_match_of_the_same_league_is_not_taken_for_the_wanted_one(tmp_path: Path, spot_file: Callable):
+    spot_file("league/m2", [])
+    spot_file("other/m1", [])
+    with pytest.raises(BallspotError, match="no predictions for match 'league/m1'"):
+        open_predictions(tmp_path / "predictions").spots("league/m1")
+
+
+def test_a_zip_that_unpacks_to_too_much_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(predictions, "MAX_ENTRY_BYTES", 10_000)
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m/results_spotting.json", " " * 20_000)
+    assert path.stat().st_size < 500
+    with pytest.raises(BallspotError, match=r"bomb\.zip: m/results_spotting\.json: unpacks to over"):
+        open_predictions(path).spots("m")
 
 
 def test_what_is_neither_folder_nor_zip_is_an_error(tmp_path: Path):

@@ -62,7 +62,7 @@ def test_a_spot_without_finite_confidence_is_not_written(tmp_path: Path, confide
 
 def test_numbers_may_be_written_as_numbers_and_the_half_come_from_the_game_time():
     entry = {"gameTime": "2 - 00:01", "label": "PASS", "position": 1120.9, "confidence": 1}
-    assert spots_in({"predictions": [entry]}, "f") == (Spot("PASS", 1120, half=2, confidence=1.0),)
+    assert spots_in({"predictions": [entry]}, "f").spots == (Spot("PASS", 1120, half=2, confidence=1.0),)
 
 
 @pytest.mark.parametrize(

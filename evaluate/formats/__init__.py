@@ -1,0 +1,1 @@
+"""The files that others keep spots in: one module a format, `formats.family` lists them."""

@@ -1,0 +1,118 @@
+"""CSV: a row a spot, with a header; the one format here that holds every field of a spot.
+
+Columns: ``video`` (or ``match``), ``half``, ``position_ms`` (or ``time``: seconds, or h:mm:ss.fff), ``label``,
+``team``, ``visibility``, ``confidence`` (or ``score``). Only video, label and a time must be there.
+"""
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from ...cache.errors import BallspotError
+from ..labels import MAX_POSITION_MS, VISIBILITIES, Spot, brief
+from .videos import VideoSpots
+
+COLUMNS = ("video", "half", "position_ms", "label", "team", "visibility", "confidence")
+OTHER_NAMES = {"match": "video", "score": "confidence"}
+
+
+def read_csv(text: str, source: str, name: str) -> list[VideoSpots]:
+    """The matches of a CSV file in the order in which they first come. BallspotError names the file and line."""
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    videos: dict[str, list[Spot]] = {}
+    try:
+        header = next(reader, None)
+        columns = _columns(header, source)
+        for row in reader:
+            if not row:
+                continue
+            place = f"{source}: line {reader.line_num}"
+            if len(row) != len(columns):
+                raise BallspotError(f"{place}: has {len(row)} fields, the header {len(columns)}; correct it")
+            fields = dict(zip(columns, row, strict=True))
+            if not fields["video"] or not fields["label"]:
+                raise BallspotError(f"{place}: video or label is empty; correct it")
+            videos.setdefault(fields["video"], []).append(_spot(fields, place))
+    except csv.Error as error:
+        raise BallspotError(f"{source}: line {reader.line_num} is no CSV ({error}); save the table again") from error
+    odd = sorted(set(columns) - {*COLUMNS, "time"})
+    notes = (f"columns {', '.join(map(repr, odd))} are not kept",) if odd else ()
+    return [VideoSpots(video, tuple(spots), notes=notes) for video, spots in videos.items()]
+
+
+def write_csv(videos: Sequence[VideoSpots], fps: float) -> str:
+    """All matches as one table; an empty field is an unknown team or confidence."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for video in videos:
+        for spot in video.spots:
+            confidence = "" if spot.confidence is None else repr(spot.confidence)
+            visibility = "visible" if spot.visible else "not shown"
+            writer.writerow(
+                (video.name, spot.half, spot.position_ms, spot.label, spot.team or "", visibility, confidence)
+            )
+    return stream.getvalue()
+
+
+def csv_losses(videos: Sequence[VideoSpots], fps: float) -> Counter[str]:
+    """A table has no row for a match without spots, and no frame rate or length."""
+    losses: Counter[str] = Counter()
+    losses["matches without spots"] = sum(not video.spots for video in videos)
+    losses["frame rates"] = sum(video.fps is not None for video in videos)
+    losses["video lengths"] = sum(video.n_frames is not None for video in videos)
+    return losses
+
+
+def _columns(header: list[str] | None, source: str) -> list[str]:
+    names = [OTHER_NAMES.get(name.strip().lower(), name.strip().lower()) for name in header or ()]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise BallspotError(f"{source}: the header names {brief(twice)} twice; keep one")
+    if not {"video", "label"} <= set(names) or not {"position_ms", "time"} & set(names):
+        raise BallspotError(
+            f"{source}: the header must name video, label, and position_ms or time; it is {brief(header)}"
+        )
+    return names
+
+
+def _spot(fields: dict[str, str], place: str) -> Spot:
+    half, visibility = fields.get("half", "") or "1", fields.get("visibility", "") or "visible"
+    if half not in ("1", "2"):
+        raise BallspotError(f"{place}: half {brief(half)} is neither 1 nor 2; correct it")
+    if visibility not in VISIBILITIES:
+        raise BallspotError(f'{place}: visibility {brief(visibility)} is not "visible" or "not shown"; correct it')
+    confidence = None
+    if fields.get("confidence", ""):
+        confidence = _number(fields["confidence"])
+        if confidence is None:
+            raise BallspotError(f"{place}: confidence {brief(fields['confidence'])} is not a finite number; correct it")
+    position_ms = _position_ms(fields)
+    if position_ms is None or not 0 <= position_ms <= MAX_POSITION_MS:
+        value = fields.get("position_ms") or fields.get("time", "")
+        raise BallspotError(f"{place}: {brief(value)} is no time from 0 (ms, or seconds, or h:mm:ss); correct it")
+    team = fields.get("team", "") or None
+    return Spot(fields["label"], position_ms, int(half), team, VISIBILITIES[visibility], confidence)
+
+
+def _position_ms(fields: dict[str, str]) -> int | None:
+    if fields.get("position_ms", ""):
+        text = fields["position_ms"].strip()
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 14 else None
+    parts = [_number(part) for part in fields.get("time", "").split(":")]
+    if not 1 <= len(parts) <= 3 or any(part is None or part < 0 for part in parts):
+        return None
+    seconds = 0.0
+    for part in parts:
+        seconds = 60 * seconds + (part or 0.0)
+    return round(1000 * seconds) if seconds < MAX_POSITION_MS else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,167 @@
+"""How sure a number is: the block bootstrap over match x 5-minute blocks, paired for runs on the same matches.
+
+mAP is no mean over matches, so blocks are resampled and every AP computed anew. Spots are matched once, on whole
+matches; a hit counts in the block of its truth, any other prediction in its own. Blocks rather than single spots keep
+together what happens together; the same draws for two runs make their difference paired.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .exact import exact_curves
+from .matching import HALF_S, Pool, match_truths
+from .metrics import THRESHOLDS, interpolated_ap, score_bins, trapezoid_mean
+
+BLOCK_S = 300.0
+N_RESAMPLES = 1000
+LEVEL = 0.95
+FEW_BLOCKS = 10  # below it, resampling can show little of what another match would have been
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Draws of blocks with replacement: ``weights`` (R, B) says how often each draw holds each of the ``blocks``."""
+
+    block_s: float
+    blocks: np.ndarray  # int64 (B,), sorted
+    weights: np.ndarray  # float64 (R, B)
+
+    def columns(self, blocks: np.ndarray) -> np.ndarray:
+        """The place of each of ``blocks`` among the columns of the weights."""
+        return np.searchsorted(self.blocks, blocks)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Bounds of a number; None in both where nothing could be drawn."""
+
+    low: float | None
+    high: float | None
+
+    def as_record(self) -> list[float | None]:
+        """The bounds as a JSON list."""
+        return [self.low, self.high]
+
+
+def blocks_of(pool: Pool, key: np.ndarray, block_s: float) -> np.ndarray:
+    """The block of each key: match, half and time; the same number at every frame rate and label count."""
+    n_in_half = int(np.ceil(HALF_S / block_s))
+    half = key // (pool.n_frames * pool.n_labels)  # 2 * match + half
+    return half * n_in_half + ((key % pool.n_frames) / (pool.fps * block_s)).astype(np.int64)
+
+
+def draw_resamples(
+    pools: Sequence[Pool], *, seed: int, n_resamples: int = N_RESAMPLES, block_s: float = BLOCK_S
+) -> Resamples:
+    """Draws from every block in which any of ``pools``, of the same matches, has a truth or a prediction."""
+    keys = [blocks_of(pool, key, block_s) for pool in pools for key in (pool.truth_key, pool.key)]
+    blocks = np.unique(np.concatenate(keys)) if keys else np.zeros(0, dtype=np.int64)
+    n = blocks.size
+    random = np.random.default_rng(seed)
+    weights = random.multinomial(n, np.full(n, 1 / n), size=n_resamples) if n else np.zeros((n_resamples, 0))
+    return Resamples(block_s, blocks, weights.astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """AP and truths of each class in each draw, (R, n_labels) both; AP is NaN where a draw holds no truth."""
+
+    ap: np.ndarray
+    n_truth: np.ndarray
+
+    def mean(self, chosen: np.ndarray | None = None) -> np.ndarray:
+        """(R,): the mean over the ``chosen`` classes (bool, None all) in each draw.
+
+        A class without any truth scores 0 and counts, as in the number itself; one that only this draw misses is left
+        out of it, else rare classes would pull every draw below the number.
+        """
+        ap = self.ap if chosen is None else self.ap[:, chosen]
+        never = ~np.isfinite(ap).any(axis=0)
+        present = np.isfinite(ap[:, ~never])
+        n_present = present.sum(axis=1)
+        total = np.where(present, ap[:, ~never], 0.0).sum(axis=1)
+        mean = np.divide(total, n_present, out=np.full(len(ap), np.nan), where=n_present > 0)
+        return mean * ((~never).sum() / max(never.size, 1))
+
+
+def ap_replicates(pool: Pool, tolerances_s: Sequence[float], resamples: Resamples, *, kind: str = "all") -> Replicates:
+    """SoccerNet's AP in every draw; ``kind`` "visible" or "not shown" takes the truths and predictions of that kind."""
+    truth_block = resamples.columns(blocks_of(pool, pool.truth_key, resamples.block_s))
+    own = resamples.columns(blocks_of(pool, pool.key, resamples.block_s))
+    counted = np.ones(pool.truth_key.size, dtype=bool) if kind == "all" else pool.truth_visible == (kind == "visible")
+    n_truth = resamples.weights @ _table(truth_block[counted], pool.truth_label[counted], pool.n_labels, resamples)
+    members = _members(pool)
+    if kind != "all":
+        members = [chosen[pool.is_near_visible[chosen] == (kind == "visible")] for chosen in members]
+    score_bin = score_bins(pool.score)
+    ap = np.zeros((len(tolerances_s), *n_truth.shape))
+    for place, tolerance_s in enumerate(tolerances_s):
+        hit = match_truths(pool, tolerance_s)
+        is_hit = np.zeros(pool.key.size, dtype=bool)
+        is_hit[hit[hit >= 0]] = True
+        block = own.copy()
+        block[hit[hit >= 0]] = truth_block[hit >= 0]
+        for index, chosen in enumerate(members):
+            if not n_truth[:, index].any():
+                continue
+            found = chosen[is_hit[chosen]]
+            n_detected = _above(block[chosen], score_bin[chosen], resamples)
+            n_hits = _above(block[found], score_bin[found], resamples)
+            ap[place, :, index] = interpolated_ap(n_detected, n_hits, n_truth[:, index])
+    return Replicates(np.where(n_truth > 0, trapezoid_mean(ap), np.nan), n_truth)
+
+
+def exact_replicates(pool: Pool, tolerance_s: float, resamples: Resamples) -> Replicates:
+    """The exact AP in every draw."""
+    curves = exact_curves(pool, tolerance_s)
+    truth_block = resamples.columns(blocks_of(pool, pool.truth_key, resamples.block_s))
+    block = resamples.columns(blocks_of(pool, pool.key, resamples.block_s))
+    block[curves.hit] = truth_block[curves.truth]
+    n_truth = resamples.weights @ _table(truth_block, pool.truth_label, pool.n_labels, resamples)
+    total = np.zeros_like(n_truth)
+    for index, members in enumerate(_members(pool)):
+        ours = curves.label == index
+        rank = curves.rank[ours]
+        if not rank.size:
+            continue
+        down_to_last = members[np.argsort(-pool.score[members], kind="stable")][: rank[-1]]
+        step = np.zeros((rank.size, resamples.blocks.size))  # the predictions after one hit, down to the next
+        np.add.at(step, (np.searchsorted(rank, np.arange(1, rank[-1] + 1)), block[down_to_last]), 1)
+        n_detected = np.cumsum(resamples.weights @ step.T, axis=1)  # (R, h)
+        weight = resamples.weights[:, block[curves.hit[ours]]]  # (R, h): how often each hit is drawn
+        n_hits = np.cumsum(weight, axis=1)
+        precision = np.divide(n_hits, n_detected, out=np.zeros_like(n_hits), where=n_detected > 0)
+        interpolated = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        total[:, index] = (interpolated * weight).sum(axis=1)
+    return Replicates(np.divide(total, n_truth, out=np.full_like(total, np.nan), where=n_truth > 0), n_truth)
+
+
+def interval(replicates: np.ndarray, level: float = LEVEL) -> Interval:
+    """The percentile interval of (R,) replicates; draws that are NaN are left out."""
+    drawn = replicates[np.isfinite(replicates)]
+    if not drawn.size:
+        return Interval(None, None)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def _members(pool: Pool) -> list[np.ndarray]:
+    """The places of each class's predictions in the pool, in its order."""
+    order = np.argsort(pool.label.astype(np.uint16), kind="stable")
+    return np.split(order, np.cumsum(np.bincount(pool.label, minlength=pool.n_labels))[:-1])
+
+
+def _table(block: np.ndarray, label: np.ndarray, n_labels: int, resamples: Resamples) -> np.ndarray:
+    """How many of each label each block holds: float64 (B, n_labels)."""
+    shape = (resamples.blocks.size, n_labels)
+    return np.bincount(block * n_labels + label, minlength=shape[0] * n_labels).reshape(shape).astype(np.float64)
+
+
+def _above(block: np.ndarray, score_bin: np.ndarray, resamples: Resamples) -> np.ndarray:
+    """(R, 200): how many predictions reach each threshold in each draw."""
+    n_bins = THRESHOLDS.size + 1
+    shape = (resamples.blocks.size, n_bins)
+    per_bin = np.bincount(block * n_bins + score_bin, minlength=shape[0] * n_bins).reshape(shape)
+    return resamples.weights @ per_bin[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:].astype(np.float64)
