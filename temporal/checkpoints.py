@@ -1,11 +1,12 @@
 """Trained heads on disk: safetensors files whose header carries the configuration and the label set.
 
 Tensors are named ``head.*`` (the head's state), ``scaling.mean`` and ``scaling.sd`` (features scaled by the training
-matches) and, in the last checkpoint of a run that is not done, ``optimizer.<parameter>.<value>``. The header has one
-entry, ``ballspot``, in JSON: nothing else decides what a head is.
+matches) and, in the last checkpoint of a run that is not done, ``optimizer.<parameter>.<value>`` and ``average.*``. The
+header has one entry, ``ballspot``, in JSON: nothing else decides what a head is.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from .configuration import as_table, config_from_table
 from .features import Scaling
 from .heads import SpottingHead, build_head
 
-CHECKPOINT_FORMAT = "ballspot-head/1"
+CHECKPOINT_FORMAT = "ballspot-head/2"
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,21 @@ class HeadDescription:
 
     config: Config
     label_set: LabelSet
-    dim: int
+    dims: tuple[int, ...]
     features_fingerprint: str
 
     def build(self) -> SpottingHead:
         """A head of this description with fresh weights from torch's global generator."""
         try:
             return build_head(
-                self.config.head, dim=self.dim, n_labels=len(self.label_set), clip_frames=self.config.clips.clip_frames
+                self.config.head,
+                dims=self.dims,
+                n_labels=len(self.label_set),
+                clip_frames=self.config.clips.clip_frames,
             )
         except ValueError as error:
             raise BallspotError(
-                f"head for features of {self.dim} numbers: {error}; set width or n_attention_heads"
+                f"head for features of {'+'.join(map(str, self.dims))} numbers: {error}; set width or n_attention_heads"
             ) from error
 
 
@@ -59,13 +63,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint as read: its description, progress and tensors; ``optimizer`` is empty where none was kept."""
+    """A checkpoint as read: its description, progress and tensors.
+
+    ``optimizer`` and ``average`` (the moving average of the weights) are empty where none was kept.
+    """
 
     description: HeadDescription
     progress: Progress
     head: dict[str, Tensor]
     scaling: Scaling | None
     optimizer: dict[str, Tensor]
+    average: dict[str, Tensor]
 
     def load(self, device: torch.device | str) -> SpottingHead:
         """The trained head on ``device``, in evaluation mode."""
@@ -83,9 +91,11 @@ def write_checkpoint(
     progress: Progress,
     scaling: Scaling | None,
     optimizer: torch.optim.Optimizer | None = None,
+    average: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Writes a checkpoint, whole or not at all; equal states give an equal file."""
     tensors = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in (average or {}).items()}
     if scaling is not None:
         tensors |= {"scaling.mean": scaling.mean, "scaling.sd": scaling.sd}
     if optimizer is not None:
@@ -97,7 +107,7 @@ def write_checkpoint(
         "format": CHECKPOINT_FORMAT,
         "config": as_table(description.config),
         "label_set": label_set,
-        "dim": description.dim,
+        "dims": list(description.dims),
         "features_fingerprint": description.features_fingerprint,
         "progress": asdict(progress),
     }
@@ -126,6 +136,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         head=_below("head.", tensors),
         scaling=Scaling(tensors["scaling.mean"], tensors["scaling.sd"]) if "scaling.mean" in tensors else None,
         optimizer=_below("optimizer.", tensors),
+        average=_below("average.", tensors),
     )
 
 
@@ -143,7 +154,7 @@ def _description(path: Path, header: dict[str, Any]) -> HeadDescription:
     names = header["label_set"]
     label_set = LabelSet(names["name"], tuple(names["labels"]), tuple(names["headline_excludes"]))
     config = config_from_table(header["config"], source=str(path))
-    return HeadDescription(config, label_set, header["dim"], header["features_fingerprint"])
+    return HeadDescription(config, label_set, tuple(header["dims"]), header["features_fingerprint"])
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,8 +4,11 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,18 +22,22 @@ if TYPE_CHECKING:
 
     from .experiment import Experiment
 
-HEADS = ("tcn", "transformer", "multires")
+HEADS = ("tcn", "transformer", "multires", "gru", "unet", "linear")
 FOLDER = click.Path(path_type=Path)
 
 
 @click.command(short_help="Train a head on a feature set.")
 @click.argument("features", type=FOLDER)
+@click.option("--features", "more", type=FOLDER, multiple=True, help="Another feature set to read beside FEATURES.")
 @click.option("--data", "data_root", type=FOLDER, required=True, help="Data root: the match folders with their labels.")
 @click.option("--run", "run_path", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
-@click.option("--preset", default="best", show_default=True, help="best, fast, original, or a TOML file of your own.")
+@click.option("--preset", default="best", show_default=True,
+              help="best, fast, original, original-fixed, or a TOML file of your own.")  # fmt: skip
 @click.option("--head", type=click.Choice(HEADS), help="Kind of head.  [default: the preset's]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One configuration key; may be repeated.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="All chance comes from it.")
+@click.option("--seeds", "n_seeds", type=click.IntRange(min=1),
+              help="So many runs, from --seed on, in RUN/seed-0, RUN/seed-1, ...  [default: one, in RUN]")  # fmt: skip
 @click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the data's]")
 @click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
 @click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
@@ -38,19 +45,24 @@ FOLDER = click.Path(path_type=Path)
     "--device", default="auto", show_default=True, help="auto (a GPU if there is one), cpu, cuda, cuda:1, ..."
 )
 @click.option("--shuffle-labels", is_flag=True, help="Control: train on events at random times.")
+@click.option("--mistakes", type=FOLDER,
+              help="Scores of the training matches by heads not trained on them: hard negatives.")  # fmt: skip
 def train(
     features: Path,
+    more: tuple[Path, ...],
     data_root: Path,
     run_path: Path,
     preset: str,
     head: str | None,
     settings: tuple[str, ...],
     seed: int,
+    n_seeds: int | None,
     splits_file: Path | None,
     leave_out: str | None,
     labels: str,
     device: str,
     shuffle_labels: bool,
+    mistakes: Path | None,
 ) -> None:
     """Train a head on a feature set.
 
@@ -61,46 +73,76 @@ def train(
     \b
     ballspot train features/SET --data DATA --run runs/tcn --head tcn --set n_epochs=30
     """
-    from ..cache.runs import RunFolder
-    from ..cache.sets import open_feature_set
     from ..evaluate.labelsets import load_label_set
     from ..evaluate.matches import find_matches
     from ..evaluate.splits import load_splits
-    from .configuration import as_table, load_config
-    from .experiment import Experiment, run_experiment
+    from .configuration import load_config
+    from .experiment import Experiment
+    from .sources import open_source
 
     config = load_config(preset, [*settings, *([f"head.kind={head}"] if head else [])])
     label_set = load_label_set(labels)
     matches = find_matches(data_root)
     experiment = Experiment(
         config=config,
-        feature_set=open_feature_set(features),
+        source=open_source(features, more),
         matches={match.name: match for match in matches},
         splits=load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out),
         label_set=label_set,
         seed=seed,
         shuffle_labels=shuffle_labels,
         device=pick_device(device),
+        mistakes=mistakes,
     )
-    run, key = RunFolder(run_path), experiment.key()
-    resumes = run.prepare(key=key, record=run_record(experiment, data_root), config=as_table(config))
-    if resumes and run.is_done:
-        note(f"{run.path}: this very run is done already; nothing to do")
-        metrics = run.metrics()
-    else:
-        metrics = run_experiment(experiment, run, key=key, report=note)
-    click.echo(
-        f"{run.path}: valid mAP@1 {100 * metrics['mean_ap']:.2f} (epoch {metrics['best_epoch']} of "
-        f"{metrics['n_epochs']}, {metrics['n_parameters']:,} parameters, {metrics['train_s']:.0f} s)"
-    )
+    paths = [run_path] if n_seeds is None else [run_path / f"seed-{seed + index}" for index in range(n_seeds)]
+    metrics = train_seeds(experiment, paths, data_root)
+    if n_seeds is not None:
+        values = [100 * one["mean_ap"] for one in metrics]
+        spread = f", standard deviation {stdev(values):.2f}" if n_seeds > 1 else ""
+        click.echo(f"{run_path}: {n_seeds} seeds, valid mAP@1 mean {mean(values):.2f}{spread}")
+
+
+def train_seeds(experiment: "Experiment", paths: Sequence[Path], data_root: Path) -> list[dict[str, Any]]:
+    """The metrics of one run a folder, seeds counting up from the experiment's; runs that are done are left alone.
+
+    All folders are prepared before the first is trained, so that a folder that is taken is named at once.
+    """
+    from ..cache.runs import RunFolder
+    from .configuration import as_table
+    from .experiment import load_both, run_experiment
+
+    runs = []
+    for index, path in enumerate(paths):
+        of_seed = replace(experiment, seed=experiment.seed + index)
+        run, key = RunFolder(path), of_seed.key()
+        run.prepare(key=key, record=run_record(of_seed, data_root), config=as_table(experiment.config))
+        runs.append((of_seed, run, key))
+    loaded, every = None, []
+    for of_seed, run, key in runs:
+        if run.is_done:
+            note(f"{run.path}: this very run is done already; nothing to do")
+            metrics = run.metrics()
+        else:
+            loaded = loaded or load_both(experiment, spill=run.path)
+            metrics = run_experiment(of_seed, run, key=key, report=note, loaded=loaded)
+        click.echo(
+            f"{run.path}: valid mAP@1 {100 * metrics['mean_ap']:.2f} (epoch {metrics['best_epoch']} of "
+            f"{metrics['n_epochs']}, {metrics['n_parameters']:,} parameters, {metrics['train_s']:.0f} s)"
+        )
+        every.append(metrics)
+    return every
 
 
 @click.command(short_help="Find the spots of a split with a trained run.")
 @click.argument("run_path", metavar="RUN", type=FOLDER)
 @click.argument("features", type=FOLDER)
+@click.option("--features", "more", type=FOLDER, multiple=True, help="The further sets that the run was trained on.")
 @click.option("--data", "data_root", type=FOLDER, required=True, help="Data root: the match folders.")
 @click.option("--split", default="test", show_default=True, type=click.Choice(("train", "valid", "test", "all")),
               help="Which matches; all are those of the three parts.")  # fmt: skip
+@click.option("--with", "others", metavar="RUN", type=FOLDER, multiple=True,
+              help="Another run of the same features; scores are averaged. May be repeated.")  # fmt: skip
+@click.option("--tuned", metavar="FILE", type=FOLDER, help="Post-processing from `ballspot tune`.")
 @click.option("--out", type=FOLDER, help="Folder for the predictions.  [default: RUN/predictions/SPLIT]")
 @click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the run's]")
 @click.option("--leave-out", metavar="MATCH", help="Parts as `train --leave-out` makes them.  [default: the run's]")
@@ -112,8 +154,11 @@ def train(
 def predict(
     run_path: Path,
     features: Path,
+    more: tuple[Path, ...],
     data_root: Path,
     split: str,
+    others: tuple[Path, ...],
+    tuned: Path | None,
     out: Path | None,
     splits_file: Path | None,
     leave_out: str | None,
@@ -123,28 +168,42 @@ def predict(
     """Find the spots of a split with a trained run.
 
     Writes OUT/MATCH/results_spotting.json in SoccerNet's format and OUT/MATCH/scores.npz with the scores of every
-    frame. FEATURES must be extracted as those that the run was trained on.
+    frame. FEATURES must be extracted as those that the run was trained on. A RUN of several seeds (`train --seeds`)
+    gives the mean of their scores.
 
     \b
     ballspot predict runs/tcn features/SET --data DATA --split test
     """
     from ..cache.runs import RunFolder
-    from ..cache.sets import open_feature_set
     from .checkpoints import read_checkpoint
+    from .postprocessing import read_postprocessing
     from .predicting import claim_folder, predict_matches, prediction_record, require_fingerprint
+    from .sources import open_source
 
-    run = RunFolder(run_path)
-    record = run.record()
-    kept = read_checkpoint(run.path / f"{checkpoint}.safetensors")
-    feature_set = open_feature_set(features)
-    require_fingerprint(kept, feature_set)
-    names = split_names(record, data_root, split, splits_file=splits_file, leave_out=leave_out)
+    runs = [RunFolder(path) for given in (run_path, *others) for path in seed_folders(given)]
+    records = [run.record() for run in runs]
+    kept = [read_checkpoint(run.path / f"{checkpoint}.safetensors") for run in runs]
+    source = open_source(features, more)
+    decodings = None if tuned is None else read_postprocessing(tuned)
+    for one in kept:
+        require_fingerprint(one, source)
+    names = split_names(records[0], data_root, split, splits_file=splits_file, leave_out=leave_out)
     for name in names:
-        feature_set.open(name).close()  # complains before the work begins
-    out = out or run.path / "predictions" / split
-    claim_folder(out, prediction_record(kept, run_key=record["key"], checkpoint_name=checkpoint, names=names))
-    for done in predict_matches(kept, feature_set, names, out=out, device=pick_device(device)):
+        with source.open(name):  # complains before the work begins
+            pass
+    out = out or run_path / "predictions" / split
+    keys = [record["key"] for record in records]
+    claim_folder(out, prediction_record(kept, run_keys=keys, checkpoint_name=checkpoint, names=names, tuned=decodings))
+    for done in predict_matches(kept, source, names, out=out, device=pick_device(device), tuned=decodings):
         click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
+
+
+def seed_folders(path: Path) -> list[Path]:
+    """The run folder itself, or those of its seeds, in order, where `train --seeds` made it."""
+    if (path / "run.json").is_file():
+        return [path]
+    seeds = [folder for folder in path.glob("seed-*") if folder.name.removeprefix("seed-").isdigit()]
+    return sorted(seeds, key=lambda folder: int(folder.name.removeprefix("seed-"))) or [path]
 
 
 def split_names(
@@ -185,8 +244,7 @@ def run_record(experiment: "Experiment", data_root: Path) -> dict[str, Any]:
 
     from .experiment import timestamp
 
-    feature_set, splits = experiment.feature_set, experiment.splits
-    used = {name: str(path) for name, path in feature_set.stores.items() if name in splits.train + splits.valid}
+    source, splits = experiment.source, experiment.splits
     return {
         "command_line": shlex.join(["ballspot", *sys.argv[1:]]),
         "version": __version__,
@@ -198,7 +256,11 @@ def run_record(experiment: "Experiment", data_root: Path) -> dict[str, Any]:
         "seed": experiment.seed,
         "shuffle_labels": experiment.shuffle_labels,
         "started": timestamp(),
-        "features": {"set": feature_set.name, "fingerprint": feature_set.fingerprint, "files": used},
+        "features": {
+            "set": source.name,
+            "fingerprint": source.fingerprint,
+            "files": source.files(splits.train + splits.valid),
+        },
         "data": str(data_root),
         "splits": {
             "train": list(splits.train),

@@ -18,14 +18,18 @@ MATCH_SPAN = 2**40  # keeps the frames of different matches apart on one line of
 class EventTable:
     """Events of all matches sorted by match and frame.
 
-    ``key`` int64 (E,) is match * MATCH_SPAN + frame, ``label_index`` int64 (E,) counts classes from 0, ``counts``
-    int64 (K,) events of each class, ``priority`` int64 (K,) 1 for the most frequent class .. K for the rarest.
+    ``key`` int64 (E,) is match * MATCH_SPAN + frame, ``label_index`` int64 (E,) counts classes from 0, ``team`` int64
+    (E,) is 0 left, 1 right, -1 unknown, ``counts`` int64 (K,) events of each class, ``priority`` int64 (K,) 1 for the
+    most frequent class .. K for the rarest. With ``sided`` classes K is twice the labels: first all of the left, then
+    all of the right; an event of unknown team counts as the left's.
     """
 
     key: Tensor
     label_index: Tensor
+    team: Tensor
     counts: Tensor
     priority: Tensor
+    sided: bool = False
 
     @property
     def n_labels(self) -> int:
@@ -36,29 +40,41 @@ class EventTable:
 class ClipEvents:
     """The events inside each clip of a batch, padded to the most that any has.
 
-    ``relative`` int64 (B, M): source frames since the clip's start; ``label_index`` int64 (B, M); ``inside`` bool
-    (B, M), False where a clip has fewer events. Sorted by time within a clip.
+    ``relative`` int64 (B, M): source frames since the clip's start; ``label_index`` and ``team`` int64 (B, M), as in
+    the table; ``inside`` bool (B, M), False where a clip has fewer events. Sorted by time within a clip.
     """
 
     relative: Tensor
     label_index: Tensor
+    team: Tensor
     inside: Tensor
 
 
-def event_table(labels: Sequence[LabelArrays], *, n_labels: int, device: torch.device | str = "cpu") -> EventTable:
-    """The table of matches in the order of the resident features."""
+def event_table(
+    labels: Sequence[LabelArrays], *, n_labels: int, sided: bool = False, device: torch.device | str = "cpu"
+) -> EventTable:
+    """The table of matches in the order of the resident features; ``sided`` gives each side classes of its own."""
     keys = [arrays.frame_index + index * MATCH_SPAN for index, arrays in enumerate(labels)]
     key = np.concatenate([np.zeros(0, np.int64), *keys]).astype(np.int64)
     label_index = np.concatenate([np.zeros(0, np.int64), *(arrays.label_index for arrays in labels)]).astype(np.int64)
+    team = np.concatenate([np.zeros(0, np.int64), *(arrays.team for arrays in labels)]).astype(np.int64)
+    if sided:
+        label_index, n_labels = label_index + n_labels * (team == 1), 2 * n_labels
     counts = np.bincount(label_index, minlength=n_labels)
     by_count = np.argsort(-counts, kind="stable")  # of equally rare classes the later one wins
     priority = np.empty(n_labels, np.int64)
     priority[by_count] = np.arange(1, n_labels + 1)
-    return EventTable(*(torch.from_numpy(array).to(device) for array in (key, label_index, counts, priority)))
+    arrays = (key, label_index, team, counts, priority)
+    return EventTable(*(torch.from_numpy(array).to(device) for array in arrays), sided=sided)
 
 
-def clip_events(table: EventTable, clips: ClipStarts, *, frame_spacing: int, span: int) -> ClipEvents:
-    """The events of each clip, which covers ``span`` source frames from its start."""
+def clip_events(
+    table: EventTable, clips: ClipStarts, *, frame_spacing: int, span: int, flipped: Tensor | None = None
+) -> ClipEvents:
+    """The events of each clip, which covers ``span`` source frames from its start.
+
+    In the clips that ``flipped`` bool (B,) names, left and right have changed places.
+    """
     device = table.key.device
     start = clips.start_row.to(device) * frame_spacing + clips.match_index.to(device) * MATCH_SPAN  # (B,)
     first = torch.searchsorted(table.key, start)
@@ -69,8 +85,15 @@ def clip_events(table: EventTable, clips: ClipStarts, *, frame_spacing: int, spa
     place = (first[:, None] + column).clamp(max=max(len(table.key) - 1, 0))
     if not len(table.key):
         empty = place.new_zeros(len(clips), 0)
-        return ClipEvents(empty, empty, empty.bool())
-    return ClipEvents(table.key[place] - start[:, None], table.label_index[place], inside)
+        return ClipEvents(empty, empty, empty, empty.bool())
+    label_index, team = table.label_index[place], table.team[place]
+    if flipped is not None:
+        team = torch.where(flipped.to(device)[:, None] & (team >= 0), 1 - team, team)
+        if table.sided:
+            n_labels = table.n_labels // 2
+            other_side = (label_index + n_labels) % table.n_labels
+            label_index = torch.where(flipped.to(device)[:, None], other_side, label_index)
+    return ClipEvents(table.key[place] - start[:, None], label_index, team, inside)
 
 
 def redraw_times(labels: Sequence[LabelArrays], matches: Sequence[MatchRows], *, seed: int) -> list[LabelArrays]:

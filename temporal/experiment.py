@@ -3,28 +3,35 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..cache.errors import BallspotError
 from ..cache.fingerprint import fingerprint
 from ..cache.runs import RunFolder
-from ..cache.sets import FeatureSet
 from ..evaluate.evaluation import OFFICIAL_FPS
 from ..evaluate.labels import LabelArrays, Spot, label_arrays, read_labels
 from ..evaluate.labelsets import LabelSet
 from ..evaluate.matches import Match
 from ..evaluate.metrics import APResult, headline_ap
+from ..evaluate.predictions import SCORES_FILE
 from ..evaluate.splits import Splits
 from .checkpoints import HeadDescription, Progress, read_checkpoint, restore_optimizer, write_checkpoint
-from .config import Config
+from .config import Config, TrainingSection
 from .configuration import as_table
-from .events import event_table, redraw_times
+from .events import EventTable, event_table, redraw_times
 from .features import MatchRows, ResidentFeatures, Scaling, load_features, scale_features
-from .heads import SpottingHead, n_parameters
-from .predicting import DTYPES, claim_folder, predict_matches, prediction_record
-from .training import TrainingMaterial, epoch_seed, make_optimizer, train_epoch, training_material
+from .heads import HeadOutput, SpottingHead, n_parameters
+from .optimisation import WeightAverage, make_optimizer
+from .predicting import DTYPES, claim_folder, predict_matches, prediction_record, prediction_views
+from .sampling import Anchors, event_anchors, mistake_anchors
+from .scores import read_scores
+from .sources import FeatureSource
+from .training import TrainingMaterial, epoch_seed, train_epoch, training_material
 from .validation import METRIC, ValidationMaterial, validate, validation_material
 
 BEST, LAST = "best.safetensors", "last.safetensors"
@@ -34,16 +41,21 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Experiment:
-    """All that decides a run's result, and the device it runs on."""
+    """All that decides a run's result, and the device it runs on.
+
+    ``mistakes`` is a folder of scores of the training matches by heads that were not trained on them; hard negatives
+    are drawn from it.
+    """
 
     config: Config
-    feature_set: FeatureSet
+    source: FeatureSource
     matches: Mapping[str, Match]
     splits: Splits
     label_set: LabelSet
     seed: int
     shuffle_labels: bool
     device: torch.device
+    mistakes: Path | None = None
 
     def spots(self, split: str) -> dict[str, tuple[Spot, ...]]:
         """The labels of every match of a split, in the order of its file. Raises BallspotError where there are none."""
@@ -55,63 +67,130 @@ class Experiment:
             spots[name] = read_labels(path, self.label_set, in_file_order=True)
         return spots
 
+    def mistake_files(self) -> dict[str, Path]:
+        """The score file of every training match in ``mistakes``, none without hard negatives. Else BallspotError."""
+        if self.config.training.sampling != "hard-negatives":
+            return {}
+        if self.mistakes is None:
+            raise BallspotError(
+                "sampling hard-negatives needs scores of the training matches by heads that did not train on them; "
+                "give their folder with --mistakes (docs/configuration.md says how to make it)"
+            )
+        files = {name: self.mistakes / name / SCORES_FILE for name in self.splits.train}
+        for name, path in files.items():
+            if not path.is_file():
+                raise BallspotError(f"{path}: no scores of training match {name!r}; predict it with another run's head")
+        return files
+
     def key(self) -> str:
         """The digest of config, seed, features, split and labels: equal keys give equal runs on one machine's CPU."""
         labels = {split: {name: repr(spots) for name, spots in self.spots(split).items()} for split in ("train", SPLIT)}
+        mistakes = {name: sha256(path.read_bytes()).hexdigest() for name, path in self.mistake_files().items()}
         return fingerprint(
             {
                 "config": as_table(self.config),
                 "seed": self.seed,
-                "features": self.feature_set.fingerprint,
+                "features": self.source.fingerprint,
                 "label_set": asdict(self.label_set),
                 "labels": labels,
                 "shuffle_labels": self.shuffle_labels,
+                "mistakes": mistakes,
             }
         )
 
 
-def run_experiment(experiment: Experiment, run: RunFolder, *, key: str, report: Report) -> dict[str, Any]:
+@dataclass(frozen=True)
+class LoadedFeatures:
+    """The scaled features of the training and the validation matches, which runs of several seeds can share."""
+
+    training: ResidentFeatures
+    validation: ResidentFeatures
+    scaling: Scaling | None
+
+
+def load_both(experiment: Experiment, *, spill: Path) -> LoadedFeatures:
+    """Features for the runs of an experiment, whatever their seeds; beyond the limit they lie in the folder spill."""
+    config = experiment.config
+    training = _features(experiment, experiment.splits.part("train"), config.clips.views, spill)
+    training.row_stride(config.clips.clip_stride)  # complains before the work begins
+    scaling = scale_features(training, config.clips.scaling)
+    validation = _features(experiment, experiment.splits.part(SPLIT), prediction_views(config), spill)
+    scale_features(validation, config.clips.scaling, fitted=scaling)
+    return LoadedFeatures(training, validation, scaling)
+
+
+def run_experiment(
+    experiment: Experiment, run: RunFolder, *, key: str, report: Report, loaded: LoadedFeatures | None = None
+) -> dict[str, Any]:
     """Trains to the end, from where the run stands, and returns what metrics.json holds.
 
     ``run`` was prepared with ``key``. Every epoch ends with last.safetensors, from which a killed run goes on, to the
-    same bits. ``report`` receives a line an epoch.
+    same bits. ``report`` receives a line an epoch. ``loaded`` spares reading the features again.
     """
     with torch.random.fork_rng(devices=[experiment.device] if experiment.device.type == "cuda" else []):
-        features, scaling, training = _training_side(experiment, report)
-        validation = _validation_side(experiment, scaling)
+        loaded = loaded or load_both(experiment, spill=run.path)
+        training = _training_side(experiment, loaded.training, report)
+        validation = validation_material(
+            loaded.validation, list(experiment.spots(SPLIT).values()), experiment.label_set
+        )
         description = HeadDescription(
-            experiment.config, experiment.label_set, features.dim, experiment.feature_set.fingerprint
+            experiment.config, experiment.label_set, loaded.training.dims, experiment.source.fingerprint
         )
         torch.manual_seed(epoch_seed(experiment.seed, 0))
         head = description.build().to(experiment.device)
-        progress = _train(experiment, run, description, head, training, validation, scaling, report)
+        progress = _train(experiment, run, description, head, training, validation, loaded.scaling, report)
     return _finish(experiment, run, head, progress, key=key)
 
 
-def _training_side(experiment: Experiment, report: Report) -> tuple[ResidentFeatures, Scaling | None, TrainingMaterial]:
-    config, names = experiment.config, experiment.splits.part("train")
-    features = _features(experiment, names)
-    features.row_stride(config.clips.clip_stride)  # complains before the work begins
-    scaling = scale_features(features, config.clips.scaling)
+def _training_side(experiment: Experiment, features: ResidentFeatures, report: Report) -> TrainingMaterial:
+    config = experiment.config
     labels = _label_arrays(experiment, experiment.spots("train"), features.matches, report)
     if experiment.shuffle_labels:
         labels = redraw_times(labels, features.matches, seed=experiment.seed)
-    events = event_table(labels, n_labels=len(experiment.label_set), device=experiment.device)
+    events = event_table(
+        labels,
+        n_labels=len(experiment.label_set),
+        sided=config.head.teams == "labels",
+        device=experiment.device,
+    )
     if not len(events.key):
-        raise BallspotError(f"no event in the training matches {', '.join(names)}; a head learns from labelled events")
-    return features, scaling, training_material(features, events, config)
+        names = ", ".join(match.name for match in features.matches)
+        raise BallspotError(f"no event in the training matches {names}; a head learns from labelled events")
+    return training_material(features, events, config, anchors=_anchors(experiment, features, events, labels))
 
 
-def _validation_side(experiment: Experiment, scaling: Scaling | None) -> ValidationMaterial:
-    spots = experiment.spots(SPLIT)
-    features = _features(experiment, tuple(spots))
-    scale_features(features, experiment.config.clips.scaling, fitted=scaling)
-    return validation_material(features, list(spots.values()), experiment.label_set)
+def _anchors(
+    experiment: Experiment, features: ResidentFeatures, events: EventTable, labels: Sequence[LabelArrays]
+) -> Anchors | None:
+    section = experiment.config.training
+    if section.sampling == "uniform":
+        return None
+    if section.sampling == "hard-negatives":
+        saved = {name: read_scores(path) for name, path in experiment.mistake_files().items()}
+        by_name = {match.name: arrays for match, arrays in zip(features.matches, labels, strict=True)}
+        near, share = section.near_frames, section.sampling_share
+        return mistake_anchors(saved, by_name, features, near_frames=near, share=share)
+    return event_anchors(
+        events,
+        frame_spacing=features.frame_spacing,
+        near_frames=section.near_frames,
+        share=section.sampling_share,
+        clip_frames=experiment.config.clips.clip_frames,
+        balanced=section.sampling == "class-balanced",
+    )
 
 
-def _features(experiment: Experiment, names: Sequence[str]) -> ResidentFeatures:
-    dtype = DTYPES[experiment.config.clips.resident_dtype]
-    return load_features(experiment.feature_set, names, device=experiment.device, dtype=dtype)
+def _features(experiment: Experiment, names: Sequence[str], views: tuple[str, ...], spill: Path) -> ResidentFeatures:
+    section = experiment.config.clips
+    return load_features(
+        experiment.source,
+        names,
+        device=experiment.device,
+        dtype=DTYPES[section.resident_dtype],
+        views=views,
+        limit_gb=section.resident_limit_gb,
+        spill=spill,
+    )
 
 
 def _label_arrays(
@@ -147,23 +226,31 @@ def _train(
     report: Report,
 ) -> Progress:
     """The epochs that are still to do. Returns the progress after the last one."""
-    config = experiment.config
+    config, section = experiment.config, experiment.config.training
     optimizer = make_optimizer(head, config)
     progress = Progress()
+    average_kept: dict[str, Tensor] = {}
     if (run.path / LAST).is_file():
         kept = read_checkpoint(run.path / LAST)
         progress = kept.progress
         head.load_state_dict(kept.head)
         restore_optimizer(optimizer, head, kept.optimizer)
-        report(f"resuming after epoch {progress.n_epochs_done} of {config.training.n_epochs}")
+        average_kept = kept.average
+        report(f"resuming after epoch {progress.n_epochs_done} of {section.n_epochs}")
+    average = WeightAverage(head, section.ema_decay, kept=average_kept) if section.ema_decay else None
+    judged = head if average is None else description.build().to(experiment.device)
+    forward = _forward(head, section, report)
     run.keep_log(progress.n_epochs_done)
-    for epoch in range(progress.n_epochs_done + 1, config.training.n_epochs + 1):
-        started = time.monotonic()
-        summary = train_epoch(head, optimizer, training, config, epoch=epoch, seed=experiment.seed)
-        is_last = epoch == config.training.n_epochs
+    while not _is_over(progress, section):
+        epoch, started = progress.n_epochs_done + 1, time.monotonic()
+        summary = train_epoch(
+            head, optimizer, training, config, epoch=epoch, seed=experiment.seed, average=average, forward=forward
+        )
+        if average is not None:
+            judged.load_state_dict(average.weights)
         result = None
-        if is_last or epoch % config.training.validation_every_epochs == 0:
-            result = validate(head, validation, config, n_labels=len(experiment.label_set))
+        if epoch == section.n_epochs or epoch % section.validation_every_epochs == 0:
+            result = validate(judged, validation, config, n_labels=len(experiment.label_set))
         epoch_s = time.monotonic() - started
         is_best = result is not None and result.mean_ap > progress.best_mean_ap
         progress = Progress(
@@ -174,12 +261,31 @@ def _train(
         )
         line = _log_line(epoch, asdict(summary), result, experiment.label_set, epoch_s)
         run.append_log(line)
-        report(_spoken(line, config.training.n_epochs))
-        state: dict[str, Any] = {"description": description, "head": head, "progress": progress, "scaling": scaling}
+        report(_spoken(line, section.n_epochs))
+        state: dict[str, Any] = {"description": description, "progress": progress, "scaling": scaling}
         if is_best:
-            write_checkpoint(run.path / BEST, **state)
-        write_checkpoint(run.path / LAST, **state, optimizer=None if is_last else optimizer)
+            write_checkpoint(run.path / BEST, head=judged, **state)
+        if _is_over(progress, section):
+            write_checkpoint(run.path / LAST, head=judged, **state)
+        else:
+            weights = None if average is None else average.weights
+            write_checkpoint(run.path / LAST, head=head, optimizer=optimizer, average=weights, **state)
     return progress
+
+
+def _is_over(progress: Progress, section: TrainingSection) -> bool:
+    """Whether all epochs are done, or so many have passed without a better one that training stops early."""
+    waited = progress.n_epochs_done - progress.best_epoch
+    stops = section.early_stop_epochs and progress.best_epoch and waited >= section.early_stop_epochs
+    return progress.n_epochs_done >= section.n_epochs or bool(stops)
+
+
+def _forward(head: SpottingHead, section: TrainingSection, report: Report) -> Callable[[Tensor], HeadOutput] | None:
+    """The compiled head where that is asked for and helps, None for the head itself."""
+    on_gpu = next(head.parameters()).is_cuda
+    if (section.amp or section.compile) and not on_gpu:
+        report("amp and compile are for GPUs; on the CPU they were measured to help nothing and are left out")
+    return torch.compile(head) if section.compile and on_gpu else None
 
 
 def _finish(
@@ -189,8 +295,8 @@ def _finish(
     checkpoint = read_checkpoint(run.path / BEST)
     names = experiment.splits.part(SPLIT)
     out = run.path / "predictions" / SPLIT
-    claim_folder(out, prediction_record(checkpoint, run_key=key, checkpoint_name="best", names=names))
-    for _ in predict_matches(checkpoint, experiment.feature_set, names, out=out, device=experiment.device):
+    claim_folder(out, prediction_record([checkpoint], run_keys=[key], checkpoint_name="best", names=names))
+    for _ in predict_matches([checkpoint], experiment.source, names, out=out, device=experiment.device):
         pass
     best = next(line for line in run.log() if line["epoch"] == progress.best_epoch)
     metrics = {

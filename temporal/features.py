@@ -1,24 +1,33 @@
-"""The features of all matches in one tensor in memory, scaled once, so that any batch of clips is one gather."""
+"""The features of all matches in one tensor, scaled once, so that any batch of clips is one gather.
 
+The tensor lies in memory, or, when it would take more than the given limit, in a file that is mapped into memory: the
+operating system then keeps those of its pages that fit. Every result is the same either way.
+"""
+
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import inf
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..cache.errors import BallspotError
-from ..cache.sets import FeatureSet
-from ..cache.store import FeatureStore
+from ..cache.files import make_folder
+from ..cache.store import ORIGINAL, FeatureStore
+from .sources import FeatureSource
 
 READ_ROWS = 16384
 SMALLEST_SD = 1e-6
+NUMPY_DTYPES = {torch.float16: np.float16, torch.float32: np.float32}
 
 
 @dataclass(frozen=True)
 class MatchRows:
-    """Where a match lies in the resident tensor: ``n_rows`` rows from ``first_row``; its row r is frame r * spacing."""
+    """Where a match lies in the tensor: ``n_rows`` rows from ``first_row``; its row r is frame r * spacing."""
 
     name: str
     first_row: int
@@ -29,15 +38,27 @@ class MatchRows:
 
 @dataclass(frozen=True)
 class ResidentFeatures:
-    """Features (R, D) of the matches one after another; ``frame_spacing`` source frames from one row to the next."""
+    """Features (V * R, D): the R rows of the matches one after another, once for every view.
+
+    ``frame_spacing`` source frames lie between rows, ``device`` is where batches are wanted, ``dims`` the widths of
+    the feature sets that stand side by side in D.
+    """
 
     rows: Tensor
     matches: tuple[MatchRows, ...]
     frame_spacing: int
+    device: torch.device
+    dims: tuple[int, ...]
+    views: tuple[str, ...] = (ORIGINAL,)
 
     @property
     def dim(self) -> int:
         return self.rows.shape[1]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of one view: R."""
+        return len(self.rows) // len(self.views)
 
     def row_stride(self, clip_stride: int) -> int:
         """Rows between neighbours of a clip. Raises BallspotError when clip_stride does not fall on stored rows."""
@@ -48,15 +69,16 @@ class ResidentFeatures:
             )
         return clip_stride // self.frame_spacing
 
-    def match_rows(self, match_index: int) -> Tensor:
-        """The rows of one match, a view (n_rows, D)."""
+    def match_rows(self, match_index: int, view_index: int = 0) -> Tensor:
+        """The rows of one match in one view, (n_rows, D), sharing the tensor."""
         match = self.matches[match_index]
-        return self.rows[match.first_row : match.first_row + match.n_rows]
+        first = view_index * self.n_rows + match.first_row
+        return self.rows[first : first + match.n_rows]
 
     def only(self, match_index: int) -> "ResidentFeatures":
-        """One match alone, sharing the tensor."""
+        """One match alone in its original view, sharing the tensor."""
         match = replace(self.matches[match_index], first_row=0)
-        return ResidentFeatures(self.match_rows(match_index), (match,), self.frame_spacing)
+        return replace(self, rows=self.match_rows(match_index), matches=(match,), views=self.views[:1])
 
 
 @dataclass(frozen=True)
@@ -73,33 +95,48 @@ class Scaling:
 
 
 def load_features(
-    feature_set: FeatureSet, names: Sequence[str], *, device: torch.device | str, dtype: torch.dtype = torch.float16
+    source: FeatureSource,
+    names: Sequence[str],
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype = torch.float16,
+    views: Sequence[str] = (ORIGINAL,),
+    limit_gb: float = inf,
+    spill: Path | None = None,
 ) -> ResidentFeatures:
-    """The stored features of the matches ``names``, unscaled, in that order, on ``device``.
+    """The stored features of the matches ``names``, unscaled, in that order.
 
-    Raises BallspotError for a match without a store, for stores of different width or spacing, and for a store whose
-    frames are not evenly spaced from frame 0.
+    Beyond ``limit_gb`` (10^9 bytes) they lie in a nameless file in the folder ``spill``, gone with the process, and
+    batches of them are brought to ``device``. Raises BallspotError for a match without a store or without one of the
+    ``views``, for stores of different width or spacing, and for a store whose frames are not evenly spaced from 0.
     """
     matches: list[MatchRows] = []
     spacings: dict[int, str] = {}
-    dims: dict[int, str] = {}
+    dims: dict[tuple[int, ...], str] = {}
     first_row = 0
     for name in names:
-        with feature_set.open(name) as store:
+        with source.open(name) as group:
+            store = group.first
             spacings.setdefault(_spacing(store), name)
-            dims.setdefault(store.dim, name)
+            dims.setdefault(group.dims, name)
             matches.append(MatchRows(name, first_row, store.n_rows, store.n_video_frames, store.fps))
             first_row += store.n_rows
+            for one in group.stores:
+                for view in views:
+                    _require_view(one, view)
     for what, found in (("frames between rows", spacings), ("features a row", dims)):
         if len(found) > 1:
-            raise BallspotError(f"{feature_set.path}: {what} differ between matches {found}; extract them alike")
-    rows = torch.empty(first_row, next(iter(dims)), dtype=dtype, device=device)
+            raise BallspotError(f"{source.path}: {what} differ between matches {found}; extract them alike")
+    widths = next(iter(dims))
+    rows = _room((len(views) * first_row, sum(widths)), dtype, torch.device(device), limit_gb=limit_gb, spill=spill)
     for match in matches:
-        with feature_set.open(match.name) as store:
-            for start in range(0, match.n_rows, READ_ROWS):
-                piece = torch.from_numpy(store.read(start, min(start + READ_ROWS, match.n_rows)))
-                rows[match.first_row + start : match.first_row + start + len(piece)] = piece.to(device)
-    return ResidentFeatures(rows, tuple(matches), next(iter(spacings)))
+        with source.open(match.name) as group:
+            for view_index, view in enumerate(views):
+                for start in range(0, match.n_rows, READ_ROWS):
+                    piece = torch.from_numpy(group.read(start, min(start + READ_ROWS, match.n_rows), view=view))
+                    place = view_index * first_row + match.first_row + start
+                    rows[place : place + len(piece)] = piece.to(rows.device)
+    return ResidentFeatures(rows, tuple(matches), next(iter(spacings)), torch.device(device), widths, tuple(views))
 
 
 def from_arrays(
@@ -111,7 +148,7 @@ def from_arrays(
         matches.append(MatchRows(name, first_row, len(array), len(array), fps))
         first_row += len(array)
     rows = torch.cat([torch.from_numpy(np.asarray(array)).to(dtype) for array in arrays.values()])
-    return ResidentFeatures(rows, tuple(matches), 1)
+    return ResidentFeatures(rows, tuple(matches), 1, torch.device("cpu"), (rows.shape[1],))
 
 
 def fit_scaling(rows: Tensor) -> Scaling:
@@ -132,22 +169,48 @@ def fit_scaling(rows: Tensor) -> Scaling:
 
 
 def scale_features(features: ResidentFeatures, scaling: str, *, fitted: Scaling | None = None) -> Scaling | None:
-    """Scales the resident tensor in place; what was fitted to the whole of it, to be kept with the run, or None.
+    """Scales the tensor in place; what was fitted to the whole of it, to be kept with the run, or None.
 
     "none": as stored. "train": every feature to mean 0 and sd 1 over all matches given, or by ``fitted``, which came
     from the training matches. "match": each match by its own mean and sd, which takes no label and so may be done to
-    a test match too; it removes what differs between matches and not within one (kits, grass, light).
+    a test match too; it removes what differs between matches and not within one (kits, grass, light). Means and
+    deviations are those of the original view, and every view is scaled by them.
     """
     if scaling == "none":
         return None
     if scaling == "match":
         for index in range(len(features.matches)):
-            rows = features.match_rows(index)
-            fit_scaling(rows).apply(rows)
+            of_match = fit_scaling(features.match_rows(index))
+            for view_index in range(len(features.views)):
+                of_match.apply(features.match_rows(index, view_index))
         return None
-    fitted = fitted or fit_scaling(features.rows)
+    fitted = fitted or fit_scaling(features.rows[: features.n_rows])
     fitted.apply(features.rows)
     return fitted
+
+
+def _room(
+    shape: tuple[int, int], dtype: torch.dtype, device: torch.device, *, limit_gb: float, spill: Path | None
+) -> Tensor:
+    """An uninitialised tensor, on ``device`` or, beyond the limit, in a mapped file."""
+    if shape[0] * shape[1] * dtype.itemsize <= limit_gb * 1e9:
+        return torch.empty(shape, dtype=dtype, device=device)
+    folder = None if spill is None else make_folder(spill)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return torch.from_numpy(np.memmap(file, dtype=NUMPY_DTYPES[dtype], mode="w+", shape=shape))
+    except OSError as error:
+        raise BallspotError(
+            f"{folder or tempfile.gettempdir()}: no room for {shape[0] * shape[1] * dtype.itemsize / 1e9:.1f} GB of "
+            f"features ({error.strerror}); free space, or raise resident_limit_gb"
+        ) from error
+
+
+def _require_view(store: FeatureStore, view: str) -> None:
+    if view not in store.views:
+        raise BallspotError(
+            f"{store.path}: has no view {view!r}, only {', '.join(store.views)}; extract it, or change views"
+        )
 
 
 def _spacing(store: FeatureStore) -> int:

@@ -1,22 +1,27 @@
 """Predictions of whole matches written to a folder: spots in SoccerNet's format and the scores behind them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..cache.errors import BallspotError
 from ..cache.files import make_folder, read_json, write_json
-from ..cache.sets import FeatureSet
+from ..cache.store import ORIGINAL, StoreHeader
 from ..evaluate.predictions import SCORES_FILE
 from ..evaluate.spots import SPOTS_FILE, write_spots
 from .checkpoints import Checkpoint
-from .decoding import decode_scores, spots_of
-from .features import load_features, scale_features
-from .prediction import prediction_of, score_match
+from .config import Config
+from .decoding import decode_as_configured, spots_of
+from .features import ResidentFeatures, load_features, scale_features
+from .postprocessing import ClassDecoding, decode_classes
+from .prediction import MatchScores, mean_scores, prediction_of, score_match
 from .scores import SavedScores, write_scores
+from .sources import FeatureSource
+from .training import FLIPPED_VIEW
 
 RECORD_FILE = "predictions.json"
 RECORD_FORMAT = "ballspot-predictions/1"
@@ -33,42 +38,97 @@ class PredictedMatch:
 
 
 def predict_matches(
-    checkpoint: Checkpoint, feature_set: FeatureSet, names: Sequence[str], *, out: Path, device: torch.device
+    checkpoints: Sequence[Checkpoint],
+    source: FeatureSource,
+    names: Sequence[str],
+    *,
+    out: Path,
+    device: torch.device,
+    tuned: Mapping[str, ClassDecoding] | None = None,
 ) -> Iterator[PredictedMatch]:
     """Writes ``out/<match>/results_spotting.json`` and ``scores.npz`` for each match and yields it when it is done.
 
-    One match is in memory at a time. Raises BallspotError when the features are not the kind the head was trained on.
+    The scores are the mean of those of all ``checkpoints``; spots are made of them as the first one's configuration
+    says, or ``tuned``. One match is in memory at a time. Raises BallspotError when the features are not the kind that
+    the heads were trained on, or the heads do not score the same labels and frames.
     """
-    require_fingerprint(checkpoint, feature_set)
-    description = checkpoint.description
-    config, labels = description.config, description.label_set.labels
-    section = config.prediction
-    head = checkpoint.load(device)
+    for checkpoint in checkpoints:
+        require_fingerprint(checkpoint, source)
+    _require_alike(checkpoints)
+    description = checkpoints[0].description
+    labels, section = description.label_set.labels, description.config.prediction
+    heads = [checkpoint.load(device) for checkpoint in checkpoints]
     for name in names:
-        features = load_features(feature_set, [name], device=device, dtype=DTYPES[config.clips.resident_dtype])
-        scale_features(features, config.clips.scaling, fitted=checkpoint.scaling)
-        match = features.matches[0]
-        scored = score_match(head, features, 0, prediction_of(config))
-        peaks = decode_scores(
-            scored.scores,
-            suppression=section.suppression,
-            nms_window=section.nms_window,
-            score_floor=section.score_floor,
-        )
-        spots = spots_of(peaks, scored.frame_index, fps=match.fps, labels=labels)
-        saved = SavedScores(scored.scores, scored.frame_index, labels, match.fps, match.n_video_frames, name)
+        every: list[MatchScores] = []
+        for checkpoint, head in zip(checkpoints, heads, strict=True):
+            features = match_features(checkpoint, source, name, device=device, spill=out)
+            every.append(score_match(head, features, 0, prediction_of(checkpoint.description.config)))
+        match, scored = _match_of(source, name), mean_scores(every)
+        share = None if scored.right_share is None else scored.right_share.astype(np.float16)
+        saved = SavedScores(scored.scores, scored.frame_index, labels, match.fps, match.n_video_frames, name, share)
+        peaks = decode_as_configured(scored.scores, section) if tuned is None else decode_classes(saved, tuned)
+        spots = spots_of(peaks, scored.frame_index, fps=match.fps, labels=labels, right_share=share)
         write_scores(out / name / SCORES_FILE, saved)
         write_spots(out / name / SPOTS_FILE, name, spots)
         yield PredictedMatch(name, len(scored.scores), len(spots))
 
 
-def require_fingerprint(checkpoint: Checkpoint, feature_set: FeatureSet) -> None:
+def _match_of(source: FeatureSource, name: str) -> StoreHeader:
+    """What the first set's store of a match says of its video."""
+    with source.open(name) as group:
+        return group.first.header
+
+
+def match_features(
+    checkpoint: Checkpoint, source: FeatureSource, name: str, *, device: torch.device, spill: Path
+) -> ResidentFeatures:
+    """One match's features, scaled as the head of ``checkpoint`` wants them."""
+    config = checkpoint.description.config
+    features = load_features(
+        source,
+        [name],
+        device=device,
+        dtype=DTYPES[config.clips.resident_dtype],
+        views=prediction_views(config),
+        limit_gb=config.clips.resident_limit_gb,
+        spill=spill,
+    )
+    scale_features(features, config.clips.scaling, fitted=checkpoint.scaling)
+    return features
+
+
+def prediction_views(config: Config) -> tuple[str, ...]:
+    """The views that prediction reads."""
+    return (ORIGINAL, FLIPPED_VIEW) if config.prediction.flip_average else (ORIGINAL,)
+
+
+def _require_alike(checkpoints: Sequence[Checkpoint]) -> None:
+    first = checkpoints[0].description
+    for checkpoint in checkpoints[1:]:
+        other = checkpoint.description
+        if other.label_set.labels != first.label_set.labels:
+            raise BallspotError(
+                f"a run of label set {other.label_set.name!r} cannot be averaged with one of "
+                f"{first.label_set.name!r}; choose runs of one label set"
+            )
+        grids = [
+            (one.config.prediction.phases, one.config.prediction.phases == "all" or one.config.clips.clip_stride)
+            for one in (first, other)
+        ]
+        if grids[0] != grids[1]:
+            raise BallspotError(
+                f"a run that scores frames by phases {grids[1][0]!r} cannot be averaged with one of {grids[0][0]!r}; "
+                "choose runs with one setting of phases and clip_stride"
+            )
+
+
+def require_fingerprint(checkpoint: Checkpoint, source: FeatureSource) -> None:
     """Raises BallspotError when the set was not extracted as the one that the head was trained on."""
     wanted = checkpoint.description.features_fingerprint
-    if feature_set.fingerprint != wanted:
+    if source.fingerprint != wanted:
         raise BallspotError(
-            f"{feature_set.path}: fingerprint {feature_set.fingerprint[:12]} is not the run's {wanted[:12]}; give "
-            "features of the same backbone, weights and size as the run was trained on"
+            f"{source.path}: fingerprint {source.fingerprint[:12]} is not the run's {wanted[:12]}; give features of "
+            "the same backbone, weights and size as the run was trained on, several sets (--features) in the same order"
         )
 
 
@@ -95,17 +155,25 @@ def claim_folder(out: Path, record: dict[str, Any]) -> None:
 
 
 def prediction_record(
-    checkpoint: Checkpoint, *, run_key: str, checkpoint_name: str, names: Sequence[str]
+    checkpoints: Sequence[Checkpoint],
+    *,
+    run_keys: Sequence[str],
+    checkpoint_name: str,
+    names: Sequence[str],
+    tuned: Mapping[str, ClassDecoding] | None = None,
 ) -> dict[str, Any]:
-    """What decides a folder of predictions: the run, which of its checkpoints, how it predicts, and the matches."""
-    progress = checkpoint.progress
+    """What decides a folder of predictions: the runs, which of their checkpoints, how they predict, and the matches."""
+    config = checkpoints[0].description.config
     return {
-        "run_key": run_key,
-        "checkpoint": {"name": checkpoint_name, "best_epoch": progress.best_epoch, "n_epochs": progress.n_epochs_done},
-        "prediction": asdict(prediction_of(checkpoint.description.config)),
-        "suppression": checkpoint.description.config.prediction.model_dump(
-            mode="json", include={"suppression", "nms_window", "score_floor"}
-        ),
-        "label_set": checkpoint.description.label_set.name,
+        "run_keys": list(run_keys),
+        "checkpoints": [
+            {"name": checkpoint_name, "best_epoch": one.progress.best_epoch, "n_epochs": one.progress.n_epochs_done}
+            for one in checkpoints
+        ],
+        "prediction": asdict(prediction_of(config)),
+        "suppression": config.prediction.model_dump(mode="json", include={"suppression", "nms_window", "score_floor"})
+        if tuned is None
+        else {label: asdict(decoding) for label, decoding in tuned.items()},
+        "label_set": checkpoints[0].description.label_set.name,
         "matches": list(names),
     }

@@ -1,8 +1,9 @@
 """Scores of a match on disk: one .npz, in the shape that post-processing and other systems' tools can share.
 
 Arrays: ``scores`` float32 (n, K), row i belongs to frame ``frame_index[i]`` int64 (n,) of the video, column k to
-``labels[k]``. Background has no column. Single values: ``n_video_frames``, ``fps`` (frames a second, exactly
-``fps_numerator / fps_denominator``) and ``match``.
+``labels[k]``. Background has no column. Where teams are predicted, ``right_share`` float16 (n, K) says how much of a
+score is the right team's, the rest being the left's. Single values: ``n_video_frames``, ``fps`` (frames a second,
+exactly ``fps_numerator / fps_denominator``) and ``match``.
 """
 
 import zipfile
@@ -19,7 +20,10 @@ from ..cache.files import whole_file
 
 @dataclass(frozen=True)
 class SavedScores:
-    """What a scores file holds: scores float32 (n, K), frame_index int64 (n,), K labels, and the video they are of."""
+    """What a scores file holds: scores float32 (n, K), frame_index int64 (n,), K labels, and the video they are of.
+
+    ``right_share`` float16 (n, K) or None where no team is predicted.
+    """
 
     scores: np.ndarray
     frame_index: np.ndarray
@@ -27,22 +31,30 @@ class SavedScores:
     fps: Fraction
     n_video_frames: int
     match: str
+    right_share: np.ndarray | None = None
+
+    @property
+    def row_frames(self) -> int:
+        """Frames of the video from one row to the next."""
+        return int(self.frame_index[1] - self.frame_index[0]) if len(self.frame_index) > 1 else 1
 
 
 def write_scores(path: Path, saved: SavedScores) -> None:
     """Writes the scores of one match, whole or not at all; equal scores give an equal file."""
+    arrays = {
+        "scores": saved.scores,
+        "frame_index": saved.frame_index,
+        "labels": np.array(saved.labels),
+        "fps": np.float64(saved.fps),
+        "fps_numerator": np.int64(saved.fps.numerator),
+        "fps_denominator": np.int64(saved.fps.denominator),
+        "n_video_frames": np.int64(saved.n_video_frames),
+        "match": np.array(saved.match),
+    }
+    if saved.right_share is not None:
+        arrays["right_share"] = saved.right_share
     with whole_file(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(
-            stream,
-            scores=saved.scores,
-            frame_index=saved.frame_index,
-            labels=np.array(saved.labels),
-            fps=np.float64(saved.fps),
-            fps_numerator=np.int64(saved.fps.numerator),
-            fps_denominator=np.int64(saved.fps.denominator),
-            n_video_frames=np.int64(saved.n_video_frames),
-            match=np.array(saved.match),
-        )
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def read_scores(path: Path) -> SavedScores:
@@ -53,6 +65,7 @@ def read_scores(path: Path) -> SavedScores:
             labels = tuple(str(label) for label in file["labels"])
             fps = Fraction(int(file["fps_numerator"]), int(file["fps_denominator"]))
             n_video_frames, match = int(file["n_video_frames"]), str(file["match"])
+            right_share = file["right_share"] if "right_share" in file.files else None
     except (
         OSError,
         EOFError,
@@ -70,4 +83,4 @@ def read_scores(path: Path) -> SavedScores:
         raise BallspotError(
             f"{path}: scores of shape {scores.shape} for {len(frame_index)} frames, {len(labels)} labels; predict again"
         )
-    return SavedScores(scores, frame_index, labels, fps, n_video_frames, match)
+    return SavedScores(scores, frame_index, labels, fps, n_video_frames, match, right_share)

@@ -48,6 +48,21 @@ def lopsided_weakening(width: int) -> Weakening:
     return Weakening(np.zeros(-(-width // 2)), np.zeros(max(width // 2 - 1, 0)))
 
 
+def local_peaks(scores: np.ndarray, window: int, *, floor: float) -> Peaks:
+    """The scores that nothing within ``window`` rows either side exceeds, of equal ones the earliest; none is changed.
+
+    Unlike hard suppression a score beside a peak does not come up again where the peak's reach ends.
+    """
+    high = np.where(scores < floor, 0.0, scores).astype(np.float64)
+    row, label_index = np.nonzero(
+        (high > 0) & (high == maximum_filter1d(high, 2 * window + 1, axis=0, mode="constant"))
+    )
+    before = row[:, None] - np.arange(1, window + 1)  # (m, window)
+    equal = (before >= 0) & (high[before.clip(min=0), label_index[:, None]] == high[row, label_index][:, None])
+    first = ~equal.any(axis=1)
+    return Peaks(row[first], label_index[first], high[row, label_index][first])
+
+
 WEAKENINGS = {"hard": hard_weakening, "soft": soft_weakening, "lopsided": lopsided_weakening}
 
 

@@ -1,6 +1,7 @@
-"""The optimisation of a head, an epoch at a time: random clips, targets, losses, steps."""
+"""The training of a head, an epoch at a time: random clips, targets, losses, steps."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,25 +9,33 @@ import torch
 from torch import Tensor
 
 from ..cache.errors import BallspotError
-from .clips import ClipStarts, draw_clips, gather_clips
+from .augmentation import drop_frames, jitter_shift, mix_clips, switch_frames
+from .clips import ClipStarts, gather_clips
 from .config import Config
 from .events import EventTable, clip_events
 from .features import ResidentFeatures
-from .heads import SpottingHead
-from .losses import class_loss, class_weights, offset_loss
+from .heads import HeadOutput, SpottingHead
+from .losses import class_loss, class_weights, offset_loss, sigmoid_loss, team_loss
+from .optimisation import WeightAverage, descend
+from .sampling import Anchors, draw_clips
 from .schedule import learning_rate
-from .targets import token_targets
+from .targets import TokenTargets, token_targets
 
+FLIPPED_VIEW = "hflip"  # the view whose left and right have changed places
 PASSES_AN_EPOCH = 1.7  # the original's 500,000 frames over the 288,308 that its training matches have at stride 2
 
 
 @dataclass(frozen=True)
 class TrainingMaterial:
-    """What a head is trained on: scaled features and events of the training matches, and the weights (1 + K,)."""
+    """What a head is trained on: scaled features and events of the training matches, and the weights (1 + K,).
+
+    ``anchors``: where clips are drawn more often, None everywhere alike.
+    """
 
     features: ResidentFeatures
     events: EventTable
     weights: Tensor
+    anchors: Anchors | None = None
 
 
 @dataclass(frozen=True)
@@ -36,11 +45,23 @@ class EpochSummary:
     loss: float
     class_loss: float
     offset_loss: float
+    team_loss: float
     learning_rate: float
     n_token_collisions: int
 
 
-def training_material(features: ResidentFeatures, events: EventTable, config: Config) -> TrainingMaterial:
+@dataclass(frozen=True)
+class LossParts:
+    """The losses of one batch: their weighted sum () to descend, the sum and its parts (4,) detached, lost events."""
+
+    total: Tensor
+    parts: Tensor
+    n_collisions: Tensor
+
+
+def training_material(
+    features: ResidentFeatures, events: EventTable, config: Config, *, anchors: Anchors | None = None
+) -> TrainingMaterial:
     """Features and events with the class weights counted from them, on the features' device."""
     grid_frames = n_grid_frames(features, config.clips.clip_stride)
     weights = class_weights(
@@ -50,7 +71,7 @@ def training_material(features: ResidentFeatures, events: EventTable, config: Co
         background_constant=config.loss.background_constant,
         action_constant=config.loss.action_constant,
     )
-    return TrainingMaterial(features, events, weights.to(features.rows.device))
+    return TrainingMaterial(features, events, weights.to(features.device), anchors)
 
 
 def n_grid_frames(features: ResidentFeatures, clip_stride: int) -> int:
@@ -75,12 +96,6 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def make_optimizer(head: SpottingHead, config: Config) -> torch.optim.AdamW:
-    """AdamW over all parameters; the rate is set step by step."""
-    section = config.training
-    return torch.optim.AdamW(head.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay)
-
-
 def train_epoch(
     head: SpottingHead,
     optimizer: torch.optim.Optimizer,
@@ -89,31 +104,36 @@ def train_epoch(
     *,
     epoch: int,
     seed: int,
+    average: WeightAverage | None = None,
+    forward: Callable[[Tensor], HeadOutput] | None = None,
 ) -> EpochSummary:
     """Trains ``head`` in place for epoch ``epoch`` (from 1) and returns the epoch's means.
 
-    Seeds torch's global generator, which dropout draws from; the caller keeps the outer state if it needs it.
+    ``average`` follows the weights; ``forward`` stands for the head where it was compiled. Seeds torch's global
+    generator, which dropout draws from; the caller keeps the outer state if it needs it.
     Raises BallspotError when the loss is not finite any more.
     """
     torch.manual_seed(epoch_seed(seed, epoch))
-    section, clip = config.training, config.clips
-    n_clips = clips_an_epoch(material.features, config)
+    section, clip, features = config.training, config.clips, material.features
+    n_clips = clips_an_epoch(features, config)
     n_steps = math.ceil(n_clips / section.batch_clips)
     drawn = draw_clips(
-        material.features,
+        features,
         n_clips,
         clip_frames=clip.clip_frames,
-        row_stride=material.features.row_stride(clip.clip_stride),
+        row_stride=features.row_stride(clip.clip_stride),
         pad_frames=clip.pad_frames,
         generator=torch.Generator().manual_seed(epoch_seed(seed, epoch)),
+        anchors=material.anchors,
     )
     head.train()
-    sums = torch.zeros(3, device=material.features.rows.device)
-    n_collisions = torch.zeros((), dtype=torch.int64, device=sums.device)
+    sums = torch.zeros(4, device=features.device)
+    n_collisions = torch.zeros((), dtype=torch.int64, device=features.device)
     rate = 0.0
     for step in range(n_steps):
+        n_done = (epoch - 1) * n_steps + step
         rate = learning_rate(
-            (epoch - 1) * n_steps + step,
+            n_done,
             n_steps=section.n_epochs * n_steps,
             n_warmup_steps=round(section.warmup_epochs * n_steps),
             peak=section.learning_rate,
@@ -122,43 +142,103 @@ def train_epoch(
         )
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch = drawn.part(step * section.batch_clips, (step + 1) * section.batch_clips)
-        total, parts, lost = batch_loss(head, material, batch, config)
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        optimizer.step()
-        sums += torch.stack([total.detach(), *parts])
-        n_collisions += lost
-    loss, class_part, offset_part = (sums / n_steps).tolist()
-    if not math.isfinite(loss):
-        raise BallspotError(f"the loss of epoch {epoch} is {loss}; lower learning_rate ({section.learning_rate:g})")
-    return EpochSummary(loss, class_part, offset_part, rate, int(n_collisions))
+        clips = drawn.part(step * section.batch_clips, (step + 1) * section.batch_clips)
+        frames, wanted, share = training_batch(material, clips, config)
+        losses: list[LossParts] = []
+
+        def loss(
+            frames: Tensor = frames,
+            wanted: TokenTargets = wanted,
+            share: Tensor | None = share,
+            losses: list[LossParts] = losses,
+        ) -> Tensor:
+            with torch.autocast(features.device.type, torch.bfloat16, enabled=section.amp and frames.is_cuda):
+                output = (forward or head)(frames)
+            losses.append(batch_loss(output, wanted, share, material.weights, config))
+            return losses[-1].total
+
+        descend(head, optimizer, loss, sam_rho=section.sam_rho, gradient_clip=section.gradient_clip)
+        if average is not None:
+            average.update(head, n_steps_done=n_done)
+        sums += losses[0].parts
+        n_collisions += losses[0].n_collisions
+    total, class_part, offset_part, team_part = (sums / n_steps).tolist()
+    if not math.isfinite(total):
+        raise BallspotError(f"the loss of epoch {epoch} is {total}; lower learning_rate ({section.learning_rate:g})")
+    return EpochSummary(total, class_part, offset_part, team_part, rate, int(n_collisions))
 
 
-def batch_loss(
-    head: SpottingHead, material: TrainingMaterial, batch: ClipStarts, config: Config
-) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
-    """The total loss of a batch of clips (), its class and offset parts (detached), and events without a token."""
-    clip, targets, features = config.clips, config.targets, material.features
+def training_batch(
+    material: TrainingMaterial, clips: ClipStarts, config: Config
+) -> tuple[Tensor, TokenTargets, Tensor | None]:
+    """The clips' features (B, T, D), changed as `augmentation` says, and what their tokens should answer.
+
+    Where clips are mixed the targets are of 2 B clips, those of their partners last, with the share (2 B,) of each.
+    """
+    clip, targets, features, change = config.clips, config.targets, material.features, config.augmentation
     row_stride = features.row_stride(clip.clip_stride)
-    frames = gather_clips(features, batch, clip_frames=clip.clip_frames, row_stride=row_stride)  # (B, T, D)
-    events = clip_events(
-        material.events, batch, frame_spacing=features.frame_spacing, span=clip.clip_frames * clip.clip_stride
-    )
+    shift = None
+    if change.index_jitter:
+        shift = jitter_shift(len(clips), clip.clip_frames, row_stride=row_stride, chance=change.index_jitter)
+    frames = gather_clips(features, clips, clip_frames=clip.clip_frames, row_stride=row_stride, row_shift=shift)
+    flipped = None
+    if clips.view_index is not None:
+        flipped = torch.tensor([view == FLIPPED_VIEW for view in features.views])[clips.view_index]
     wanted = token_targets(
-        events,
+        clip_events(
+            material.events,
+            clips,
+            frame_spacing=features.frame_spacing,
+            span=clip.clip_frames * clip.clip_stride,
+            flipped=flipped,
+        ),
         priority=material.events.priority,
         clip_frames=clip.clip_frames,
         clip_stride=clip.clip_stride,
         temporal_stride=config.head.temporal_stride,
         label_assignment=targets.label_assignment,
         event_time=targets.event_time,
+        label_radius=targets.label_radius,
+        label_sd=targets.label_sd,
         offset_window=targets.offset_window,
+        offset_background=targets.offset_background,
+        multi_label=config.loss.class_loss == "sigmoid",
     )
-    output = head(frames)
-    class_part = class_loss(
-        output.class_logits, wanted.class_index, weights=material.weights, focal_gamma=config.loss.focal_gamma
-    )
-    offset_part = class_part.new_zeros(()) if output.offsets is None else offset_loss(output.offsets, wanted.offset)
-    total = class_part + config.loss.offset_weight * offset_part
-    return total, (class_part.detach(), offset_part.detach()), wanted.n_collisions
+    if change.frame_switch:
+        frames = switch_frames(frames, chance=change.frame_switch)
+    if change.temporal_drop:
+        frames = drop_frames(frames, chance=change.temporal_drop)
+    if not change.mixup_alpha:
+        return frames, wanted, None
+    frames, other, share = mix_clips(frames, alpha=change.mixup_alpha)
+    return frames, wanted.taken_by(other), torch.cat([share, 1.0 - share])
+
+
+def batch_loss(
+    output: HeadOutput, wanted: TokenTargets, share: Tensor | None, weights: Tensor, config: Config
+) -> LossParts:
+    """The losses of a batch; with ``share`` (2 B,) every clip of the output answers for two clips' targets."""
+    section = config.loss
+    logits, offsets, team_logits = (None if one is None else one.float() for one in output)
+    if share is not None:
+        logits, offsets, team_logits = (
+            None if one is None else torch.cat([one, one]) for one in (logits, offsets, team_logits)
+        )
+    if logits is None:
+        raise ValueError("a head without class logits cannot be trained")
+    common = {"weights": weights, "focal_gamma": section.focal_gamma, "share": share}
+    if wanted.labels is not None:
+        class_part = sigmoid_loss(logits[..., 1:], wanted.labels, **common)
+    else:
+        strength = wanted.strength if config.targets.label_sd else None
+        class_part = class_loss(logits, wanted.class_index, strength=strength, **common)
+    offset_part = team_part = class_part.new_zeros(())
+    if offsets is not None:
+        offset_part = offset_loss(
+            offsets, wanted.offset, kind=section.offset_loss, huber_delta=section.huber_delta, share=share
+        )
+    if team_logits is not None:
+        team_part = team_loss(team_logits, wanted.team, share=share)
+    total = class_part + section.offset_weight * offset_part + section.team_weight * team_part
+    parts = torch.stack([total, class_part, offset_part, team_part]).detach()
+    return LossParts(total, parts, wanted.n_collisions)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from .downsampling import downsample
 
 POSITION_SD = 0.02
+ROTARY_BASE = 10000.0
 
 
 class EncoderLayer(nn.Module):
@@ -25,12 +26,16 @@ class EncoderLayer(nn.Module):
         feedforward_factor: int,
         dropout: float,
         norm: Literal["pre", "post"],
+        rotary: bool = False,
     ) -> None:
         super().__init__()
+        if rotary and width % (2 * n_attention_heads):
+            raise ValueError(f"width {width} leaves {n_attention_heads} attention heads no pairs to turn (rotary)")
         if width % n_attention_heads:
             raise ValueError(f"width {width} does not divide by {n_attention_heads} attention heads")
         self.n_attention_heads = n_attention_heads
         self.norm_first = norm == "pre"
+        self.rotary = rotary
         self.attention_dropout = dropout
         self.query_key_value = nn.Linear(width, 3 * width)
         self.mix = nn.Linear(width, width)
@@ -57,16 +62,32 @@ class EncoderLayer(nn.Module):
         n_clips, length, width = tokens.shape
         split = self.query_key_value(tokens).view(n_clips, length, 3, self.n_attention_heads, -1)
         query, key, value = split.permute(2, 0, 3, 1, 4)  # each (B, heads, N, width / heads)
+        if self.rotary:
+            query, key = turn(query), turn(key)
         dropout = self.attention_dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)  # (B, heads, N, width / heads)
         return self.mix(mixed.transpose(1, 2).reshape(n_clips, length, width))
 
 
-class Transformer(nn.Module):
-    """Encoder layers over downsampled tokens with learned positions.
+def turn(vectors: Tensor) -> Tensor:
+    """Rotary positions: (..., N, d) with the pairs of numbers of token i turned by i times their angles.
 
-    ``max_tokens`` positions are learned; clips of another length get them stretched linearly. With ``width`` other
-    than ``dim`` a linear layer comes first.
+    A product of two turned vectors depends on how far apart their tokens are, not on where they stand (Su et al.
+    2021). Pair j of d / 2 has the angle 10000^(-2j / d); its two numbers stand d / 2 apart.
+    """
+    length, d = vectors.shape[-2:]
+    angle = ROTARY_BASE ** (-torch.arange(0, d, 2, device=vectors.device).float() / d)  # (d / 2,)
+    turns = torch.arange(length, device=vectors.device)[:, None] * angle  # (N, d / 2)
+    cos, sin = turns.cos().to(vectors.dtype), turns.sin().to(vectors.dtype)
+    first, second = vectors.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+class Transformer(nn.Module):
+    """Encoder layers over downsampled tokens with learned or rotary positions.
+
+    ``max_tokens`` positions are learned; clips of another length get them stretched linearly. Rotary ones take any
+    length. With ``width`` other than ``dim`` a linear layer comes first.
     """
 
     def __init__(
@@ -81,12 +102,15 @@ class Transformer(nn.Module):
         feedforward_factor: int = 2,
         dropout: float = 0.1,
         norm: Literal["pre", "post"] = "pre",
+        positions: Literal["learned", "rotary"] = "learned",
     ) -> None:
         super().__init__()
         self.width = width
         self.temporal_stride = temporal_stride
         self.project = nn.Identity() if width == dim else nn.Linear(dim, width)
-        self.positions = nn.Parameter(torch.empty(max_tokens, width).normal_(std=POSITION_SD))
+        self.positions: nn.Parameter | None = None
+        if positions == "learned":
+            self.positions = nn.Parameter(torch.empty(max_tokens, width).normal_(std=POSITION_SD))
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.Sequential(
             *(
@@ -96,6 +120,7 @@ class Transformer(nn.Module):
                     feedforward_factor=feedforward_factor,
                     dropout=dropout,
                     norm=norm,
+                    rotary=positions == "rotary",
                 )
                 for _ in range(n_layers)
             )
@@ -105,12 +130,14 @@ class Transformer(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """frames (B, T, D) -> tokens (B, N, width)."""
         tokens = self.project(downsample(frames, self.temporal_stride))  # (B, T, D) -> (B, N, width)
-        tokens = self.dropout(tokens + self.positions_for(tokens.shape[1]))
-        return self.norm(self.layers(tokens))
+        if self.positions is not None:
+            tokens = tokens + stretched(self.positions, tokens.shape[1])
+        return self.norm(self.layers(self.dropout(tokens)))
 
-    def positions_for(self, length: int) -> Tensor:
-        """The learned positions stretched to ``length`` tokens: (length, width)."""
-        if length == self.positions.shape[0]:
-            return self.positions
-        columns = self.positions.T.unsqueeze(0)  # interpolation wants (1, width, max_tokens)
-        return F.interpolate(columns, size=length, mode="linear", align_corners=False)[0].T
+
+def stretched(positions: Tensor, length: int) -> Tensor:
+    """Learned positions (n, width) for ``length`` tokens: themselves, or stretched linearly to (length, width)."""
+    if length == len(positions):
+        return positions
+    columns = positions.T.unsqueeze(0)  # interpolation wants (1, width, n)
+    return F.interpolate(columns, size=length, mode="linear", align_corners=False)[0].T

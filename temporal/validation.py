@@ -12,7 +12,7 @@ from ..evaluate.labelsets import LabelSet
 from ..evaluate.matching import SpotArrays
 from ..evaluate.metrics import APResult, average_precision, metric_frame, spot_arrays
 from .config import Config
-from .decoding import decode_scores
+from .decoding import decode_as_configured
 from .features import ResidentFeatures
 from .heads import SpottingHead
 from .prediction import prediction_of, score_match
@@ -51,16 +51,10 @@ def metric_frames(n_frames: int, fps: Fraction) -> np.ndarray:
 
 def validate(head: SpottingHead, material: ValidationMaterial, config: Config, *, n_labels: int) -> APResult:
     """The average precision (at1, 25 frames a second) of ``head`` over the validation matches."""
-    section = config.prediction
     predictions = []
     for index, frames in enumerate(material.metric_frames):
         scored = score_match(head, material.features, index, prediction_of(config))
-        peaks = decode_scores(
-            scored.scores,
-            suppression=section.suppression,
-            nms_window=section.nms_window,
-            score_floor=section.score_floor,
-        )
+        peaks = decode_as_configured(scored.scores, config.prediction)
         frame = frames[scored.frame_index[peaks.row]]
         predictions.append(SpotArrays(frame=frame, label_index=peaks.label_index, score=peaks.score))
     return average_precision(material.truths, predictions, n_labels=n_labels, fps=OFFICIAL_FPS, tolerance_s=TOLERANCE_S)

@@ -1,5 +1,6 @@
 """Windows of clip length over a whole sequence, so that every frame of it lies in at least one."""
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -52,3 +53,19 @@ def match_windows(
         for phase, length in enumerate(lengths)
     ]
     return np.concatenate(starts)
+
+
+def kept_frames(
+    starts: np.ndarray, n_rows: int, *, clip_frames: int, row_stride: int, step: int, share: float
+) -> np.ndarray:
+    """Which frames of each window count, bool (w, clip_frames): its centre, ``share`` of it, at least ``step`` frames.
+
+    A window that begins with the match also keeps what lies before its centre, one that ends with it what lies after,
+    so that every frame that some window sees is kept by one.
+    """
+    n_kept = min(max(math.ceil(clip_frames * share), step), clip_frames)
+    margin = (clip_frames - n_kept) // 2
+    frame = np.arange(clip_frames)
+    begins = (starts < row_stride)[:, None]
+    ends = (starts + clip_frames * row_stride >= n_rows)[:, None]
+    return ((frame >= margin) | begins) & ((frame < margin + n_kept) | ends)

@@ -3,8 +3,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ballspot.temporal.clips import ClipStarts, draw_clips, gather_clips, start_range
+from ballspot.temporal.clips import ClipStarts, gather_clips
 from ballspot.temporal.features import from_arrays
+from ballspot.temporal.sampling import draw_clips, start_range
 
 
 def numbered(*lengths: int):

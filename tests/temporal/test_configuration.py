@@ -20,11 +20,11 @@ from ballspot.temporal.configuration import (
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_there_are_the_three_presets():
-    assert preset_names() == ("best", "fast", "original")
+def test_there_are_the_four_presets():
+    assert preset_names() == ("best", "fast", "original", "original-fixed")
 
 
-@pytest.mark.parametrize("name", ["best", "fast", "original"])
+@pytest.mark.parametrize("name", ["best", "fast", "original", "original-fixed"])
 def test_a_preset_lists_every_key(name):
     table = tomllib.loads(resources.files(presets).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
     assert {section: set(values) for section, values in table.items()} == {
@@ -85,7 +85,7 @@ def test_a_later_setting_overrides_an_earlier_one():
         ("n_epochs", "setting 'n_epochs' is not key=value"),
         ("n_epochs=many", "training.n_epochs = 'many'"),
         ("n_epochs=0", "training.n_epochs = 0"),
-        ("kind=gru", "head.kind = 'gru'"),
+        ("kind=lstm", "head.kind = 'lstm'"),
         ("temporal_stride=1.5", "head.temporal_stride = 1.5"),
         ("offset_window=wide", "targets.offset_window = 'wide'"),
         ("kernel_size=4", "kernel_size 4 must be odd"),
@@ -103,7 +103,7 @@ def test_a_wrong_setting_is_named_in_one_line(setting, message):
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
-    with pytest.raises(BallspotError, match=r"bst: neither a preset \(best, fast, original\)"):
+    with pytest.raises(BallspotError, match=r"bst: neither a preset \(best, fast, original, original-fixed\)"):
         load_config("bst")
 
 
@@ -133,7 +133,7 @@ def test_a_wrong_file_is_named_with_its_place(tmp_path, text, message):
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["best", "fast", "original"])
+@pytest.mark.parametrize("name", ["best", "fast", "original", "original-fixed"])
 def test_a_configuration_survives_its_table(name):
     config = load_config(name, ["offset_window=none"])
     assert config_from_table(as_table(config), source="here") == config

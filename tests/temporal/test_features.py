@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ballspot.cache.errors import BallspotError
-from ballspot.cache.sets import open_feature_set
 from ballspot.cache.store import Block, StoreHeader, write_store
 from ballspot.temporal.features import fit_scaling, from_arrays, load_features, scale_features
+from ballspot.temporal.sources import open_source
 
 
 def store(folder: Path, match: str, rows: np.ndarray, frame_index: np.ndarray | None = None) -> None:
@@ -27,7 +27,7 @@ def store(folder: Path, match: str, rows: np.ndarray, frame_index: np.ndarray | 
 def test_matches_lie_one_after_another_in_the_order_asked_for(tmp_path):
     store(tmp_path, "a", np.full((3, 2), 1.0))
     store(tmp_path, "b", np.full((4, 2), 2.0))
-    features = load_features(open_feature_set(tmp_path), ["b", "a"], device="cpu")
+    features = load_features(open_source(tmp_path), ["b", "a"], device="cpu")
     assert features.rows[:, 0].tolist() == [2, 2, 2, 2, 1, 1, 1]
     assert features.rows.dtype == torch.float16
     assert [(match.name, match.first_row, match.n_rows) for match in features.matches] == [("b", 0, 4), ("a", 4, 3)]
@@ -36,7 +36,7 @@ def test_matches_lie_one_after_another_in_the_order_asked_for(tmp_path):
 
 def test_a_store_of_every_second_frame_gives_clips_of_even_strides_only(tmp_path):
     store(tmp_path, "a", np.zeros((5, 2)), frame_index=np.arange(5) * 2)
-    features = load_features(open_feature_set(tmp_path), ["a"], device="cpu")
+    features = load_features(open_source(tmp_path), ["a"], device="cpu")
     assert features.frame_spacing == 2
     assert features.row_stride(4) == 2
     with pytest.raises(BallspotError, match="clip_stride 3 is no multiple of the 2 frames"):
@@ -46,13 +46,13 @@ def test_a_store_of_every_second_frame_gives_clips_of_even_strides_only(tmp_path
 def test_a_store_with_a_gap_is_refused(tmp_path):
     store(tmp_path, "a", np.zeros((4, 2)), frame_index=np.array([0, 1, 2, 4]))
     with pytest.raises(BallspotError, match="not evenly spaced"):
-        load_features(open_feature_set(tmp_path), ["a"], device="cpu")
+        load_features(open_source(tmp_path), ["a"], device="cpu")
 
 
 def test_a_match_without_a_store_is_named(tmp_path):
     store(tmp_path, "a", np.zeros((4, 2)))
     with pytest.raises(BallspotError, match="no store of match 'b'"):
-        load_features(open_feature_set(tmp_path), ["a", "b"], device="cpu")
+        load_features(open_source(tmp_path), ["a", "b"], device="cpu")
 
 
 def test_scaling_gives_mean_zero_and_deviation_one_and_leaves_constants_finite():

@@ -8,9 +8,9 @@ from ballspot.temporal.downsampling import downsample, n_tokens, spread_by_frame
 from ballspot.temporal.heads import build_head, n_parameters
 from ballspot.temporal.multires import MultiResolution
 from ballspot.temporal.tcn import TCN
-from ballspot.temporal.transformer import EncoderLayer, Transformer
+from ballspot.temporal.transformer import EncoderLayer, Transformer, stretched
 
-KINDS = ("tcn", "transformer", "multires")
+KINDS = ("tcn", "transformer", "multires", "gru", "unet", "linear")
 
 
 def small(kind: str, **settings) -> HeadSection:
@@ -20,7 +20,7 @@ def small(kind: str, **settings) -> HeadSection:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("temporal_stride, expected", [(1, 50), (2, 25), (3, 17), (4, 13), (7, 8)])
 def test_every_head_answers_for_every_token_of_fifty_frames(kind, temporal_stride, expected):
-    head = build_head(small(kind, temporal_stride=temporal_stride), dim=12, n_labels=5, clip_frames=50)
+    head = build_head(small(kind, temporal_stride=temporal_stride), dims=(12,), n_labels=5, clip_frames=50)
     output = head(torch.randn(2, 50, 12))
     assert output.class_logits.shape == (2, expected, 6)
     assert output.offsets is not None
@@ -30,19 +30,19 @@ def test_every_head_answers_for_every_token_of_fifty_frames(kind, temporal_strid
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("length", [1, 7, 49, 120])
 def test_every_head_takes_clips_of_another_length_than_it_was_made_for(kind, length):
-    head = build_head(small(kind, temporal_stride=2), dim=12, n_labels=5, clip_frames=50)
+    head = build_head(small(kind, temporal_stride=2), dims=(12,), n_labels=5, clip_frames=50)
     assert head(torch.randn(1, length, 12)).class_logits.shape == (1, n_tokens(length, 2), 6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_head_without_offsets_gives_none(kind):
-    head = build_head(small(kind, offsets=False), dim=12, n_labels=5, clip_frames=50)
+    head = build_head(small(kind, offsets=False), dims=(12,), n_labels=5, clip_frames=50)
     assert head(torch.randn(1, 50, 12)).offsets is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_clips_of_a_batch_do_not_touch_each_other(kind):
-    head = build_head(small(kind), dim=12, n_labels=5, clip_frames=50).eval()
+    head = build_head(small(kind), dims=(12,), n_labels=5, clip_frames=50).eval()
     clips = torch.randn(3, 50, 12)
     together = head(clips).class_logits
     alone = head(clips[1:2]).class_logits
@@ -155,12 +155,12 @@ def test_the_original_transformer_has_no_projection_and_the_sizes_of_the_method(
 
 def test_positions_of_the_trained_length_are_untouched_and_others_are_interpolated_between_them():
     trunk = Transformer(4, width=4, max_tokens=3, n_attention_heads=2, n_layers=1)
-    torch.testing.assert_close(trunk.positions_for(3), trunk.positions)
-    stretched = trunk.positions_for(6)
+    torch.testing.assert_close(stretched(trunk.positions, 3), trunk.positions)
+    longer = stretched(trunk.positions, 6)
     expected = F.interpolate(trunk.positions.T[None], size=6, mode="linear")[0].T
-    torch.testing.assert_close(stretched, expected)
-    torch.testing.assert_close(stretched[0], trunk.positions[0])
-    torch.testing.assert_close(stretched[-1], trunk.positions[-1])
+    torch.testing.assert_close(longer, expected)
+    torch.testing.assert_close(longer[0], trunk.positions[0])
+    torch.testing.assert_close(longer[-1], trunk.positions[-1])
 
 
 def test_a_width_that_does_not_divide_by_its_attention_heads_is_refused():

@@ -21,7 +21,7 @@ class Echo(SpottingHead):
     """A head whose probability of its one class at a token is the feature (0..1) of the token's frame."""
 
     def __init__(self, temporal_stride: int = 1, offset: float = 0.0) -> None:
-        super().__init__(nn.Identity(), width=1, n_labels=1)
+        super().__init__(nn.Identity(), width=1, n_classes=1)
         self.temporal_stride, self.offset = temporal_stride, offset
 
     def forward(self, frames):
@@ -89,7 +89,7 @@ def test_a_score_seen_by_two_windows_is_their_mean_even_where_only_one_placed_it
 
 def test_batches_of_any_size_give_the_same_scores():
     torch.manual_seed(0)
-    head = build_head(HeadSection(width=8, n_layers=1, n_attention_heads=2), dim=3, n_labels=4, clip_frames=10)
+    head = build_head(HeadSection(width=8, n_layers=1, n_attention_heads=2), dims=(3,), n_labels=4, clip_frames=10)
     features = from_arrays({"a": np.random.default_rng(0).normal(size=(97, 3)).astype(np.float32)})
     one, many = (
         score_match(head, features, 0, how(temporal_stride=2, window_batch_clips=size)).scores for size in (1, 64)
@@ -99,7 +99,7 @@ def test_batches_of_any_size_give_the_same_scores():
 
 def test_other_matches_in_memory_do_not_change_a_matchs_scores():
     torch.manual_seed(0)
-    head = build_head(HeadSection(width=8, n_layers=1, n_attention_heads=2), dim=3, n_labels=4, clip_frames=10)
+    head = build_head(HeadSection(width=8, n_layers=1, n_attention_heads=2), dims=(3,), n_labels=4, clip_frames=10)
     rng = np.random.default_rng(0)
     a, b = (rng.normal(size=(n, 3)).astype(np.float32) for n in (33, 41))
     alone = score_match(head, from_arrays({"b": b}), 0, how(temporal_stride=2)).scores

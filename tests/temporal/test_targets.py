@@ -25,7 +25,7 @@ def events_of(*clips: list[tuple[int, int]]) -> ClipEvents:
     for row, clip in enumerate(clips):
         for column, (frame, index) in enumerate(clip):
             relative[row, column], label[row, column], inside[row, column] = frame, index, True
-    return ClipEvents(relative, label, inside)
+    return ClipEvents(relative, label, torch.zeros_like(label), inside)
 
 
 def targets(*clips: list[tuple[int, int]], priority: tuple[int, ...] = (1, 2, 3, 4), **settings) -> TokenTargets:

@@ -10,7 +10,6 @@ from safetensors import safe_open
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs import RunFolder
-from ballspot.cache.sets import open_feature_set
 from ballspot.evaluate.evaluation import evaluate_predictions
 from ballspot.evaluate.labelsets import LabelSet
 from ballspot.evaluate.matches import find_matches
@@ -20,7 +19,9 @@ from ballspot.temporal.checkpoints import read_checkpoint, restore_optimizer
 from ballspot.temporal.configuration import as_table, load_config
 from ballspot.temporal.experiment import Experiment, run_experiment
 from ballspot.temporal.features import from_arrays
-from ballspot.temporal.training import clips_an_epoch, epoch_seed, make_optimizer
+from ballspot.temporal.optimisation import make_optimizer
+from ballspot.temporal.sources import open_source
+from ballspot.temporal.training import clips_an_epoch, epoch_seed
 
 LABELS = LabelSet("three", ("PASS", "DRIVE", "SHOT"), ("SHOT",))
 SMALL = [
@@ -42,7 +43,7 @@ def experiment_on(
     matches = find_matches(season.data)
     return Experiment(
         config=load_config(preset, [*SMALL, *settings]),
-        feature_set=open_feature_set(season.features),
+        source=open_source(season.features),
         matches={match.name: match for match in matches},
         splits=load_splits(season.data, matches),
         label_set=LABELS,
@@ -168,7 +169,7 @@ def test_checkpoints_carry_config_and_label_set_in_their_header(trained, season)
             header = json.loads(file.metadata()["ballspot"])
         assert header["config"] == json.loads(json.dumps(as_table(experiment_on(season).config)))
         assert header["label_set"] == {"name": "three", "labels": list(LABELS.labels), "headline_excludes": ["SHOT"]}
-        assert header["dim"] == 16
+        assert header["dims"] == [16]
 
 
 def test_a_finished_run_keeps_no_optimizer(trained):
@@ -176,7 +177,7 @@ def test_a_finished_run_keeps_no_optimizer(trained):
 
 
 def test_an_optimizer_is_restored_exactly(season):
-    description = experiment_module.HeadDescription(experiment_on(season).config, LABELS, 16, "f")
+    description = experiment_module.HeadDescription(experiment_on(season).config, LABELS, (16,), "f")
     heads = [description.build() for _ in range(2)]
     heads[1].load_state_dict(heads[0].state_dict())
     first = make_optimizer(heads[0], description.config)

@@ -1,0 +1,75 @@
+"""How weights move: AdamW, steps towards flat minima, clipped gradients, and an average of the weights on the way."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from .config import Config
+
+
+def make_optimizer(head: nn.Module, config: Config) -> torch.optim.AdamW:
+    """AdamW over all parameters; the rate is set step by step."""
+    section = config.training
+    return torch.optim.AdamW(head.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay)
+
+
+def descend(
+    head: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Callable[[], Tensor],
+    *,
+    sam_rho: float = 0.0,
+    gradient_clip: float = 0.0,
+) -> Tensor:
+    """One step down the gradient of ``loss``; the loss before it, detached.
+
+    With ``sam_rho`` the gradient is taken ``sam_rho`` uphill from where the weights stand (sharpness-aware
+    minimisation, Foret et al. 2021), at twice the cost. ``gradient_clip`` bounds the norm of the gradient.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    before = loss()
+    before.backward()
+    if sam_rho:
+        uphill = _climb(head.parameters(), sam_rho)
+        optimizer.zero_grad(set_to_none=True)
+        loss().backward()
+        with torch.no_grad():
+            for parameter, step in uphill:
+                parameter.sub_(step)
+    if gradient_clip:
+        nn.utils.clip_grad_norm_(head.parameters(), gradient_clip)
+    optimizer.step()
+    return before.detach()
+
+
+class WeightAverage:
+    """The moving average of a head's weights: after every step decay * average + (1 - decay) * weights.
+
+    Early on the decay is (1 + steps) / (10 + steps), if less, so that the first weights do not linger. How far it has
+    come follows from the number of steps done, so the average alone is enough to go on.
+    """
+
+    def __init__(self, head: nn.Module, decay: float, *, kept: dict[str, Tensor] | None = None) -> None:
+        self.decay = decay
+        state = kept or head.state_dict()
+        device = next(head.parameters()).device
+        self.weights = {name: value.detach().to(device, copy=True) for name, value in state.items()}
+
+    @torch.no_grad()
+    def update(self, head: nn.Module, *, n_steps_done: int) -> None:
+        """Takes in the weights after a step, ``n_steps_done`` of the whole training before it."""
+        decay = min(self.decay, (1 + n_steps_done) / (10 + n_steps_done))
+        for name, value in head.state_dict().items():
+            self.weights[name].lerp_(value, 1.0 - decay)
+
+
+def _climb(parameters: Iterable[nn.Parameter], rho: float) -> list[tuple[nn.Parameter, Tensor]]:
+    """Moves the parameters by ``rho`` along their gradient, all together, and says how far each has moved."""
+    moving = [(parameter, parameter.grad) for parameter in parameters if parameter.grad is not None]
+    norm = torch.stack([gradient.norm() for _, gradient in moving]).norm()
+    with torch.no_grad():
+        steps = [(parameter, gradient * (rho / (norm + 1e-12))) for parameter, gradient in moving]
+        for parameter, step in steps:
+            parameter.add_(step)
+    return steps
