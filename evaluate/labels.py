@@ -96,10 +96,15 @@ def annotation_entries(document: Any, path: Path) -> list[Any]:
 def read_label(entry: Any, place: str) -> str:
     """The label text of one entry of a label or prediction file. Raises BallspotError when there is none."""
     label = entry.get("label") if isinstance(entry, dict) else None
-    if not isinstance(label, str):
+    if not label or not is_text(label):
         found = f"label {brief(label)} is no text" if isinstance(entry, dict) else "is no JSON object"
         raise BallspotError(f'{place}: {found}; expected {{"gameTime": ..., "label": ..., "position": ...}}')
-    return label
+    return str(label)
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value of a JSON file is text that can be written again: half a surrogate pair cannot."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def read_position(entry: dict[str, Any], place: str) -> int:
@@ -126,7 +131,7 @@ def brief(value: Any) -> str:
 def read_team(entry: dict[str, Any]) -> str | None:
     """The team text of one entry, None where it is missing or no text."""
     team = entry.get("team")
-    return team if isinstance(team, str) and team else None
+    return team if is_text(team) and team else None
 
 
 def half_of(game_time: Any, place: str) -> int:

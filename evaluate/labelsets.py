@@ -98,7 +98,7 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
         )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits, deep nesting
         raise BallspotError(f"{path}: is no readable TOML ({error}); see the label set format in the docs") from error
     for key in table:
         if key not in FILE_KEYS:

@@ -106,7 +106,7 @@ def _read(path: Path, names: Sequence[str]) -> Splits:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BallspotError(f"{path}: no such splits file; check the path") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits, deep nesting
         raise BallspotError(f"{path}: is no readable TOML ({error}); it holds lists train, valid, test") from error
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     for key, value in table.items():

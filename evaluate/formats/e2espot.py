@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from ...cache.errors import BallspotError
-from ..labels import VISIBILITIES, Spot, brief, frame_of, position_of, read_label
+from ..labels import VISIBILITIES, Spot, brief, frame_of, is_text, position_of, read_label
 from ..spots import read_confidence
 from .documents import parse_json, to_json
 from .videos import (
@@ -37,7 +37,7 @@ def read_e2e_spot(text: str, source: str, name: str) -> list[VideoSpots]:
     videos: list[VideoSpots] = []
     for number, entry in enumerate(document, start=1):
         place = f"{source}: video {number}"
-        if not isinstance(entry, dict) or not isinstance(entry.get("video"), str) or not entry["video"]:
+        if not isinstance(entry, dict) or not is_text(entry.get("video")) or not entry["video"]:
             raise BallspotError(f'{place}: has no text "video"; expected {{"video", "num_frames", "fps", "events"}}')
         fps, events = read_fps(entry.get("fps"), place), entry.get("events")
         if fps is None:
@@ -94,7 +94,7 @@ def _spot(event: Any, fps: Fraction, place: str) -> Spot:
     label = read_label(event, place)
     frame = read_count(event.get("frame"), place, "frame")
     comment = event.get("comment")
-    team, _, visibility = (part.strip() for part in (comment if isinstance(comment, str) else "").partition(";"))
+    team, _, visibility = (part.strip() for part in (comment if is_text(comment) else "").partition(";"))
     confidence = None if event.get("score") is None else read_confidence(event, place, "score")
     position_ms = position_of(frame, fps)
     return Spot(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ...cache.errors import BallspotError
 from ...cache.files import whole_file
+from ..labels import brief
 from ..labelsets import nearest_name
 from .e2espot import e2e_spot_losses, read_e2e_spot, write_e2e_spot
 from .osl import osl_losses, read_osl, write_osl
@@ -21,6 +22,7 @@ from .soccertrack import read_soccertrack, soccertrack_losses, write_soccertrack
 from .table import csv_losses, read_csv, write_csv
 from .videos import Format, VideoSpots
 
+MAX_NAME_BYTES = 200  # of 255 that file systems take: some go to the name of the file
 ANY_MATCH = "*"  # in a pattern: the last folder of the match's name
 FORMATS: dict[str, Format] = {
     one.name: one
@@ -80,8 +82,11 @@ def write_videos(path: Path, kind: Format, videos: Sequence[VideoSpots], *, fps:
         texts = {}
         for video in videos:
             folder = path / video.name
-            if Path(video.name).is_absolute() or ".." in Path(video.name).parts:
-                raise BallspotError(f"match name {video.name!r} leads out of {path}; rename it")
+            parts = Path(video.name).parts
+            if Path(video.name).is_absolute() or ".." in parts:
+                raise BallspotError(f"match name {brief(video.name)} leads out of {path}; rename it")
+            if "\0" in video.name or any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
+                raise BallspotError(f"match name {brief(video.name)} cannot be a folder; rename it")
             texts[folder / kind.pattern.replace(ANY_MATCH, folder.name)] = kind.write([video], fps)
     there = next((file for file in texts if file.exists()), None)
     if there is not None:

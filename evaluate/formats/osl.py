@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...cache.errors import BallspotError
-from ..labels import Spot, brief, read_label
+from ..labels import Spot, brief, is_text, read_label
 from ..spots import read_confidence
 from .documents import parse_json, to_json
 from .videos import (
@@ -37,7 +37,7 @@ def read_osl(text: str, source: str, name: str) -> list[VideoSpots]:
     videos = []
     for number, sample in enumerate(samples, start=1):
         place = f"{source}: sample {number}"
-        if not isinstance(sample, dict) or not isinstance(sample.get("id"), str) or not sample["id"]:
+        if not isinstance(sample, dict) or not is_text(sample.get("id")) or not sample["id"]:
             raise BallspotError(f'{place}: has no text "id"; every sample of OSL JSON needs one')
         events, inputs = sample.get("events", []), sample.get("inputs", [])
         if not isinstance(events, list) or not isinstance(inputs, list):

@@ -45,7 +45,7 @@ def read_csv(text: str, source: str, name: str) -> list[VideoSpots]:
 def write_csv(videos: Sequence[VideoSpots], fps: float) -> str:
     """All matches as one table; an empty field is an unknown team or confidence."""
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = csv.writer(stream, lineterminator="\r\n")  # RFC 4180; a lone one of the two is then quoted too
     writer.writerow(COLUMNS)
     for video in videos:
         for spot in video.spots:
