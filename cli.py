@@ -11,15 +11,17 @@ from .cache.errors import BallspotError
 Place = tuple[str, str, str]  # module inside the package, its click command, the one-line summary
 
 DATA: dict[str, Place] = {
-    "check": ("extract.commands", "data_check", "Lint the videos and labels of a data root."),
-    "stats": ("extract.commands", "data_stats", "Count frames, duration and events per class and split."),
+    "check": ("extract.data_commands", "data_check", "Lint the videos and labels of a data root."),
+    "stats": ("extract.data_commands", "data_stats", "Count frames, duration and events per class and split."),
     "convert": ("evaluate.commands", "data_convert", "Turn labels or predictions of one format into another."),
-    "synth": ("extract.commands", "data_synth", "Draw simple bar-coded matches for tests and for scale."),
+    "synth": ("extract.data_commands", "data_synth", "Draw simple bar-coded matches for tests and for scale."),
 }
 CACHE: dict[str, Place] = {
     "info": ("cache.commands", "cache_info", "Describe one feature store."),
     "list": ("cache.commands", "cache_list", "List the feature sets below a folder."),
-    "verify": ("cache.commands", "cache_verify", "Read every row of stores and check them."),
+    "verify": ("extract.cache_commands", "cache_verify", "Read every row of stores and check them."),
+    "pca": ("extract.cache_commands", "cache_pca", "Make a smaller feature set by principal components."),
+    "remove": ("cache.commands", "cache_remove", "Remove feature sets or single stores."),
 }
 COMMANDS: dict[str, Place] = {
     "extract": ("extract.commands", "extract", "Turn the videos of a data root into feature stores."),
@@ -83,7 +85,7 @@ def data() -> None:
 
 @main.group(cls=LazyGroup, table=CACHE)
 def cache() -> None:
-    """Look at feature stores."""
+    """Look at feature stores, make smaller ones, remove them."""
 
 
 if __name__ == "__main__":

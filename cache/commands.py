@@ -1,19 +1,18 @@
-"""The commands that look at feature stores: `cache info`, `cache list`, `cache verify`."""
+"""The commands that look at feature stores and remove them: `cache info`, `cache list`, `cache remove`."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from .console import ProgressLine, print_table
+from .console import print_table
 from .errors import BallspotError
 from .journal import read_header
+from .removal import removable_files, remove_files
 from .sets import find_sets, find_stores
 from .store import FeatureStore
 
-READ_ROWS = 4096
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 PATH = click.argument("path", type=click.Path(path_type=Path))
 
@@ -68,28 +67,25 @@ def cache_list(path: Path, as_json: bool) -> None:
     print_table(headers, rows)
 
 
-@click.command("verify")
-@PATH
-@AS_JSON
-def cache_verify(path: Path, as_json: bool) -> None:
-    """Read every row of stores and check them.
+@click.command("remove")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--unfinished", is_flag=True, help="Only part files of unfinished stores.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def cache_remove(paths: tuple[Path, ...], unfinished: bool, yes: bool) -> None:
+    """Remove feature sets or single stores.
 
-    PATH is one store, a feature set, or a folder of sets. Checked are the checksums, the counts, that values are
-    finite, that frame indices increase within the video, and that a set has one fingerprint. The exit code is 1 when
-    a check fails.
+    Only what `ballspot extract` and `ballspot cache pca` wrote is removed, and folders that are empty then. A store
+    that is being extracted is refused.
 
     \b
-    ballspot cache verify features/SET
+    ballspot cache remove features/SET --yes
     """
-    problems = verify(path)
-    if as_json:
-        click.echo(json.dumps({"n_stores": len(problems), "problems": _flat(problems)}, indent=1))
-    else:
-        for file, texts in problems.items():
-            for text in texts or ["ok"]:
-                click.echo(text if text.startswith(f"{file}:") else f"{file}: {text}")
-    if any(problems.values()):
-        click.get_current_context().exit(1)
+    files = removable_files(paths, unfinished=unfinished)
+    n_bytes = sum(file.stat().st_size for file in files)
+    if not yes:
+        click.confirm(f"Remove {len(files)} files, {n_bytes / 1e6:.1f} MB?", abort=True, err=True)
+    remove_files(files, paths)
+    click.echo(f"removed {len(files)} files, {n_bytes / 1e6:.1f} MB")
 
 
 def describe(store: FeatureStore) -> dict[str, Any]:
@@ -108,51 +104,12 @@ def describe(store: FeatureStore) -> dict[str, Any]:
         "extraction": store.extraction,
         "video": {"name": header.video_name, "bytes": header.video_bytes, "sha256": header.video_sha256},
         "decoder": f"{header.decoder} {header.decoder_version}".strip(),
+        "engine": header.engine,
+        "weights": header.weights,
+        "substituted_frames": store.substituted.tolist(),
+        "variable_frame_rate": store.frame_time_us is not None,
         "n_bytes": store.path.stat().st_size,
     }
-
-
-def verify(path: Path) -> dict[Path, list[str]]:
-    """Per store file at or below `path`, what is wrong with it: an empty list when nothing is."""
-    files = [path] if path.is_file() else list(find_stores(path).values())
-    if not files:
-        what = "no store (*.h5) in it" if path.is_dir() else "no such file or folder"
-        raise BallspotError(f"{path}: {what}; give a store, a feature set or the folder of sets")
-    problems: dict[Path, list[str]] = {}
-    with ProgressLine("verify", len(files), unit="stores") as progress:
-        for file in files:
-            problems[file] = _problems(file)
-            progress.advance()
-    if path.is_dir():
-        for place in find_sets(path):
-            made_with = {file: _fingerprint(file) for file in problems if file.is_relative_to(place)}
-            known = {text for text in made_with.values() if text}
-            if len(known) > 1:
-                for file in made_with:
-                    problems[file].append(f"set {place.name} mixes {len(known)} extraction settings")
-    return problems
-
-
-def _problems(file: Path) -> list[str]:
-    found = []
-    try:
-        with FeatureStore.open(file) as store:
-            index = store.frame_index
-            if np.any(np.diff(index) <= 0) or (len(index) and not 0 <= index[0] <= index[-1] < store.n_video_frames):
-                found.append("frame indices do not increase, or lie outside the video")
-            expected = np.arange(0, store.n_video_frames, int(store.extraction.get("stride", 1)))
-            if not np.array_equal(index, expected):
-                found.append(f"{store.n_rows} rows, but {len(expected)} frames were to be stored")
-            for view in store.views:
-                for start in range(0, store.n_rows, READ_ROWS):
-                    rows = store.read(start, start + READ_ROWS, view=view)
-                    if not np.isfinite(rows).all():
-                        row = start + int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-                        found.append(f"view {view!r}: row {row} is not finite")
-                        break
-    except BallspotError as error:
-        found.append(str(error))
-    return found
 
 
 def _describe_set(path: Path, place: Path) -> dict[str, Any]:
@@ -174,15 +131,3 @@ def _describe_set(path: Path, place: Path) -> dict[str, Any]:
         "backbones": sorted({backbone for _, _, backbone, _ in stores}),
         "fingerprints": sorted({text for *_, text in stores}),
     }
-
-
-def _fingerprint(file: Path) -> str | None:
-    try:
-        with FeatureStore.open(file) as store:
-            return store.fingerprint
-    except BallspotError:
-        return None
-
-
-def _flat(problems: dict[Path, list[str]]) -> list[dict[str, str]]:
-    return [{"store": str(file), "what": text} for file, texts in problems.items() for text in texts]

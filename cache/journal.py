@@ -5,9 +5,11 @@ rows themselves; see docs/store-format.md. A journal may cover a segment of the 
 each fill one of their own; `read_journals` puts them together.
 """
 
+import glob
 import json
 import os
 import struct
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +21,7 @@ import numpy as np
 
 from .errors import BallspotError
 from .files import make_folder, sync
-from .store import Block, StoreHeader, header_from_json
+from .layout import Block, StoreHeader, header_from_json
 
 fcntl: ModuleType | None
 try:
@@ -28,7 +30,7 @@ except ImportError:  # Windows: there is no lock against a second writer
     fcntl = None
 
 PART_FORMAT = "ballspot-part"
-PART_VERSION = 1
+PART_VERSION = 2
 RECORD = struct.Struct("<4sIQI")  # magic, n_rows, first row, CRC-32 of the first three fields and the payload
 MAGIC = b"ROWS"
 
@@ -58,15 +60,18 @@ class Journal:
         self._stream = stream
 
     @classmethod
-    def open(cls, path: Path, header: StoreHeader, *, segment: Segment | None = None) -> "Journal":
+    def open(
+        cls, path: Path, header: StoreHeader, *, segment: Segment | None = None, patience_s: float = 0.0
+    ) -> "Journal":
         """The journal at `path`, new or taken up after its last whole record; what follows that is cut off.
 
         A journal that is taken up keeps the decoder it was begun with in its header: all give the same pixels.
-        Raises BallspotError when the file belongs to other settings, another video or other rows, or is in use.
+        Raises BallspotError when the file belongs to other settings, another video or other rows, or is still in use
+        after `patience_s`.
         """
         segment = segment or Segment(0, header.n_rows)
         make_folder(path.parent)
-        stream = _open_locked(path)
+        stream = _open_locked(path, patience_s)
         try:
             found = _read_head(stream)
             if found is None:
@@ -101,8 +106,11 @@ class Journal:
         Raises ValueError for rows that do not fit, BallspotError when the disk refuses them.
         """
         self.require_fit(block)
-        payload = block.frame_index.astype("<i8").tobytes()
-        payload += b"".join(block.features[view].astype("<f2").tobytes() for view in self.header.views)
+        # A substituted frame's index is written as its complement: negative, and every bit of it known.
+        index = np.where(np.isin(block.frame_index, block.substituted), ~block.frame_index, block.frame_index)
+        kind = self.header.row_dtype.newbyteorder("<")
+        payload = index.astype("<i8").tobytes()
+        payload += b"".join(block.features[view].astype(kind).tobytes() for view in self.header.views)
         head = RECORD.pack(MAGIC, len(block), self.next_row, 0)
         crc = zlib.crc32(payload, zlib.crc32(head))
         try:
@@ -119,7 +127,7 @@ class Journal:
             raise ValueError(f"{self.path}: {len(block)} rows do not fit at row {self.next_row} of {self.segment}")
         for view in self.header.views:
             rows = block.features[view]
-            if rows.shape != (len(block), self.header.dim) or rows.dtype != np.float16:
+            if rows.shape != (len(block), self.header.dim) or rows.dtype != self.header.row_dtype:
                 raise ValueError(f"{self.path}: view {view!r} has {rows.dtype} {rows.shape}")
             if not np.isfinite(rows).all():
                 raise ValueError(f"{self.path}: view {view!r} has a feature that is not finite at row {self.next_row}")
@@ -157,6 +165,36 @@ def read_header(path: Path) -> StoreHeader | None:
     return found[0] if found else None
 
 
+@dataclass(frozen=True)
+class JournalRows:
+    """The blocks of part files, in row order, as often as they are asked for; see `read_journals`."""
+
+    paths: tuple[Path, ...]
+
+    def __iter__(self) -> Iterator[Block]:
+        return read_journals(self.paths)
+
+
+def is_locked(path: Path) -> bool:
+    """True when a writer has the part file open (never where the system has no file locks)."""
+    if fcntl is None:
+        return False
+    with path.open("rb") as stream:
+        try:
+            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def find_parts(store_path: Path) -> list[Path]:
+    """The part files of a store, of all segments, sorted."""
+    name = glob.escape(store_path.name)
+    return sorted({*store_path.parent.glob(f"{name}.part"), *store_path.parent.glob(f"{name}.*-*.part")})
+
+
 def read_journals(paths: Sequence[Path]) -> Iterator[Block]:
     """The blocks of one or several part files, in row order. Raises BallspotError when rows are missing."""
     heads = []
@@ -178,7 +216,8 @@ def read_journals(paths: Sequence[Path]) -> Iterator[Block]:
             raise BallspotError(f"{path}: rows from {row} on are missing; give the same extract command again")
 
 
-def _open_locked(path: Path) -> BinaryIO:
+def _open_locked(path: Path, patience_s: float) -> BinaryIO:
+    give_up = time.monotonic() + patience_s
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
@@ -191,6 +230,9 @@ def _open_locked(path: Path) -> BinaryIO:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             stream.close()
+            if time.monotonic() < give_up:
+                time.sleep(0.05)
+                continue
             raise BallspotError(f"{path}: another process is extracting this match; wait for it or stop it") from error
         except OSError:
             return stream  # a file system without locks
@@ -226,7 +268,8 @@ def _read_head(stream: BinaryIO) -> tuple[StoreHeader, Segment] | None:
 def _blocks(stream: BinaryIO, header: StoreHeader, segment: Segment) -> Iterator[Block]:
     """The whole records from the stream's position on; ends at the first that is torn, damaged or out of order."""
     row = segment.start
-    row_bytes = 8 + 2 * header.dim * len(header.views)
+    kind = header.row_dtype.newbyteorder("<")
+    row_bytes = 8 + kind.itemsize * header.dim * len(header.views)
     while row < segment.stop:
         head = stream.read(RECORD.size)
         if len(head) < RECORD.size:
@@ -239,9 +282,11 @@ def _blocks(stream: BinaryIO, header: StoreHeader, segment: Segment) -> Iterator
             return
         if zlib.crc32(payload, zlib.crc32(RECORD.pack(MAGIC, n_rows, first, 0))) != crc:
             return
-        frame_index = np.frombuffer(payload, "<i8", n_rows).astype(np.int64)
-        values = np.frombuffer(payload, "<f2", offset=8 * n_rows).reshape(len(header.views), n_rows, header.dim)
-        yield Block(frame_index, {view: values[k].astype(np.float16) for k, view in enumerate(header.views)})
+        written = np.frombuffer(payload, "<i8", n_rows).astype(np.int64)
+        frame_index = np.where(written < 0, ~written, written)
+        values = np.frombuffer(payload, kind, offset=8 * n_rows).reshape(len(header.views), n_rows, header.dim)
+        features = {view: values[k].astype(header.row_dtype) for k, view in enumerate(header.views)}
+        yield Block(frame_index, features, frame_index[written < 0])
         row += n_rows
 
 
@@ -252,13 +297,15 @@ def _require_same(path: Path, found: tuple[StoreHeader, Segment], wanted: tuple[
         what = "other extraction settings"
     elif found[0].video_sha256 != wanted[0].video_sha256:
         what = "another video"
+    elif found[0].engine != wanted[0].engine:
+        what = f"the engine {found[0].engine!r}, whose last bits differ from {wanted[0].engine!r}"
     else:
         what = "another match or other rows"
     raise BallspotError(f"{path}: a part file of {what}; remove it, or give the options it was begun with")
 
 
 def _without_decoder(header: StoreHeader) -> StoreHeader:
-    return replace(header, decoder="", decoder_version="")
+    return replace(header, decoder="", decoder_version="", weights="")
 
 
 def _cannot_write(path: Path, error: OSError) -> BallspotError:

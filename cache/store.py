@@ -1,8 +1,7 @@
 """One match's features on disk: an HDF5 file written whole, read in pieces. The format is docs/store-format.md."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,66 +12,19 @@ import numpy as np
 
 from .errors import BallspotError
 from .files import whole_file
-from .fingerprint import canonical_json, fingerprint
+from .fingerprint import canonical_json
+from .layout import CHUNK_ROWS, ORIGINAL, Block, StoreHeader, rows_of_chunks, scale_path, view_path
 
 STORE_FORMAT = "ballspot-store"
-STORE_VERSION = (1, 0)
-CHUNK_ROWS = 256
-ORIGINAL = "original"
-
-
-@dataclass(frozen=True)
-class StoreHeader:
-    """What a store says of itself beside its rows; a part file carries the same, so that it can be resumed.
-
-    `extraction` is all that decides a feature (backbone, weights, size, ...) and nothing else; its digest is the
-    fingerprint. The video and the decoder stand beside it: all decoders give the same pixels.
-    """
-
-    match: str
-    fps: Fraction
-    n_video_frames: int
-    n_rows: int
-    dim: int
-    extraction: Mapping[str, Any]
-    views: tuple[str, ...] = (ORIGINAL,)
-    video_name: str = ""
-    video_bytes: int = 0
-    video_sha256: str = ""
-    decoder: str = ""
-    decoder_version: str = ""
-
-    @property
-    def fingerprint(self) -> str:
-        """The sha256 of `extraction`: equal for all stores of one feature set."""
-        return fingerprint(self.extraction)
-
-    def as_json(self) -> dict[str, Any]:
-        """The header as plain JSON values; `header_from_json` reads it back."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "fps"}
-        fps = [self.fps.numerator, self.fps.denominator]
-        return {**values, "fps": fps, "extraction": dict(self.extraction), "views": list(self.views)}
-
-
-def header_from_json(value: Mapping[str, Any]) -> StoreHeader:
-    """The header that `StoreHeader.as_json` wrote. Raises KeyError, TypeError or ValueError when it is not one."""
-    fps, views = Fraction(*value["fps"]), tuple(value["views"])
-    return StoreHeader(**{**value, "fps": fps, "views": views})
-
-
-@dataclass(frozen=True)
-class Block:
-    """Consecutive rows: `frame_index` int64 (n,) and, of every view, `features[view]` float16 (n, dim)."""
-
-    frame_index: np.ndarray
-    features: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.frame_index)
+STORE_VERSION = (1, 1)
 
 
 class FeatureStore:
-    """A complete store, open for reading; a context manager. Rows are read on demand, never more than asked for."""
+    """A complete store, open for reading; a context manager. Rows are read on demand, never more than asked for.
+
+    `frame_time_us` int64 (n_rows,) is when each row's frame is shown, microseconds after the video's first one, where
+    the frame rate is variable, else None. `substituted` int64 are the frame indices whose row is of another frame.
+    """
 
     def __init__(self, path: Path, file: h5py.File, header: StoreHeader, frame_index: np.ndarray) -> None:
         self.path, self.header, self.frame_index = path, header, frame_index
@@ -80,6 +32,9 @@ class FeatureStore:
         self.n_rows, self.dim, self.views = header.n_rows, header.dim, header.views
         self.extraction: dict[str, Any] = dict(header.extraction)
         self.fingerprint = header.fingerprint
+        self.frame_time_us = _optional(file, "frame_time_us")
+        substituted = _optional(file, "substituted")
+        self.substituted = np.empty(0, np.int64) if substituted is None else substituted
         self._file = file
 
     @classmethod
@@ -103,22 +58,25 @@ class FeatureStore:
         return cls(path, file, header, np.asarray(frame_index, dtype=np.int64))
 
     def read(self, start: int = 0, stop: int | None = None, *, view: str = ORIGINAL) -> np.ndarray:
-        """Rows `start` to `stop` (all the rest when None) of a view: float16 (n, dim), contiguous.
+        """Rows `start` to `stop` (all the rest when None) of a view: (n, dim), contiguous.
 
-        Bounds are those of a slice: past the end gives fewer rows. Raises BallspotError for a view that is not
-        there, and for rows whose checksum disagrees.
+        They are float16, float32 where stored as float32 or int8. Bounds are those of a slice: past the end gives
+        fewer rows. Raises BallspotError for a view that is not there, and for rows whose checksum disagrees.
         """
         if view not in self.views:
             raise BallspotError(f"{self.path}: has no view {view!r}, only {', '.join(self.views)}; extract it first")
         first, last, _ = slice(start, stop).indices(self.n_rows)
         try:
-            rows = _data_set(self._file, view_path(view))[first:last]
+            rows = _data_set(self._file, view_path(view, self.header.dtype))[first:last]
+            if self.header.dtype == "int8":
+                scale, offset = _data_set(self._file, scale_path(view))[...]
+                rows = rows.astype(np.float32) * scale + offset
         except OSError as error:
             raise BallspotError(
                 f"{self.path}: rows {first} to {last} of view {view!r} are damaged ({_reason(error)}); remove the "
                 "store and extract again"
             ) from error
-        return np.ascontiguousarray(rows, dtype=np.float16)
+        return np.ascontiguousarray(rows, dtype=self.header.row_dtype)
 
     def close(self) -> None:
         """Closes the file; reading ends."""
@@ -133,10 +91,13 @@ class FeatureStore:
         self.close()
 
 
-def write_store(path: Path, *, header: StoreHeader, blocks: Iterable[Block]) -> None:
+def write_store(
+    path: Path, *, header: StoreHeader, blocks: Iterable[Block], frame_time_us: np.ndarray | None = None
+) -> None:
     """Writes a complete store from rows in order, whole or not at all; an older file at `path` is replaced.
 
-    How the rows are cut into blocks leaves no trace: equal rows give an equal file, byte for byte.
+    How rows are cut into blocks leaves no trace: equal rows give an equal file, byte for byte. Of an int8 store the
+    blocks are read twice, first for the scales.
     Raises ValueError when the rows are not those that the header promises (count, width, order, finite values).
     """
     with whole_file(path) as temporary, h5py.File(temporary, "w", libver="earliest") as file:
@@ -146,68 +107,66 @@ def write_store(path: Path, *, header: StoreHeader, blocks: Iterable[Block]) -> 
         index = file.create_dataset(
             "frame_index", (header.n_rows,), np.int64, chunks=(chunk_rows,), fletcher32=True, track_times=False
         )
+        scales = _scales(path, header, blocks) if header.dtype == "int8" else {}
+        for view, scale in scales.items():
+            file.create_dataset(scale_path(view), data=scale, track_times=False)
         views = {
             view: file.create_dataset(
-                view_path(view),
+                view_path(view, header.dtype),
                 (header.n_rows, header.dim),
-                np.float16,
+                np.dtype(header.dtype),
                 chunks=(chunk_rows, header.dim),
                 fletcher32=True,
                 track_times=False,
             )
             for view in header.views
         }
-        row = 0
+        row, substituted = 0, []
         for block in rows_of_chunks(blocks, CHUNK_ROWS):
             stop = row + len(block)
             if stop > header.n_rows:
                 raise ValueError(f"{path}: more than the {header.n_rows} rows of its header")
             index[row:stop] = block.frame_index
             for view, data in views.items():
-                _require_rows(path, block.features[view], len(block), header.dim)
-                data[row:stop] = block.features[view]
+                rows = block.features[view]
+                _require_rows(path, rows, header, len(block))
+                data[row:stop] = _quantised(rows, scales[view]) if view in scales else rows
+            substituted.extend(block.substituted.tolist())
             row = stop
         if row != header.n_rows or np.any(np.diff(index[...]) <= 0):
             raise ValueError(f"{path}: {row} rows of {header.n_rows}, or frame indices that do not increase")
+        for name, values in {"frame_time_us": frame_time_us, "substituted": substituted}.items():
+            if values is not None and len(values):
+                file.create_dataset(name, data=np.asarray(values, np.int64), track_times=False)
         file.flush()
         file.attrs.create("complete", np.uint8(1))
 
 
-def rows_of_chunks(blocks: Iterable[Block], n_rows: int) -> Iterator[Block]:
-    """The same rows in blocks of exactly `n_rows`, the last one shorter."""
-    waiting: list[Block] = []
-    n_waiting = 0
+def _scales(path: Path, header: StoreHeader, blocks: Iterable[Block]) -> dict[str, np.ndarray]:
+    """Per view, float32 (2, d): the step and the middle that spread 255 steps from each feature's least to its most."""
+    least: dict[str, np.ndarray] = {}
+    most: dict[str, np.ndarray] = {}
     for block in blocks:
-        waiting.append(block)
-        n_waiting += len(block)
-        while n_waiting >= n_rows:
-            whole = _join(waiting)
-            yield _cut(whole, 0, n_rows)
-            rest = _cut(whole, n_rows, len(whole))
-            waiting, n_waiting = [rest], len(rest)
-    if n_waiting:
-        yield _join(waiting)
+        for view in header.views:
+            rows = block.features[view]
+            _require_rows(path, rows, header, len(block))
+            low, high = rows.min(axis=0), rows.max(axis=0)
+            least[view] = np.minimum(least[view], low) if view in least else low
+            most[view] = np.maximum(most[view], high) if view in most else high
+    return {
+        view: np.stack([(most[view] - least[view]) / 254, (most[view] + least[view]) / 2]).astype(np.float32)
+        for view in least
+    }
 
 
-def view_path(view: str) -> str:
-    """The place of a view's data set inside the file."""
-    return "features" if view == ORIGINAL else f"views/{view}"
+def _quantised(rows: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    step = np.where(scale[0] > 0, scale[0], 1)
+    return np.clip(np.rint((rows - scale[1]) / step), -127, 127).astype(np.int8)
 
 
-def _join(blocks: list[Block]) -> Block:
-    if len(blocks) == 1:
-        return blocks[0]
-    views = {view: np.concatenate([block.features[view] for block in blocks]) for view in blocks[0].features}
-    return Block(np.concatenate([block.frame_index for block in blocks]), views)
-
-
-def _cut(block: Block, start: int, stop: int) -> Block:
-    return Block(block.frame_index[start:stop], {view: rows[start:stop] for view, rows in block.features.items()})
-
-
-def _require_rows(path: Path, rows: np.ndarray, n_rows: int, dim: int) -> None:
-    if rows.dtype != np.float16 or rows.shape != (n_rows, dim):
-        raise ValueError(f"{path}: rows of {rows.dtype} {rows.shape}, expected float16 {(n_rows, dim)}")
+def _require_rows(path: Path, rows: np.ndarray, header: StoreHeader, n_rows: int) -> None:
+    if rows.dtype != header.row_dtype or rows.shape != (n_rows, header.dim):
+        raise ValueError(f"{path}: rows of {rows.dtype} {rows.shape}, not {header.row_dtype} {(n_rows, header.dim)}")
     if not np.isfinite(rows).all():
         raise ValueError(f"{path}: a feature is not finite")
 
@@ -221,6 +180,8 @@ def _attributes(header: StoreHeader) -> dict[str, Any]:
         "video_sha256": header.video_sha256,
         "decoder": header.decoder,
         "decoder_version": header.decoder_version,
+        "engine": header.engine,
+        "weights": header.weights,
         "extraction": canonical_json(header.extraction),
         "fingerprint": header.fingerprint,
         "views": json.dumps(list(header.views)),
@@ -271,22 +232,26 @@ def _require_readable(path: Path, file: h5py.File) -> None:
 def _read_header(path: Path, file: h5py.File) -> StoreHeader:
     try:
         views = tuple(json.loads(_text(file, "views") or ""))
+        extraction = json.loads(_text(file, "extraction") or "")
+        places = [view_path(view, extraction.get("dtype", "float16")) for view in views]
         header = StoreHeader(
             match=_text(file, "match") or "",
             fps=Fraction(_number(file, "fps_numerator"), _number(file, "fps_denominator")),
             n_video_frames=_number(file, "n_video_frames"),
             n_rows=_number(file, "n_rows"),
-            dim=_data_set(file, "features").shape[1],
-            extraction=json.loads(_text(file, "extraction") or ""),
+            dim=_data_set(file, places[0]).shape[1],
+            extraction=extraction,
             views=views,
             video_name=_text(file, "video_name") or "",
             video_bytes=_number(file, "video_bytes"),
             video_sha256=_text(file, "video_sha256") or "",
             decoder=_text(file, "decoder") or "",
             decoder_version=_text(file, "decoder_version") or "",
+            engine=_text(file, "engine") or "",
+            weights=_text(file, "weights") or "",
         )
-        lengths = {name: len(_data_set(file, name)) for name in ("frame_index", *map(view_path, views))}
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError) as error:
+        lengths = {name: len(_data_set(file, name)) for name in ("frame_index", *places)}
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError, IndexError) as error:
         raise BallspotError(f"{path}: a store without its header ({error}); extract again") from error
     if set(lengths.values()) != {header.n_rows} or header.fps <= 0:
         raise BallspotError(f"{path}: holds {lengths} rows, its header says {header.n_rows}; extract again")
@@ -300,6 +265,10 @@ def _data_set(file: h5py.File, name: str) -> h5py.Dataset:
     if not isinstance(found, h5py.Dataset):
         raise KeyError(f"{name} is no data set")
     return found
+
+
+def _optional(file: h5py.File, name: str) -> np.ndarray | None:
+    return np.asarray(_data_set(file, name)[...], dtype=np.int64) if name in file else None
 
 
 def _number(file: h5py.File, name: str) -> int:

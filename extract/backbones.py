@@ -1,6 +1,6 @@
 """timm models as feature extractors: pooled, with weights of a known digest, batch norms folded for speed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -12,7 +12,9 @@ from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
 from ..cache.errors import BallspotError
-from .transforms import INTERPOLATIONS
+from ..cache.layout import ORIGINAL
+from .pooling import POOLED, with_pooling
+from .transforms import INTERPOLATIONS, views_settings
 from .weights import (
     OFFLINE_BACKBONE,
     WeightsSpec,
@@ -44,8 +46,10 @@ class Backbone:
     std: tuple[float, ...]
     interpolation: str
     weights_sha256: str
+    layers: tuple[str, ...] = (POOLED,)
+    grid: tuple[int, int] = (1, 1)
 
-    def extraction(self, *, stride: int) -> dict[str, Any]:
+    def extraction(self, *, stride: int, dtype: str = "float16", views: Sequence[str] = (ORIGINAL,)) -> dict[str, Any]:
         """All that decides a feature, for the store: see docs/store-format.md."""
         return {
             "backbone": self.name,
@@ -55,15 +59,25 @@ class Backbone:
             "std": list(self.std),
             "interpolation": f"{self.interpolation}-antialias",
             "stride": stride,
-            "dtype": "float16",
-            "layers": ["pooled"],
-            "grid": [1, 1],
+            "dtype": dtype,
+            "layers": list(self.layers),
+            "grid": list(self.grid),
+            **({"views": views_settings(views)} if tuple(views) != (ORIGINAL,) else {}),
         }
 
 
-def load_backbone(name: str, weights: WeightsSpec, *, size: tuple[int, int], device: torch.device) -> Backbone:
+def load_backbone(
+    name: str,
+    weights: WeightsSpec,
+    *,
+    size: tuple[int, int],
+    device: torch.device,
+    layers: Sequence[str] = (POOLED,),
+    grid: tuple[int, int] = (1, 1),
+) -> Backbone:
     """The timm model `name` with the given weights, batch norms folded, on `device`; `size` is (height, width).
 
+    Its features are those of `layers`, over the cells of `grid`: see `GridPooling`.
     Raises BallspotError for a model timm does not know (naming the nearest), weights that cannot be had or do not fit,
     and a model that gives no pooled features for pictures of that size.
     """
@@ -73,6 +87,7 @@ def load_backbone(name: str, weights: WeightsSpec, *, size: tuple[int, int], dev
     model = _with_weights(name, weights, pretrained_cfg, size).eval()
     digest = weights_digest(model.state_dict())
     model = fold_batch_norms(model, size=size).to(device).to(memory_format=torch.channels_last)
+    model = with_pooling(model, backbone=name, layers=layers, grid=grid).eval()
     interpolation = str(pretrained_cfg.get("interpolation"))
     return Backbone(
         name=name,
@@ -83,6 +98,8 @@ def load_backbone(name: str, weights: WeightsSpec, *, size: tuple[int, int], dev
         std=tuple(map(float, pretrained_cfg["std"])),
         interpolation=interpolation if interpolation in INTERPOLATIONS else "bilinear",
         weights_sha256=digest,
+        layers=tuple(layers),
+        grid=grid,
     )
 
 
@@ -224,7 +241,7 @@ def _feature_dim(name: str, model: nn.Module, size: tuple[int, int], device: tor
     try:
         with torch.inference_mode():
             features = model(torch.zeros(1, 3, *size, device=device))
-    except (RuntimeError, AssertionError, TypeError) as error:
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         raise BallspotError(f"--backbone {name}: cannot read {size} pictures ({first_line(error)})") from error
     if features.ndim != 2:
         raise BallspotError(f"--backbone {name}: gives {tuple(features.shape)}, not one vector a picture; take another")

@@ -1,11 +1,10 @@
-"""The commands of stage one: `extract`, `data check`, `data stats`, `data synth`."""
+"""The command of stage one: `extract`."""
 
 from __future__ import annotations
 
-import json
 import re
+import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
@@ -16,9 +15,9 @@ import click
 from ..cache.errors import BallspotError
 
 if TYPE_CHECKING:
-    import torch
-
     from ..evaluate.matches import Match
+    from .extraction import Crew
+    from .segments import Recipe
 
 DATA = click.argument("data", type=click.Path(path_type=Path))
 SPLITS_FILE = click.option(
@@ -49,23 +48,77 @@ class SizeType(click.ParamType):
 SIZE = SizeType()
 
 
+class GridType(click.ParamType):
+    """ROWSxCOLUMNS of cells as (rows, columns)."""
+
+    name = "RxC"
+
+    def convert(
+        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"([1-9]\d?)[xX]([1-9]\d?)", value)
+        if found is None:
+            self.fail(f"{value!r} is not ROWSxCOLUMNS of cells, e.g. 2x4", param, ctx)
+        return int(found[1]), int(found[2])
+
+
 @click.command("extract")
 @DATA
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of feature sets.")
 @click.option("--backbone", "backbone_name", default="regnety_002", show_default=True, help="Any timm model name.")
 @click.option(
-    "--weights", default="hub", show_default=True, help="hub, random[:SEED], offline, or a .pth or .safetensors file."
+    "--weights",
+    default="hub",
+    show_default=True,
+    help="hub, random[:SEED], offline, a .pth or .safetensors file, or the folder of a run that trained a backbone.",
 )
 @click.option("--size", type=SIZE, default="224x398", show_default=True, help="What frames are resized to, pixels.")
 @click.option("--stride", type=click.IntRange(1), default=1, show_default=True, help="Every how many frames a row.")
-@click.option("--set", "set_name", help="Name of the feature set.  [default: BACKBONE-WEIGHTS-SIZE]")
-@click.option("--match", "names", multiple=True, help="Only this match; may be given several times.")
-@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Frames a batch.")
+@click.option("--views", default="original", show_default=True, help="Some of original, hflip, photo:K, with commas.")
+@click.option("--grid", type=GridType(), default="1x1", show_default=True, help="Cells that are pooled apart.")
+@click.option("--layers", default="pooled", show_default=True, help="Layers to pool, with commas, e.g. s3,s4.")
 @click.option(
-    "--decoder", type=click.Choice(["auto", "decord", "pyav"]), default="auto", show_default=True,
-    help="What reads the videos; auto is decord, and PyAV for a video that decord cannot read exactly.",
-)  # fmt: skip
+    "--dtype",
+    type=click.Choice(["float16", "float32", "int8"]),
+    default="float16",
+    show_default=True,
+    help="How a feature is stored: float16 loses 0.02 % of its size, int8 about 1 % of its spread, at half the bytes.",
+)
+@click.option("--set", "set_name", help="Name of the feature set.  [default: made of what differs from the defaults]")
+@click.option("--match", "names", multiple=True, help="Only this match; may be given several times.")
+@click.option("--batch", type=click.IntRange(1), help="Frames a batch.  [default: 4 on a CPU, 64 on a GPU]")
+@click.option(
+    "--decoder",
+    type=click.Choice(["auto", "pyav", "decord", "torchcodec"]),
+    default="auto",
+    show_default=True,
+    help="What reads the videos; auto is PyAV, then decord.",
+)
+@click.option(
+    "--on-bad-frame",
+    type=click.Choice(["error", "substitute"]),
+    default="error",
+    show_default=True,
+    help="Whether a damaged frame fails its match, or the last good one takes its place and is written down.",
+)
+@click.option("--image-fps", help="Frames a second of folders of JPG files, e.g. 25 or 30000/1001.")
+@click.option(
+    "--engine",
+    type=click.Choice(["torch", "openvino"]),
+    default="torch",
+    show_default=True,
+    help="What computes; openvino is for CPUs (extra `openvino`).",
+)
+@click.option(
+    "--compile", "compiles", is_flag=True, help="Compile the torch model first: a minute, and a C++ compiler."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes at once.  [default: one a GPU, or one a CPU core, up to 16]"
+)
+@click.option("--on", help="Where the segments are filled instead: ray[:ADDRESS], slurm, slurm:local.")
 def extract(
     data: Path,
     out: Path,
@@ -73,147 +126,99 @@ def extract(
     weights: str,
     size: tuple[int, int],
     stride: int,
+    views: str,
+    grid: tuple[int, int],
+    layers: str,
+    dtype: str,
     set_name: str | None,
     names: tuple[str, ...],
-    batch: int,
+    batch: int | None,
     decoder: str,
+    on_bad_frame: str,
+    image_fps: str | None,
+    engine: str,
+    compiles: bool,
     device: str,
+    workers: int | None,
+    on: str | None,
 ) -> None:
     """Turn the videos of a data root into feature stores.
 
     One HDF5 file a match, OUT/SET/MATCH.h5. Complete stores are kept, and an interrupted extraction goes on where it
-    was when the same command is given again.
+    was when the same command is given again, with any number of workers. A match that fails does not stop the others.
 
     \b
     ballspot extract DATA --out features --backbone regnety_002 --weights hub
     """
+    import torch
+
+    from ..cache.console import note
     from ..evaluate.matches import find_matches
-    from .backbones import load_backbone
-    from .extraction import ExtractionJob, extract_matches
+    from .extraction import ExtractionError, extract_matches, videos_of
+    from .segments import AUTO_DECODERS, Recipe, Settings
+    from .transforms import parse_views
     from .weights import parse_weights
 
-    chosen = _chosen(find_matches(data), names, data)
     spec = parse_weights(weights)
-    on_device = _device(device)
-    set_path = out / _require_set_name(set_name or default_set_name(backbone_name, spec.tag, size, stride))
-    backbone = load_backbone(backbone_name, spec, size=size, device=on_device)
-    decoders = ("decord", "pyav") if decoder == "auto" else (decoder,)
-    job = ExtractionJob(backbone, device=on_device, stride=stride, batch_rows=batch, decoders=decoders)
-    results = extract_matches(chosen, set_path, job)
+    if spec.path is not None:
+        weights = str(spec.path.resolve())
+    devices = _devices(device)
+    chosen = videos_of(_chosen(find_matches(data), names, data))
+    settings = Settings(
+        stride=stride,
+        batch_rows=batch or (64 if devices[0].startswith("cuda") else 4),
+        decoders=AUTO_DECODERS if decoder == "auto" else (decoder,),
+        engine=engine,
+        compiles=compiles,
+        dtype=dtype,
+        views=parse_views(views),
+        substitute=on_bad_frame == "substitute",
+        image_fps=parse_fps(image_fps, option="--image-fps") if image_fps else None,
+    )
+    recipe = Recipe(backbone_name, weights, size, devices[0], tuple(filter(None, layers.split(","))), grid, settings)
+    default_name = default_set_name(backbone_name, spec.tag, size, stride, views=views, grid=grid, layers=layers)
+    default_name += "" if dtype == "float16" else f"-{dtype}"
+    set_path = out / require_set_name(set_name or default_name)
+    torch.set_num_threads(1)
+    job = recipe.job()
+    crew = _crew(recipe, on, workers, devices, n_rows=_rough_rows(chosen, stride), set_path=set_path)
+    started = time.monotonic()
+    try:
+        results, failure = extract_matches(chosen, set_path, job, crew=crew), None
+    except ExtractionError as error:
+        results, failure = error.results, error
+    elapsed = time.monotonic() - started
     for result in results:
-        state = f"{result.n_new_rows / result.seconds:.1f} frames/s" if result.n_new_rows else "was complete"
-        click.echo(f"{result.path}  {result.n_rows} rows of {backbone.dim}  {state}")
+        state = f"{result.n_new_rows / result.seconds:.1f} frames/s a worker" if result.seconds else "was complete"
+        click.echo(f"{result.path}  {result.n_rows} rows of {job.backbone.dim}  {state}")
+    n_new = sum(result.n_new_rows for result in results)
+    if n_new:
+        note(f"{n_new} frames in {elapsed:.1f} s: {n_new / elapsed:.1f} frames/s")
+    if failure is not None:
+        raise failure
     click.echo(f"feature set: {set_path}")
 
 
-def default_set_name(backbone: str, weights_tag: str, size: tuple[int, int], stride: int = 1) -> str:
-    """The name of a feature set: backbone, weights and size, and the stride where it is not 1."""
+def default_set_name(
+    backbone: str,
+    weights_tag: str,
+    size: tuple[int, int],
+    stride: int = 1,
+    *,
+    views: str = "original",
+    grid: tuple[int, int] = (1, 1),
+    layers: str = "pooled",
+) -> str:
+    """The name of a feature set: backbone, weights and size, and what else is not the default."""
     name = f"{backbone}-{weights_tag}-{size[0]}x{size[1]}"
-    return (name if stride == 1 else f"{name}-stride{stride}").replace("/", "_")
+    name += f"-stride{stride}" if stride != 1 else ""
+    name += f"-{layers}" if layers != "pooled" else ""
+    name += f"-grid{grid[0]}x{grid[1]}" if grid != (1, 1) else ""
+    name += f"-{views.removeprefix('original,')}" if views != "original" else ""
+    return re.sub(r"[^\w .+-]", "_", name.replace(",", "+").replace(":", ""))
 
 
-@click.command("check")
-@DATA
-@LABELS
-@click.option("--decode", is_flag=True, help="Decode every frame too (about 1000 a second).")
-@AS_JSON
-def data_check(data: Path, label_set: str, decode: bool, as_json: bool) -> None:
-    """Lint the videos and labels of a data root.
-
-    One line a finding, LEVEL match: what (where). The exit code is 1 when there is an ERROR.
-
-    \b
-    ballspot data check DATA
-    """
-    from ..evaluate.labelsets import load_label_set
-    from ..evaluate.matches import find_matches
-    from .lint import ERROR, lint_matches
-
-    matches = find_matches(data)
-    findings = []
-    for finding in lint_matches(matches, load_label_set(label_set), decode=decode):
-        findings.append(finding)
-        if not as_json:
-            click.echo(finding.line())
-    n_errors = sum(finding.level == ERROR for finding in findings)
-    counts = {"n_matches": len(matches), "n_errors": n_errors, "n_warnings": len(findings) - n_errors}
-    if as_json:
-        click.echo(json.dumps({**counts, "findings": [asdict(finding) for finding in findings]}, indent=1))
-    else:
-        click.echo(f"{len(matches)} matches: {n_errors} errors, {counts['n_warnings']} warnings")
-    if n_errors:
-        click.get_current_context().exit(1)
-
-
-@click.command("stats")
-@DATA
-@SPLITS_FILE
-@click.option("--leave-out", help="Match to test on; the next validates, the others train.")
-@LABELS
-@AS_JSON
-def data_stats(data: Path, splits_file: Path | None, leave_out: str | None, label_set: str, as_json: bool) -> None:
-    """Count frames, duration and events per class and split.
-
-    \b
-    ballspot data stats DATA
-    """
-    from ..cache.console import note, print_table
-    from ..evaluate.labelsets import load_label_set
-    from ..evaluate.matches import find_matches
-    from ..evaluate.splits import SPLITS_FILE as SPLITS_NAME
-    from ..evaluate.splits import load_splits
-    from .stats import match_stats, summary, table_rows
-
-    matches, labels = find_matches(data), load_label_set(label_set)
-    try:
-        splits = load_splits(data, matches, splits_file=splits_file, leave_out=leave_out)
-        names = {"train": splits.train, "valid": splits.valid, "test": splits.test}
-    except BallspotError as error:
-        if splits_file is not None or leave_out is not None or (data / SPLITS_NAME).exists():
-            raise
-        note(f"counted without a split: {error}")
-        names = {}
-    stats = {match.name: match_stats(match, labels) for match in matches}
-    parts = {part: summary([stats[name] for name in of_part], labels) for part, of_part in names.items()}
-    everything = summary(list(stats.values()), labels)
-    if as_json:
-        by_match = {name: summary([one], labels) | {"fps": str(one.fps)} for name, one in stats.items()}
-        for one in by_match.values():
-            del one["matches"]
-        click.echo(json.dumps({**everything, "splits": parts, "by_match": by_match}, indent=1))
-        return
-    columns = {**parts, "all": everything}
-    print_table(["", *columns], table_rows(columns, labels))
-
-
-@click.command("synth")
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--matches", "n_matches", type=click.IntRange(1, 999), default=7, show_default=True, help="How many.")
-@click.option(
-    "--minutes",
-    type=click.FloatRange(0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="Length of each, minutes.",
-)
-@click.option("--fps", default="25", show_default=True, help="Frames a second: 25, 29.97 or 30000/1001.")
-@click.option("--size", type=SIZE, default="224x398", show_default=True, help="Picture size, pixels, even.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides events and sides.")
-def data_synth(out: Path, n_matches: int, minutes: float, fps: str, size: tuple[int, int], seed: int) -> None:
-    """Draw simple bar-coded matches for tests and for scale.
-
-    Each picture holds its frame number as blocks, and marks of near events; labels come in SN-BAS proportions.
-
-    \b
-    ballspot data synth drawn --matches 4 --minutes 2 --fps 29.97
-    """
-    from .synth import synthesize
-
-    names = synthesize(out, n_matches=n_matches, minutes=minutes, fps=parse_fps(fps), size=size, seed=seed)
-    click.echo(f"{out}: {len(names)} matches of {minutes:g} minutes, labels and splits.toml")
-
-
-def parse_fps(text: str) -> Fraction:
+def parse_fps(text: str, *, option: str = "--fps") -> Fraction:
     """Frames a second as an exact fraction; 23.976, 29.97 and 59.94 mean the broadcast rates over 1001.
 
     Raises BallspotError unless it is a number above 0 and up to 240.
@@ -224,7 +229,7 @@ def parse_fps(text: str) -> Fraction:
     except (ValueError, ZeroDivisionError):
         fps = Fraction(0)
     if not 0 < fps <= 240:
-        raise BallspotError(f"--fps {text}: must be a number above 0 and up to 240, e.g. 25, 29.97 or 30000/1001")
+        raise BallspotError(f"{option} {text}: must be a number above 0 and up to 240, e.g. 25, 29.97 or 30000/1001")
     return fps
 
 
@@ -237,19 +242,44 @@ def _chosen(matches: Sequence[Match], names: Sequence[str], data: Path) -> list[
     return [by_name[name] for name in names] if names else list(matches)
 
 
-def _device(name: str) -> torch.device:
+def _devices(name: str) -> list[str]:
+    """The devices that a name stands for: all GPUs for `auto` and `cuda`, where there are any."""
     import torch
 
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return ["cpu"]
     try:
         torch.zeros(1, device=name)
-        return torch.device(name)
+        return [name]
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise BallspotError(f"--device {name}: not usable here; give auto, cpu or cuda") from error
 
 
-def _require_set_name(name: str) -> str:
+def _rough_rows(matches: Sequence[Match], stride: int) -> int:
+    """About how many rows there will be, by the files' sizes (2 kB a frame of 224 lines): enough to choose workers."""
+    from .video import video_bytes
+
+    n_bytes = sum(video_bytes(match.video) for match in matches if match.video and match.video.exists())
+    return n_bytes // 2000 // stride
+
+
+def _crew(
+    recipe: Recipe, on: str | None, workers: int | None, devices: list[str], *, n_rows: int, set_path: Path
+) -> Crew | None:
+    from .workers import local_crew, n_workers_for
+
+    if on:
+        from .clusters import cluster_crew
+
+        return cluster_crew(on, recipe, n_workers=workers or n_workers_for(2**40, devices), folder=set_path / ".slurm")
+    n_workers = workers or n_workers_for(n_rows, devices)
+    return local_crew(recipe, n_workers=n_workers, devices=devices) if n_workers > 1 else None
+
+
+def require_set_name(name: str) -> str:
+    """The name itself. Raises BallspotError when it cannot be a folder's name everywhere."""
     if not re.fullmatch(r"[\w][\w .+-]*", name):
         raise BallspotError(f"--set {name}: a set's name has letters, digits, spaces and . + - _ only; choose another")
     return name

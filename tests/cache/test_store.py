@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.fingerprint import fingerprint
-from ballspot.cache.store import CHUNK_ROWS, Block, FeatureStore, StoreHeader, header_from_json, write_store
+from ballspot.cache.layout import header_from_json
+from ballspot.cache.store import CHUNK_ROWS, Block, FeatureStore, StoreHeader, write_store
 
 KEPT = Path(__file__).parent / "data" / "store-1.0.h5"
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import av
 import pytest
+import torch
 
 from ballspot.extract.synth import synthesize
 
 N_FRAMES = 250
+torch.set_num_threads(1)  # decord and torch share a process here: torch first, or its libraries break
 
 
 @pytest.fixture(scope="session")

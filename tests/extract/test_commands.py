@@ -20,7 +20,7 @@ def run(*arguments: object) -> tuple[int, str, str]:
 
 
 def extract(data: Path, out: Path, *more: object) -> tuple[int, str, str]:
-    return run("extract", data, "--out", out, "--weights", "random", "--size", "64x96", *more)
+    return run("extract", data, "--out", out, "--weights", "random", "--size", "64x96", "--workers", 1, *more)
 
 
 def test_extract_writes_a_store_a_match_and_cache_verify_passes_them(drawn: Path, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_an_output_place_that_is_a_file_is_named(drawn: Path, tmp_path: Path) ->
     [(b"", "an empty file (0 bytes)"), (b"text, no video\n", "cannot be read as a video"), (None, "has no video")],
     ids=["zero bytes", "text", "none"],
 )
-def test_a_bad_video_stops_extract_with_one_line(
+def test_a_bad_video_fails_in_one_line_after_the_others_are_done(
     drawn: Path, tmp_path: Path, content: bytes | None, message: str
 ) -> None:
     shutil.copytree(drawn, tmp_path / "data")
@@ -96,9 +96,12 @@ def test_a_bad_video_stops_extract_with_one_line(
     video.unlink()
     if content is not None:
         video.write_bytes(content)
-    code, out, error = extract(tmp_path / "data", tmp_path / "out")
-    assert (code, out) == (1, "")
-    assert error.startswith("Error: ") and message in error and "match-02" in error and error.count("\n") == 1
+    code, out, error = extract(tmp_path / "data", tmp_path / "out", "--stride", 25)
+    assert code == 1
+    assert [line.split("  ")[1] for line in out.splitlines()] == ["10 rows of 368"] * 2
+    last = error.splitlines()[-1]
+    assert last.startswith("Error: 1 of 3 matches failed, the others are complete: match 'synth/drawn/match-02'")
+    assert message in last
 
 
 def test_check_exits_with_1_on_errors_only(drawn: Path, tmp_path: Path) -> None:

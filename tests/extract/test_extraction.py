@@ -1,6 +1,9 @@
-import threading
-from collections.abc import Iterator
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +13,19 @@ import torch
 from torch import nn
 
 from ballspot.cache.errors import BallspotError
-from ballspot.cache.journal import Segment, part_path
+from ballspot.cache.journal import Segment, find_parts
 from ballspot.cache.sets import open_feature_set, store_path
 from ballspot.cache.store import FeatureStore
 from ballspot.evaluate.matches import Match, find_matches
-from ballspot.extract import extraction as extraction_module
+from ballspot.extract import segments as segments_module
 from ballspot.extract.backbones import Backbone, load_backbone
 from ballspot.extract.barcode import read_number
 from ballspot.extract.decoders import open_source
-from ballspot.extract.extraction import ExtractionJob, extract_matches
-from ballspot.extract.prefetch import Batch, prefetched, read_batches
-from ballspot.extract.transforms import Preprocess
-from ballspot.extract.video import DecodingError, VideoProbe, VideoSource, probe_video
+from ballspot.extract.decoding import Batch, DecodingProcess
+from ballspot.extract.engines import normalisation
+from ballspot.extract.extraction import ExtractionError, extract_matches
+from ballspot.extract.segments import ExtractionJob, cut_segments
+from ballspot.extract.video import DecodingError, VideoProbe, probe_video
 from ballspot.extract.weights import parse_weights
 
 CPU = torch.device("cpu")
@@ -53,6 +57,10 @@ def job() -> ExtractionJob:
     return ExtractionJob(backbone, device=CPU)
 
 
+def with_settings(job: ExtractionJob, **changes: object) -> ExtractionJob:
+    return replace(job, settings=replace(job.settings, **changes))
+
+
 @pytest.fixture
 def matches(drawn: Path) -> tuple[Match, ...]:
     return find_matches(drawn)
@@ -69,7 +77,7 @@ def numbers_in(path: Path) -> list[int]:
 def test_every_row_is_the_frame_its_index_says(
     matches: tuple[Match, ...], tmp_path: Path, job: ExtractionJob, decoder: str, stride: int, batch_rows: int
 ) -> None:
-    job = replace(job, stride=stride, batch_rows=batch_rows, decoders=(decoder,))
+    job = with_settings(job, stride=stride, batch_rows=batch_rows, decoders=(decoder,))
     (result,) = extract_matches(matches[:1], tmp_path, job)
     with FeatureStore.open(result.path) as store:
         assert store.frame_index.tolist() == list(range(0, 250, stride))
@@ -89,11 +97,18 @@ def test_a_set_holds_a_store_for_each_match_and_a_second_run_keeps_them(
     assert first[1].path.stat().st_mtime_ns == changed
 
 
+def the_part(path: Path) -> Path:
+    """The only part file of a store; where there is none yet, a place where none is."""
+    parts = find_parts(path)
+    assert len(parts) <= 1
+    return parts[0] if parts else path.with_suffix(".none")
+
+
 class StoppedError(Exception):
     """Stands for a process that was killed."""
 
 
-@pytest.mark.parametrize("n_batches", [0, 1, 5, 15])
+@pytest.mark.parametrize("n_batches", [0, 1, 60])
 def test_an_interrupted_extraction_ends_in_the_same_bytes(
     matches: tuple[Match, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_batches: int
 ) -> None:
@@ -101,24 +116,29 @@ def test_an_interrupted_extraction_ends_in_the_same_bytes(
     job = ExtractionJob(backbone, device=CPU)
     (whole,) = extract_matches(matches[:1], tmp_path / "whole", job)
 
-    def breaking(batches: Iterator[Batch], **settings: float) -> Iterator[Batch]:
-        for number, batch in enumerate(prefetched(batches, **settings)):
-            if number == n_batches:
+    n_given = 0
+
+    def breaking(self: DecodingProcess, segment: Segment, *, stride: int) -> Iterator[Batch]:
+        nonlocal n_given
+        for batch in given(self, segment, stride=stride):
+            if n_given == n_batches:
                 raise StoppedError
+            n_given += 1
             yield batch
 
+    given = DecodingProcess.batches
     with monkeypatch.context() as patch:
-        patch.setattr(extraction_module, "prefetched", breaking)
+        patch.setattr(DecodingProcess, "batches", breaking)
         with pytest.raises(StoppedError):
             extract_matches(matches[:1], tmp_path / "cut", job)
     path = store_path(tmp_path / "cut", matches[0].name)
-    assert part_path(path).exists() and not path.exists()
-    with part_path(path).open("ab") as stream:
+    assert the_part(path).exists() and not path.exists()
+    with the_part(path).open("ab") as stream:
         stream.write(b"ROWS and then the power went")
     (resumed,) = extract_matches(matches[:1], tmp_path / "cut", job)
-    assert resumed.n_new_rows == 250 - 16 * n_batches
+    assert resumed.n_new_rows == 250 - 4 * n_batches
     assert path.read_bytes() == whole.path.read_bytes()
-    assert not part_path(path).exists()
+    assert not the_part(path).exists()
 
 
 def test_features_are_those_of_the_plain_model_to_a_float16_step(matches: tuple[Match, ...], tmp_path: Path) -> None:
@@ -129,49 +149,45 @@ def test_features_are_those_of_the_plain_model_to_a_float16_step(matches: tuple[
     (result,) = extract_matches(matches[:1], tmp_path / "set", ExtractionJob(backbone, device=CPU))
     assert matches[0].video is not None
     with open_source(probe_video(matches[0].video), "pyav") as source:
-        pictures = torch.from_numpy(next(source.frames(100, 108)))
-    preprocess = Preprocess(SIZE, mean=backbone.mean, std=backbone.std, device=CPU)
+        pictures = torch.from_numpy(np.stack(list(source.frames(100, 108))))
+    scale, shift = normalisation(backbone)
     with torch.inference_mode():
-        expected = plain(preprocess(pictures)).numpy()
+        expected = plain(pictures.permute(0, 3, 1, 2) * scale + shift).numpy()
     with FeatureStore.open(result.path) as store:
         # float16 rounds by up to 2**-11 of a value; folding adds less than 1e-4 of the largest.
         difference = np.abs(store.read(100, 108).astype(np.float32) - expected)
     assert (difference <= np.abs(expected) * 2**-11 + 1e-4 * np.abs(expected).max()).all()
 
 
-class Failing:
-    """A decoder that opens everything and fails at frame 100."""
+def failing_at(frame: int) -> Callable[..., Iterator[Batch]]:
+    """DecodingProcess.batches of a decord that cannot give `frame`; other decoders are left alone."""
+    given, opened = DecodingProcess.batches, DecodingProcess.open
 
-    name = "failing"
-    version = "1"
+    def batches(self: DecodingProcess, segment: Segment, *, stride: int) -> Iterator[Batch]:
+        for batch in given(self, segment, stride=stride):
+            if getattr(self, "decoder", "") == "decord" and batch.frame_index[-1] >= frame:
+                raise DecodingError(f"frame {frame} cannot be decoded")
+            yield batch
 
-    def __init__(self, probe: VideoProbe) -> None:
-        self.inner = open_source(probe, "pyav")
+    def remember(self: DecodingProcess, probe: VideoProbe, decoder: str) -> tuple[str, str]:
+        vars(self)["decoder"] = decoder
+        return opened(self, probe, decoder)
 
-    def frames(self, start: int, stop: int) -> Iterator[np.ndarray]:
-        for piece in self.inner.frames(start, stop):
-            if start >= 100:
-                raise DecodingError("frame 100 cannot be decoded")
-            start += len(piece)
-            yield piece
-
-    def __enter__(self) -> VideoSource:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        return None
+    DecodingProcess.open = remember
+    return batches
 
 
 def test_a_decoder_that_fails_midway_gives_way_to_the_next(
     matches: tuple[Match, ...], tmp_path: Path, job: ExtractionJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(extraction_module.DECODERS, "failing", Failing)
-    (result,) = extract_matches(matches[:1], tmp_path / "two", replace(job, decoders=("failing", "pyav")))
+    monkeypatch.setattr(DecodingProcess, "open", DecodingProcess.open)  # put back after the test
+    monkeypatch.setattr(DecodingProcess, "batches", failing_at(100))
+    (result,) = extract_matches(matches[:1], tmp_path / "two", with_settings(job, decoders=("decord", "pyav")))
     assert numbers_in(result.path) == list(range(250))
     with FeatureStore.open(result.path) as store:
         assert store.header.decoder == "pyav"
     with pytest.raises(BallspotError, match="match 'synth/drawn/match-01': frame 100 cannot be decoded"):
-        extract_matches(matches[:1], tmp_path / "one", replace(job, decoders=("failing",)))
+        extract_matches(matches[:1], tmp_path / "one", with_settings(job, decoders=("decord",)))
     assert not list((tmp_path / "one").rglob("*.h5*"))
 
 
@@ -180,7 +196,7 @@ def test_a_set_made_with_other_settings_is_refused_with_what_differs(
 ) -> None:
     extract_matches(matches[:1], tmp_path, job)
     with pytest.raises(BallspotError, match=r"stride is 1 there and 2 here.*choose another --set"):
-        extract_matches(matches, tmp_path, replace(job, stride=2))
+        extract_matches(matches, tmp_path, with_settings(job, stride=2))
 
 
 def test_a_part_file_of_other_settings_is_refused_too(
@@ -190,11 +206,11 @@ def test_a_part_file_of_other_settings_is_refused_too(
         raise StoppedError
 
     with monkeypatch.context() as patch:
-        patch.setattr(extraction_module, "fill_journal", stop)
+        patch.setattr(segments_module.SegmentRunner, "rows", stop)
         with pytest.raises(StoppedError):
             extract_matches(matches[:1], tmp_path, job)
     with pytest.raises(BallspotError, match="stride is 1 there and 2 here"):
-        extract_matches(matches[:1], tmp_path, replace(job, stride=2))
+        extract_matches(matches[:1], tmp_path, with_settings(job, stride=2))
 
 
 def test_a_store_of_another_video_is_refused(matches: tuple[Match, ...], tmp_path: Path, job: ExtractionJob) -> None:
@@ -215,12 +231,16 @@ def test_a_half_written_store_is_refused(matches: tuple[Match, ...], tmp_path: P
         extract_matches(matches[:1], tmp_path, job)
 
 
-def test_a_match_without_video_stops_before_anything_is_decoded(
+def test_matches_that_fail_do_not_stop_the_others(
     matches: tuple[Match, ...], tmp_path: Path, job: ExtractionJob
 ) -> None:
-    with pytest.raises(BallspotError, match="match 'synth/drawn/match-03' has no video"):
-        extract_matches([*matches[:2], replace(matches[2], video=None)], tmp_path, job)
-    assert not list(tmp_path.rglob("*.h5*"))
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    given = [replace(matches[0], video=None), replace(matches[1], video=broken), matches[2]]
+    with pytest.raises(ExtractionError, match=r"2 of 3 matches failed.*match-01.*has no video.*match-02") as caught:
+        extract_matches(given, tmp_path, job)
+    assert [result.match for result in caught.value.results] == ["synth/drawn/match-03"]
+    assert numbers_in(store_path(tmp_path, matches[2].name)) == list(range(250))
 
 
 class Overflowing(nn.Module):
@@ -237,24 +257,47 @@ def test_features_beyond_float16_are_an_error_that_names_the_match(
 
 
 def test_batches_of_a_segment_have_one_shape_and_the_right_frames(video: Path) -> None:
-    with open_source(probe_video(video), "pyav") as source:
-        batches = list(read_batches(source, Segment(11, 60), stride=3, batch_rows=16))
-    assert {batch.pictures.shape for batch in batches} == {(16, 64, 96, 3)}
-    index = np.concatenate([batch.frame_index for batch in batches])
-    assert index.tolist() == list(range(33, 180, 3))
-    shown = [read_number(p) for b in batches for p in b.pictures[: len(b.frame_index)]]
-    assert shown == index.tolist()
+    with DecodingProcess(batch_rows=16) as decoding:
+        decoding.open(probe_video(video), "pyav")
+        index, shown = [], []
+        for batch in decoding.batches(Segment(11, 60), stride=3):
+            assert batch.pictures.shape == (16, 64, 96, 3)
+            index += batch.frame_index.tolist()
+            shown += [read_number(picture) for picture in batch.pictures[: len(batch.frame_index)]]
+    assert index == shown == list(range(33, 180, 3))
 
 
-def test_a_decoder_that_hangs_is_given_up() -> None:
-    release = threading.Event()
+def test_a_decoder_that_gives_nothing_is_ended(video: Path) -> None:
+    with DecodingProcess(batch_rows=2, patience_s=20) as decoding:
+        decoding.open(probe_video(video), "pyav")
+        child = decoding._process
+        assert child is not None
+        os.kill(child.pid, signal.SIGSTOP)
+        decoding.patience_s = 0.3
+        with pytest.raises(DecodingError, match="has given nothing for 0 s"):
+            list(decoding.batches(Segment(0, 100), stride=1))
+        assert multiprocessing.active_children() == []
+        decoding.patience_s = 20
+        decoding.open(probe_video(video), "pyav")  # a new child takes its place
+        assert next(decoding.batches(Segment(0, 2), stride=1)).frame_index.tolist() == [0, 1]
 
-    def hanging() -> Iterator[Batch]:
-        yield Batch(np.arange(1), np.zeros((1, 2, 2, 3), np.uint8))
-        release.wait(20)
 
-    batches = prefetched(hanging(), patience_s=0.2)
-    next(batches)
-    threading.Timer(0.5, release.set).start()
-    with pytest.raises(DecodingError, match="has given nothing"):
-        next(batches)
+def test_a_decoder_that_dies_is_an_error_that_another_decoder_may_mend(video: Path) -> None:
+    with DecodingProcess(batch_rows=2) as decoding:
+        decoding.open(probe_video(video), "pyav")
+        assert decoding._process is not None
+        os.kill(decoding._process.pid, signal.SIGSEGV)
+        with pytest.raises(DecodingError, match=r"ended by itself \(exit code -11\)"):
+            list(decoding.batches(Segment(0, 100), stride=1))
+
+
+def test_segments_are_whole_batches_that_begin_soon_after_key_frames(video: Path) -> None:
+    probe = replace(probe_video(video), n_frames=5000, key_index=np.arange(0, 5000, 12), pts=None)
+    for stride in (1, 2):
+        segments = cut_segments(probe, stride=stride, batch_rows=4)
+        assert segments[0].start == 0 and segments[-1].stop == -(-5000 // stride)
+        assert all(before.stop == after.start for before, after in pairwise(segments))
+        assert all(segment.start % 4 == 0 for segment in segments)
+        assert all((segment.start * stride) % 12 < 4 * stride for segment in segments)
+        assert all(500 < segment.stop - segment.start < 1600 for segment in segments)
+    assert cut_segments(probe_video(video), stride=1, batch_rows=4) == [Segment(0, 250)]

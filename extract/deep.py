@@ -1,0 +1,87 @@
+"""Whether a store holds what its video gives: random chunks are extracted again and compared."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..cache.errors import BallspotError
+from ..cache.journal import Segment
+from ..cache.layout import CHUNK_ROWS
+from ..cache.store import FeatureStore
+from .segments import ExtractionJob, Recipe, SegmentRunner, Settings, probed
+from .video import video_bytes
+
+TOLERANCES = {"float16": 2e-3, "float32": 1e-4, "int8": 2e-2}  # of a row's largest feature
+
+
+@dataclass(frozen=True)
+class DeepCheck:
+    """Rows of one store that were extracted again, and how far off the worst was, relative to its largest feature."""
+
+    n_rows: int
+    difference: float
+    problem: str = ""
+
+
+def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
+    """The recipe that makes the store's features again; `weights` is needed where the store does not say.
+
+    Raises BallspotError for a store that was not made from a video.
+    """
+    made = store.extraction
+    if "pca" in made:
+        raise BallspotError(f"{store.path}: made of another set's features; check that set deeply")
+    chosen = weights or store.header.weights
+    if not chosen:
+        raise BallspotError(f"{store.path}: does not say where its weights came from; give --weights")
+    engine = store.header.engine.split() or ["torch"]
+    batch = int(engine[-1]) if engine[-1].isdecimal() else 4
+    settings = Settings(
+        stride=int(made["stride"]),
+        batch_rows=batch,
+        engine=engine[0],
+        dtype="float32" if made["dtype"] != "float16" else "float16",
+        views=store.views,
+        substitute=len(store.substituted) > 0,
+        image_fps=store.fps,
+    )
+    size, grid = tuple(made["size"]), tuple(made["grid"])
+    return Recipe(made["backbone"], chosen, size, "cpu", tuple(made["layers"]), grid, settings)
+
+
+def job_of(recipe: Recipe, store: FeatureStore) -> ExtractionJob:
+    """The recipe's job. Raises BallspotError when the weights are not those of the store."""
+    torch.set_num_threads(1)
+    job = recipe.job()
+    if job.backbone.weights_sha256 != store.extraction["weights_sha256"]:
+        raise BallspotError(f"{store.path}: made with other weights than --weights {recipe.weights}; give those")
+    return job
+
+
+def check_chunks(
+    store: FeatureStore, video: Path, runner: SegmentRunner, *, n_chunks: int, rng: np.random.Generator
+) -> DeepCheck:
+    """Extracts `n_chunks` random chunks of 256 rows again and compares them, every view."""
+    if store.header.video_bytes != video_bytes(video):
+        return DeepCheck(0, 0.0, f"{video} has another size than the video it was made from")
+    settings = runner.job.settings
+    probe = probed(video, settings.image_fps)
+    starts = np.arange(0, store.n_rows, CHUNK_ROWS)
+    decoder = "jpg" if video.is_dir() else "pyav"
+    worst, n_rows = 0.0, 0
+    for start in sorted(rng.choice(starts, size=min(n_chunks, len(starts)), replace=False).tolist()):
+        runner.decoding.open(probe, decoder)
+        stop = min(start + CHUNK_ROWS, store.n_rows)
+        for block in runner.rows(Segment(start, stop), match=store.match):
+            for view in store.views:
+                stored = store.read(start, start + len(block), view=view).astype(np.float32)
+                again = block.features[view].astype(np.float32)
+                largest = np.maximum(np.abs(again).max(axis=1, keepdims=True), 1e-12)
+                worst = max(worst, float((np.abs(stored - again) / largest).max()))
+            start += len(block)
+            n_rows += len(block)
+    limit = TOLERANCES[store.header.dtype]
+    problem = f"features differ from the video's by up to {worst:.2g} of the largest" if worst > limit else ""
+    return DeepCheck(n_rows, worst, problem)

@@ -1,0 +1,138 @@
+"""What computes a backbone's features from pictures: torch, or OpenVINO (extra `openvino`)."""
+
+import warnings
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..cache.errors import BallspotError
+from .backbones import Backbone
+from .fusion import fuse_convolutions
+
+ENGINES = ("torch", "openvino")
+
+
+class Engine(Protocol):
+    """Pictures, uint8 or float32 (B, H, W, 3) of 0..255, of the backbone's size -> features float32 (B, D).
+
+    `name` says what computed: it goes into the store, and a part file is resumed by the same only, since the last bits
+    differ. B must always be the same: rows then do not depend on what they are computed beside.
+    """
+
+    name: str
+
+    def __call__(self, pictures: Tensor) -> np.ndarray: ...
+
+
+class TorchEngine:
+    """torch: channels last, batch norms folded; on a CPU fused for the batch's shape, on CUDA float16 by autocast."""
+
+    def __init__(self, backbone: Backbone, *, batch_rows: int, device: torch.device, compiles: bool = False) -> None:
+        self.device = device
+        self.uses_autocast = device.type == "cuda"
+        kind = "float16 autocast" if self.uses_autocast else "float32"
+        compiled = " compiled" if compiles else ""
+        self.name = f"torch {torch.__version__} {device.type} {kind}{compiled} batch {batch_rows}"
+        self.scale, self.shift = (value.to(device) for value in normalisation(backbone))
+        example = torch.zeros(batch_rows, 3, *backbone.size, device=device).to(memory_format=torch.channels_last)
+        self.model: nn.Module = backbone.model
+        if compiles:
+            self.model = _compiled(backbone.model, example)
+        elif device.type == "cpu":
+            self.model = fuse_convolutions(backbone.model, _drawn_like(example))
+
+    def __call__(self, pictures: Tensor) -> np.ndarray:
+        images = pictures.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # a view, channels last in memory
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.uses_autocast):
+            images = torch.addcmul(self.shift, images.float(), self.scale)  # (B, 3, H, W)
+            images = images.contiguous(memory_format=torch.channels_last)
+            return self.model(images).float().cpu().numpy()
+
+
+class OpenvinoEngine:
+    """OpenVINO in float32 on one thread of the CPU; the normalisation is part of its model."""
+
+    def __init__(self, backbone: Backbone, *, batch_rows: int) -> None:
+        """Raises BallspotError when OpenVINO is not installed or cannot read the backbone."""
+        try:
+            self.openvino: Any = import_module("openvino")
+        except ImportError as error:
+            raise BallspotError("--engine openvino: not installed; pip install 'ballspot[openvino]'") from error
+        self.name = f"openvino {self.openvino.__version__.split('-')[0]} cpu float32 batch {batch_rows}"
+        self.backbone, self.batch_rows = backbone, batch_rows
+        self._compiled: dict[torch.dtype, Any] = {}
+
+    def __call__(self, pictures: Tensor) -> np.ndarray:
+        if pictures.dtype not in self._compiled:
+            self._compiled[pictures.dtype] = self._compile(pictures.dtype)
+        request = self._compiled[pictures.dtype]
+        return np.array(request.infer([pictures.contiguous().numpy()], share_inputs=True)[0])
+
+    def _compile(self, dtype: torch.dtype) -> Any:
+        ov, backbone = self.openvino, self.backbone
+        example = torch.zeros(self.batch_rows, *backbone.size, 3, dtype=dtype)
+        module = _Normalised(backbone).eval()
+        try:
+            with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # of torch, about how OpenVINO reads its models
+                model = ov.convert_model(module, example_input=example, input=[(tuple(example.shape))])
+            core = ov.Core()
+            settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+            return core.compile_model(model, "CPU", settings).create_infer_request()
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+            raise BallspotError(
+                f"--engine openvino: cannot run {backbone.name} ({reason}); give --engine torch"
+            ) from error
+
+
+class _Normalised(nn.Module):
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.model = backbone.model
+        scale, shift = normalisation(backbone)
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", shift)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.model(pictures.permute(0, 3, 1, 2).float() * self.scale + self.shift)
+
+
+def make_engine(
+    backbone: Backbone, *, kind: str, batch_rows: int, device: torch.device, compiles: bool = False
+) -> Engine:
+    """The engine `torch` or `openvino` for batches of `batch_rows`. Raises BallspotError for one that cannot be had."""
+    if kind == "openvino":
+        if device.type != "cpu":
+            raise BallspotError(f"--engine openvino: runs on the CPU, not on {device}; give --device cpu")
+        return OpenvinoEngine(backbone, batch_rows=batch_rows)
+    return TorchEngine(backbone, batch_rows=batch_rows, device=device, compiles=compiles)
+
+
+def normalisation(backbone: Backbone) -> tuple[Tensor, Tensor]:
+    """Scale and shift, float32 (1, 3, 1, 1): x / (255 std) - mean / std is (x / 255 - mean) / std in one step."""
+    means, stds = (
+        torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (backbone.mean, backbone.std)
+    )
+    return (1 / (255 * stds)).float(), (-means / stds).float()
+
+
+def _compiled(model: nn.Module, example: Tensor) -> nn.Module:
+    compiled: Any = torch.compile(model, options={"freezing": True} if example.device.type == "cpu" else None)
+    try:
+        with torch.inference_mode():
+            compiled(example)
+    except Exception as error:
+        raise BallspotError(f"--compile: torch cannot compile here ({type(error).__name__}); leave it out") from error
+    return compiled
+
+
+def _drawn_like(example: Tensor) -> Tensor:
+    drawn = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)) * 4 - 2
+    return drawn.to(memory_format=torch.channels_last)

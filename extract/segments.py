@@ -1,0 +1,218 @@
+"""The unit of extraction: one segment of one match's rows, filled into a part file of its own, by whoever runs it."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..cache.errors import BallspotError
+from ..cache.journal import Journal, Segment, part_path
+from ..cache.layout import ORIGINAL, Block, StoreHeader
+from .backbones import Backbone, load_backbone
+from .decoding import DecodingProcess
+from .engines import make_engine
+from .transforms import resize, see
+from .video import DecodingError, VideoProbe, probe_video
+from .weights import parse_weights
+
+SEGMENT_ROWS = 1024
+LOCK_PATIENCE_S = 5.0
+AUTO_DECODERS = ("pyav", "decord")
+
+OnRows = Callable[[int, bool], None]  # number of rows, and whether they were computed now
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How pictures are read and features stored; none of it needs the backbone.
+
+    `decoders` are tried in their order; with `substitute` a damaged frame is replaced and written down, else an error.
+    """
+
+    stride: int = 1
+    batch_rows: int = 4
+    decoders: tuple[str, ...] = AUTO_DECODERS
+    engine: str = "torch"
+    compiles: bool = False
+    dtype: str = "float16"
+    views: tuple[str, ...] = (ORIGINAL,)
+    substitute: bool = False
+    image_fps: Fraction | None = None
+
+
+@dataclass(frozen=True)
+class ExtractionJob:
+    """A loaded backbone on its device, with the settings of the extraction; `weights` is what `--weights` said."""
+
+    backbone: Backbone
+    device: torch.device
+    settings: Settings = field(default_factory=Settings)
+    weights: str = ""
+
+    @property
+    def extraction(self) -> dict[str, Any]:
+        """What decides the features; its digest is the set's fingerprint."""
+        settings = self.settings
+        return self.backbone.extraction(stride=settings.stride, dtype=settings.dtype, views=settings.views)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that another process or machine needs to make the same job: plain values, no model."""
+
+    backbone: str
+    weights: str
+    size: tuple[int, int]
+    device: str = "cpu"
+    layers: tuple[str, ...] = ("pooled",)
+    grid: tuple[int, int] = (1, 1)
+    settings: Settings = field(default_factory=Settings)
+
+    def job(self) -> ExtractionJob:
+        """The job with its backbone loaded. Raises BallspotError when the backbone or its weights cannot be had."""
+        device = torch.device(self.device)
+        backbone = load_backbone(
+            self.backbone,
+            parse_weights(self.weights),
+            size=self.size,
+            device=device,
+            layers=self.layers,
+            grid=self.grid,
+        )
+        return ExtractionJob(backbone, device=device, settings=self.settings, weights=self.weights)
+
+
+@dataclass(frozen=True)
+class SegmentTask:
+    """One segment to fill: the store it belongs to and what that will say of itself, the video, the decoder to use."""
+
+    header: StoreHeader
+    video: Path
+    store: Path
+    segment: Segment
+    decoder: str
+
+    @property
+    def part(self) -> Path:
+        """The part file that holds the segment's rows."""
+        return part_path(self.store, self.segment)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task: rows computed now, in `seconds`, or an error in one line (`undecodable`: try another)."""
+
+    task: SegmentTask
+    n_new_rows: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    is_undecodable: bool = False
+
+
+class SegmentRunner:
+    """Fills segments, one after another, with one engine and one decoding process; a context manager."""
+
+    def __init__(self, job: ExtractionJob) -> None:
+        settings = job.settings
+        self.job = job
+        self.engine = make_engine(
+            job.backbone,
+            kind=settings.engine,
+            batch_rows=settings.batch_rows,
+            device=job.device,
+            compiles=settings.compiles,
+        )
+        self.decoding = DecodingProcess(batch_rows=settings.batch_rows, substitute=settings.substitute)
+
+    def run(self, task: SegmentTask, *, on_rows: OnRows = lambda n_rows, is_new: None) -> Outcome:
+        """Fills the task's part file from where it stands; errors that a user can cause come back in the outcome."""
+        started = time.monotonic()
+        n_new_rows = 0
+        try:
+            probe = probed(task.video, self.job.settings.image_fps)
+            name, version = self.decoding.open(probe, task.decoder)
+            header = replace(task.header, decoder=name, decoder_version=version, engine=self.engine.name)
+            with Journal.open(task.part, header, segment=task.segment, patience_s=LOCK_PATIENCE_S) as journal:
+                if task.store.exists():  # another process finished the match while this one waited
+                    journal.remove()
+                    return Outcome(task)
+                on_rows(journal.next_row - task.segment.start, False)
+                for block in self.rows(Segment(journal.next_row, task.segment.stop), match=task.header.match):
+                    journal.append(block)
+                    n_new_rows += len(block)
+                    on_rows(len(block), True)
+        except DecodingError as error:
+            return Outcome(task, error=str(error), is_undecodable=True)
+        except BallspotError as error:
+            return Outcome(task, error=str(error))
+        return Outcome(task, n_new_rows=n_new_rows, seconds=time.monotonic() - started)
+
+    def rows(self, segment: Segment, *, match: str) -> Iterator[Block]:
+        """The segment's rows of the video that is open in `decoding`, batch by batch.
+
+        Raises DecodingError for a frame that cannot be had, BallspotError for a feature that its type cannot hold.
+        """
+        if segment.start >= segment.stop:
+            return
+        job = self.job
+        dtype = np.float16 if job.settings.dtype == "float16" else np.float32
+        for batch in self.decoding.batches(segment, stride=job.settings.stride):
+            pictures = resize(
+                torch.from_numpy(batch.pictures).to(job.device),
+                job.backbone.size,
+                interpolation=job.backbone.interpolation,
+            )
+            n_rows = len(batch.frame_index)
+            features = {}
+            for view in job.settings.views:
+                with np.errstate(over="ignore"):  # an overflow is told as such below
+                    features[view] = self.engine(see(pictures, view))[:n_rows].astype(dtype)
+                if not np.isfinite(features[view]).all():
+                    raise BallspotError(
+                        f"match {match!r}: a feature of frame {batch.frame_index[0]} or the next {n_rows - 1} does not "
+                        f"fit {np.dtype(dtype)}; check the weights"
+                    )
+            yield Block(batch.frame_index, features, batch.substituted)
+
+    def close(self) -> None:
+        """Ends the decoding process."""
+        self.decoding.close()
+
+    def __enter__(self) -> "SegmentRunner":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+@lru_cache(maxsize=2)
+def probed(video: Path, image_fps: Fraction | None) -> VideoProbe:
+    """The video's probe, kept for the next segments of the same video."""
+    return probe_video(video, image_fps=image_fps)
+
+
+def cut_segments(probe: VideoProbe, *, stride: int, batch_rows: int) -> list[Segment]:
+    """The segments of a video's rows: about 1024 rows each, in whole batches, beginning soon after key frames.
+
+    They depend on the video and on these numbers only, never on how many workers there are: any number of workers
+    takes up what any other has left.
+    """
+    n_rows = -(-probe.n_frames // stride)
+    bounds = [0]
+    while bounds[-1] + SEGMENT_ROWS * 3 // 2 < n_rows:
+        wanted = (bounds[-1] + SEGMENT_ROWS) * stride
+        at = int(np.searchsorted(probe.key_index, wanted))
+        key = int(probe.key_index[at]) if at < len(probe.key_index) else probe.n_frames
+        # With key frames far apart their places are no help: the bound stays where it was wanted.
+        row = -(-key // stride) if key - wanted < SEGMENT_ROWS * stride // 4 else bounds[-1] + SEGMENT_ROWS
+        row = -(-row // batch_rows) * batch_rows
+        if row >= n_rows:
+            break
+        bounds.append(row)
+    return [Segment(start, stop) for start, stop in zip(bounds, [*bounds[1:], n_rows], strict=True)]

@@ -1,0 +1,99 @@
+import importlib.util
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import nn
+
+from ballspot.cache.errors import BallspotError
+from ballspot.extract.backbones import Backbone, load_backbone
+from ballspot.extract.engines import TorchEngine, make_engine
+from ballspot.extract.fusion import FusedConv, fuse_convolutions
+from ballspot.extract.weights import parse_weights
+
+CPU = torch.device("cpu")
+SIZE = (64, 96)
+ENGINES = [
+    "torch",
+    pytest.param(
+        "openvino",
+        marks=pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed"),
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU)
+
+
+def pictures(n: int = 4, size: tuple[int, int] = SIZE) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (n, *size, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize("name", ["regnety_002", "tf_efficientnet_lite0", "resnet18"])
+def test_an_engine_gives_the_plain_models_features_within_1e_4(kind: str, name: str) -> None:
+    backbone = load_backbone(name, parse_weights("random:3"), size=SIZE, device=CPU)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        plain = timm.create_model(name, num_classes=0).eval()
+    state = plain.state_dict()
+    for key, value in state.items():  # untrained gains of zero are opened, as in every random backbone of ours
+        if value.ndim == 1 and key.endswith("weight") and not value.any():
+            value.fill_(1.0)
+    means, stds = (torch.tensor(values).view(3, 1, 1) for values in (backbone.mean, backbone.std))
+    with torch.inference_mode():
+        expected = plain((pictures().permute(0, 3, 1, 2) / 255 - means) / stds).numpy()
+    features = make_engine(backbone, kind=kind, batch_rows=4, device=CPU)(pictures())
+    assert features.dtype == np.float32
+    assert np.abs(features - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_float_pictures_give_what_the_same_bytes_give(backbone: Backbone, kind: str) -> None:
+    engine = make_engine(backbone, kind=kind, batch_rows=4, device=CPU)
+    np.testing.assert_allclose(engine(pictures().float()), engine(pictures()), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_a_row_does_not_depend_on_its_place_or_its_neighbours(backbone: Backbone, kind: str) -> None:
+    engine, given = make_engine(backbone, kind=kind, batch_rows=4, device=CPU), pictures(8)
+    rows = np.concatenate([engine(given[:4]), engine(given[4:])])
+    turned = given.flip(0)
+    np.testing.assert_array_equal(np.concatenate([engine(turned[:4]), engine(turned[4:])])[::-1], rows)
+
+
+def test_convolutions_sums_and_activations_become_single_calls(backbone: Backbone) -> None:
+    example = torch.rand(2, 3, *SIZE).contiguous(memory_format=torch.channels_last)
+    fused = fuse_convolutions(backbone.model, example)
+    modules = [module for module in fused.modules() if isinstance(module, FusedConv)]
+    assert len(modules) > 50
+    assert not any(isinstance(module, nn.Conv2d | nn.ReLU) for module in fused.children())
+    # 13 blocks, each with one sum; the stem and in each block four convolutions carry an activation or a sum.
+    assert sum(module.adds for module in modules) == 13
+    with torch.inference_mode():
+        expected = backbone.model(example)
+        assert (fused(example) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+class Branching(nn.Module):
+    """Cannot be traced: what it does hangs on the values."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean((2, 3)) if images.sum() > 0 else images.amax((2, 3))
+
+
+def test_a_model_that_cannot_be_fused_runs_as_it_is(backbone: Backbone) -> None:
+    model = Branching()
+    assert fuse_convolutions(model, torch.rand(1, 3, 8, 8)) is model
+
+
+def test_the_name_says_what_computed(backbone: Backbone) -> None:
+    assert TorchEngine(backbone, batch_rows=4, device=CPU).name == f"torch {torch.__version__} cpu float32 batch 4"
+
+
+def test_openvino_is_for_the_cpu(backbone: Backbone) -> None:
+    with pytest.raises(BallspotError, match="--engine openvino: runs on the CPU, not on cuda"):
+        make_engine(backbone, kind="openvino", batch_rows=4, device=torch.device("cuda"))
