@@ -42,7 +42,7 @@ def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
         "average-precision": ((8, 5), lambda axes: draw_classes(axes, evaluation)),
         "mistakes": ((8.5, 5), lambda axes: draw_mistakes(axes, diagnosis)),
         "fixes": ((7, 3.2), lambda axes: draw_fixes(axes, diagnosis)),
-        "tolerance": ((7, 4.2), lambda axes: draw_tolerances(axes, diagnosis)),
+        "tolerance": ((8.5, 4.2), lambda axes: draw_tolerances(axes, diagnosis)),
         "confusion": ((8.5, 6.5), lambda axes: draw_confusion(axes, diagnosis)),
         "calibration": ((5.5, 4.8), lambda axes: draw_calibration(axes, diagnosis)),
     }
@@ -72,7 +72,7 @@ def draw_classes(axes: "Axes", evaluation: Evaluation) -> None:
     axes.set_yticks(place, names)
     axes.set_xlabel("average precision in %, with 95 % intervals; truths in brackets")
     _frame(axes, grid="x")
-    axes.set_xlim(left=-1)
+    axes.set_xlim(left=-0.05 * axes.get_xlim()[1])
 
 
 def draw_mistakes(axes: "Axes", diagnosis: Diagnosis) -> None:
@@ -120,7 +120,7 @@ def draw_tolerances(axes: "Axes", diagnosis: Diagnosis) -> None:
     axes.set_xlabel("tolerance in seconds, full width; the dashed line is the one diagnosed")
     axes.set_ylabel("average precision in %")
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     _frame(axes, grid="both")
 
 
