@@ -8,7 +8,7 @@ from ballspot.temporal.downsampling import downsample, n_tokens, spread_by_frame
 from ballspot.temporal.heads import build_head, n_parameters
 from ballspot.temporal.multires import MultiResolution
 from ballspot.temporal.tcn import TCN
-from ballspot.temporal.transformer import EncoderLayer, Transformer, stretched
+from ballspot.temporal.transformer import EncoderLayer, Transformer, stretched, turn
 
 KINDS = ("tcn", "transformer", "multires", "gru", "unet", "linear")
 
@@ -166,3 +166,69 @@ def test_positions_of_the_trained_length_are_untouched_and_others_are_interpolat
 def test_a_width_that_does_not_divide_by_its_attention_heads_is_refused():
     with pytest.raises(ValueError, match="width 12 does not divide by 8"):
         Transformer(12, width=12, max_tokens=5)
+
+
+def test_rotary_attention_sees_how_far_apart_tokens_are_not_where_they_stand():
+    torch.manual_seed(0)
+    query, key = torch.randn(8), torch.randn(8)
+    products = turn(query.repeat(12, 1)) @ turn(key.repeat(12, 1)).T  # (12, 12), all of one pair of vectors
+    for distance in range(-5, 6):
+        diagonal = products.diagonal(distance)
+        torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal))
+    torch.testing.assert_close(turn(query.repeat(3, 1))[0], query)
+    torch.testing.assert_close(turn(query.repeat(9, 1)).norm(dim=-1), query.norm().expand(9))
+
+
+def test_rotary_heads_learn_no_positions_and_need_pairs():
+    head = build_head(small("transformer", positions="rotary"), dims=(12,), n_labels=5, clip_frames=50)
+    assert not any("positions" in name for name, _ in head.named_parameters())
+    with pytest.raises(ValueError, match="no pairs to turn"):
+        build_head(HeadSection(width=6, n_attention_heads=2, positions="rotary"), dims=(12,), n_labels=5, clip_frames=9)
+
+
+def test_several_feature_sets_have_layers_of_their_own():
+    head = build_head(small("gru", fused_width=10), dims=(12, 7), n_labels=5, clip_frames=50)
+    frames = torch.randn(2, 50, 19)
+    assert head(frames).class_logits.shape == (2, 25, 6)
+    layers = head.trunk.projections
+    assert [(layer.in_features, layer.out_features) for layer in layers] == [(12, 10), (7, 10)]
+
+
+def test_sides_double_the_classes_and_a_team_layer_adds_one_logit():
+    sided = build_head(small("linear", teams="labels"), dims=(12,), n_labels=5, clip_frames=50)
+    output = sided(torch.randn(1, 50, 12))
+    assert output.class_logits.shape == (1, 25, 11)
+    assert output.team_logits is None
+    assert sided.n_labels == 5
+    teams = build_head(small("linear", teams="head"), dims=(12,), n_labels=5, clip_frames=50)(torch.randn(1, 50, 12))
+    assert teams.class_logits.shape == (1, 25, 6)
+    assert teams.team_logits is not None
+    assert teams.team_logits.shape == (1, 25)
+
+
+def test_a_linear_head_judges_every_token_by_its_own_frame():
+    head = build_head(small("linear"), dims=(12,), n_labels=5, clip_frames=50).eval()
+    frames = torch.randn(1, 50, 12)
+    touched = frames.clone()
+    touched[0, 20] += 1.0
+    changed = (head(frames).class_logits != head(touched).class_logits).any(-1)[0].nonzero().flatten()
+    assert changed.tolist() == [10]
+
+
+def test_a_gru_hears_of_the_whole_clip_in_both_directions():
+    torch.manual_seed(0)
+    head = build_head(small("gru"), dims=(12,), n_labels=5, clip_frames=20).eval()
+    frames = torch.randn(1, 20, 12)
+    for place in (0, 18):
+        touched = frames.clone()
+        touched[0, place] += 10.0
+        assert bool((head(frames).class_logits != head(touched).class_logits).any(-1).all())
+    with pytest.raises(ValueError, match="width 7 is odd"):
+        build_head(HeadSection(kind="gru", width=7), dims=(12,), n_labels=5, clip_frames=20)
+
+
+@pytest.mark.parametrize("n_levels", [0, 1, 3])
+def test_an_encoder_decoder_returns_to_the_tokens_it_began_with(n_levels):
+    head = build_head(small("unet", unet_levels=n_levels), dims=(12,), n_labels=5, clip_frames=50)
+    for length in (1, 2, 5, 50, 51):
+        assert head(torch.randn(2, length, 12)).class_logits.shape == (2, n_tokens(length, 2), 6)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ballspot.temporal.losses import class_loss, class_weights, offset_loss
+from ballspot.temporal.losses import class_loss, class_weights, offset_loss, sigmoid_loss, team_loss
 from ballspot.temporal.schedule import learning_rate
 
 nan = float("nan")
@@ -93,3 +93,58 @@ def test_the_rate_starts_at_one_percent_reaches_its_peak_and_ends_at_the_final_r
 
 def test_a_schedule_without_warm_up_starts_at_its_peak_even_for_a_single_step():
     assert learning_rate(0, n_steps=1, n_warmup_steps=0, peak=1e-3, final=1e-5) == pytest.approx(1e-3)
+
+
+def test_a_soft_label_of_full_strength_is_a_hard_one_and_of_none_is_background():
+    torch.manual_seed(0)
+    logits, classes = torch.randn(2, 3, 4), torch.tensor([[1, 2, 3], [0, 3, 1]])
+    weights = torch.tensor([0.5, 2.0, 3.0, 4.0])
+    settings = {"weights": weights, "focal_gamma": 1.0}
+    ones = torch.ones(2, 3)
+    torch.testing.assert_close(
+        class_loss(logits, classes, strength=ones, **settings), class_loss(logits, classes, **settings)
+    )
+    background = class_loss(logits, torch.zeros_like(classes), **settings)
+    torch.testing.assert_close(class_loss(logits, classes, strength=0 * ones, **settings), background)
+
+
+def test_shares_weigh_clips_and_a_share_of_zero_leaves_one_out():
+    torch.manual_seed(0)
+    logits, classes = torch.randn(2, 3, 4), torch.tensor([[1, 2, 3], [0, 3, 1]])
+    offsets, wanted = torch.randn(2, 3), torch.tensor([[1.0, nan, 2.0], [nan, 0.0, 1.0]])
+    weights, first = torch.tensor([0.5, 2.0, 3.0, 4.0]), torch.tensor([1.0, 0.0])
+    torch.testing.assert_close(
+        class_loss(logits, classes, weights=weights, share=first),
+        class_loss(logits[:1], classes[:1], weights=weights),
+    )
+    torch.testing.assert_close(offset_loss(offsets, wanted, share=first), offset_loss(offsets[:1], wanted[:1]))
+    torch.testing.assert_close(team_loss(offsets, wanted.clamp(max=1), share=first),
+                               team_loss(offsets[:1], wanted[:1].clamp(max=1)))  # fmt: skip
+
+
+def test_sigmoid_loss_by_hand():
+    # One token, two classes with p 0.8 (present, weight 3) and 0.4 (absent, weight 0.5), gamma 1:
+    # (-ln 0.8 * 0.2 * 3 - ln 0.6 * 0.4 * 0.5) / 3.5 * 2 classes.
+    logits = torch.logit(torch.tensor([[[0.8, 0.4]]]))
+    expected = (-math.log(0.8) * 0.2 * 3 - math.log(0.6) * 0.4 * 0.5) / 3.5 * 2
+    found = sigmoid_loss(logits, torch.tensor([[[1.0, 0.0]]]), weights=torch.tensor([0.5, 3.0, 9.0]), focal_gamma=1.0)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_offset_losses_by_hand():
+    offsets, wanted = torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[3.0, 0.2, nan]])
+    assert float(offset_loss(offsets, wanted, kind="mse")) == pytest.approx((9 + 0.04) / 2)
+    # Huber with 0.5: 0.5 * (3 - 0.25) and 0.2^2 / 2.
+    assert float(offset_loss(offsets, wanted, kind="huber")) == pytest.approx((1.375 + 0.02) / 2)
+
+
+def test_team_loss_counts_tokens_of_known_team_only():
+    logits, teams = torch.tensor([[0.0, 2.0, 5.0]]), torch.tensor([[1.0, 0.0, nan]])
+    expected = (math.log(2) + math.log(1 + math.exp(2))) / 2
+    assert float(team_loss(logits, teams)) == pytest.approx(expected)
+    assert float(team_loss(logits, torch.full((1, 3), nan))) == 0.0
+
+
+def test_constant_weights_are_the_constants():
+    weights = class_weights(torch.tensor([4, 25]), 100, kind="constant", background_constant=1.0, action_constant=5.0)
+    assert weights.tolist() == [1, 5, 5]

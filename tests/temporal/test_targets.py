@@ -1,5 +1,7 @@
 """Expected values: the method's worked example (clip of 50, temporal stride 2, events at 0, 30 and 43), and by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -129,3 +131,56 @@ def test_strided_labels_are_the_frame_labels_at_the_kept_frames(events, temporal
     for frame, label in events:
         frames[frame] = label + 1
     assert result.class_index[0].tolist() == frames[::temporal_stride].tolist()
+
+
+def test_a_radius_gives_the_class_to_the_tokens_either_side_and_the_nearer_event_wins():
+    wide = targets([(10, 0), (16, 3)], label_radius=2)  # tokens 5 and 8
+    assert wide.class_index[0].tolist() == [0, 0, 0, 1, 1, 1, 1, 4, 4, 4, 4] + [0] * 14
+    assert bool((wide.strength == 1).all())
+    assert int(wide.n_collisions) == 0
+
+
+def test_soft_labels_fade_as_a_gaussian_beyond_the_radius():
+    soft = targets([(20, 1)], label_sd=1.0)
+    assert soft.class_index[0, 7:14].tolist() == [2] * 7  # three deviations either side of token 10
+    expected = torch.exp(-0.5 * torch.tensor([9.0, 4, 1, 0, 1, 4, 9]))
+    torch.testing.assert_close(soft.strength[0, 7:14], expected)
+    harder = targets([(20, 1)], label_sd=1.0, label_radius=1)
+    torch.testing.assert_close(harder.strength[0, 9:12], torch.ones(3))
+
+
+def test_every_class_of_a_token_is_kept_where_classes_stand_for_themselves():
+    shared = targets([(10, 0), (10, 3), (30, 3)], multi_label=True, label_radius=1).labels
+    assert shared is not None
+    assert shared[0, 5].tolist() == [1, 0, 0, 1]
+    assert shared[0, :, 3].nonzero().flatten().tolist() == [4, 5, 6, 14, 15, 16]
+
+
+def test_offsets_far_from_events_are_zero_where_the_background_is_taught():
+    zero = targets([(20, 1)], offset_window=4, offset_background="zero").offset[0]
+    assert zero.tolist() == [0] * 8 + [4, 2, 0, -2, -4] + [0] * 12
+    assert targets([], [(20, 1)], offset_window=4, offset_background="zero").offset[0].tolist() == [0] * 25
+
+
+def test_a_tokens_team_is_that_of_the_event_it_has():
+    events = events_of([(10, 0), (10, 3), (30, 1), (40, 1)])
+    sided = replace(events, team=torch.tensor([[0, 1, 0, -1]]))
+    team = token_targets(
+        sided, priority=torch.tensor([1, 2, 3, 4]), clip_frames=50, clip_stride=1, temporal_stride=2
+    ).team[0]
+    known = {index: value for index, value in enumerate(team.tolist()) if value == value}
+    assert known == {5: 1.0, 15: 0.0}  # the rarer class has the token; the last event's team is unknown
+
+
+@given(
+    clips=st.lists(st.lists(st.tuples(st.integers(0, 49), st.integers(0, 3)), max_size=6), min_size=1, max_size=4),
+    radius=st.integers(0, 4),
+)
+def test_every_token_within_the_radius_has_the_class_of_a_nearest_event(clips, radius):
+    found = targets(*[sorted(clip) for clip in clips], label_radius=radius)
+    for row, clip in enumerate(clips):
+        placed = [((frame + 0) // 2 if frame % 2 == 0 else frame // 2, label) for frame, label in clip]
+        for token in range(25):
+            nearest = min((abs(token - place) for place, _ in placed), default=99)
+            classes = {label + 1 for place, label in placed if abs(token - place) == nearest}
+            assert int(found.class_index[row, token]) in (classes if nearest <= radius else {0})

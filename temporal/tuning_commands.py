@@ -1,0 +1,253 @@
+"""The commands of stage two that train no head: `tune` on saved scores, `probe` on single frames."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..cache.console import note, print_table
+from ..cache.errors import BallspotError
+
+if TYPE_CHECKING:
+    from ..evaluate.labelsets import LabelSet
+    from .postprocessing import ClassDecoding
+    from .tuning import TunedClass
+
+FOLDER = click.Path(path_type=Path)
+OFFICIAL_RATE = 25.0  # rows a second that the windows of preset `best` are counted in
+
+
+@click.command(short_help="Find the post-processing of every class on saved scores.")
+@click.argument("scores", metavar="RUN", type=FOLDER)
+@click.option("--data", "data_root", type=FOLDER, required=True, help="Data root: the match folders with their labels.")
+@click.option("--split", default="valid", show_default=True, type=click.Choice(("train", "valid", "test", "all")),
+              help="The matches to tune on; never those that a result is reported for.")  # fmt: skip
+@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the run's]")
+@click.option("--labels", help="Label set of other systems' scores.  [default: the run's, or ball-12]")
+@click.option("--rows-per-second", type=click.FloatRange(min=0, min_open=True),
+              help="Rate of the rows of plain arrays, which do not say it themselves.")  # fmt: skip
+@click.option("--min-count", type=click.IntRange(min=1), default=10, show_default=True,
+              help="Classes with fewer truths share one setting.")  # fmt: skip
+@click.option("--out", type=FOLDER, help="File for the settings found.  [default: RUN/tuned.json]")
+@click.option("--apply", "applied", metavar="SCORES", type=FOLDER, help="Folder of other scores to decode with them.")
+@click.option("--to", "destination", metavar="FOLDER", type=FOLDER, help="Where spots of --apply are written.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def tune(
+    scores: Path,
+    data_root: Path,
+    split: str,
+    splits_file: Path | None,
+    labels: str | None,
+    rows_per_second: float | None,
+    min_count: int,
+    out: Path | None,
+    applied: Path | None,
+    destination: Path | None,
+    as_json: bool,
+) -> None:
+    """Find the post-processing of every class on saved scores.
+
+    RUN is a run that predicted the split (training predicts the validation matches), or a folder of another system's
+    scores: FOLDER/MATCH/scores.npz or scores.npy, shapes in docs/tuning.md. Nothing is trained. The settings go to a
+    file that `ballspot predict --tuned` takes; --apply uses them on saved scores at once.
+
+    \b
+    ballspot tune runs/tcn --data DATA
+    """
+    from ..evaluate.labels import read_labels
+    from ..evaluate.matches import find_matches
+    from .external import open_scores
+    from .postprocessing import rows_a_second, write_postprocessing
+    from .tuning import tune_classes
+
+    if (applied is None) != (destination is None):
+        raise click.UsageError("--apply and --to belong together: scores to decode, and where their spots go")
+    folder, label_set, names = _scores_of(scores, data_root, split, splits_file=splits_file, labels=labels)
+    matches = {match.name: match for match in find_matches(data_root)}
+    rate = None if rows_per_second is None else Fraction(rows_per_second).limit_denominator(1001)
+    truths = []
+    for name in names:
+        path = matches[name].labels_path if name in matches else None
+        if path is None:
+            raise BallspotError(f"{data_root}: no labels of match {name!r}; tuning compares scores with labels")
+        truths.append(read_labels(path, label_set, in_file_order=True))
+    saved = [open_scores(folder, name, label_set, rows_a_second=rate) for name in names]
+    before = _before(scores, label_set, rate=rows_a_second(saved[0]))
+    tuned = tune_classes(saved, truths, label_set, before=before, min_count=min_count)
+    how = {label: one.decoding for label, one in tuned.items()}
+    out = out or scores / "tuned.json"
+    write_postprocessing(out, how, made_from={"scores": str(folder), "split": split, "matches": list(names)})
+    note(f"{out}: written; AP after tuning is that of the matches tuned on, and so too high")
+    _print(tuned, min_count=min_count, as_json=as_json)
+    if applied is not None and destination is not None:
+        _apply(applied, destination, label_set, how, rows_a_second=rate)
+
+
+@click.command(short_help="Score single frames by logistic regression: the floor for heads.")
+@click.argument("features", type=FOLDER)
+@click.option("--features", "more", type=FOLDER, multiple=True, help="Another feature set to read beside FEATURES.")
+@click.option("--data", "data_root", type=FOLDER, required=True, help="Data root: the match folders with their labels.")
+@click.option("--split", default="valid", show_default=True, type=click.Choice(("valid", "test")),
+              help="The matches to score.")  # fmt: skip
+@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the data's]")
+@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
+@click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the background frames.")
+@click.option("--min-count", type=click.IntRange(min=1), default=10, show_default=True,
+              help="Truths that make a class count in the second mean.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def probe(
+    features: Path,
+    more: tuple[Path, ...],
+    data_root: Path,
+    split: str,
+    splits_file: Path | None,
+    leave_out: str | None,
+    labels: str,
+    seed: int,
+    min_count: int,
+    as_json: bool,
+) -> None:
+    """Score single frames by logistic regression: the floor for heads.
+
+    Trains on the frames around the events of the training matches, with scikit-learn, and scores the split as a head's
+    predictions are scored. A head that does not beat it has learnt nothing from time.
+
+    \b
+    ballspot probe features/SET --data DATA
+    """
+    from ..evaluate.labelsets import load_label_set
+    from ..evaluate.matches import find_matches
+    from ..evaluate.metrics import frequent_ap
+    from ..evaluate.splits import load_splits
+    from .configuration import load_config
+    from .probe import probe_split
+    from .sources import open_source
+
+    label_set = load_label_set(labels)
+    matches = find_matches(data_root)
+    result = probe_split(
+        open_source(features, more),
+        {match.name: match for match in matches},
+        load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out),
+        label_set,
+        split=split,
+        seed=seed,
+        section=load_config("best").prediction,
+    )
+    record = {
+        "split": split,
+        "mean_ap": result.mean_ap,
+        "frequent_ap": frequent_ap(result.ap, result.n_truth, min_count),
+        "min_count": min_count,
+        "per_class": {
+            label: {"ap": float(ap), "n_truth": int(n)}
+            for label, ap, n in zip(label_set.labels, result.ap, result.n_truth, strict=True)
+        },
+    }
+    if as_json:
+        click.echo(json.dumps(record))
+        return
+    rows = [(label, str(one["n_truth"]), f"{100 * one['ap']:.1f}") for label, one in record["per_class"].items()]
+    frequent = record["frequent_ap"]
+    rows.append(("mAP@1", "", f"{100 * result.mean_ap:.1f}"))
+    rows.append((f"{min_count} truths or more", "", "-" if frequent is None else f"{100 * frequent:.1f}"))
+    print_table(("class", "truths", "AP"), rows)
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "run.json").is_file()
+
+
+def _scores_of(
+    scores: Path, data_root: Path, split: str, *, splits_file: Path | None, labels: str | None
+) -> tuple[Path, "LabelSet", tuple[str, ...]]:
+    """Where the scores lie, their classes, and the matches of the split."""
+    from ..cache.runs import RunFolder
+    from ..evaluate.labelsets import label_set_of, load_label_set
+    from ..evaluate.matches import find_matches
+    from ..evaluate.splits import load_splits
+
+    if _is_run(scores):
+        record = RunFolder(scores).record()
+        label_set = load_label_set(labels) if labels else label_set_of(record, str(scores / "run.json"))
+        folder = scores / "predictions" / split
+        if not folder.is_dir():
+            raise BallspotError(f"{folder}: no scores; run `ballspot predict {scores} ... --split {split}` first")
+        if splits_file is None and split != "all":
+            return folder, label_set, tuple(record["splits"][split])
+    else:
+        label_set, folder = load_label_set(labels or "ball-12"), scores
+    splits = load_splits(data_root, find_matches(data_root), splits_file=splits_file)
+    return folder, label_set, splits.part(split)
+
+
+def _before(scores: Path, label_set: "LabelSet", rate: float) -> dict[str, "ClassDecoding"]:
+    """The run's own post-processing; for scores of other systems that of the preset `best`."""
+    from ..cache.runs import RunFolder
+    from .configuration import config_from_table, load_config
+    from .postprocessing import as_configured
+
+    if _is_run(scores):
+        run = RunFolder(scores)
+        section = config_from_table(run.config(), source=str(run.path / "config.toml")).prediction
+        return as_configured(section, label_set.labels, rate=rate)
+    section = load_config("best").prediction
+    return as_configured(section, label_set.labels, rate=OFFICIAL_RATE)
+
+
+def _print(tuned: Mapping[str, "TunedClass"], *, min_count: int, as_json: bool) -> None:
+    after = [one.ap_after for one in tuned.values()]
+    before = [one.ap_before for one in tuned.values()]
+    means = {"mean_ap_before": sum(before) / len(before), "mean_ap_after": sum(after) / len(after)}
+    if as_json:
+        click.echo(json.dumps({**means, "min_count": min_count, "per_class": {k: asdict(v) for k, v in tuned.items()}}))
+        return
+    rows = [
+        (
+            label,
+            str(one.n_truth),
+            f"{100 * one.ap_before:.1f}",
+            f"{100 * one.ap_after:.1f}",
+            one.decoding.suppression,
+            f"{one.decoding.window_s:g}",
+            f"{one.decoding.smoothing_s:g}",
+            "own" if one.chose_alone else "shared",
+        )
+        for label, one in tuned.items()
+    ]
+    total = (f"{100 * means['mean_ap_before']:.2f}", f"{100 * means['mean_ap_after']:.2f}")
+    rows.append(("mAP@1", "", *total, "", "", "", ""))
+    print_table(
+        ("class", "truths", "AP before", "AP after", "suppression", "window, s", "smoothing, s", "choice"), rows
+    )
+
+
+def _apply(
+    applied: Path,
+    destination: Path,
+    label_set: "LabelSet",
+    how: Mapping[str, "ClassDecoding"],
+    *,
+    rows_a_second: Fraction | None,
+) -> None:
+    """Decodes every match of a folder of scores and writes its spots."""
+    from ..evaluate.predictions import SCORES_FILE
+    from ..evaluate.spots import SPOTS_FILE, write_spots
+    from .external import PLAIN_FILE, open_scores
+    from .postprocessing import decoded_spots
+
+    files = [*applied.rglob(SCORES_FILE), *applied.rglob(PLAIN_FILE)]
+    names = sorted({file.parent.relative_to(applied).as_posix() for file in files})
+    if not names:
+        raise BallspotError(f"{applied}: no {SCORES_FILE} or {PLAIN_FILE} below it; give a folder of scores")
+    if destination.exists():
+        raise BallspotError(f"{destination}: exists; predictions are never overwritten, choose another --to")
+    for name in names:
+        spots = decoded_spots(open_scores(applied, name, label_set, rows_a_second=rows_a_second), how)
+        write_spots(destination / name / SPOTS_FILE, name, spots)
+        note(f"{destination / name / SPOTS_FILE}: {len(spots)} spots")

@@ -1,0 +1,50 @@
+import pytest
+import torch
+from torch import nn
+
+from ballspot.temporal.optimisation import WeightAverage, descend
+
+
+def one_weight(value: float) -> nn.Module:
+    head = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(head.weight, value)
+    return head
+
+
+def stepped(head: nn.Module, **settings) -> float:
+    """The weight after one plain step of rate 1 down w^3."""
+    optimizer = torch.optim.SGD(head.parameters(), lr=1.0)
+    loss = descend(head, optimizer, lambda: head.weight.pow(3).sum(), **settings)
+    assert loss.requires_grad is False
+    return float(head.weight.detach())
+
+
+def test_a_plain_step_goes_down_the_gradient():
+    assert stepped(one_weight(0.5)) == pytest.approx(0.5 - 3 * 0.25)
+
+
+def test_a_sharpness_aware_step_takes_the_gradient_uphill():
+    # Uphill by 0.1 along the sign of the gradient: 3 * 0.6^2, from 0.5.
+    assert stepped(one_weight(0.5), sam_rho=0.1) == pytest.approx(0.5 - 3 * 0.36, abs=1e-6)
+
+
+def test_a_clipped_gradient_keeps_its_norm_below_the_bound():
+    assert stepped(one_weight(0.5), gradient_clip=0.2) == pytest.approx(0.5 - 0.2, abs=1e-5)
+
+
+def test_an_average_forgets_its_first_weights_quickly_and_then_follows_its_decay():
+    head = one_weight(0.0)
+    average = WeightAverage(head, 0.9)
+    nn.init.constant_(head.weight, 1.0)
+    average.update(head, n_steps_done=0)  # decay (1 + 0) / (10 + 0)
+    assert float(average.weights["weight"]) == pytest.approx(0.9)
+    nn.init.constant_(head.weight, 2.0)
+    average.update(head, n_steps_done=10_000)
+    assert float(average.weights["weight"]) == pytest.approx(0.9 * 0.9 + 0.1 * 2.0)
+
+
+def test_an_average_goes_on_from_what_was_kept():
+    head = one_weight(3.0)
+    average = WeightAverage(head, 0.5, kept={"weight": torch.tensor([[1.0]])})
+    average.update(head, n_steps_done=100)
+    assert float(average.weights["weight"]) == pytest.approx(2.0)
