@@ -39,6 +39,8 @@ class Comparison:
 
     ``warnings`` says what a reader must know before calling one run better than another. ``settings`` are the runs
     grouped by what made them but for the seed, with intervals; none where the spots or labels are not at hand.
+    ``frequent_settings`` are the same by the mean over the classes with ``min_count`` truths, which no single event
+    of a rare class can move.
     """
 
     split: str
@@ -51,6 +53,7 @@ class Comparison:
     differs: Mapping[str, tuple[Any, ...]]
     warnings: tuple[str, ...]
     settings: tuple[Setting, ...] = ()
+    frequent_settings: tuple[Setting, ...] = ()
 
     def as_record(self) -> dict[str, Any]:
         """The comparison as one JSON object."""
@@ -76,6 +79,7 @@ class Comparison:
             ],
             "differs": {key: list(values) for key, values in self.differs.items()},
             "settings": [setting.as_record() for setting in self.settings],
+            "frequent_settings": [setting.as_record() for setting in self.frequent_settings],
             "warnings": list(self.warnings),
         }
 
@@ -134,6 +138,7 @@ def compare_runs(
             )
     differs = _differing([run.made_from for run in runs])
     settings: tuple[Setting, ...] = ()
+    frequent: tuple[Setting, ...] = ()
     warnings = _warnings(differs, runs)
     if n_resamples and protocols[0][0] in METRICS:
         groups = group_by_setting([run.made_from for run in runs])
@@ -141,13 +146,17 @@ def compare_runs(
         if pools is None:
             warnings += ("no intervals: the spots or the labels of a run are not here",)
         else:
-            settings = compare_settings(
-                [run.name for run in runs],
-                groups,
-                pools,
-                tolerances_s=tolerances_of(protocols[0][0]),
-                n_resamples=n_resamples,
-                block_s=block_s,
+            settings, frequent = (
+                compare_settings(
+                    [run.name for run in runs],
+                    groups,
+                    pools,
+                    tolerances_s=tolerances_of(protocols[0][0]),
+                    n_resamples=n_resamples,
+                    block_s=block_s,
+                    min_count=count,
+                )
+                for count in (0, min_count)
             )
             if min(map(len, groups)) < 3 and len(groups) > 1:
                 warnings += ("a setting with under three seeds: its interval knows of matches, not of training",)
@@ -164,6 +173,7 @@ def compare_runs(
         differs=differs,
         warnings=warnings,
         settings=settings,
+        frequent_settings=frequent,
     )
 
 

@@ -129,5 +129,6 @@ def open_predictions(path: Path) -> Predictions:
     try:
         with zipfile.ZipFile(path) as archive:
             return Predictions(path, frozenset(archive.namelist()))
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError) as error:
+        # NotImplementedError is a zip version that zipfile does not know.
         raise BallspotError(f"{path}: is no folder and no readable zip file ({error}); give either") from error

@@ -62,11 +62,19 @@ def compare_settings(
     n_resamples: int,
     block_s: float,
     seed: int = SEED,
+    min_count: int = 0,
 ) -> tuple[Setting, ...]:
-    """Every setting's mean AP over its runs; ``names`` and ``pools`` are of the runs that ``groups`` counts."""
+    """Every setting's mean AP over its runs; ``names`` and ``pools`` are of the runs that ``groups`` counts.
+
+    The mean is over the classes with at least ``min_count`` truths, 0 all; no setting when there is none.
+    """
+    n_truth = np.bincount(pools[0].truth_label, minlength=pools[0].n_labels)
+    chosen_labels = n_truth >= min_count
+    if not chosen_labels.any():
+        return ()
     resamples = draw_resamples(pools, n_resamples=n_resamples, block_s=block_s, seed=seed)
-    values = np.array([pooled_average_precision(pool, tolerances_s).mean_ap for pool in pools])
-    drawn = np.stack([ap_replicates(pool, tolerances_s, resamples).mean() for pool in pools])  # (runs, R)
+    values = np.array([pooled_average_precision(pool, tolerances_s).ap[chosen_labels].mean() for pool in pools])
+    drawn = np.stack([ap_replicates(pool, tolerances_s, resamples).mean(chosen_labels) for pool in pools])  # (runs, R)
     random = np.random.default_rng([seed, 1])
     means, draws = [], []
     for group in groups:

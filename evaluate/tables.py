@@ -10,6 +10,7 @@ from .evaluation import GRID_STRIDE, Evaluation
 from .intervals import FEW_BLOCKS, LEVEL, Interval, interval
 from .labelsets import LabelSet
 from .metrics import frequent_ap, headline_ap
+from .seeds import Setting
 from .uncertainty import Difference
 
 FEW_TRUTHS = 20
@@ -126,31 +127,25 @@ def scores_table(comparison: Comparison) -> TextTable:
 
 
 def settings_tables(comparison: Comparison) -> list[TextTable]:
-    """A row a setting: the mean over its seeds, its interval, and the paired difference to the first setting."""
-    if not comparison.settings:
-        return []
-    rows = []
-    for setting in comparison.settings:
-        name = setting.runs[0] if len(setting.runs) == 1 else f"{setting.runs[0]} and {len(setting.runs) - 1} more"
-        cells = (
-            ["-"] * 4
-            if setting.difference is None
-            else [*_difference_cells(setting.difference), f"{setting.p_holm:.3f}"]
-        )
-        rows.append([name, str(setting.n_seeds), percent(setting.mean_ap), span(setting.interval), *cells])
-    headers = [
-        "setting",
-        "seeds",
-        "mAP",
-        f"{100 * LEVEL:g} %",
-        "difference",
-        f"{100 * LEVEL:g} %",
-        "P(better)",
-        "p, Holm",
-    ]
-    return [
-        TextTable("settings over their seeds; differences to the first, on the same resampled blocks", headers, rows)
-    ]
+    """Two tables, over all classes and over the frequent ones: the mean over a setting's seeds and its difference."""
+    counts = [int(comparison.runs[0].per_class[label]["n_truth"]) for label in comparison.label_set.labels]
+    measures = (_mean_names(comparison.label_set)[0], _frequent_name(counts, comparison.min_count))
+    tables = []
+    for measure, settings in zip(measures, (comparison.settings, comparison.frequent_settings), strict=True):
+        rows = [_setting_row(setting) for setting in settings]
+        bounds = f"{100 * LEVEL:g} %"
+        headers = ["setting", "seeds", "mean", bounds, "difference", bounds, "P(better)", "p, Holm"]
+        title = f"{measure} over seeds; differences to the first setting, on the same resampled blocks"
+        tables += [TextTable(title, headers, rows)] if rows else []
+    return tables
+
+
+def _setting_row(setting: Setting) -> list[str]:
+    name = setting.runs[0] if len(setting.runs) == 1 else f"{setting.runs[0]} and {len(setting.runs) - 1} more"
+    cells = ["-"] * 4
+    if setting.difference is not None:
+        cells = [*_difference_cells(setting.difference), f"{setting.p_holm:.3f}"]
+    return [name, str(setting.n_seeds), percent(setting.mean_ap), span(setting.interval), *cells]
 
 
 def contest_table(result: Contest, other: str) -> TextTable:

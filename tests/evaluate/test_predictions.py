@@ -74,6 +74,17 @@ def test_what_is_neither_folder_nor_zip_is_an_error(tmp_path: Path):
         open_predictions(text)
 
 
+def test_a_zip_of_an_unknown_version_is_an_error(tmp_path: Path, spot_file: Callable):
+    # Found by bench/fuzz_readers.py: zipfile raises NotImplementedError for it.
+    spot_file("m", [("PASS", 20, 0.5)])
+    path = packed(tmp_path / "predictions")
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 6] = 202  # the version needed to extract, in the central directory
+    path.write_bytes(content)
+    with pytest.raises(BallspotError, match="no readable zip file"):
+        open_predictions(path)
+
+
 def test_a_run_folder_is_told_from_predictions(tmp_path: Path):
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(BallspotError, match="is a run, not predictions; give its folder predictions/test"):
