@@ -17,6 +17,7 @@ from .video import REPAIR, DecodingError, VideoProbe, VideoSource, cut_at_keys, 
 PIECE_BYTES = 32 * 2**20
 GOP_BYTES = 192 * 2**20
 PIECE_FRAMES = 32
+DECORD_IRREGULARITY = 0.1  # frames; Matroska rounds time stamps to milliseconds: 0.06 at 60 frames a second
 
 
 class PyavSource:
@@ -168,6 +169,10 @@ class DecordSource:
             raise DecodingError(f"{probe.path}: {probe.longest_gop} frames between key frames are too many for decord")
         if probe.pts is None:
             return
+        if probe.irregularity > DECORD_IRREGULARITY:
+            raise DecodingError(
+                f"{probe.path}: decord gives other frames than it is asked for at a variable frame rate"
+            )
         begins = np.asarray(self.reader.get_frame_timestamp(range(probe.n_frames)))[:, 0]
         _require_times(probe, begins, self.name)
 
