@@ -48,11 +48,11 @@ class ClipSection(Section):
 class HeadSection(Section):
     """The temporal model between features, class logits, offsets and teams."""
 
-    kind: HeadKind = "transformer"
+    kind: HeadKind = "unet"
     temporal_stride: Count = 2
     offsets: bool = True
     teams: Teams = "none"
-    width: CountOrNone = 256
+    width: CountOrNone = 192
     fused_width: Count = 256
     class_dropout: Share = 0.5
     kernel_size: Count = 5
@@ -88,7 +88,7 @@ class TargetSection(Section):
 
     label_assignment: Literal["strided", "nearest"] = "nearest"
     event_time: Literal["exact", "floor"] = "exact"
-    label_radius: CountOrNone = 0
+    label_radius: CountOrNone = 1
     label_sd: NotNegative = 0.0
     offset_window: Count | Literal["none"] = 8
     offset_background: Literal["masked", "zero"] = "masked"
@@ -111,7 +111,7 @@ class LossSection(Section):
 class AugmentationSection(Section):
     """What is changed in training clips, each with a chance or strength; 0 is off."""
 
-    mixup_alpha: NotNegative = 0.0
+    mixup_alpha: NotNegative = 0.2
     temporal_drop: Chance = 0.0
     frame_switch: Chance = 0.0
     index_jitter: Chance = 0.0
@@ -120,15 +120,15 @@ class AugmentationSection(Section):
 class TrainingSection(Section):
     """How long, how fast, and on which clips."""
 
-    n_epochs: Count = 20
+    n_epochs: Count = 12
     epoch_frames: Count | Literal["auto"] = "auto"
-    batch_clips: Count = 32
+    batch_clips: Count = 16
     sampling: Literal["uniform", "near-actions", "class-balanced", "hard-negatives"] = "uniform"
     sampling_share: Chance = 0.5
     near_frames: CountOrNone = 9
-    learning_rate: Rate = 3e-4
+    learning_rate: Rate = 5e-4
     final_learning_rate: NotNegative = 1e-5
-    warmup_epochs: NotNegative = 3.0
+    warmup_epochs: NotNegative = 1.0
     warmup_start: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
     weight_decay: NotNegative = 0.01
     ema_decay: Share = 0.0

@@ -7,7 +7,15 @@ from click.testing import CliRunner, Result
 from ballspot.cli import main
 from ballspot.temporal.scores import read_scores
 
-SETTINGS = ("clip_frames=20", "width=16", "n_layers=1", "n_attention_heads=2", "n_epochs=2", "warmup_epochs=0")
+SETTINGS = (
+    "kind=transformer",
+    "clip_frames=20",
+    "width=16",
+    "n_layers=1",
+    "n_attention_heads=2",
+    "n_epochs=2",
+    "warmup_epochs=0",
+)
 SMALL = ["--preset", "fast", "--device", "cpu", "--set", "epoch_frames=800"]
 SMALL += [word for setting in SETTINGS for word in ("--set", setting)]
 

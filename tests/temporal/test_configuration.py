@@ -89,7 +89,7 @@ def test_a_later_setting_overrides_an_earlier_one():
         ("temporal_stride=1.5", "head.temporal_stride = 1.5"),
         ("offset_window=wide", "targets.offset_window = 'wide'"),
         ("kernel_size=4", "kernel_size 4 must be odd"),
-        ("warmup_epochs=20", "warmup_epochs 20 must be smaller than n_epochs 20"),
+        ("warmup_epochs=12", "warmup_epochs 12 must be smaller than n_epochs 12"),
         ("pad_frames=50", "pad_frames 50 must be smaller than clip_frames 50"),
         ("branch_factors=[2, 4]", "branch_factors must begin with 1"),
         ("learning_rate=nan", "training.learning_rate = nan"),

@@ -7,6 +7,7 @@ import torch
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.store import Block, StoreHeader, write_store
+from ballspot.temporal.clips import ClipStarts, gather_clips
 from ballspot.temporal.features import fit_scaling, from_arrays, load_features, scale_features
 from ballspot.temporal.sources import open_source
 
@@ -88,3 +89,80 @@ def test_unscaled_features_are_as_stored():
     features = from_arrays({"a": np.array([[5.0], [9.0]])})
     assert scale_features(features, "none") is None
     assert features.rows[:, 0].tolist() == [5.0, 9.0]
+
+
+def test_features_beyond_the_limit_lie_in_a_file_and_are_the_same(tmp_path):
+    rng = np.random.default_rng(0)
+    for match in "ab":
+        store(tmp_path / "set", match, rng.normal(3, 2, (300, 8)))
+    source = open_source(tmp_path / "set")
+    resident = load_features(source, ["a", "b"], device="cpu")
+    mapped = load_features(source, ["a", "b"], device="cpu", limit_gb=1e-9, spill=tmp_path / "spill")
+    for features in (resident, mapped):
+        scale_features(features, "train")
+    assert torch.equal(resident.rows, mapped.rows)
+    assert not list((tmp_path / "spill").iterdir())  # the file has no name that could be left behind
+
+
+def test_several_sets_stand_side_by_side(tmp_path):
+    store(tmp_path / "first", "a", np.full((3, 2), 1.0))
+    store(tmp_path / "second", "a", np.full((3, 1), 2.0))
+    source = open_source(tmp_path / "first", [tmp_path / "second"])
+    features = load_features(source, ["a"], device="cpu")
+    assert features.rows.tolist() == [[1, 1, 2]] * 3
+    assert features.dims == (2, 1)
+    assert source.name == "first+second"
+    prints = {one.fingerprint for one in (source, open_source(tmp_path / "first"))}
+    reverse = open_source(tmp_path / "second", [tmp_path / "first"])
+    assert len(prints | {reverse.fingerprint}) == 3 or source.sets[0].fingerprint == source.sets[1].fingerprint
+
+
+def test_sets_of_other_frames_cannot_stand_side_by_side(tmp_path):
+    store(tmp_path / "first", "a", np.zeros((6, 2)))
+    store(tmp_path / "second", "a", np.zeros((3, 2)), frame_index=np.arange(3) * 2)
+    with pytest.raises(BallspotError, match="extract both sets with one --stride"):
+        load_features(open_source(tmp_path / "first", [tmp_path / "second"]), ["a"], device="cpu")
+
+
+def viewed(folder: Path, match: str, views: dict[str, np.ndarray]) -> None:
+    first = next(iter(views.values()))
+    header = StoreHeader(
+        match=match,
+        fps=Fraction(25),
+        n_video_frames=len(first),
+        n_rows=len(first),
+        dim=first.shape[1],
+        extraction={"made": "here"},
+        views=tuple(views),
+    )
+    block = Block(np.arange(len(first)), {name: rows.astype(np.float16) for name, rows in views.items()})
+    write_store(folder / f"{match}.h5", header=header, blocks=[block])
+
+
+def test_views_lie_behind_one_another_and_clips_choose_among_them(tmp_path):
+    rows = np.arange(6.0)[:, None]
+    viewed(tmp_path, "a", {"original": rows, "hflip": rows + 100})
+    viewed(tmp_path, "b", {"original": rows + 10, "hflip": rows + 110})
+    features = load_features(open_source(tmp_path), ["a", "b"], device="cpu", views=("original", "hflip"))
+    assert (features.n_rows, len(features.rows)) == (12, 24)
+    clips = ClipStarts(torch.tensor([0, 1, 1]), torch.tensor([1, 1, 1]), torch.tensor([1, 0, 1]))
+    frames = gather_clips(features, clips, clip_frames=2, row_stride=2)
+    assert frames[..., 0].tolist() == [[101, 103], [11, 13], [111, 113]]
+    assert features.only(1).rows[:, 0].tolist() == [10, 11, 12, 13, 14, 15]
+
+
+def test_a_view_that_is_not_there_is_named_with_the_remedy(tmp_path):
+    store(tmp_path, "a", np.zeros((4, 2)))
+    with pytest.raises(BallspotError, match="has no view 'hflip', only original; extract it, or change views"):
+        load_features(open_source(tmp_path), ["a"], device="cpu", views=("original", "hflip"))
+
+
+def test_all_views_are_scaled_by_the_original_ones_numbers(tmp_path):
+    rows = np.random.default_rng(0).normal(5, 2, (50, 3))
+    viewed(tmp_path, "a", {"original": rows, "hflip": rows + 2})
+    features = load_features(
+        open_source(tmp_path), ["a"], device="cpu", views=("original", "hflip"), dtype=torch.float32
+    )
+    scale_features(features, "match")
+    shift = features.match_rows(0, 1) - features.match_rows(0, 0)
+    torch.testing.assert_close(shift, (2 / torch.tensor(rows.std(0))).float().expand(50, 3), atol=0.01, rtol=0.01)

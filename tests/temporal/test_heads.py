@@ -183,7 +183,12 @@ def test_rotary_heads_learn_no_positions_and_need_pairs():
     head = build_head(small("transformer", positions="rotary"), dims=(12,), n_labels=5, clip_frames=50)
     assert not any("positions" in name for name, _ in head.named_parameters())
     with pytest.raises(ValueError, match="no pairs to turn"):
-        build_head(HeadSection(width=6, n_attention_heads=2, positions="rotary"), dims=(12,), n_labels=5, clip_frames=9)
+        build_head(
+            HeadSection(kind="transformer", width=6, n_attention_heads=2, positions="rotary"),
+            dims=(12,),
+            n_labels=5,
+            clip_frames=9,
+        )
 
 
 def test_several_feature_sets_have_layers_of_their_own():

@@ -25,6 +25,9 @@ from ballspot.temporal.training import clips_an_epoch, epoch_seed
 
 LABELS = LabelSet("three", ("PASS", "DRIVE", "SHOT"), ("SHOT",))
 SMALL = [
+    "kind=transformer",
+    "mixup_alpha=0.0",
+    "label_radius=0",
     "clip_frames=20",
     "width=16",
     "n_layers=1",

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ballspot.temporal.windows import match_windows, phase_lengths, window_starts, window_step
+from ballspot.temporal.windows import kept_frames, match_windows, phase_lengths, window_starts, window_step
 
 
 def seen(n_rows: int, starts: np.ndarray, *, clip_frames: int, row_stride: int) -> np.ndarray:
@@ -66,3 +66,30 @@ def test_the_step_is_never_zero():
     assert window_step(50, 0.5) == 25
     assert window_step(1, 0.99) == 1
     assert window_step(10, 0.97) == 1
+
+
+@given(
+    n_rows=st.integers(1, 400),
+    clip_frames=st.integers(1, 60),
+    row_stride=st.integers(1, 3),
+    overlap=st.floats(0.0, 0.9),
+    more=st.floats(0.0, 1.0),
+)
+def test_the_kept_centres_leave_no_frame_out(n_rows, clip_frames, row_stride, overlap, more):
+    share = min(1.0 - overlap + more, 1.0)
+    starts = match_windows(n_rows, clip_frames=clip_frames, row_stride=row_stride, overlap=overlap)
+    step = window_step(clip_frames, overlap)
+    kept = kept_frames(starts, n_rows, clip_frames=clip_frames, row_stride=row_stride, step=step, share=share)
+    rows = starts[:, None] + np.arange(clip_frames) * row_stride
+    assert set(range(n_rows)) <= set(rows[kept].tolist())
+
+
+def test_the_centre_of_a_window_counts_and_the_ends_of_a_match_belong_to_its_ends():
+    starts = np.array([0, 5, 10, 15])
+    kept = kept_frames(starts, 25, clip_frames=10, row_stride=1, step=5, share=0.6)
+    assert [row.nonzero()[0].tolist() for row in kept] == [
+        list(range(8)),
+        list(range(2, 8)),
+        list(range(2, 8)),
+        list(range(2, 10)),
+    ]
