@@ -104,7 +104,9 @@ def read_label(entry: Any, place: str) -> str:
 
 def is_text(value: Any) -> bool:
     """Whether a value of a JSON file is text that can be written again: half a surrogate pair cannot."""
-    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    if not isinstance(value, str):
+        return False
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def read_position(entry: dict[str, Any], place: str) -> int:
