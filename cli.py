@@ -27,6 +27,8 @@ COMMANDS: dict[str, Place] = {
     "extract": ("extract.commands", "extract", "Turn the videos of a data root into feature stores."),
     "train": ("temporal.commands", "train", "Train a head on a feature set."),
     "predict": ("temporal.commands", "predict", "Find the spots of a split with a trained run."),
+    "tune": ("temporal.tuning_commands", "tune", "Find the post-processing of every class on saved scores."),
+    "probe": ("temporal.tuning_commands", "probe", "Score single frames by logistic regression: the floor for heads."),
     "evaluate": ("evaluate.commands", "evaluate", "Score predictions as SoccerNet does."),
     "compare": ("evaluate.commands", "compare", "Put runs side by side, with what differs in their configs."),
     "export": ("evaluate.commands", "export", "Make a submission of predictions."),
