@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +13,7 @@ from ballspot.temporal.config import HeadSection
 from ballspot.temporal.decoding import decode_scores, spots_of
 from ballspot.temporal.features import from_arrays
 from ballspot.temporal.heads import HeadOutput, SpottingHead, build_head
-from ballspot.temporal.prediction import Prediction, score_match
+from ballspot.temporal.prediction import Prediction, mean_scores, score_match
 from ballspot.temporal.suppression import Peaks
 from ballspot.temporal.validation import metric_frames
 
@@ -138,3 +139,43 @@ def test_decoding_names_its_three_rules():
     # soft: 0.3, two away, stays and takes 0.4 from 0.1 to 0.025; hard: all within 2 go; lopsided of 2 removes one
     # before a peak and none after.
     assert kept == {"soft": 2, "hard": 1, "lopsided": 3}
+
+
+def test_the_mirror_image_is_averaged_in_with_its_sides_exchanged():
+    class Sided(Echo):
+        """Beside the echo: everything is the right team's where the feature is high."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.team_layer = nn.Linear(1, 1)
+
+        def forward(self, frames):
+            output = super().forward(frames)
+            return output._replace(team_logits=torch.where(frames[..., 0] > 0.5, 9.0, -9.0))
+
+    picture, mirrored = np.full((30, 1), 0.8), np.full((30, 1), 0.4)
+    features = from_arrays({"a": picture})
+    both = replace(
+        features, rows=torch.from_numpy(np.concatenate([picture, mirrored])).float(), views=("original", "hflip")
+    )
+    alone = score_match(Sided(), both, 0, how())
+    np.testing.assert_allclose(alone.scores, 0.8, atol=1e-5)
+    averaged = score_match(Sided(), both, 0, how(flip_average=True))
+    np.testing.assert_allclose(averaged.scores, 0.6, atol=1e-5)
+    assert averaged.right_share is not None
+    # 0.8 of the right team there, and 0.4 of the mirrored left, which is our right, too.
+    np.testing.assert_allclose(averaged.right_share, 1.0, atol=1e-3)
+
+
+def test_kept_centres_score_a_frame_by_one_window():
+    features = from_arrays({"a": ramp(200)})
+    scored = score_match(Echo(), features, 0, how(window_overlap=0.5, centre_share=0.5))
+    assert int(scored.support[20:180].max()) == 1
+    np.testing.assert_allclose(scored.scores, ramp(200), atol=1e-4)
+
+
+def test_scores_of_other_frames_have_no_mean():
+    features = from_arrays({"a": ramp(60)})
+    one, other = (score_match(Echo(), features, 0, how(phases=phases)) for phases in ("all", "one"))
+    with pytest.raises(ValueError, match="different frames"):
+        mean_scores([one, other])

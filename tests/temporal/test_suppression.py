@@ -11,6 +11,7 @@ from ballspot.temporal.suppression import (
     Peaks,
     Weakening,
     hard_weakening,
+    local_peaks,
     lopsided_weakening,
     soft_weakening,
     suppress,
@@ -121,3 +122,21 @@ def test_scores_below_the_floor_and_zeros_are_never_taken():
     ]
     assert listed(suppress(np.zeros((5, 2), np.float32), soft_weakening(3), floor=0.0)) == []
     assert listed(suppress(np.zeros((0, 2), np.float32), soft_weakening(3), floor=0.0)) == []
+
+
+@given(
+    scores=st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.9]), min_size=1, max_size=40),
+    window=st.integers(0, 6),
+)
+def test_local_peaks_are_the_scores_that_nothing_near_exceeds_the_first_of_equals(scores, window):
+    column = np.array(scores)[:, None]
+    found = local_peaks(column, window, floor=0.15)
+    expected = [
+        row
+        for row, score in enumerate(scores)
+        if score >= 0.15
+        and score >= max(scores[max(row - window, 0) : row + window + 1])
+        and score > max(scores[max(row - window, 0) : row], default=0.0)
+    ]
+    assert found.row.tolist() == expected
+    assert found.score.tolist() == [scores[row] for row in expected]
