@@ -12,6 +12,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -88,7 +89,8 @@ class Journal:
                 stream.truncate(whole)
                 stream.seek(whole)
         except OSError as error:
-            stream.close()
+            with suppress(OSError):  # what could not be written is tried once more by closing
+                stream.close()
             raise _cannot_write(path, error) from error
         except BallspotError:
             stream.close()

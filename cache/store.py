@@ -1,7 +1,12 @@
 """One match's features on disk: an HDF5 file written whole, read in pieces. The format is docs/store-format.md."""
 
+import errno
 import json
-from collections.abc import Iterable
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -100,7 +105,11 @@ def write_store(
     blocks are read twice, first for the scales.
     Raises ValueError when the rows are not those that the header promises (count, width, order, finite values).
     """
-    with whole_file(path) as temporary, h5py.File(temporary, "w", libver="earliest") as file:
+    with (
+        whole_file(path) as temporary,
+        _reserved(temporary, header),
+        h5py.File(temporary, "w", libver="earliest") as file,
+    ):
         for name, value in _attributes(header).items():
             file.attrs.create(name, value)
         chunk_rows = min(CHUNK_ROWS, max(header.n_rows, 1))
@@ -140,6 +149,19 @@ def write_store(
                 file.create_dataset(name, data=np.asarray(values, np.int64), track_times=False)
         file.flush()
         file.attrs.create("complete", np.uint8(1))
+
+
+@contextmanager
+def _reserved(temporary: Path, header: StoreHeader) -> Iterator[None]:
+    """Raises OSError before a byte is written when the disk has no room: HDF5 cannot close a file that does not fit."""
+    row_bytes = 16 + len(header.views) * header.dim * np.dtype(header.dtype).itemsize
+    n_bytes = header.n_rows * row_bytes * 51 // 50 + 2**16
+    if hasattr(os, "posix_fallocate"):
+        with tempfile.TemporaryFile(dir=temporary.parent) as room:
+            os.posix_fallocate(room.fileno(), 0, n_bytes)
+    elif shutil.disk_usage(temporary.parent).free < n_bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    yield
 
 
 def _scales(path: Path, header: StoreHeader, blocks: Iterable[Block]) -> dict[str, np.ndarray]:

@@ -19,6 +19,7 @@ from .segments import OnRows, Outcome, Recipe, SegmentRunner, SegmentTask
 
 MAX_AUTO_WORKERS = 16
 MAX_TRIES = 2
+PATIENCE_S = 10.0
 
 
 @dataclass
@@ -61,11 +62,13 @@ def local_crew(recipe: Recipe, *, n_workers: int, devices: Sequence[str]) -> Cre
                         task = _next_task(waiting, is_dropped)
                         if task is None:
                             workers.remove(worker)
-                            _end(worker)
+                            _send_home(worker)
                         else:
                             worker.task = task
                             with suppress(OSError):  # of one that has just ended: seen below
                                 worker.connection.send(task)
+                if not workers:
+                    return
                 for ready in wait([worker.connection for worker in workers]):
                     worker = next(worker for worker in workers if worker.connection is ready)
                     try:
@@ -103,6 +106,8 @@ def work(connection: Connection, recipe: Recipe) -> None:
         with runner:
             while True:
                 task = connection.recv()
+                if task is None:
+                    return
                 outcome = runner.run(task, on_rows=lambda n_rows, is_new: connection.send(("rows", n_rows, is_new)))
                 connection.send(("outcome", outcome))
 
@@ -114,6 +119,13 @@ def _start(recipe: Recipe) -> Worker:
     process.start()
     theirs.close()
     return Worker(process, ours, recipe.device)
+
+
+def _send_home(worker: Worker) -> None:
+    with suppress(OSError):
+        worker.connection.send(None)
+    worker.process.join(PATIENCE_S)
+    _end(worker)
 
 
 def _end(worker: Worker) -> None:
