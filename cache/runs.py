@@ -78,7 +78,7 @@ class RunFolder:
         path = self.path / "config.toml"
         try:
             return tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # TOML and UTF-8 errors are ValueErrors
             raise BallspotError(f"{path}: cannot be read ({error}); train the run again") from error
 
     def append_log(self, line: Mapping[str, Any]) -> None:
