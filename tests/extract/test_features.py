@@ -1,0 +1,154 @@
+"""Richer stores: grids, layers, views, number types, components."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from click.testing import CliRunner
+
+from ballspot.cache.errors import BallspotError
+from ballspot.cache.sets import open_feature_set
+from ballspot.cache.store import FeatureStore
+from ballspot.cli import main
+from ballspot.extract.backbones import load_backbone
+from ballspot.extract.pca import fit_components, load_components
+from ballspot.extract.weights import parse_weights
+
+CPU = torch.device("cpu")
+SIZE = (64, 96)
+MATCH = "synth/drawn/match-01"
+
+
+def run(*words: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def extracted(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sets of three short matches: f16 (with the mirrored view), f32, i8."""
+    out = tmp_path_factory.mktemp("sets")
+    words = ("extract", drawn, "--out", out, "--weights", "random", "--size", "64x96", "--workers", 1, "--stride", 2)
+    assert run(*words, "--set", "f16", "--views", "original,hflip")[0] == 0
+    assert run(*words, "--set", "f32", "--dtype", "float32")[0] == 0
+    assert run(*words, "--set", "i8", "--dtype", "int8")[0] == 0
+    return out
+
+
+def rows(extracted: Path, name: str, view: str = "original") -> np.ndarray:
+    with open_feature_set(extracted / name).open(MATCH) as store:
+        return store.read(view=view)
+
+
+def test_cells_of_a_grid_average_to_the_plain_feature() -> None:
+    # 64 x 96 pixels leave a map of 2 x 3 at stride 32: cells of one row and three columns divide it evenly.
+    images = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    plain = load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU)
+    cells = load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU, grid=(2, 3))
+    assert (plain.dim, cells.dim) == (368, 6 * 368)
+    with torch.inference_mode():
+        whole, parts = plain.model(images), cells.model(images).view(2, 6, 368)
+    torch.testing.assert_close(parts.mean(1), whole, rtol=1e-4, atol=1e-5)
+    assert cells.extraction(stride=1)["grid"] == [2, 3]
+
+
+def test_layers_are_averages_of_the_models_own_maps_in_the_order_asked_for() -> None:
+    images = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    backbone = load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU, layers=("s4", "s2"))
+    assert backbone.dim == 368 + 56  # regnety_002 has stages of 24, 56, 152 and 368 channels
+    model = timm.create_model("regnety_002", features_only=True, out_indices=(2, 4)).eval()
+    shapes = [info["num_chs"] for info in model.feature_info.get_dicts()]
+    plain = load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU)
+    with torch.inference_mode():
+        features = backbone.model(images)
+        torch.testing.assert_close(features[:, :368], plain.model(images), rtol=1e-4, atol=1e-5)
+    assert 56 in shapes and features.shape == (2, 424)
+
+
+def test_a_layer_that_is_none_is_named_with_the_nearest() -> None:
+    with pytest.raises(BallspotError, match="--layers s5: regnety_002 has no such layer; did you mean s"):
+        load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU, layers=("s5",))
+
+
+def test_number_types_lose_no_more_than_is_said(extracted: Path) -> None:
+    exact = rows(extracted, "f32")
+    assert exact.dtype == np.float32
+    assert np.abs(rows(extracted, "f16") - exact).max() <= 2**-11 * np.abs(exact).max()
+    step = (exact.max(axis=0) - exact.min(axis=0)) / 254
+    assert (np.abs(rows(extracted, "i8") - exact) <= 0.51 * step + 1e-6).all()
+    sizes = {name: (extracted / name / f"{MATCH}.h5").stat().st_size for name in ("f16", "f32", "i8")}
+    assert 3.5 * sizes["i8"] < sizes["f32"] + 40_000 and sizes["f16"] < 1.1 * sizes["f32"]  # f16 has two views
+
+
+def test_a_mirrored_view_is_stored_beside_the_original(extracted: Path) -> None:
+    original, mirrored = rows(extracted, "f16"), rows(extracted, "f16", "hflip")
+    assert original.shape == mirrored.shape
+    assert not np.array_equal(original, mirrored)
+    assert len({open_feature_set(extracted / name).fingerprint for name in ("f16", "f32", "i8")}) == 3
+
+
+def test_components_are_fitted_on_the_training_matches_and_applied_to_all(extracted: Path, drawn: Path) -> None:
+    code, out, error = run("cache", "pca", extracted / "f16", "--dim", 5, "--data", drawn)
+    assert code == 0, error
+    assert out.splitlines()[-1] == f"feature set: {extracted / 'f16-pca5'}"
+    made = open_feature_set(extracted / "f16-pca5")
+    parent = open_feature_set(extracted / "f16")
+    fit = load_components(extracted / "f16-pca5" / "pca.safetensors")
+    assert fit.fitted_on == ("synth/drawn/match-01",)  # splits.toml: one each for training, validation and test
+    with made.open(MATCH) as store, parent.open(MATCH) as whole:
+        assert (store.dim, store.views) == (5, ("original", "hflip"))
+        assert store.extraction["pca"]["parent"] == parent.fingerprint != made.fingerprint
+        given = whole.read().astype(np.float64)
+        # By singular values of the centred training rows, written out anew.
+        _, _, directions = np.linalg.svd(given - given.mean(axis=0), full_matrices=False)
+        expected = np.abs((given - given.mean(axis=0)) @ directions[:5].T)
+        np.testing.assert_allclose(np.abs(store.read()), expected, atol=0.02 * expected.max())
+    code, _, _ = run(
+        "cache", "pca", extracted / "f16", "--fit", extracted / "f16-pca5/pca.safetensors", "--set", "again"
+    )
+    assert code == 0
+    assert open_feature_set(extracted / "again").fingerprint == made.fingerprint
+    assert run("cache", "verify", extracted / "again")[0] == 0
+
+
+def test_too_many_components_are_refused(extracted: Path) -> None:
+    with pytest.raises(BallspotError, match="--dim 400: must be at most 368"):
+        fit_components(open_feature_set(extracted / "f32"), [MATCH], dim=400)
+
+
+def test_remove_takes_stores_and_empty_folders_and_nothing_else(extracted: Path, tmp_path: Path) -> None:
+    place = tmp_path / "features" / "f32" / f"{MATCH}.h5"
+    place.parent.mkdir(parents=True)
+    place.write_bytes((extracted / "f32" / f"{MATCH}.h5").read_bytes())
+    (tmp_path / "features" / "notes.txt").write_text("mine")
+    code, out, _ = run("cache", "remove", tmp_path / "features", "--yes")
+    assert code == 0 and out.startswith("removed 1 files")
+    assert [path.name for path in tmp_path.rglob("*")] == ["features", "notes.txt"]
+    code, _, error = run("cache", "remove", tmp_path / "features", "--yes")
+    assert code == 1 and "no feature store there" in error
+
+
+def test_a_damaged_frame_is_an_error_or_is_substituted_and_recorded(drawn: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(drawn, tmp_path / "data")
+    video = tmp_path / "data" / MATCH / "64p.mp4"
+    content = bytearray(video.read_bytes())
+    content[len(content) // 2] ^= 255
+    video.write_bytes(bytes(content))
+    words = ("extract", tmp_path / "data", "--out", tmp_path, "--set", "s", "--weights", "random", "--size", "64x96")
+    words += ("--workers", 1, "--match", MATCH)
+    code, _, error = run(*words)
+    assert code == 1 and "damaged" in error.splitlines()[-1]
+    assert not list(tmp_path.rglob("*.part"))
+    code, _, error = run(*words, "--on-bad-frame", "substitute")
+    assert code == 0, error
+    with FeatureStore.open(tmp_path / "s" / f"{MATCH}.h5") as store:
+        bad = store.substituted
+        assert 0 < len(bad) < 30 and store.n_rows == 250
+        features = store.read()
+    for frame in bad:  # the row of the last good frame before it, computed again
+        good = max(k for k in range(250) if k < frame and k not in set(bad.tolist()))
+        np.testing.assert_array_equal(features[frame], features[good])
