@@ -168,7 +168,7 @@ def prepare(data: Path, n_frames: int, folder: Path, number: int) -> tuple[dict[
             path.unlink(missing_ok=True)
             runner.decoding.open(probe, "pyav")
             with Journal.open(path, header, segment=Segment(0, n_frames)) as journal:
-                for block in runner.rows(Segment(0, n_frames), match="m"):
+                for block in runner.records(Segment(0, n_frames), match="m"):
                     journal.append(block)
 
         return run

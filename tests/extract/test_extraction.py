@@ -136,7 +136,7 @@ def test_an_interrupted_extraction_ends_in_the_same_bytes(
     with the_part(path).open("ab") as stream:
         stream.write(b"ROWS and then the power went")
     (resumed,) = extract_matches(matches[:1], tmp_path / "cut", job)
-    assert resumed.n_new_rows == 250 - 4 * n_batches
+    assert resumed.n_new_rows == 250 - 4 * n_batches // 64 * 64  # records of 64 rows
     assert path.read_bytes() == whole.path.read_bytes()
     assert not the_part(path).exists()
 
