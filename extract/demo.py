@@ -14,7 +14,8 @@ from ..cache.runs import RunFolder
 
 MATCHES = Path(__file__).resolve().parents[1] / "tests" / "matches"
 HEADS = ("tcn", "transformer")
-SMALL = "160x284"  # the pretrained backbone costs twice as much a pixel; half the pixels keep the demo short
+# The pretrained backbone costs twice as much a pixel: half the pixels of every second frame keep the demo short.
+LESS = ("--size", "160x284", "--stride", "2")
 
 
 def demo_matches() -> Path:
@@ -43,7 +44,7 @@ class Demo:
         self.command("data", "check", self.data)
         self.command("data", "stats", self.data)
         plain, plain_weights = self.extract_plain()
-        pretrained = self.extract("pretrained", "tf_efficientnet_lite0", "offline", "--size", SMALL)
+        pretrained = self.extract("pretrained", "tf_efficientnet_lite0", "offline", *LESS)
         runs = [self.train(features, head) for features in (plain, pretrained) for head in HEADS]
         control = self.train(pretrained, HEADS[-1], shuffled=True)
         for run in [*runs, control]:
@@ -77,16 +78,16 @@ class Demo:
         )
         return self.extract("plain-random", "regnety_002", "random:0"), "random"
 
-    def extract(self, name: str, backbone: str, weights: str, *size: str) -> Path:
+    def extract(self, name: str, backbone: str, weights: str, *options: str) -> Path:
         """The feature set ``name``, extracted now or taken up."""
-        features, words = self.extraction(name, backbone, weights, *size)
+        features, words = self.extraction(name, backbone, weights, *options)
         self.command(*words)
         return features
 
-    def extraction(self, name: str, backbone: str, weights: str, *size: str) -> tuple[Path, list[str]]:
+    def extraction(self, name: str, backbone: str, weights: str, *options: str) -> tuple[Path, list[str]]:
         """Where a feature set goes, and the words of the command that fills it."""
         words = ["extract", self.data, "--out", self.out / "features", "--set", name]
-        words += ["--backbone", backbone, "--weights", weights, *size, "--device", self.device]
+        words += ["--backbone", backbone, "--weights", weights, *options, "--device", self.device]
         return self.out / "features" / name, [str(word) for word in words]
 
     def train(self, features: Path, head: str, *, shuffled: bool = False) -> Path:
