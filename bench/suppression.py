@@ -29,8 +29,8 @@ def draw_scores(n_rows: int, n_labels: int = 12, seed: int = 0) -> np.ndarray:
 def loop(scores: np.ndarray, weakening: Weakening, floor: float, *, in_place: bool) -> Peaks:
     """The definition: while the highest score of a class reaches the floor, take it and weaken its neighbours.
 
-    With ``in_place`` as public baselines have it: on the columns of the (n, K) array, a maximum and then an argmax each
-    time. Without, leaner than any of them: on a contiguous copy of each class, an argmax only.
+    With ``in_place`` the plain way: on the columns of the (n, K) array as they lie, a maximum and then an argmax each
+    time. Without, a lean one: on a contiguous copy of each class, an argmax only.
     """
     found = []
     whole = scores.astype(np.float64)
