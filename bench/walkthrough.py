@@ -32,7 +32,7 @@ STEPS: tuple[tuple[str, str], ...] = (
         "ballspot extract matches --out features --backbone regnety_002 --weights hub",
     ),
     (
-        "The first time this took about ten minutes on one core of a busy machine. Given again, it finds the work done.",
+        "The first time took about ten minutes on one core of a busy machine. Given again, it finds the work done.",
         "ballspot extract matches --out features --backbone regnety_002 --weights random:0",
     ),
     ("What is in a store, and is it sound?", f"ballspot cache info {SET}/gfootball/2026/match-01.h5"),
