@@ -8,7 +8,7 @@ from typing import Any
 from ..cache.errors import BallspotError
 from ..cache.runs import RunFolder, flatten
 from .evaluation import OFFICIAL_FPS, evaluate_predictions
-from .intervals import BLOCK_S, N_RESAMPLES
+from .intervals import BLOCK_S, FEW_BLOCKS, N_RESAMPLES, draw_resamples
 from .labelsets import LabelSet, label_set_of
 from .matching import Pool
 from .metrics import METRICS, tolerances_of
@@ -145,7 +145,13 @@ def compare_runs(
         pools = _pools(folders, records, label_sets[0], matches[0], split, data_root, fps=protocols[0][1])
         if pools is None:
             warnings += ("no intervals: the spots or the labels of a run are not here",)
+        elif (n_blocks := draw_resamples(pools, seed=0, n_resamples=1, block_s=block_s).blocks.size) < 2:
+            warnings += (
+                f"no intervals: the matches make one block of {block_s:g} s; shorter ones (--block) give more",
+            )
         else:
+            if n_blocks < FEW_BLOCKS:
+                warnings += (f"the intervals and p-values rest on {n_blocks} blocks of {block_s:g} s: they say little",)
             settings, frequent = (
                 compare_settings(
                     [run.name for run in runs],
