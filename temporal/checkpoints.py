@@ -127,9 +127,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise BallspotError(f"{path}: holds no head ({error}); train the run again") from error
     if header.get("format") != CHECKPOINT_FORMAT:
-        raise BallspotError(
-            f"{path}: format {header.get('format')!r} is not {CHECKPOINT_FORMAT!r}; use the ballspot of it"
-        )
+        raise BallspotError(f"{path}: format {header.get('format')!r} is not {CHECKPOINT_FORMAT!r}; train it again")
     return Checkpoint(
         description=_description(path, header),
         progress=Progress(**header["progress"]),
