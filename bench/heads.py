@@ -1,28 +1,37 @@
-"""Which head and which technique helps: one command trains a table of settings on feature sets, several seeds each.
+"""Which head and which technique helps: one command trains a table of settings on a feature set, several seeds each.
 
     python bench/heads.py features/SET --data DATA --runs runs/heads --seeds 5
 
-Every row changes one thing against `original-fixed` (or against `best`, where it says so). Runs that are done are
-skipped, so an interrupted table goes on where it stood, and more rows or seeds may be added later. The validation
-match chose `best`; the test matches are predicted and scored once, at the end. Prints a Markdown table: mean and
-standard deviation over seeds, and against the base the mean difference of equal seeds with a 95 % interval (Student's
-t over the seeds' differences, which says how seeds vary, not how matches would).
+Every row changes one thing against `original-fixed` (or is a preset of its own). Runs lie in RUNS/SET/ROW/seed-N; done
+ones are skipped, so an interrupted table goes on where it stood, more rows or seeds may be added later, and tables of
+several feature sets may be made at once. The validation match chose `best`; the test matches are predicted and scored
+once, at the end. Prints a Markdown table: mean and standard deviation over seeds; the mean difference to the base with
+a paired 95 % interval, for which blocks of time (`--block`, the same ones for every row) and seeds are drawn again as
+`ballspot compare` draws them; in how many of the seeds the row is ahead of the base with the same seed; and the
+difference's p-value after Holm's correction for the number of rows.
 """
 
 import argparse
 import contextlib
 import io
 import json
+import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
 
 import torch
-from scipy.stats import t as student
 
 from ballspot.cli import main as ballspot
-from ballspot.evaluate.evaluation import evaluate_predictions
-from ballspot.evaluate.labelsets import load_label_set
+from ballspot.evaluate.evaluation import OFFICIAL_FPS
+from ballspot.evaluate.intervals import FEW_BLOCKS, N_RESAMPLES, draw_resamples
+from ballspot.evaluate.labelsets import load_label_set, nearest_name
+from ballspot.evaluate.matching import Pool
+from ballspot.evaluate.metrics import pooled_average_precision, tolerances_of
+from ballspot.evaluate.pairing import read_pairing
+from ballspot.evaluate.seeds import Setting, compare_settings
+from ballspot.evaluate.uncertainty import SEED
 
 Row = tuple[str, tuple[str, ...]]  # preset, settings
 
@@ -96,49 +105,101 @@ TECHNIQUES: dict[str, Row] = {
     "no offsets": ("original-fixed", (*PASSES, "offsets=false")),
 }
 GROUPS = {"heads": HEADS, "faults": FAULTS, "techniques": TECHNIQUES}
+ROWS: dict[str, Row] = {name: row for group in GROUPS.values() for name, row in group.items()}
+TOLERANCES_S = tolerances_of("at1")
 
 
-def run_row(arguments: argparse.Namespace, name: str, row: Row) -> list[Path]:
-    """The finished run folders of a row, a folder a seed; trained where they are missing."""
-    preset, settings = row
-    folder = arguments.runs / name.replace(" ", "-").replace("%", "pc").replace(",", "")
-    words = ["train", str(arguments.features), "--data", str(arguments.data), "--run", str(folder), "--preset", preset]
-    words += ["--seeds", str(arguments.seeds), "--device", arguments.device]
-    words += [word for setting in (*settings, *arguments.set) for word in ("--set", setting)]
+def row_name(text: str) -> str:
+    """The name of a row. Raises ArgumentTypeError, with the nearest name, where there is none."""
+    if text not in ROWS:
+        near = nearest_name(text, ROWS)
+        raise argparse.ArgumentTypeError(
+            f"no row {text!r}; {f'did you mean {near!r}' if near else f'known: {[*ROWS]}'}"
+        )
+    return text
+
+
+def quietly(words: Iterable[object]) -> None:
+    """Runs a ballspot command without its output."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        ballspot(words, standalone_mode=False)
+        ballspot([str(word) for word in words], standalone_mode=False)
+
+
+def run_row(arguments: argparse.Namespace, name: str) -> list[Path]:
+    """The finished run folders of a row, a folder a seed; trained where they are missing."""
+    preset, settings = ROWS[name]
+    slug = re.sub(r"[^\w.]+", "-", name.replace("%", "pc")).strip("-")
+    folder = arguments.runs / arguments.features.resolve().name / slug
+    words = ["train", arguments.features, "--data", arguments.data, "--run", folder, "--preset", preset]
+    words += ["--labels", arguments.labels, "--seeds", arguments.seeds, "--device", arguments.device]
+    words += [word for setting in (*settings, *arguments.set) for word in ("--set", setting)]
+    quietly(words)
     return [folder / f"seed-{seed}" for seed in range(arguments.seeds)]
 
 
-def numbers(arguments: argparse.Namespace, run: Path, split: str) -> tuple[float, float]:
-    """Mean AP in % over all classes, and over those with at least ten truths, of one run on one split."""
+def pool_of(arguments: argparse.Namespace, run: Path, split: str) -> Pool:
+    """A run's spots beside the labels of a split; test matches are predicted first where they are not."""
     predictions = run / "predictions" / split
     if split == "test" and not (predictions / "predictions.json").is_file():
-        words = [
-            "predict",
-            str(run),
-            str(arguments.features),
-            "--data",
-            str(arguments.data),
-            "--device",
-            arguments.device,
-        ]
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            ballspot(words, standalone_mode=False)
+        quietly(["predict", run, arguments.features, "--data", arguments.data, "--device", arguments.device])
     names = json.loads((run / "run.json").read_text(encoding="utf-8"))["splits"][split]
     label_set = load_label_set(arguments.labels)
-    done = evaluate_predictions(predictions, data_root=arguments.data, label_set=label_set, matches=names).result
-    frequent = done.n_truth >= arguments.min_count
-    return 100 * done.mean_ap, 100 * float(done.ap[frequent].mean()) if frequent.any() else float("nan")
+    return read_pairing(predictions, data_root=arguments.data, label_set=label_set, matches=names).pool(OFFICIAL_FPS)
 
 
-def difference(ours: list[float], base: list[float]) -> str:
-    """Mean difference of equal seeds and its 95 % interval."""
-    pairs = [one - other for one, other in zip(ours, base, strict=True)]
-    if len(pairs) < 2:
-        return f"{mean(pairs):+.1f}"
-    half = float(student.ppf(0.975, len(pairs) - 1)) * stdev(pairs) / len(pairs) ** 0.5
-    return f"{mean(pairs):+.1f} [{mean(pairs) - half:+.1f}, {mean(pairs) + half:+.1f}]"
+def cells(values: list[float], of_base: list[float], setting: Setting) -> list[str]:
+    """Mean (deviation), difference [interval], seeds ahead and p-value of a row by one of the two means."""
+    spread = f" ({stdev(values):.1f})" if len(values) > 1 else ""
+    shown = [f"{mean(values):.1f}{spread}"]
+    if setting.difference is None or setting.p_holm is None:
+        return [*shown, "", "", ""]
+    bounds = [f"{100 * bound:+.1f}" for bound in setting.difference.interval.as_record() if bound is not None]
+    ahead = sum(one > other for one, other in zip(values, of_base, strict=True))
+    difference = f"{100 * setting.difference.value:+.1f}" + (f" [{', '.join(bounds)}]" if bounds else "")
+    return [*shown, difference, f"{ahead}/{len(values)}", f"{setting.p_holm:.3f}"]
+
+
+def print_table(arguments: argparse.Namespace, split: str, runs: dict[str, list[Path]]) -> None:
+    """The Markdown table of one split; the first of ``runs`` is the base."""
+    pools = [pool_of(arguments, run, split) for folders in runs.values() for run in folders]
+    n_blocks = draw_resamples(pools, seed=SEED, n_resamples=1, block_s=arguments.block).blocks.size
+    scored = [pooled_average_precision(pool, TOLERANCES_S) for pool in pools]
+    n_seeds = arguments.seeds
+    groups = [list(range(place, place + n_seeds)) for place in range(0, len(pools), n_seeds)]
+    columns: list[list[list[str]]] = []
+    for min_count in (0, arguments.min_count):
+        if not (scored[0].n_truth >= min_count).any():
+            columns.append([[""] * 4] * len(groups))
+            continue
+        values = [100 * float(one.ap[one.n_truth >= min_count].mean()) for one in scored]
+        settings = compare_settings(
+            [str(run) for folders in runs.values() for run in folders],
+            groups,
+            pools,
+            tolerances_s=TOLERANCES_S,
+            n_resamples=arguments.resamples,
+            block_s=arguments.block,
+            min_count=min_count,
+        )
+        by_row = [[values[place] for place in group] for group in groups]
+        columns.append([cells(row, by_row[0], setting) for row, setting in zip(by_row, settings, strict=True)])
+    n_truth = scored[0].n_truth
+    frequent = int((n_truth >= arguments.min_count).sum())
+    print(
+        f"\n{arguments.features.resolve().name}, {split}: {n_seeds} seeds, AP in %, mean (deviation over seeds); "
+        f"difference to {arguments.base}\n[95 %: {n_blocks} blocks of {arguments.block:g} s and the seeds drawn "
+        f"{arguments.resamples} times]; seeds ahead of the base; p after\nHolm's correction for {len(runs) - 1} rows. "
+        f"{frequent} classes have {arguments.min_count} truths or more.\n"
+    )
+    if n_blocks < FEW_BLOCKS:
+        print(f"{n_blocks} blocks are few: the intervals say little.\n")
+    print(
+        f"| setting | mAP@{n_truth.size} | difference | ahead | p "
+        f"| mAP of classes with {arguments.min_count}+ | difference | ahead | p |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, of_all, of_frequent in zip(runs, *columns, strict=True):
+        print(f"| {name} | {' | '.join([*of_all, *of_frequent])} |", flush=True)
 
 
 def main() -> None:
@@ -149,41 +210,25 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
-    parser.add_argument("--rows", nargs="+", default=[], help="these rows alone, with the base")
-    parser.add_argument("--base", default="original-fixed")
+    parser.add_argument("--rows", nargs="+", type=row_name, default=[], help="these rows alone, with the base")
+    parser.add_argument("--base", type=row_name, default="original-fixed")
     parser.add_argument("--split", nargs="+", choices=("valid", "test"), default=["valid"])
     parser.add_argument("--set", nargs="+", default=[], help="settings laid over every row, e.g. n_epochs=10")
+    parser.add_argument("--block", type=float, default=30.0, help="seconds of the blocks that are drawn again")
+    parser.add_argument("--resamples", type=int, default=N_RESAMPLES, help="draws of blocks and seeds")
     parser.add_argument("--labels", default="ball-12")
-    parser.add_argument("--min-count", type=int, default=10)
+    parser.add_argument("--min-count", type=int, default=10, help="truths that make a class count in the second mean")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = {name: row for group in arguments.groups for name, row in GROUPS[group].items()}
-    if arguments.rows:
-        rows = {name: row for group in GROUPS.values() for name, row in group.items() if name in arguments.rows}
-    rows = {arguments.base: HEADS[arguments.base], **rows}
+    asked = arguments.rows or [name for group in arguments.groups for name in GROUPS[group]]
     runs = {}
-    for name, row in rows.items():
+    for name in dict.fromkeys([arguments.base, *asked]):
         started = time.monotonic()
-        runs[name] = run_row(arguments, name, row)
+        runs[name] = run_row(arguments, name)
         print(f"<!-- {name}: {time.monotonic() - started:.0f} s -->", flush=True)
     for split in arguments.split:
-        table = {name: [numbers(arguments, run, split) for run in folders] for name, folders in runs.items()}
-        print(f"\n{split}: {arguments.seeds} seeds, mean (standard deviation), AP in %, against {arguments.base}\n")
-        print(
-            f"| setting | mAP@12 | difference | mAP, classes with {arguments.min_count} truths or more | difference |"
-        )
-        print("|---|---|---|---|---|")
-        base = [list(column) for column in zip(*table[arguments.base], strict=True)]
-        for name, values in table.items():
-            cells = []
-            for column, of_base in zip(zip(*values, strict=True), base, strict=True):
-                spread = f" ({stdev(column):.1f})" if len(column) > 1 else ""
-                cells += [
-                    f"{mean(column):.1f}{spread}",
-                    difference(list(column), of_base) if name != arguments.base else "",
-                ]
-            print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+        print_table(arguments, split, runs)
 
 
 if __name__ == "__main__":
