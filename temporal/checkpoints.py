@@ -24,7 +24,7 @@ from .configuration import as_table, config_from_table
 from .features import Scaling
 from .heads import SpottingHead, build_head
 
-CHECKPOINT_FORMAT = "ballspot-head/2"
+CHECKPOINT_FORMAT = "ballspot-head/3"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,11 @@
 """The encoder-decoder trunk: fewer and fewer tokens down, back up with the finer ones mixed in at every level.
 
-Own code after two papers' descriptions: the scalable-granularity perception (SGP) layer of TriDet (Shi et al. 2023),
-and the U-Net of SGP layers with SGP-Mixers at its skips of T-DEED (Xarles et al. 2024).
+Own code after the papers' descriptions and what was published with them: the scalable-granularity perception (SGP)
+layer of TriDet (Shi et al. 2023; repository dingfengshi/TriDet, libs/modeling/blocks.py) and the U-Net of SGP layers
+with SGP-Mixers at its skips of T-DEED (Xarles et al. 2024; arturxe2/T-DEED, model/modules.py; its models of SN-BAS have
+two levels, window 9, factor 4). Ours differs in three ways: dropout, pooled tokens that always stand over exactly two
+finer ones (theirs overlap where the length is odd), and coarse tokens that are put back over those two (theirs are
+stretched from end to end).
 """
 
 import torch
@@ -11,27 +15,31 @@ from torch.nn import functional as F
 from .downsampling import downsample
 from .transformer import stretched
 
+FEEDFORWARD_FACTOR = 4
+BRANCH_SD = 0.1  # of the initial weights in the branches, T-DEED's (TriDet has 1)
+
 
 class Granularity(nn.Module):
     """The two gated branches of SGP over normalised tokens, (B, W, N) -> two of (B, W, N).
 
     The instant branch weighs every token's features by the clip's mean, so that tokens differ from their clip; the
-    window branch gates depthwise convolutions of a short and of a ``factor`` times longer window.
+    window branch gates the sum of a short and a longer window, ``(kernel_size + 1) * factor`` rounded up to an odd
+    number of tokens. All of it works on every feature by itself: features meet in the feed-forward parts.
     """
 
     def __init__(self, width: int, *, kernel_size: int, factor: int) -> None:
         super().__init__()
-        longer = factor * (kernel_size - 1) + 1  # odd, so that the window stays centred
-        self.instant = nn.Conv1d(width, width, 1)
-        self.clip_gate = nn.Conv1d(width, width, 1)
-        self.short = nn.Conv1d(width, width, kernel_size, padding="same", groups=width)
-        self.long = nn.Conv1d(width, width, longer, padding="same", groups=width)
-        self.window_gate = nn.Conv1d(width, width, kernel_size, padding="same", groups=width)
+        self.instant = _by_feature(width, 1)
+        self.clip_gate = _by_feature(width, 1)
+        self.short = _by_feature(width, kernel_size)
+        self.long = _by_feature(width, long_window(kernel_size, factor))
+        self.window_gate = _by_feature(width, kernel_size)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens (B, W, N) -> instant branch, windows and the gate for them, each (B, W, N)."""
-        gate = torch.relu(self.clip_gate(tokens.mean(-1, keepdim=True)))  # (B, W, 1)
-        return gate * self.instant(tokens), self.short(tokens) + self.long(tokens), self.window_gate(tokens)
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised tokens (B, W, N) -> instant branch and window branch, each (B, W, N)."""
+        clip = torch.relu(self.clip_gate(tokens.mean(-1, keepdim=True)))  # (B, W, 1)
+        windows = self.short(tokens) + self.long(tokens)
+        return clip * self.instant(tokens), self.window_gate(tokens) * windows
 
 
 class Feedforward(nn.Module):
@@ -41,9 +49,9 @@ class Feedforward(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.GroupNorm(_groups(width), width),
-            nn.Conv1d(width, 2 * width, 1),
+            nn.Conv1d(width, FEEDFORWARD_FACTOR * width, 1),
             nn.GELU(),
-            nn.Conv1d(2 * width, width, 1),
+            nn.Conv1d(FEEDFORWARD_FACTOR * width, width, 1),
             nn.Dropout(dropout),
         )
 
@@ -53,7 +61,7 @@ class Feedforward(nn.Module):
 
 
 class SGPLayer(nn.Module):
-    """Instant branch and gated windows added to the tokens, then a feed-forward part: (B, W, N) -> (B, W, N)."""
+    """Both branches and the normalised tokens added to the tokens, then a feed-forward part: (B, W, N) -> (B, W, N)."""
 
     def __init__(self, width: int, *, kernel_size: int, factor: int, dropout: float) -> None:
         super().__init__()
@@ -63,15 +71,16 @@ class SGPLayer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, W, N) -> (B, W, N)."""
-        instant, windows, gate = self.branches(_normed(self.norm, tokens))
-        return self.feedforward(tokens + instant + gate * windows)
+        normed = _normed(self.norm, tokens)
+        instant, windows = self.branches(normed)
+        return self.feedforward(tokens + normed + instant + windows)
 
 
 class SGPMixer(nn.Module):
     """Coarse tokens brought to the finer ones' length and joined with them: (B, W, n) and (B, W, N) -> (B, W, N).
 
-    Both have an instant branch of their own; the windows of each are gated by the other; the four go side by side
-    through a linear layer.
+    Both are normalised and have branches of their own; these four and the two normalised sides go next to one another
+    through a linear layer and GELU, then a feed-forward part.
     """
 
     def __init__(self, width: int, *, kernel_size: int, factor: int, dropout: float) -> None:
@@ -79,20 +88,22 @@ class SGPMixer(nn.Module):
         self.norm_fine, self.norm_coarse = nn.LayerNorm(width), nn.LayerNorm(width)
         self.fine = Granularity(width, kernel_size=kernel_size, factor=factor)
         self.coarse = Granularity(width, kernel_size=kernel_size, factor=factor)
-        self.join = nn.Conv1d(4 * width, width, 1)
+        self.join = _drawn(nn.Conv1d(6 * width, width, 1))
         self.feedforward = Feedforward(width, dropout=dropout)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """(B, W, n), (B, W, N) -> (B, W, N)."""
-        coarse = F.interpolate(coarse, size=fine.shape[-1], mode="linear", align_corners=False)  # (B, W, N)
-        instant, windows, gate = self.fine(_normed(self.norm_fine, fine))
-        instant_coarse, windows_coarse, gate_coarse = self.coarse(_normed(self.norm_coarse, coarse))
-        sides = (instant, instant_coarse, gate_coarse * windows, gate * windows_coarse)
-        return self.feedforward(fine + coarse + self.join(torch.cat(sides, dim=1)))
+        """(B, W, n), (B, W, N) -> (B, W, N), n = ceil(N / 2)."""
+        fine = _normed(self.norm_fine, fine)
+        coarse = spread_by_halves(_normed(self.norm_coarse, coarse), fine.shape[-1])  # (B, W, N)
+        sides = (*self.fine(fine), *self.coarse(coarse), fine, coarse)
+        return self.feedforward(F.gelu(self.join(torch.cat(sides, dim=1))))
 
 
 class UNet(nn.Module):
-    """SGP layers on ever fewer tokens (halved by maxima at each of ``n_levels``), then mixers back up; any length."""
+    """SGP layers on ever fewer tokens (halved by maxima at each of ``n_levels``), then back up; any clip length.
+
+    On the way up a mixer and an SGP layer follow one another at each level.
+    """
 
     def __init__(
         self,
@@ -110,12 +121,13 @@ class UNet(nn.Module):
         self.width = width
         self.temporal_stride = temporal_stride
         self.project = nn.Identity() if width == dim else nn.Linear(dim, width)
-        self.positions = nn.Parameter(torch.zeros(max_tokens, width))
+        self.positions = nn.Parameter(torch.empty(max_tokens, width).normal_(std=1.0 / max_tokens))
         self.dropout = nn.Dropout(dropout)
         settings = {"kernel_size": kernel_size, "factor": factor, "dropout": dropout}
         self.down = nn.ModuleList(SGPLayer(width, **settings) for _ in range(n_levels))
         self.bottom = SGPLayer(width, **settings)
-        self.up = nn.ModuleList(SGPMixer(width, **settings) for _ in range(n_levels))
+        self.mixers = nn.ModuleList(SGPMixer(width, **settings) for _ in range(n_levels))
+        self.up = nn.ModuleList(SGPLayer(width, **settings) for _ in range(n_levels))
 
     def forward(self, frames: Tensor) -> Tensor:
         """frames (B, T, D) -> tokens (B, N, width)."""
@@ -127,9 +139,34 @@ class UNet(nn.Module):
             finer.append(tokens)
             tokens = F.max_pool1d(tokens, 2, ceil_mode=True)  # (B, W, N) -> (B, W, ceil(N / 2))
         tokens = self.bottom(tokens)
-        for mixer in self.up:
-            tokens = mixer(tokens, finer.pop())
+        for mixer, layer in zip(self.mixers, self.up, strict=True):
+            tokens = layer(mixer(tokens, finer.pop()))
         return tokens.transpose(1, 2)
+
+
+def long_window(kernel_size: int, factor: int) -> int:
+    """Tokens of the longer window: 9 with factor 4 gives 41. The added one keeps it apart from a window of 1."""
+    window = (kernel_size + 1) * factor
+    return window + 1 - window % 2
+
+
+def spread_by_halves(coarse: Tensor, length: int) -> Tensor:
+    """Tokens halved in number stretched linearly over the finer ones: (B, W, ceil(length / 2)) -> (B, W, length).
+
+    Coarse token j is centred between fine tokens 2 j and 2 j + 1, of which it is the maximum, for every length.
+    """
+    return F.interpolate(coarse, scale_factor=2.0, mode="linear", align_corners=False)[..., :length]
+
+
+def _by_feature(width: int, kernel_size: int) -> nn.Conv1d:
+    return _drawn(nn.Conv1d(width, width, kernel_size, padding="same", groups=width))
+
+
+def _drawn(layer: nn.Conv1d) -> nn.Conv1d:
+    nn.init.normal_(layer.weight, std=BRANCH_SD)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 def _normed(norm: nn.LayerNorm, tokens: Tensor) -> Tensor:
