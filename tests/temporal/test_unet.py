@@ -16,7 +16,7 @@ def test_the_longer_window_is_the_factor_times_one_more_than_the_short_one_made_
 def test_no_feature_meets_another_in_the_branches():
     torch.manual_seed(0)
     branches = Granularity(4, kernel_size=3, factor=2)
-    torch.nn.init.constant_(branches.clip_gate.bias, 5.0)  # open, whatever the clip's mean
+    torch.nn.init.constant_(branches.get_parameter("clip_gate.bias"), 5.0)  # open, whatever the clip's mean
     tokens = torch.randn(1, 4, 12)
     touched = tokens.clone()
     touched[0, 2, 5] += 1.0
