@@ -21,7 +21,6 @@ from .metrics import (
     frequent_ap,
     headline_ap,
     pooled_average_precision,
-    spot_arrays,
     tolerances_of,
     trapezoid_mean,
 )
@@ -148,7 +147,7 @@ def evaluate_predictions(
     pool = pairing.pool(fps)
     result = pooled_average_precision(pool, tolerances_s)
     original = original_pool(pairing, fps)
-    has_sides = [any(spot.team for spots in side for spot in spots) for side in (pairing.truths, pairing.spots)]
+    has_sides = [any(one.teams for one in side) for side in (pairing.truth_columns, pairing.columns)]
     side_pool = pool_sides(pairing, fps) if all(has_sides) else None
     uncertainty = resamples = None
     if n_resamples:
@@ -156,8 +155,9 @@ def evaluate_predictions(
         uncertainty = estimate_uncertainty(
             label_set, resamples, pool=pool, original=original, teams=side_pool, tolerances_s=tolerances_s
         )
-    every = [spot for match_spots in pairing.spots for spot in match_spots]
-    unknown = Counter(spot.label for spot in every if spot.label not in label_set)
+    unknown: Counter[str] = Counter()
+    for columns in pairing.columns:
+        unknown.update({label: n for label, n in columns.count_labels().items() if label not in label_set})
     one_s = tolerances_s[0] if len(tolerances_s) == 1 else DIAGNOSIS_S
     return Evaluation(
         label_set=label_set,
@@ -165,9 +165,9 @@ def evaluate_predictions(
         fps=fps,
         matches=pairing.matches,
         n_labels=pairing.n_labels,
-        n_predictions=len(every),
+        n_predictions=pairing.n_predictions,
         unknown_labels=dict(sorted(unknown.items())),
-        n_scores_outside=sum(not 0 <= (spot.confidence or 0.0) <= 1 for spot in every),
+        n_scores_outside=sum(int(((one.confidence < 0) | (one.confidence > 1)).sum()) for one in pairing.columns),
         result=result,
         original=pooled_average_precision(original, tolerances_s),
         exact=trapezoid_mean(np.stack([exact_ap(pool, one) for one in tolerances_s])),
@@ -199,5 +199,4 @@ def original_pool(pairing: Pairing, fps: float) -> Pool:
         end = None if length_s is None else max(math.ceil(length_s * grid_fps - 1e-6) - 1, 0)
         frame = arrays.frame if end is None else np.minimum(arrays.frame, end)
         truths.append(replace(arrays, visible=None, frame=frame))
-    spots = [spot_arrays(match_spots, pairing.label_set, fps=grid_fps) for match_spots in pairing.spots]
-    return pool_spots(truths, spots, n_labels=len(pairing.label_set), fps=grid_fps)
+    return pool_spots(truths, pairing.spot_arrays(grid_fps), n_labels=len(pairing.label_set), fps=grid_fps)

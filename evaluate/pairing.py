@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ..cache.errors import BallspotError
-from .labels import Spot, read_labels
+from .columns import SpotColumns, column_arrays, columns_of
+from .labels import TEAMS, Spot, read_labels
 from .labelsets import LabelSet, nearest_name
 from .matches import LABELS_FILE, Match, find_matches
 from .matching import Pool, SpotArrays, pool_spots
-from .metrics import spot_arrays
 from .predictions import Predictions, SpotFile, open_predictions
 
 
@@ -33,6 +34,16 @@ class Pairing:
         return tuple(file.spots for file in self.files)
 
     @property
+    def columns(self) -> tuple[SpotColumns, ...]:
+        """The predictions of each match as columns."""
+        return tuple(file.columns for file in self.files)
+
+    @cached_property
+    def truth_columns(self) -> tuple[SpotColumns, ...]:
+        """The labels of each match as columns."""
+        return tuple(map(columns_of, self.truths))
+
+    @property
     def n_labels(self) -> int:
         """How many labels there are, of all matches."""
         return sum(map(len, self.truths))
@@ -40,16 +51,22 @@ class Pairing:
     @property
     def n_predictions(self) -> int:
         """How many predictions there are, of all matches, unknown labels included."""
-        return sum(len(file.spots) for file in self.files)
+        return sum(len(file.columns) for file in self.files)
 
-    def truth_arrays(self, fps: float) -> list[SpotArrays]:
-        """The labels of each match as the metric reads them at ``fps``."""
-        return [spot_arrays(truths, self.label_set, fps=fps) for truths in self.truths]
+    def truth_arrays(self, fps: float, *, sided: bool = False) -> list[SpotArrays]:
+        """The labels of each match as the metric reads them at ``fps``; ``sided`` as in `columns.column_arrays`."""
+        return [column_arrays(one, self.label_set, fps=fps, sided=sided) for one in self.truth_columns]
 
-    def pool(self, fps: float, spots: Sequence[Sequence[Spot]] | None = None) -> Pool:
-        """Truths and predictions (or other ``spots`` in their place) ready to be matched at any tolerance."""
-        predicted = [spot_arrays(one, self.label_set, fps=fps) for one in (self.spots if spots is None else spots)]
-        return pool_spots(self.truth_arrays(fps), predicted, n_labels=len(self.label_set), fps=fps)
+    def spot_arrays(self, fps: float, *, sided: bool = False) -> list[SpotArrays]:
+        """The predictions of each match as the metric reads them at ``fps``."""
+        return [column_arrays(one, self.label_set, fps=fps, sided=sided) for one in self.columns]
+
+    def pool(self, fps: float, *, sided: bool = False) -> Pool:
+        """Truths and predictions ready to be matched at any tolerance."""
+        n_labels = len(self.label_set) * (len(TEAMS) if sided else 1)
+        return pool_spots(
+            self.truth_arrays(fps, sided=sided), self.spot_arrays(fps, sided=sided), n_labels=n_labels, fps=fps
+        )
 
 
 def read_pairing(

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from .columns import column_arrays, columns_of
 from .labels import TEAMS, Spot
 from .matching import Pool, SpotArrays, match_truths
-from .metrics import APResult, average_precision, score_bins, spot_arrays, trapezoid_mean
+from .metrics import APResult, average_precision, score_bins, trapezoid_mean
 from .pairing import Pairing
 from .spots import SpotFile
 from .teams import team_average_precision
@@ -82,7 +83,7 @@ def find_pitfalls(
     scene = _Scene(
         pairing=pairing,
         fps=pool.fps,
-        arrays=[spot_arrays(spots, pairing.label_set, fps=pool.fps) for spots in pairing.spots],
+        arrays=pairing.spot_arrays(pool.fps),
         now=result.mean_ap,
         rescore=lambda arrays: average_precision(
             truths, arrays, n_labels=n_labels, fps=pool.fps, tolerance_s=tolerances_s
@@ -154,9 +155,8 @@ def _early(scene: _Scene) -> Pitfall | None:
     fps = Fraction(scene.fps).limit_denominator(1001)
     n = 0
     repaired = []
-    for spots, arrays in zip(scene.pairing.spots, scene.arrays, strict=True):
-        known = [spot.position_ms for spot in spots if spot.label in scene.pairing.label_set]
-        position_ms = np.array(known, dtype=np.int64)
+    for columns, arrays in zip(scene.pairing.columns, scene.arrays, strict=True):
+        position_ms = columns.position_ms[columns.label_index(scene.pairing.label_set) >= 0]
         meant = -(-(position_ms + 1) * fps.numerator // (1000 * fps.denominator)) - 1  # as `labels.frame_of`
         n += int((meant != arrays.frame).sum())
         repaired.append(replace(arrays, frame=meant))
@@ -172,8 +172,8 @@ def _early(scene: _Scene) -> Pitfall | None:
 def _other_half(scene: _Scene) -> Pitfall | None:
     n = 0
     repaired = []
-    for truths, arrays in zip(scene.pairing.truths, scene.arrays, strict=True):
-        halves = np.array(sorted({spot.half for spot in truths}), dtype=np.int8)
+    for truths, arrays in zip(scene.pairing.truth_columns, scene.arrays, strict=True):
+        halves = np.unique(truths.half)
         inside = np.isin(_half(arrays), halves) if halves.size else np.ones(arrays.frame.size, dtype=bool)
         n += int((~inside).sum())
         repaired.append(_taken(arrays, inside))
@@ -197,14 +197,20 @@ def _overwritten(scene: _Scene) -> Pitfall | None:
 
 def _unknown(scene: _Scene) -> Pitfall | None:
     label_set = scene.pairing.label_set
-    unknown = Counter(spot.label for spots in scene.pairing.spots for spot in spots if spot.label not in label_set)
+    unknown: Counter[str] = Counter()
+    for columns in scene.pairing.columns:
+        unknown.update({label: n for label, n in columns.count_labels().items() if label not in label_set})
     meant = {label: near for label in unknown if (near := label_set.nearest(label)) is not None}
     n = sum(unknown[label] for label in meant)
     if not n:
         return None
     repaired = [
-        spot_arrays([_renamed(spot, meant) for spot in spots], label_set, fps=scene.fps)
-        for spots in scene.pairing.spots
+        column_arrays(
+            replace(columns, labels=tuple(meant.get(label, label) for label in columns.labels)),
+            label_set,
+            fps=scene.fps,
+        )
+        for columns in scene.pairing.columns
     ]
     label, near = next(iter(meant.items()))
     text = f"{n} predictions have labels that are only like known ones ({label!r} for {near!r}) and are skipped"
@@ -212,19 +218,20 @@ def _unknown(scene: _Scene) -> Pitfall | None:
 
 
 def _without_team(scene: _Scene) -> Pitfall | None:
-    if not any(spot.team in TEAMS for truths in scene.pairing.truths for spot in truths):
+    if not any((truths.side() >= 0).any() for truths in scene.pairing.truth_columns):
         return None
-    every = [spot for spots in scene.pairing.spots for spot in spots if spot.label in scene.pairing.label_set]
-    n = sum(spot.team not in TEAMS for spot in every)
-    if not n or n == len(every):
+    label_set = scene.pairing.label_set
+    sides = np.concatenate([one.side()[one.label_index(label_set) >= 0] for one in scene.pairing.columns])
+    n = int((sides < 0).sum())
+    if not n or n == sides.size:
         return None  # without any team it is no submission to the team task
     sided = [_with_sides(*pair) for pair in zip(scene.pairing.truths, scene.pairing.spots, strict=True)]
-    repaired = replace(scene.pairing, files=tuple(SpotFile(spots) for spots in sided))
+    repaired = replace(scene.pairing, files=tuple(SpotFile(columns_of(spots)) for spots in sided))
     now, then = (
         team_average_precision(one, fps=scene.fps, tolerances_s=scene.tolerances_s).mean_ap
         for one in (scene.pairing, repaired)
     )
-    text = f"{n} of {len(every)} predictions name no left or right team and never count in Team-mAP"
+    text = f"{n} of {sides.size} predictions name no left or right team and never count in Team-mAP"
     remedy = "knowing the side of the truth nearest to each (an upper bound)"
     return Pitfall("no_team", n, text, remedy, then - now, "Team-mAP")
 
@@ -268,10 +275,6 @@ def ap_of_every_score(pool: Pool, tolerances_s: Sequence[float]) -> np.ndarray:
             reached = np.searchsorted(hits / n_truth[index], np.arange(11) / 10)
             ap[place, index] = np.append(best, 0.0)[reached].sum() / 11
     return trapezoid_mean(ap)
-
-
-def _renamed(spot: Spot, meant: dict[str, str]) -> Spot:
-    return replace(spot, label=meant[spot.label]) if spot.label in meant else spot
 
 
 def _score(arrays: SpotArrays) -> np.ndarray:

@@ -4,27 +4,39 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
+from types import NoneType
 from typing import Any
+
+import numpy as np
 
 from ..cache.errors import BallspotError
 from ..cache.files import read_json, write_json
-from .labels import Spot, brief, read_label, read_position, read_team
+from .columns import SpotColumns, columns_of, numbered
+from .labels import MAX_POSITION_MS, Spot, brief, is_text, read_label, read_position, read_team
 
 SPOTS_FILE = "results_spotting.json"
+HALVES: dict[str | int, int] = {"1": 1, "2": 2, 1: 1, 2: 2}
 
 
 @dataclass(frozen=True)
 class SpotFile:
-    """The predictions of one file in the order they are written, and what its form lacks.
+    """The predictions of one file in the order they are written, as columns, and what its form lacks.
 
     ``n_without_half`` entries have no "half" (it was read from gameTime; the official code stops at the first).
     ``found_at`` is the path in its folder or zip when it is not where the official code looks, else None.
     """
 
-    spots: tuple[Spot, ...]
+    columns: SpotColumns
     n_without_half: int = 0
     found_at: str | None = None
+
+    @cached_property
+    def spots(self) -> tuple[Spot, ...]:
+        """The predictions one by one."""
+        return self.columns.spots()
 
 
 def write_spots(path: Path, match: str, spots: Sequence[Spot]) -> None:
@@ -77,6 +89,9 @@ def spots_in(document: Any, source: str) -> SpotFile:
     entries = document.get("predictions") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise BallspotError(f'{source}: holds no list "predictions"; expected SoccerNet\'s results_spotting format')
+    columns = _regular_columns(entries)
+    if columns is not None:
+        return SpotFile(columns)
     spots = []
     n_without_half = 0
     for number, entry in enumerate(entries, start=1):
@@ -87,7 +102,45 @@ def spots_in(document: Any, source: str) -> SpotFile:
         spots.append(
             Spot(label, position_ms, _half(entry, place), read_team(entry), True, read_confidence(entry, place))
         )
-    return SpotFile(tuple(spots), n_without_half)
+    return SpotFile(columns_of(spots), n_without_half)
+
+
+def _regular_columns(entries: list[Any]) -> SpotColumns | None:
+    """The columns of entries that all have their keys and values as the format wants them, else None.
+
+    Whatever it takes, reading entry by entry takes too and reads alike, but slower by far; what it does not take may
+    be allowed all the same, or is an error that only reading entry by entry can name.
+    """
+    try:
+        labels, positions, halves, confidences = (
+            list(map(itemgetter(key), entries)) for key in ("label", "position", "half", "confidence")
+        )
+        teams = [entry.get("team") for entry in entries]
+        if not all(
+            set(map(type, values)) <= types
+            for values, types in (
+                (labels, {str}),
+                (positions, {str, int, float}),
+                (halves, {str, int}),  # no bool, which equals 1
+                (confidences, {str, int, float}),
+                (teams, {str, NoneType}),
+            )
+        ):
+            return None
+        n = len(entries)
+        label_texts, label = numbered(labels)
+        team_texts, team = numbered(teams)
+        half_of = {half: HALVES[half] for half in set(halves)}
+        position_ms = np.fromiter(map(int, positions), dtype=np.int64, count=n)
+        confidence = np.fromiter(map(float, confidences), dtype=np.float64, count=n)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+        return None
+    in_range = not n or (position_ms.min() >= 0 and position_ms.max() <= MAX_POSITION_MS)
+    texts_hold = all(text and is_text(text) for text in (*label_texts, *team_texts))
+    if not in_range or not texts_hold or not np.isfinite(confidence).all():
+        return None
+    half = np.fromiter(map(half_of.__getitem__, halves), dtype=np.int8, count=n)
+    return SpotColumns(label_texts, team_texts, label, team, position_ms, half, np.ones(n, dtype=bool), confidence)
 
 
 def _half(entry: dict[str, Any], place: str) -> int:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .labels import TEAMS, Spot
+from .columns import SpotColumns
+from .labels import TEAMS
 from .labelsets import LabelSet
-from .matching import Pool, SpotArrays, pool_spots
-from .metrics import pooled_average_precision, spot_arrays
+from .matching import Pool
+from .metrics import pooled_average_precision
 from .pairing import Pairing
 
 N_SIDES = len(TEAMS)
@@ -37,19 +38,7 @@ class TeamResult:
 
 def pool_sides(pairing: Pairing, fps: float) -> Pool:
     """Truths and predictions with a side, pooled under ``2 * label + side`` as their labels."""
-    label_set = pairing.label_set
-    truths = [side_arrays(spots, label_set, fps=fps) for spots in pairing.truths]
-    predictions = [side_arrays(spots, label_set, fps=fps) for spots in pairing.spots]
-    return pool_spots(truths, predictions, n_labels=N_SIDES * len(label_set), fps=fps)
-
-
-def side_arrays(spots: Sequence[Spot], label_set: LabelSet, *, fps: float) -> SpotArrays:
-    """The spots of one match whose team is left or right, labelled ``2 * label + side``."""
-    sided = [spot for spot in spots if spot.team in TEAMS and spot.label in label_set]
-    arrays = spot_arrays(sided, label_set, fps=fps)
-    side = np.array([TEAMS[str(spot.team)] for spot in sided], dtype=np.int64)
-    score = arrays.score if arrays.score is not None or sided else np.zeros(0)
-    return SpotArrays(arrays.frame, N_SIDES * arrays.label_index + side, score, arrays.visible, arrays.half)
+    return pairing.pool(fps, sided=True)
 
 
 def team_average_precision(pairing: Pairing, *, fps: float, tolerances_s: Sequence[float] = (1.0,)) -> TeamResult:
@@ -63,8 +52,8 @@ def team_average_precision(pairing: Pairing, *, fps: float, tolerances_s: Sequen
         ap_by_side=by_side,
         n_truth=n_truth,
         mean_ap=float(np.nanmean(ap)) if np.isfinite(ap).any() else float("nan"),
-        n_truths_without_side=_without_side(pairing.truths, pairing.label_set),
-        n_predictions_without_side=_without_side(pairing.spots, pairing.label_set),
+        n_truths_without_side=_without_side(pairing.truth_columns, pairing.label_set),
+        n_predictions_without_side=_without_side(pairing.columns, pairing.label_set),
     )
 
 
@@ -75,5 +64,5 @@ def team_ap(ap_by_side: np.ndarray, n_truth: np.ndarray) -> np.ndarray:
     return np.divide(weighted, total, out=np.full(total.shape, np.nan), where=total > 0)
 
 
-def _without_side(matches: Sequence[Sequence[Spot]], label_set: LabelSet) -> int:
-    return sum(spot.team not in TEAMS and spot.label in label_set for spots in matches for spot in spots)
+def _without_side(matches: Sequence[SpotColumns], label_set: LabelSet) -> int:
+    return sum(int(((one.side() < 0) & (one.label_index(label_set) >= 0)).sum()) for one in matches)

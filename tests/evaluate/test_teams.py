@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ballspot.evaluate.columns import columns_of
 from ballspot.evaluate.labels import Spot
 from ballspot.evaluate.labelsets import LabelSet
 from ballspot.evaluate.pairing import Pairing
@@ -16,7 +17,7 @@ AB = LabelSet("ab", ("A", "B"))
 
 def pairing(truths: Sequence[Sequence[Spot]], spots: Sequence[Sequence[Spot]], label_set: LabelSet = AB) -> Pairing:
     names = tuple(f"m{place}" for place in range(len(truths)))
-    files = tuple(SpotFile(tuple(one)) for one in spots)
+    files = tuple(SpotFile(columns_of(one)) for one in spots)
     return Pairing(label_set, names, tuple(map(tuple, truths)), files, (None,) * len(names))
 
 
