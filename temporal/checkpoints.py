@@ -144,8 +144,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, head: SpottingHead, kept
     for name, value in kept.items():
         owner, _, key = name.rpartition(".")
         parameter = parameters[owner]
-        # Step counts stay on the CPU, where AdamW keeps them; moments live with their parameter.
-        optimizer.state[parameter][key] = value.clone() if key == "step" else value.to(parameter.device, copy=True)
+        # AdamW keeps its step counts on the CPU unless it is fused; moments live with their parameter.
+        with_parameter = key != "step" or optimizer.defaults.get("fused")
+        optimizer.state[parameter][key] = value.to(parameter.device if with_parameter else "cpu", copy=True)
 
 
 def _description(path: Path, header: dict[str, Any]) -> HeadDescription:

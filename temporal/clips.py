@@ -12,6 +12,8 @@ from .features import ResidentFeatures
 class ClipStarts:
     """Where clips begin: match_index int64 (B,), start_row int64 (B,) within the match, negative before its start.
 
+    On the CPU, where they are drawn.
+
     ``view_index`` int64 (B,) says which view of the features each is read from; None: all from the original.
     """
 
@@ -40,18 +42,16 @@ def gather_clips(
 
     ``row_shift`` int64 (B, T) reads each frame so many rows away from its own.
     """
-    place_of = features.rows.device
-    first_row = torch.tensor([match.first_row for match in features.matches], device=place_of)
-    n_rows = torch.tensor([match.n_rows for match in features.matches], device=place_of)
-    match_index, start_row = clips.match_index.to(place_of), clips.start_row.to(place_of)
-    row = start_row[:, None] + torch.arange(clip_frames, device=place_of) * row_stride  # (B, T)
+    first_row, last_row = features.bounds[clips.match_index, :, None].unbind(1)  # (B, 1), first and last of its match
+    place = first_row + clips.start_row[:, None] + torch.arange(0, clip_frames * row_stride, row_stride)  # (B, T)
     if row_shift is not None:
-        row = row + row_shift.to(place_of)
-    count = n_rows[match_index][:, None]  # (B, 1)
-    inside = (row >= 0) & (row < count)
-    place = first_row[match_index][:, None] + row.clamp(min=0).minimum(count - 1)  # (B, T)
+        place = place + row_shift
+    outside = (place < first_row) | (place > last_row)
+    leaves = bool(outside.any())
+    if leaves:
+        place = place.maximum(first_row).minimum(last_row)
     if clips.view_index is not None:
-        place = place + clips.view_index.to(place_of)[:, None] * features.n_rows
-    frames = features.rows.index_select(0, place.flatten()).view(*place.shape, -1)  # (B, T, D)
+        place = place + clips.view_index[:, None] * features.n_rows
+    frames = features.rows.index_select(0, place.flatten().to(features.rows.device)).view(*place.shape, -1)  # (B, T, D)
     frames = frames.to(features.device).float()
-    return frames.masked_fill_(~inside.to(features.device)[..., None], 0.0)
+    return frames.masked_fill_(outside.to(features.device)[..., None], 0.0) if leaves else frames

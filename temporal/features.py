@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from math import inf
 from pathlib import Path
 
@@ -59,6 +60,11 @@ class ResidentFeatures:
     def n_rows(self) -> int:
         """Rows of one view: R."""
         return len(self.rows) // len(self.views)
+
+    @cached_property
+    def bounds(self) -> Tensor:
+        """The first and the last row of each match, int64 (matches, 2), on the CPU."""
+        return torch.tensor([(match.first_row, match.first_row + match.n_rows - 1) for match in self.matches])
 
     def row_stride(self, clip_stride: int) -> int:
         """Rows between neighbours of a clip. Raises BallspotError when clip_stride does not fall on stored rows."""

@@ -25,7 +25,7 @@ class TokenTargets:
     is of that class, the rest being background; 1 everywhere with hard labels. ``labels`` float32 (B, N, K): the same
     for every class by itself, where several events may share a token; None unless asked for. ``offset`` float32
     (B, N), NaN where masked. ``team`` float32 (B, N): 0 left, 1 right, NaN where there is none or no event.
-    ``n_collisions`` int64 (): events of this batch that found their token taken by one of a rarer (or their own) class.
+    ``n_collisions`` int64 (B,): events that found their token taken by one of a rarer (or their own) class.
     """
 
     class_index: Tensor
@@ -34,6 +34,18 @@ class TokenTargets:
     offset: Tensor
     team: Tensor
     n_collisions: Tensor
+
+    def part(self, start: int, stop: int) -> "TokenTargets":
+        """The targets of clips ``start`` to ``stop``."""
+        labels = None if self.labels is None else self.labels[start:stop]
+        return TokenTargets(
+            self.class_index[start:stop],
+            self.strength[start:stop],
+            labels,
+            self.offset[start:stop],
+            self.team[start:stop],
+            self.n_collisions[start:stop],
+        )
 
     def taken_by(self, order: Tensor) -> "TokenTargets":
         """These targets followed by those of the clips ``order`` (B,), as one batch of 2 B."""
@@ -104,7 +116,7 @@ def token_targets(
         offset = offset.masked_fill(offset.abs() > offset_window, torch.nan)
     if offset_background == "zero":
         offset = offset.nan_to_num(nan=0.0)
-    return TokenTargets(class_index, strength, labels, offset, team, taken.sum() - (own > 0).sum())
+    return TokenTargets(class_index, strength, labels, offset, team, taken.sum(-1) - (own > 0).sum(-1))
 
 
 def assign_tokens(

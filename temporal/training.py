@@ -1,7 +1,7 @@
 """The training of a head, an epoch at a time: random clips, targets, losses, steps."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from .schedule import learning_rate
 from .targets import TokenTargets, token_targets
 
 FLIPPED_VIEW = "hflip"  # the view whose left and right have changed places
+CLIPS_AT_ONCE = 256  # whose targets are made together
 PASSES_AN_EPOCH = 1.7  # the original's 500,000 frames over the 288,308 that its training matches have at stride 2
 
 
@@ -52,11 +53,10 @@ class EpochSummary:
 
 @dataclass(frozen=True)
 class LossParts:
-    """The losses of one batch: their weighted sum () to descend, the sum and its parts (4,) detached, lost events."""
+    """The losses of one batch: their weighted sum () to descend, the sum and its parts (4,) detached."""
 
     total: Tensor
     parts: Tensor
-    n_collisions: Tensor
 
 
 def training_material(
@@ -130,7 +130,7 @@ def train_epoch(
     sums = torch.zeros(4, device=features.device)
     n_collisions = torch.zeros((), dtype=torch.int64, device=features.device)
     rate = 0.0
-    for step in range(n_steps):
+    for step, (frames, wanted, share) in enumerate(training_batches(material, drawn, config)):
         n_done = (epoch - 1) * n_steps + step
         rate = learning_rate(
             n_done,
@@ -142,8 +142,6 @@ def train_epoch(
         )
         for group in optimizer.param_groups:
             group["lr"] = rate
-        clips = drawn.part(step * section.batch_clips, (step + 1) * section.batch_clips)
-        frames, wanted, share = training_batch(material, clips, config)
         losses: list[LossParts] = []
 
         def loss(
@@ -161,30 +159,36 @@ def train_epoch(
         if average is not None:
             average.update(head, n_steps_done=n_done)
         sums += losses[0].parts
-        n_collisions += losses[0].n_collisions
+        n_collisions += wanted.n_collisions.sum()
     total, class_part, offset_part, team_part = (sums / n_steps).tolist()
     if not math.isfinite(total):
         raise BallspotError(f"the loss of epoch {epoch} is {total}; lower learning_rate ({section.learning_rate:g})")
     return EpochSummary(total, class_part, offset_part, team_part, rate, int(n_collisions))
 
 
-def training_batch(
+def training_batches(
     material: TrainingMaterial, clips: ClipStarts, config: Config
-) -> tuple[Tensor, TokenTargets, Tensor | None]:
-    """The clips' features (B, T, D), changed as `augmentation` says, and what their tokens should answer.
+) -> Iterator[tuple[Tensor, TokenTargets, Tensor | None]]:
+    """The clips in batches of ``batch_clips``, each as `training_batch` gives it.
 
-    Where clips are mixed the targets are of 2 B clips, those of their partners last, with the share (2 B,) of each.
+    Targets take no chance, so those of many small batches are made at once.
     """
-    clip, targets, features, change = config.clips, config.targets, material.features, config.augmentation
-    row_stride = features.row_stride(clip.clip_stride)
-    shift = None
-    if change.index_jitter:
-        shift = jitter_shift(len(clips), clip.clip_frames, row_stride=row_stride, chance=change.index_jitter)
-    frames = gather_clips(features, clips, clip_frames=clip.clip_frames, row_stride=row_stride, row_shift=shift)
+    size = config.training.batch_clips
+    n_at_once = max(CLIPS_AT_ONCE // size, 1) * size
+    for first in range(0, len(clips), n_at_once):
+        block = clips.part(first, first + n_at_once)
+        wanted = clip_targets(material, block, config)
+        for start in range(0, len(block), size):
+            yield training_batch(material, block.part(start, start + size), wanted.part(start, start + size), config)
+
+
+def clip_targets(material: TrainingMaterial, clips: ClipStarts, config: Config) -> TokenTargets:
+    """What the tokens of the clips should answer, from the events of the material."""
+    clip, targets, features = config.clips, config.targets, material.features
     flipped = None
     if clips.view_index is not None:
         flipped = torch.tensor([view == FLIPPED_VIEW for view in features.views])[clips.view_index]
-    wanted = token_targets(
+    return token_targets(
         clip_events(
             material.events,
             clips,
@@ -204,6 +208,21 @@ def training_batch(
         offset_background=targets.offset_background,
         multi_label=config.loss.class_loss == "sigmoid",
     )
+
+
+def training_batch(
+    material: TrainingMaterial, clips: ClipStarts, wanted: TokenTargets, config: Config
+) -> tuple[Tensor, TokenTargets, Tensor | None]:
+    """The clips' features (B, T, D), changed as `augmentation` says, and ``wanted``, what their tokens should answer.
+
+    Where clips are mixed the targets are of 2 B clips, those of their partners last, with the share (2 B,) of each.
+    """
+    clip, features, change = config.clips, material.features, config.augmentation
+    row_stride = features.row_stride(clip.clip_stride)
+    shift = None
+    if change.index_jitter:
+        shift = jitter_shift(len(clips), clip.clip_frames, row_stride=row_stride, chance=change.index_jitter)
+    frames = gather_clips(features, clips, clip_frames=clip.clip_frames, row_stride=row_stride, row_shift=shift)
     if change.frame_switch:
         frames = switch_frames(frames, chance=change.frame_switch)
     if change.temporal_drop:
@@ -241,4 +260,4 @@ def batch_loss(
         team_part = team_loss(team_logits, wanted.team, share=share)
     total = class_part + section.offset_weight * offset_part + section.team_weight * team_part
     parts = torch.stack([total, class_part, offset_part, team_part]).detach()
-    return LossParts(total, parts, wanted.n_collisions)
+    return LossParts(total, parts)

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from ballspot.temporal.optimisation import WeightAverage, descend
+from ballspot.temporal.configuration import load_config
+from ballspot.temporal.optimisation import WeightAverage, descend, make_optimizer
 
 
 def one_weight(value: float) -> nn.Module:
@@ -26,6 +27,21 @@ def test_a_plain_step_goes_down_the_gradient():
 def test_a_sharpness_aware_step_takes_the_gradient_uphill():
     # Uphill by 0.1 along the sign of the gradient: 3 * 0.6^2, from 0.5.
     assert stepped(one_weight(0.5), sam_rho=0.1) == pytest.approx(0.5 - 3 * 0.36, abs=1e-6)
+
+
+def test_the_optimizer_takes_the_steps_of_adamw():
+    # Loshchilov and Hutter 2019, with torch's betas 0.9 and 0.999; gradients 2 and then 4.
+    config = load_config("original", ["learning_rate=0.1", "weight_decay=0.5"])
+    head = one_weight(1.0)
+    optimizer = make_optimizer(head, config)
+    assert optimizer.defaults["fused"]
+    weight, mean, square = 1.0, 0.0, 0.0
+    for step, gradient in enumerate((2.0, 4.0), start=1):
+        descend(head, optimizer, lambda gradient=gradient: gradient * head.weight.sum())
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        weight -= 0.1 * 0.5 * weight
+        weight -= 0.1 * (mean / (1 - 0.9**step)) / ((square / (1 - 0.999**step)) ** 0.5 + 1e-8)
+        assert float(head.weight.detach()) == pytest.approx(weight, abs=1e-6)
 
 
 def test_a_clipped_gradient_keeps_its_norm_below_the_bound():

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -11,17 +12,27 @@ from safetensors import safe_open
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs import RunFolder
 from ballspot.evaluate.evaluation import evaluate_predictions
+from ballspot.evaluate.labels import LabelArrays
 from ballspot.evaluate.labelsets import LabelSet
 from ballspot.evaluate.matches import find_matches
 from ballspot.evaluate.splits import load_splits
 from ballspot.temporal import experiment as experiment_module
+from ballspot.temporal import training as training_module
 from ballspot.temporal.checkpoints import read_checkpoint, restore_optimizer
 from ballspot.temporal.configuration import as_table, load_config
+from ballspot.temporal.events import event_table
 from ballspot.temporal.experiment import Experiment, run_experiment
 from ballspot.temporal.features import from_arrays
 from ballspot.temporal.optimisation import make_optimizer
+from ballspot.temporal.sampling import draw_clips
 from ballspot.temporal.sources import open_source
-from ballspot.temporal.training import clips_an_epoch, epoch_seed
+from ballspot.temporal.training import (
+    clip_targets,
+    clips_an_epoch,
+    epoch_seed,
+    training_batches,
+    training_material,
+)
 
 LABELS = LabelSet("three", ("PASS", "DRIVE", "SHOT"), ("SHOT",))
 SMALL = [
@@ -201,6 +212,27 @@ def test_an_optimizer_is_restored_exactly(season):
     second.step()
     for ours, theirs in zip(heads[0].parameters(), heads[1].parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("settings", [[], ["class_loss=sigmoid", "label_sd=1.0"], ["teams=labels"]])
+def test_targets_made_for_many_batches_at_once_are_those_of_each_batch_alone(monkeypatch, settings):
+    config = load_config("original-fixed", ["clip_frames=20", "batch_clips=4", *settings])
+    features = from_arrays({"a": np.zeros((300, 2)), "b": np.zeros((90, 2))})
+    features = replace(features, rows=features.rows.repeat(2, 1), views=("original", "hflip"))
+    frames = np.arange(3, 90, 9)
+    count = len(frames)
+    label = LabelArrays(frames, np.arange(count) % 3, np.arange(count) % 2, np.ones(count, dtype=bool), 0, 0)
+    events = event_table([label, label], n_labels=3, sided=config.head.teams == "labels")
+    material = training_material(features, events, config)
+    generator = torch.Generator().manual_seed(0)
+    clips = draw_clips(features, 30, clip_frames=20, row_stride=2, pad_frames=5, generator=generator)
+    monkeypatch.setattr(training_module, "CLIPS_AT_ONCE", 12)
+    batches = list(training_batches(material, clips, config))
+    assert [len(frames) for frames, _, _ in batches] == [4] * 7 + [2]
+    for index, (_, wanted, _) in enumerate(batches):
+        alone = clip_targets(material, clips.part(4 * index, 4 * index + 4), config)
+        for ours, theirs in zip(vars(wanted).values(), vars(alone).values(), strict=True):
+            assert (ours is None and theirs is None) or torch.equal(ours.nan_to_num(nan=-9), theirs.nan_to_num(nan=-9))
 
 
 @pytest.mark.parametrize("head", ["tcn", "transformer", "multires"])
