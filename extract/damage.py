@@ -2,10 +2,10 @@
 
 import math
 
-import av
 import numpy as np
 from av.error import FFmpegError
 
+from .packets import packets_from
 from .video import VideoProbe
 
 
@@ -21,45 +21,60 @@ def damaged_frames(probe: VideoProbe, start: int, stop: int) -> np.ndarray:
     if pts is None:
         return np.empty(0, np.int64)
     key = int(probe.key_index[np.searchsorted(probe.key_index, start, side="right") - 1])
+    keys = set(pts[probe.key_index].tolist())
     packets: list[tuple[int, bool]] = []  # time stamp, key frame or not, in the order of decoding
     given: set[int | None] = set()
     doubtful_below = -math.inf  # after an error, what still comes of before the next key frame may be misplaced
+    past: int | None = None  # the stamp of the first key frame that is not asked for
     try:
-        with av.open(str(probe.path)) as container:
-            stream = container.streams.video[0]
-            stream.codec_context.thread_type = "SLICE"
-            stream.codec_context.thread_count = 1
-            if key > 0:
-                container.seek(int(pts[key]), stream=stream, backward=True)
-            for packet in container.demux(stream):
-                is_past = False
-                if packet.size and packet.pts is not None:
-                    is_past = packet.is_keyframe and stop < probe.n_frames and packet.pts >= pts[stop]
-                    if packet.is_keyframe and doubtful_below == math.inf:
-                        doubtful_below = packet.pts
-                    if not is_past:
-                        packets.append((packet.pts, packet.is_keyframe))
-                try:
-                    frames = stream.codec_context.decode(None) if is_past else packet.decode()
-                except FFmpegError:
-                    doubtful_below = math.inf
-                    frames = []
-                given |= {
-                    frame.pts
-                    for frame in frames
-                    if not frame.is_corrupt and frame.pts is not None and frame.pts >= doubtful_below
-                }
-                if is_past:
-                    break
+        for packet in packets_from(probe, key):
+            is_last = past is not None and not (packet.pts is not None and packet.pts < past)
+            is_key = packet.is_keyframe and packet.pts in keys
+            if packet.size and packet.pts is not None and not is_last:
+                if is_key and stop < probe.n_frames and packet.pts >= pts[stop]:
+                    past = packet.pts
+                    is_last = not probe.has_leading  # else frames that are asked for may follow
+                if is_key and doubtful_below == math.inf:
+                    doubtful_below = packet.pts
+                if not is_last and not packet.is_discard:  # a decoder gives nothing for what an edit list hides
+                    packets.append((packet.pts, is_key))
+            try:
+                frames = packet.stream.codec_context.decode(None) if is_last else packet.decode()
+            except FFmpegError:
+                doubtful_below = math.inf
+                frames = []
+            given |= {
+                frame.pts
+                for frame in frames
+                if not frame.is_corrupt and frame.pts is not None and frame.pts >= doubtful_below
+            }
+            if is_last:
+                break
     except (FFmpegError, OSError):
         pass  # what the container does not give either is missing below
-    bad = []
-    is_poisoned = False
-    for stamp, is_key in packets:
-        is_poisoned = stamp not in given or (is_poisoned and not is_key)
-        if is_poisoned:
-            bad.append(stamp)
+    bad = _poisoned(packets, given)
     announced = pts[key:stop]
     missing = announced[~np.isin(announced, [stamp for stamp, _ in packets])]
     stamps = np.union1d(np.array(bad, dtype=np.int64), missing)
     return np.searchsorted(pts, stamps[np.isin(stamps, pts)]).astype(np.int64)
+
+
+def _poisoned(packets: list[tuple[int, bool]], given: set[int | None]) -> list[int]:
+    """The stamps of packets without a good frame, and of those that may be predicted from them.
+
+    Frames that are decoded after a key frame and shown before it may need the group before too; no others need them.
+    """
+    bad = []
+    key_stamp: float = -math.inf
+    is_poisoned = is_leading_poisoned = False
+    for stamp, is_key in packets:
+        is_missing = stamp not in given
+        if is_key:
+            key_stamp, is_leading_poisoned, is_poisoned = stamp, is_poisoned or is_missing, is_missing
+        elif stamp < key_stamp:
+            is_leading_poisoned = is_leading_poisoned or is_missing
+        else:
+            is_poisoned = is_poisoned or is_missing
+        if is_poisoned if stamp >= key_stamp else is_leading_poisoned:
+            bad.append(stamp)
+    return bad

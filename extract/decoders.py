@@ -12,11 +12,13 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from .damage import damaged_frames
+from .packets import packets_from
 from .video import REPAIR, DecodingError, VideoProbe, VideoSource, cut_at_keys, image_files
 
 PIECE_BYTES = 32 * 2**20
 GOP_BYTES = 192 * 2**20
 PIECE_FRAMES = 32
+DECORD_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "")  # of MPEG-TS it gives wrong frames
 DECORD_IRREGULARITY = 0.1  # frames; Matroska rounds time stamps to milliseconds: 0.06 at 60 frames a second
 
 
@@ -59,17 +61,19 @@ class PyavSource:
             yield from (self._stand_in(k, last) for k in range(expected, stop) if (k - start) % step == 0)
 
     def _good_frames(self, start: int, stop: int, bad: frozenset[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Index and picture of the frames from `start` on; with `bad` ones left out, from the key frame on."""
-        expected = start
+        """Index and picture of the frames from `start` on; with `bad` ones left out, from the key frame on.
+
+        Without `substitute` all frames from the key frame on must be there and whole: later ones may hang on them.
+        """
+        key = int(self.probe.key_index[np.searchsorted(self.probe.key_index, start, side="right") - 1])
+        expected = key
         reformatter = VideoReformatter()
         try:
             for index, frame in self._decoded(start):
-                if index is None or index in bad or (index < start and not self.substitute):
+                if index is None or index in bad or index < expected:
                     continue
                 if index >= stop:
                     break
-                if index < expected and not self.substitute:
-                    continue
                 if not self.substitute:
                     if index != expected:
                         raise DecodingError(
@@ -77,8 +81,9 @@ class PyavSource:
                         )
                     if frame.is_corrupt:
                         raise DecodingError(f"{self.probe.path}: frame {expected} is damaged; {REPAIR}")
-                expected = max(index + 1, start)
-                yield index, reformatter.reformat(frame, format="rgb24").to_ndarray()
+                expected = index + 1
+                if index >= start or self.substitute:
+                    yield index, reformatter.reformat(frame, format="rgb24").to_ndarray()
                 if expected == stop:
                     return
         except (FFmpegError, OSError) as error:
@@ -91,26 +96,17 @@ class PyavSource:
 
     def _decoded(self, start: int) -> Iterator[tuple[int | None, av.VideoFrame]]:
         """Frames from a key frame at or before `start` on, with their index; None for one that no packet announced."""
-        pts = self.probe.pts
-        with av.open(str(self.probe.path)) as container:
-            stream = container.streams.video[0]
-            # One thread: frame threads beside torch's can hang when they are stopped early.
-            stream.codec_context.thread_type = "SLICE"
-            stream.codec_context.thread_count = 1
-            key = self.probe.key_index[np.searchsorted(self.probe.key_index, start, side="right") - 1]
-            if pts is not None and key > 0:
-                container.seek(int(pts[key]), stream=stream, backward=True)
-            order = count()
-            for packet in container.demux(stream):
-                try:
-                    frames = packet.decode()
-                except FFmpegError:
-                    if not self.substitute:
-                        raise
-                    continue
-                for frame in frames:
-                    if isinstance(frame, av.VideoFrame):
-                        yield (next(order) if pts is None else _index_of(pts, frame.pts)), frame
+        pts, order = self.probe.pts, count()
+        for packet in packets_from(self.probe, start):
+            try:
+                frames = packet.decode()
+            except FFmpegError:
+                if not self.substitute:
+                    raise
+                continue
+            for frame in frames:
+                if isinstance(frame, av.VideoFrame):
+                    yield (next(order) if pts is None else _index_of(pts, frame.pts)), frame
 
     def _stand_in(self, index: int, picture: np.ndarray) -> np.ndarray:
         self.substituted.add(index)
@@ -169,6 +165,9 @@ class DecordSource:
             raise DecodingError(f"{probe.path}: {probe.longest_gop} frames between key frames are too many for decord")
         if probe.pts is None:
             return
+        if probe.has_leading or probe.has_refresh or probe.container not in DECORD_CONTAINERS:
+            kind = "open groups" if probe.has_leading else "gradual refresh" if probe.has_refresh else probe.container
+            raise DecodingError(f"{probe.path}: decord gives other frames than it is asked for ({kind})")
         if probe.irregularity > DECORD_IRREGULARITY:
             raise DecodingError(
                 f"{probe.path}: decord gives other frames than it is asked for at a variable frame rate"
@@ -209,6 +208,12 @@ class TorchcodecSource:
             raise DecodingError(f"{probe.path}: torchcodec cannot open it ({first_line(error)})") from error
         if len(self.reader) != probe.n_frames:
             raise DecodingError(f"{probe.path}: torchcodec counts {len(self.reader)} frames, not {probe.n_frames}")
+        if probe.has_refresh:
+            raise DecodingError(f"{probe.path}: torchcodec would begin where pictures are not whole (gradual refresh)")
+        try:
+            self.first_s = float(self.reader.get_frame_at(0).pts_seconds)
+        except (RuntimeError, IndexError, ValueError) as error:
+            raise DecodingError(f"{probe.path}: frame 0 cannot be decoded ({first_line(error)})") from error
 
     def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
         """See `VideoSource`. Pieces of up to 32 frames, each with its time stamps compared."""
@@ -221,10 +226,7 @@ class TorchcodecSource:
             except (RuntimeError, IndexError, ValueError) as error:
                 where = f"{self.probe.path}: frames {begin} to {end}"
                 raise DecodingError(f"{where} cannot be decoded ({first_line(error)})") from error
-            if begin == start == 0:
-                self.first_s = float(piece.pts_seconds[0])
-            if self.probe.pts is not None and start == 0:
-                _require_times(self.probe, piece.pts_seconds.numpy() - self.first_s, self.name, begin)
+            _require_times(self.probe, piece.pts_seconds.numpy() - self.first_s, self.name, begin)
             pictures = piece.data.numpy()
             yield from (pictures[k - begin] for k in range(begin, end) if (k - start) % step == 0)
 

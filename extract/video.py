@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from ..cache.errors import BallspotError
 from ..cache.fingerprint import file_digest
+from .bitstream import is_gradual, length_bytes_of
 
 COMMON_FPS = tuple(Fraction(n) for n in (24, 25, 30, 48, 50, 60, 100, 120)) + tuple(
     Fraction(n, 1001) for n in (24000, 30000, 48000, 60000, 120000)
@@ -41,7 +42,10 @@ class VideoProbe:
 
     `pts` int64 (n_frames,) are the frames' time stamps in order of showing, in units of `time_base` seconds, or None
     when the container has none. `key_index` int64 are the frame indices from which decoding can begin.
-    `n_container_frames` is the container's claim (0: none), `n_hidden` the packets that an edit list hides.
+    `n_container_frames` is the container's claim (0: none), `n_hidden` the packets that an edit list hides. With
+    `has_leading`, frames that are shown before a key frame are decoded after it (open groups of pictures); with
+    `has_refresh`, the container calls frames key frames from which the picture only comes about little by little: they
+    are not in `key_index`. `container` is FFmpeg's name of the format.
     """
 
     path: Path
@@ -56,6 +60,9 @@ class VideoProbe:
     time_base: Fraction
     pts: np.ndarray | None
     key_index: np.ndarray
+    has_leading: bool = False
+    has_refresh: bool = False
+    container: str = ""
 
     @property
     def duration_s(self) -> float:
@@ -217,17 +224,25 @@ def _read_packets(path: Path, n_bytes: int, container: InputContainer) -> VideoP
     stream = container.streams.video[0]
     shown: list[int | None] = []
     is_key: list[bool] = []
+    has_refresh = False
+    length_bytes = length_bytes_of(stream.codec_context.extradata)
+    is_h264 = stream.codec_context.name == "h264"
     for packet in container.demux(stream):
         if packet.size and not packet.is_discard:
+            begins_gradually = is_h264 and packet.is_keyframe and is_gradual(bytes(packet), length_bytes=length_bytes)
+            has_refresh = has_refresh or begins_gradually
             shown.append(packet.pts)
-            is_key.append(packet.is_keyframe)
+            is_key.append(packet.is_keyframe and not begins_gradually)
     if not shown:
         raise BallspotError(f"{path}: a video without a frame; copy or download it again")
     time_base = stream.time_base or Fraction(1, 1000)
     pts: np.ndarray | None = None
     key_index = np.flatnonzero(is_key)
+    has_leading = False
     if all(value is not None for value in shown):
         stamps = np.array(shown, dtype=np.int64)
+        key_stamps = np.maximum.accumulate(np.where(is_key, stamps, stamps.min()))
+        has_leading = bool(np.any(stamps < key_stamps))
         pts = np.sort(stamps)
         if np.any(np.diff(pts) == 0):
             raise BallspotError(f"{path}: two frames with one time stamp; convert it with `ffmpeg -i IN -r 25 OUT`")
@@ -247,6 +262,9 @@ def _read_packets(path: Path, n_bytes: int, container: InputContainer) -> VideoP
         time_base=time_base,
         pts=pts,
         key_index=key_index,
+        has_leading=has_leading,
+        has_refresh=has_refresh,
+        container=container.format.name,
     )
 
 

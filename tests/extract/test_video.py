@@ -10,34 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
-from ballspot.extract.barcode import read_number
 from ballspot.extract.decoders import open_source
 from ballspot.extract.synth import write_video
 from ballspot.extract.video import DecodingError, VideoProbe, cut_at_keys, probe_video
 
-SIZE = (64, 96)
+from .barcoded import SIZE, numbers_of, remux
+
 READERS = ("pyav", "decord")
 RATES = {"25": Fraction(25), "29.97": Fraction(30000, 1001), "12.5": Fraction(25, 2)}
-
-
-def numbers_of(probe: VideoProbe, decoder: str, start: int, stop: int) -> list[int | None]:
-    with open_source(probe, decoder) as source:
-        return [read_number(picture) for picture in source.frames(start, stop)]
-
-
-def remux(source: Path, out: Path, *, first_pts: int = 0, stamps: dict[int, int] | None = None) -> Path:
-    """The same packets with time stamps moved by `first_pts` frames, or to other stamps by frame, in 12,800ths."""
-    with av.open(str(source)) as old, av.open(str(out), "w", options={"use_editlist": "1"}) as new:
-        stream = old.streams.video[0]
-        copy = new.add_stream_from_template(stream)
-        for packet in old.demux(stream):
-            if packet.size and packet.pts is not None and packet.dts is not None:
-                moved = stamps[packet.pts // 512] if stamps else packet.pts + first_pts * 512
-                packet.dts += moved - packet.pts if not stamps else 0
-                packet.pts = moved
-                packet.stream = copy
-                new.mux(packet)
-    return out
 
 
 @pytest.mark.parametrize("decoder", READERS)
