@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..cache.errors import BallspotError
 from .backbones import Backbone
-from .fusion import fuse_convolutions
+from .fusion import Normalised, fuse_convolutions
 
 ENGINES = ("torch", "openvino")
 
@@ -36,20 +36,17 @@ class TorchEngine:
         kind = "float16 autocast" if self.uses_autocast else "float32"
         compiled = " compiled" if compiles else ""
         self.name = f"torch {torch.__version__} {device.type} {kind}{compiled} batch {batch_rows}"
-        self.scale, self.shift = (value.to(device) for value in normalisation(backbone))
-        example = torch.zeros(batch_rows, 3, *backbone.size, device=device).to(memory_format=torch.channels_last)
-        self.model: nn.Module = backbone.model
+        self.model: nn.Module = normalised(backbone).to(device)
+        example = _drawn_pictures(batch_rows, backbone.size).to(device)
         if compiles:
-            self.model = _compiled(backbone.model, example)
+            self.model = _compiled(self.model, example)
         elif device.type == "cpu":
-            self.model = fuse_convolutions(backbone.model, _drawn_like(example))
+            self.model = fuse_convolutions(self.model, example)
 
     def __call__(self, pictures: Tensor) -> np.ndarray:
-        images = pictures.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # a view, channels last in memory
+        given = pictures.to(self.device, non_blocking=True)
         with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.uses_autocast):
-            images = torch.addcmul(self.shift, images.float(), self.scale)  # (B, 3, H, W)
-            images = images.contiguous(memory_format=torch.channels_last)
-            return self.model(images).float().cpu().numpy()
+            return self.model(given).float().cpu().numpy()
 
 
 class OpenvinoEngine:
@@ -74,7 +71,7 @@ class OpenvinoEngine:
     def _compile(self, dtype: torch.dtype) -> Any:
         ov, backbone = self.openvino, self.backbone
         example = torch.zeros(self.batch_rows, *backbone.size, 3, dtype=dtype)
-        module = _Normalised(backbone).eval()
+        module = normalised(backbone).eval()
         try:
             with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # of torch, about how OpenVINO reads its models
@@ -89,21 +86,6 @@ class OpenvinoEngine:
             ) from error
 
 
-class _Normalised(nn.Module):
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.model = backbone.model
-        scale, shift = normalisation(backbone)
-        self.register_buffer("scale", scale)
-        self.register_buffer("shift", shift)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.model(pictures.permute(0, 3, 1, 2).float() * self.scale + self.shift)
-
-
 def make_engine(
     backbone: Backbone, *, kind: str, batch_rows: int, device: torch.device, compiles: bool = False
 ) -> Engine:
@@ -113,6 +95,11 @@ def make_engine(
             raise BallspotError(f"--engine openvino: runs on the CPU, not on {device}; give --device cpu")
         return OpenvinoEngine(backbone, batch_rows=batch_rows)
     return TorchEngine(backbone, batch_rows=batch_rows, device=device, compiles=compiles)
+
+
+def normalised(backbone: Backbone) -> Normalised:
+    """The backbone's model for pictures (B, H, W, 3) of 0..255, its normalisation in front."""
+    return Normalised(backbone.model, *normalisation(backbone))
 
 
 def normalisation(backbone: Backbone) -> tuple[Tensor, Tensor]:
@@ -133,6 +120,6 @@ def _compiled(model: nn.Module, example: Tensor) -> nn.Module:
     return compiled
 
 
-def _drawn_like(example: Tensor) -> Tensor:
-    drawn = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)) * 4 - 2
-    return drawn.to(memory_format=torch.channels_last)
+def _drawn_pictures(n: int, size: tuple[int, int]) -> Tensor:
+    drawn = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (n, *size, 3), dtype=torch.uint8, generator=drawn)

@@ -2,6 +2,7 @@
 
 A convolution, the sum with a shortcut and the activation become one call, and weights lie as the kernel wants them.
 These are the operators that torch's compiler uses when it freezes a model; here no compiler has to be installed.
+The normalisation of the pictures becomes part of the first convolution.
 """
 
 import copy
@@ -35,26 +36,66 @@ class FusedConv(nn.Module):
         return call(images, self.weight, self.bias, *self.where, self.activation, self.bounds, "")
 
 
-def fuse_convolutions(model: nn.Module, example: Tensor) -> nn.Module:
-    """The same model for inputs of exactly the example's shape, fused; `model` itself where it cannot be or differs.
+class Normalised(nn.Module):
+    """Pictures (B, H, W, 3) of 0..255, uint8 or float32 -> what `model` gives for (B, 3, H, W) normalised ones."""
 
-    `example` is float (B, 3, H, W), channels last, on the CPU.
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, model: nn.Module, scale: Tensor, shift: Tensor) -> None:
+        """`scale` and `shift` are float32 (1, 3, 1, 1): a picture x is normalised to scale x + shift."""
+        super().__init__()
+        self.model = model
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", shift)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        images = pictures.permute(0, 3, 1, 2).float()  # (B, H, W, 3) -> (B, 3, H, W), channels last in memory
+        return self.model(torch.addcmul(self.shift, images, self.scale))
+
+
+class Framed(nn.Module):
+    """Pictures (B, H, W, 3) -> float32 (B, 3, H + 2 P, W + 2 Q) in a frame of the values that are normalised to zero.
+
+    A convolution that has the normalisation in its weights cannot pad with zeros: black is not zero. The same memory
+    is given each time.
     """
-    if not torch.backends.mkldnn.is_available() or example.device.type != "cpu":
-        return model
+
+    def __init__(self, shape: torch.Size, padding: tuple[int, int], zero: Tensor) -> None:
+        """`shape` is (B, H, W, 3); `zero` float32 (1, 3, 1, 1)."""
+        super().__init__()
+        n, height, width, channels = shape
+        rows, columns = padding
+        framed = zero.expand(n, channels, height + 2 * rows, width + 2 * columns)
+        self.images = framed.clone(memory_format=torch.channels_last)
+        self.inside = self.images[:, :, rows : rows + height, columns : columns + width]
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        self.inside.copy_(pictures.permute(0, 3, 1, 2))
+        return self.images
+
+
+def fuse_convolutions(normalised: Normalised, pictures: Tensor) -> nn.Module:
+    """The same model for pictures of exactly that shape, fused; `normalised` itself where it cannot be or differs.
+
+    `pictures` is uint8 or float32 (B, H, W, 3) on the CPU; the fused model takes both types.
+    """
+    if not torch.backends.mkldnn.is_available() or pictures.device.type != "cpu":
+        return normalised
     try:
         with torch.inference_mode():
-            fused = _fused(copy.deepcopy(model), example)
-            expected = model(example)
-            difference = (fused(example) - expected).abs().max() / expected.abs().max().clamp_min(1e-12)
+            fused = _fused(copy.deepcopy(normalised), pictures)
+            expected = normalised(pictures)
+            difference = (fused(pictures) - expected).abs().max() / expected.abs().max().clamp_min(1e-12)
     except Exception:  # noqa: BLE001  whatever a model does that cannot be traced or fused, it runs as it is
-        return model
-    return fused if difference <= FUSION_TOLERANCE else model
+        return normalised
+    return fused if difference <= FUSION_TOLERANCE else normalised
 
 
-def _fused(model: nn.Module, example: Tensor) -> nn.Module:
-    graph = fx.symbolic_trace(model)
-    ShapeProp(graph).propagate(example)
+def _fused(normalised: Normalised, pictures: Tensor) -> nn.Module:
+    graph = fx.symbolic_trace(normalised.model)
+    _fold_normalisation(graph, normalised, pictures)
+    ShapeProp(graph).propagate(pictures)
     for node in list(graph.graph.nodes):
         if isinstance(_module(graph, node), (nn.Identity, nn.Dropout)):
             node.replace_all_uses_with(node.args[0])
@@ -67,6 +108,34 @@ def _fused(model: nn.Module, example: Tensor) -> nn.Module:
     graph.graph.lint()
     graph.recompile()
     return graph
+
+
+def _fold_normalisation(graph: fx.GraphModule, normalised: Normalised, pictures: Tensor) -> None:
+    """Makes the graph read pictures: by its first convolution where that alone reads them, else by a step of its own.
+
+    W (scale x + shift) + b is (W scale) x + (b + sum of W shift), where x is padded with -shift / scale.
+    """
+    given = next(node for node in graph.graph.nodes if node.op == "placeholder")
+    first = _only_user(given)
+    conv = None if first is None else _module(graph, first)
+    scale, shift = normalised.scale.double(), normalised.shift.double()
+    if (
+        type(conv) is nn.Conv2d
+        and conv.padding_mode == "zeros"
+        and not isinstance(conv.padding, str)
+        and conv.groups == 1
+    ):
+        bias = 0 if conv.bias is None else conv.bias.double()
+        conv.bias = nn.Parameter((bias + (conv.weight.double() * shift).sum((1, 2, 3))).float(), requires_grad=False)
+        conv.weight = nn.Parameter((conv.weight.double() * scale).float(), requires_grad=False)
+        rows, columns = (int(value) for value in conv.padding)
+        conv.padding = (0, 0)
+        graph.add_submodule("framed", Framed(pictures.shape, (rows, columns), (-shift / scale).float()))
+    else:
+        graph.add_submodule("framed", Normalised(nn.Identity(), normalised.scale, normalised.shift))
+    with graph.graph.inserting_after(given):
+        framed = graph.graph.call_module("framed", (given,))
+    given.replace_all_uses_with(framed, delete_user_cb=lambda user: user is not framed)
 
 
 def _fuse_one(graph: fx.GraphModule, node: Any, conv: nn.Conv2d, name: str) -> None:

@@ -8,8 +8,8 @@ from torch import nn
 
 from ballspot.cache.errors import BallspotError
 from ballspot.extract.backbones import Backbone, load_backbone
-from ballspot.extract.engines import TorchEngine, make_engine
-from ballspot.extract.fusion import FusedConv, fuse_convolutions
+from ballspot.extract.engines import TorchEngine, make_engine, normalisation, normalised
+from ballspot.extract.fusion import FusedConv, Normalised, fuse_convolutions
 from ballspot.extract.weights import parse_weights
 
 CPU = torch.device("cpu")
@@ -66,16 +66,45 @@ def test_a_row_does_not_depend_on_its_place_or_its_neighbours(backbone: Backbone
 
 
 def test_convolutions_sums_and_activations_become_single_calls(backbone: Backbone) -> None:
-    example = torch.rand(2, 3, *SIZE).contiguous(memory_format=torch.channels_last)
-    fused = fuse_convolutions(backbone.model, example)
+    given, plain = pictures(2), normalised(backbone)
+    fused = fuse_convolutions(plain, given)
     modules = [module for module in fused.modules() if isinstance(module, FusedConv)]
     assert len(modules) > 50
     assert not any(isinstance(module, nn.Conv2d | nn.ReLU) for module in fused.children())
+    assert not any(isinstance(module, Normalised) for module in fused.modules())  # it is in the first convolution
     # 13 blocks, each with one sum; the stem and in each block four convolutions carry an activation or a sum.
     assert sum(module.adds for module in modules) == 13
     with torch.inference_mode():
-        expected = backbone.model(example)
-        assert (fused(example) - expected).abs().max() <= 1e-5 * expected.abs().max()
+        expected = plain(given)
+        assert (fused(given) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_a_black_border_is_not_taken_for_the_padding_of_a_convolution(backbone: Backbone) -> None:
+    # Zero is grey after normalising: a convolution that pads raw pictures with zeros is wrong by 14 % at the border.
+    plain, given = normalised(backbone), torch.zeros(2, *SIZE, 3, dtype=torch.uint8)
+    given[:, 8:-8, 8:-8] = 255
+    with torch.inference_mode():
+        expected = plain(given)
+        assert (fuse_convolutions(plain, given)(given) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+class Twice(nn.Module):
+    """Reads its pictures in two places: no convolution alone stands for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(3, 8, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return (self.one(images) + self.other(images)).mean((2, 3))
+
+
+def test_pictures_that_are_read_twice_are_normalised_before(backbone: Backbone) -> None:
+    plain = Normalised(Twice().eval(), *normalisation(backbone))
+    fused = fuse_convolutions(plain, pictures(2))
+    assert any(isinstance(module, FusedConv) for module in fused.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(pictures(2)), plain(pictures(2)), rtol=1e-5, atol=1e-5)
 
 
 class Branching(nn.Module):
@@ -86,8 +115,8 @@ class Branching(nn.Module):
 
 
 def test_a_model_that_cannot_be_fused_runs_as_it_is(backbone: Backbone) -> None:
-    model = Branching()
-    assert fuse_convolutions(model, torch.rand(1, 3, 8, 8)) is model
+    plain = Normalised(Branching(), *normalisation(backbone))
+    assert fuse_convolutions(plain, pictures(1)) is plain
 
 
 def test_the_name_says_what_computed(backbone: Backbone) -> None:
