@@ -10,6 +10,7 @@ import click
 
 from ..cache.console import note, print_table
 from .against import contest
+from .class_tables import readings_table, teams_table
 from .comparison import compare_runs
 from .diagnosis_tables import diagnosis_tables
 from .evaluation import OFFICIAL_FPS, evaluate_predictions
@@ -142,11 +143,12 @@ def evaluate(
             record["against"] = difference.as_record()
         click.echo(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        tables = [evaluation_table(evaluation, min_count=min_count)]
+        teams = teams_table(evaluation)
+        tables = [evaluation_table(evaluation, min_count=min_count), *([] if teams is None else [teams])]
         if difference is not None:
             tables.append(contest_table(difference, str(against)))
         if diagnose and evaluation.diagnosis is not None:
-            tables += diagnosis_tables(evaluation.diagnosis)
+            tables += [readings_table(evaluation), *diagnosis_tables(evaluation.diagnosis)]
         _show_all(tables)
     if plots is not None:
         from .plots import draw_evaluation

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .intervals import Interval, Resamples, blocks_of, interval
+from .bounds import DiagnosisBounds, diagnosis_bounds
+from .intervals import Resamples
 from .labelsets import LabelSet
 from .matching import Pool, match_truths
 from .metrics import pooled_average_precision
@@ -35,7 +36,6 @@ class OperatingPoint:
     timing_median_s: float | None
     timing_p90_s: float | None
     timing_bias_s: float | None
-    intervals: dict[str, Interval]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Diagnosis:
     """Everything at one tolerance; APs are SoccerNet's, in 0..1.
 
     ``points`` per class; ``confusion`` (n_labels + 1, n_labels + 1), see `mistakes.confusions`; ``fixed`` the mean AP
-    with one kind of mistake put right; ``curve`` (c, n_labels) the AP at each of ``curve_s``.
+    with one kind of mistake put right; ``curve`` (c, n_labels) the AP at each of ``curve_s``; ``bounds`` their
+    intervals, None where nothing was resampled.
     """
 
     label_set: LabelSet
@@ -73,11 +74,12 @@ class Diagnosis:
     curve_s: tuple[float, ...]
     curve: np.ndarray
     calibration: Calibration
+    bounds: DiagnosisBounds | None = None
 
     def as_record(self) -> dict[str, Any]:
         """The diagnosis as one JSON object."""
         labels = self.label_set.labels
-        return {
+        record = {
             "tolerance_s": self.tolerance_s,
             "mean_ap": self.mean_ap,
             "per_class": {label: _point_record(point) for label, point in zip(labels, self.points, strict=True)},
@@ -100,6 +102,7 @@ class Diagnosis:
                 "expected_error": _finite(self.calibration.error),
             },
         }
+        return record if self.bounds is None else {**record, "intervals": self.bounds.as_record(self.label_set)}
 
 
 def diagnose(
@@ -110,23 +113,28 @@ def diagnose(
     resamples: Resamples | None = None,
     curve_s: Sequence[float] = CURVE_S,
 ) -> Diagnosis:
-    """The diagnosis of a pool at ``tolerance_s`` (full width); ``resamples`` add intervals to the operating points."""
+    """The diagnosis of a pool at ``tolerance_s`` (full width); ``resamples`` add intervals."""
     hit = match_truths(pool, tolerance_s)
     verdicts = judge(pool, hit, tolerance_s)
     thresholds = best_thresholds(pool, verdicts.kind == HIT)
     curve = np.stack([pooled_average_precision(pool, (one,)).ap for one in curve_s])
+    bounds = None
+    if resamples is not None:
+        places = calibration_bins(pool, N_CALIBRATION_BINS)
+        bounds = diagnosis_bounds(
+            pool, verdicts, thresholds, places, resamples, n_bins=N_CALIBRATION_BINS, curve_s=curve_s
+        )
     return Diagnosis(
         label_set=label_set,
         tolerance_s=tolerance_s,
         mean_ap=pooled_average_precision(pool, (tolerance_s,)).mean_ap,
-        points=tuple(
-            _point(pool, label_set, verdicts, index, thresholds[index], resamples) for index in range(pool.n_labels)
-        ),
+        points=tuple(_point(pool, label_set, verdicts, index, thresholds[index]) for index in range(pool.n_labels)),
         confusion=confusions(pool, verdicts, thresholds),
         fixed={fix: float(fixed_ap(pool, verdicts, fix).mean()) for fix in FIXES},
         curve_s=tuple(curve_s),
         curve=curve,
         calibration=calibration(pool, verdicts),
+        bounds=bounds,
     )
 
 
@@ -152,17 +160,20 @@ def best_thresholds(pool: Pool, is_hit: np.ndarray) -> np.ndarray:
 
 def calibration(pool: Pool, verdicts: Verdicts, *, n_bins: int = N_CALIBRATION_BINS) -> Calibration:
     """The share of hits among predictions of similar score; scores above 1 count as 1."""
-    score = np.minimum(pool.score, 1.0)
-    place = np.minimum((score * n_bins).astype(np.int64), n_bins - 1)
+    place = calibration_bins(pool, n_bins)
     count = np.bincount(place, minlength=n_bins)
-    sums = (np.bincount(place, weights=value, minlength=n_bins) for value in (score, verdicts.kind == HIT))
+    values = (np.minimum(pool.score, 1.0), verdicts.kind == HIT)
+    sums = (np.bincount(place, weights=value, minlength=n_bins) for value in values)
     means = [np.divide(total, count, out=np.full(n_bins, np.nan), where=count > 0) for total in sums]
     return Calibration(np.linspace(0, 1, n_bins + 1), count, *means)
 
 
-def _point(
-    pool: Pool, label_set: LabelSet, verdicts: Verdicts, index: int, threshold: float, resamples: Resamples | None
-) -> OperatingPoint:
+def calibration_bins(pool: Pool, n_bins: int) -> np.ndarray:
+    """Which of ``n_bins`` equal parts of 0..1 each score is in, int64 (p,); scores above 1 are in the last."""
+    return np.minimum((np.minimum(pool.score, 1.0) * n_bins).astype(np.int64), n_bins - 1)
+
+
+def _point(pool: Pool, label_set: LabelSet, verdicts: Verdicts, index: int, threshold: float) -> OperatingPoint:
     truths = np.flatnonzero(pool.truth_label == index)
     chosen = np.flatnonzero((pool.label == index) & (pool.score >= threshold))
     counts = np.bincount(verdicts.kind[chosen], minlength=len(KINDS))
@@ -173,9 +184,8 @@ def _point(
     confused_with = {label: int(n) for label, n in zip(label_set.labels, in_truth, strict=True) if n}
     hits = chosen[verdicts.kind[chosen] == HIT]
     if not hits.size:
-        return OperatingPoint(None, None, None, None, truths.size, mistakes, confused_with, None, None, None, {})
+        return OperatingPoint(None, None, None, None, truths.size, mistakes, confused_with, None, None, None)
     late_s = (pool.key[hits] - pool.truth_key[verdicts.truth[hits]]) / pool.fps
-    intervals = {} if resamples is None else _intervals(pool, verdicts, truths, chosen, hits, late_s, resamples)
     return OperatingPoint(
         threshold=float(threshold),
         precision=hits.size / chosen.size,
@@ -187,37 +197,7 @@ def _point(
         timing_median_s=float(np.median(np.abs(late_s))),
         timing_p90_s=float(np.quantile(np.abs(late_s), 0.9)),
         timing_bias_s=float(np.median(late_s)),
-        intervals=intervals,
     )
-
-
-def _intervals(
-    pool: Pool,
-    verdicts: Verdicts,
-    truths: np.ndarray,
-    chosen: np.ndarray,
-    hits: np.ndarray,
-    late_s: np.ndarray,
-    resamples: Resamples,
-) -> dict[str, Interval]:
-    """Intervals of one class's precision, recall, F1 and median timing error at its threshold, which stays put."""
-    truth_block = resamples.columns(blocks_of(pool, pool.truth_key, resamples.block_s))
-    block = resamples.columns(blocks_of(pool, pool.key, resamples.block_s))
-    block[hits] = truth_block[verdicts.truth[hits]]
-    n_truth, n_chosen, n_hits = (
-        resamples.weights @ np.bincount(blocks, minlength=resamples.blocks.size)
-        for blocks in (truth_block[truths], block[chosen], block[hits])
-    )
-    order = np.argsort(np.abs(late_s), kind="stable")
-    drawn = np.cumsum(resamples.weights[:, block[hits[order]]], axis=1)  # (R, h)
-    middle = (drawn < drawn[:, -1:] / 2).sum(axis=1).clip(max=hits.size - 1)
-    timing = np.where(drawn[:, -1] > 0, np.abs(late_s)[order][middle], np.nan)
-    ratios = {"precision": (n_hits, n_chosen), "recall": (n_hits, n_truth), "f1": (2 * n_hits, n_chosen + n_truth)}
-    bounds = {
-        name: interval(np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0))
-        for name, (top, bottom) in ratios.items()
-    }
-    return {**bounds, "timing_median_s": interval(timing)}
 
 
 def _point_record(point: OperatingPoint) -> dict[str, Any]:
@@ -232,7 +212,6 @@ def _point_record(point: OperatingPoint) -> dict[str, Any]:
         "timing_median_s": point.timing_median_s,
         "timing_p90_s": point.timing_p90_s,
         "timing_bias_s": point.timing_bias_s,
-        "intervals": {name: bounds.as_record() for name, bounds in point.intervals.items()},
     }
 
 

@@ -13,6 +13,7 @@ from ..cache.errors import BallspotError
 from .diagnosis import Diagnosis, diagnose
 from .exact import exact_ap
 from .intervals import BLOCK_S, N_RESAMPLES, draw_resamples
+from .labels import TEAMS
 from .labelsets import LabelSet
 from .matches import LABELS_FILE
 from .matching import Pool, pool_spots
@@ -99,8 +100,7 @@ class Evaluation:
 
     def _class_record(self, index: int) -> dict[str, Any]:
         result, teams = self.result, self.teams
-        has_sides = teams is not None and bool(teams.n_truth[index].any())
-        return {
+        record: dict[str, Any] = {
             "ap": float(result.ap[index]),
             "n_truth": int(result.n_truth[index]),
             "ap_visible": float(result.ap_visible[index]),
@@ -108,8 +108,15 @@ class Evaluation:
             "ap_not_shown": float(result.ap_not_shown[index]),
             "n_not_shown": int(result.n_not_shown[index]),
             "exact_ap": float(self.exact[index]),
-            "team_ap": float(teams.ap[index]) if teams is not None and has_sides else None,
+            "team_ap": None,
         }
+        if teams is None or not teams.n_truth[index].any():
+            return record
+        record["team_ap"] = float(teams.ap[index])
+        for name, side in TEAMS.items():
+            record[f"team_ap_{name}"] = float(teams.ap_by_side[index, side])
+            record[f"n_truth_{name}"] = int(teams.n_truth[index, side])
+        return record
 
     def _means(self, result: APResult, min_count: int) -> dict[str, Any]:
         return {

@@ -55,12 +55,15 @@ def blocks_of(pool: Pool, key: np.ndarray, block_s: float) -> np.ndarray:
 def draw_resamples(
     pools: Sequence[Pool], *, seed: int, n_resamples: int = N_RESAMPLES, block_s: float = BLOCK_S
 ) -> Resamples:
-    """Draws from every block in which any of ``pools``, of the same matches, has a truth or a prediction."""
+    """Draws from every block in which any of ``pools``, of the same matches, has a truth or a prediction.
+
+    One block alone gives no draw: every one would be the same, which would look like certainty.
+    """
     keys = [blocks_of(pool, key, block_s) for pool in pools for key in (pool.truth_key, pool.key)]
     blocks = np.unique(np.concatenate(keys)) if keys else np.zeros(0, dtype=np.int64)
     n = blocks.size
     random = np.random.default_rng(seed)
-    weights = random.multinomial(n, np.full(n, 1 / n), size=n_resamples) if n else np.zeros((n_resamples, 0))
+    weights = random.multinomial(n, np.full(n, 1 / n), size=n_resamples) if n > 1 else np.zeros((0, n))
     return Resamples(block_s, blocks, weights.astype(np.float64))
 
 
@@ -88,14 +91,11 @@ class Replicates:
 
 def ap_replicates(pool: Pool, tolerances_s: Sequence[float], resamples: Resamples, *, kind: str = "all") -> Replicates:
     """SoccerNet's AP in every draw; ``kind`` "visible" or "not shown" takes the truths and predictions of that kind."""
-    truth_block = resamples.columns(blocks_of(pool, pool.truth_key, resamples.block_s))
-    own = resamples.columns(blocks_of(pool, pool.key, resamples.block_s))
+    truth_block, own = place_blocks(pool, resamples)
     counted = np.ones(pool.truth_key.size, dtype=bool) if kind == "all" else pool.truth_visible == (kind == "visible")
-    n_truth = resamples.weights @ _table(truth_block[counted], pool.truth_label[counted], pool.n_labels, resamples)
-    members = _members(pool)
-    if kind != "all":
-        members = [chosen[pool.is_near_visible[chosen] == (kind == "visible")] for chosen in members]
-    score_bin = score_bins(pool.score)
+    n_truth = resamples.weights @ count_table(truth_block[counted], pool.truth_label[counted], pool.n_labels, resamples)
+    members = np.arange(pool.key.size) if kind == "all" else np.flatnonzero(pool.is_near_visible == (kind == "visible"))
+    score_bin, label = score_bins(pool.score[members]), pool.label[members]
     ap = np.zeros((len(tolerances_s), *n_truth.shape))
     for place, tolerance_s in enumerate(tolerances_s):
         hit = match_truths(pool, tolerance_s)
@@ -103,25 +103,48 @@ def ap_replicates(pool: Pool, tolerances_s: Sequence[float], resamples: Resample
         is_hit[hit[hit >= 0]] = True
         block = own.copy()
         block[hit[hit >= 0]] = truth_block[hit >= 0]
-        for index, chosen in enumerate(members):
-            if not n_truth[:, index].any():
-                continue
-            found = chosen[is_hit[chosen]]
-            n_detected = _above(block[chosen], score_bin[chosen], resamples)
-            n_hits = _above(block[found], score_bin[found], resamples)
-            ap[place, :, index] = interpolated_ap(n_detected, n_hits, n_truth[:, index])
+        ap[place] = drawn_ap(label, score_bin, block[members], is_hit[members], n_truth, resamples)
     return Replicates(np.where(n_truth > 0, trapezoid_mean(ap), np.nan), n_truth)
+
+
+def place_blocks(pool: Pool, resamples: Resamples) -> tuple[np.ndarray, np.ndarray]:
+    """The column of the weights for each truth, int64 (t,), and for each prediction by its own time, int64 (p,)."""
+    truth_block, block = (blocks_of(pool, key, resamples.block_s) for key in (pool.truth_key, pool.key))
+    return resamples.columns(truth_block), resamples.columns(block)
+
+
+def drawn_ap(
+    label: np.ndarray,
+    score_bin: np.ndarray,
+    block: np.ndarray,
+    is_hit: np.ndarray,
+    n_truth: np.ndarray,
+    resamples: Resamples,
+) -> np.ndarray:
+    """SoccerNet's AP in every draw, float64 (R, n_labels), 0 where a draw has no truth.
+
+    ``label``, ``score_bin`` (0..200), ``block`` (a column of the weights) and ``is_hit`` are of p predictions,
+    ``n_truth`` (R, n_labels) counts the truths of each draw.
+    """
+    ap = np.zeros(n_truth.shape)
+    for index, chosen in enumerate(_members(label, n_truth.shape[1])):
+        found = chosen[is_hit[chosen]]
+        if not n_truth[:, index].any() or not found.size:
+            continue
+        n_detected = _above(block[chosen], score_bin[chosen], resamples)
+        n_hits = _above(block[found], score_bin[found], resamples)
+        ap[:, index] = interpolated_ap(n_detected, n_hits, n_truth[:, index])
+    return ap
 
 
 def exact_replicates(pool: Pool, tolerance_s: float, resamples: Resamples) -> Replicates:
     """The exact AP in every draw."""
     curves = exact_curves(pool, tolerance_s)
-    truth_block = resamples.columns(blocks_of(pool, pool.truth_key, resamples.block_s))
-    block = resamples.columns(blocks_of(pool, pool.key, resamples.block_s))
+    truth_block, block = place_blocks(pool, resamples)
     block[curves.hit] = truth_block[curves.truth]
-    n_truth = resamples.weights @ _table(truth_block, pool.truth_label, pool.n_labels, resamples)
+    n_truth = resamples.weights @ count_table(truth_block, pool.truth_label, pool.n_labels, resamples)
     total = np.zeros_like(n_truth)
-    for index, members in enumerate(_members(pool)):
+    for index, members in enumerate(_members(pool.label, pool.n_labels)):
         ours = curves.label == index
         rank = curves.rank[ours]
         if not rank.size:
@@ -147,16 +170,39 @@ def interval(replicates: np.ndarray, level: float = LEVEL) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _members(pool: Pool) -> list[np.ndarray]:
-    """The places of each class's predictions in the pool, in its order."""
-    order = np.argsort(pool.label.astype(np.uint16), kind="stable")
-    return np.split(order, np.cumsum(np.bincount(pool.label, minlength=pool.n_labels))[:-1])
+def count_table(
+    block: np.ndarray,
+    place: np.ndarray,
+    n_places: int,
+    resamples: Resamples,
+    *,
+    values: np.ndarray | None = None,
+) -> np.ndarray:
+    """How many of each place (a label, a bin) each block holds, or the sum of their ``values``: float64 (B, n_places).
+
+    ``resamples.weights @ table`` is then the count in every draw.
+    """
+    shape = (resamples.blocks.size, n_places)
+    counts = np.bincount(block * n_places + place, weights=values, minlength=shape[0] * n_places)
+    return counts.reshape(shape).astype(np.float64)
 
 
-def _table(block: np.ndarray, label: np.ndarray, n_labels: int, resamples: Resamples) -> np.ndarray:
-    """How many of each label each block holds: float64 (B, n_labels)."""
-    shape = (resamples.blocks.size, n_labels)
-    return np.bincount(block * n_labels + label, minlength=shape[0] * n_labels).reshape(shape).astype(np.float64)
+def weighted_quantile(values: np.ndarray, weights: np.ndarray, level: float) -> np.ndarray:
+    """(R,): NumPy's quantile of sorted ``values`` (v,), each repeated as ``weights`` (R, v) say; NaN where none is."""
+    reached = np.cumsum(weights, axis=1)
+    total = reached[:, -1] if values.size else np.zeros(len(weights))
+    place = level * np.maximum(total - 1, 0)
+    low, high = (
+        values[(reached <= one[:, None]).sum(axis=1).clip(max=values.size - 1)] if values.size else one
+        for one in (np.floor(place), np.ceil(place))
+    )
+    return np.where(total > 0, low + (place - np.floor(place)) * (high - low), np.nan)
+
+
+def _members(label: np.ndarray, n_labels: int) -> list[np.ndarray]:
+    """The places of each class's predictions, in their order."""
+    order = np.argsort(label.astype(np.uint16), kind="stable")
+    return np.split(order, np.cumsum(np.bincount(label, minlength=n_labels))[:-1])
 
 
 def _above(block: np.ndarray, score_bin: np.ndarray, resamples: Resamples) -> np.ndarray:

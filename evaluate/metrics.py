@@ -117,7 +117,6 @@ def pooled_average_precision(pool: Pool, tolerances_s: Sequence[float]) -> APRes
             n_hits = count_above(label[kept], score_bin[kept], n_labels)
             curves[kind, place] = interpolated_ap(n_detected[kind], n_hits, counts[kind])
     ap, ap_visible, ap_not_shown = (trapezoid_mean(curve) for curve in curves)
-    factor = NOT_SHOWN_FACTOR if len(tolerances_s) > 1 else 1.0
     return APResult(
         tolerances_s=tuple(tolerances_s),
         ap=ap,
@@ -128,8 +127,13 @@ def pooled_average_precision(pool: Pool, tolerances_s: Sequence[float]) -> APRes
         mean_ap_visible=_mean(ap_visible),
         ap_not_shown=ap_not_shown,
         n_not_shown=n_truth - n_visible,
-        mean_ap_not_shown=_mean(ap_not_shown) * factor,
+        mean_ap_not_shown=_mean(ap_not_shown) * not_shown_factor(tolerances_s),
     )
+
+
+def not_shown_factor(tolerances_s: Sequence[float]) -> float:
+    """What SoccerNet's code multiplies the not-shown mean by: 17/13 where several tolerances are averaged, else 1."""
+    return NOT_SHOWN_FACTOR if len(tolerances_s) > 1 else 1.0
 
 
 def headline_ap(ap: np.ndarray, label_set: LabelSet) -> float:
@@ -160,8 +164,16 @@ def interpolated_ap(n_detected: np.ndarray, n_hits: np.ndarray, n_truth: np.ndar
     precision = np.divide(n_hits, n_detected, out=np.zeros(n_hits.shape), where=n_detected > 0)
     n_truth = np.broadcast_to(np.asarray(n_truth)[..., None], n_hits.shape)
     recall = np.divide(n_hits, n_truth, out=np.zeros(n_hits.shape), where=n_truth > 0)
-    best = [np.where(recall >= level, precision, 0.0).max(axis=-1) for level in RECALLS]
-    return np.sum(best, axis=0) / len(RECALLS)
+    # Recall falls from threshold to threshold: a level is reached by the first n of them, and the best precision among
+    # the first n is a running maximum; none reached is 0.
+    best = np.zeros((*precision.shape[:-1], THRESHOLDS.size + 1))
+    np.maximum.accumulate(precision, axis=-1, out=best[..., 1:])
+    total = np.zeros(precision.shape[:-1])
+    for level in RECALLS:
+        short = recall < level
+        n_reached = np.where(short[..., -1], short.argmax(axis=-1), THRESHOLDS.size)
+        total += np.take_along_axis(best, n_reached[..., None], axis=-1)[..., 0]
+    return total / len(RECALLS)
 
 
 def count_above(label: np.ndarray, score_bin: np.ndarray, n_labels: int) -> np.ndarray:

@@ -60,34 +60,49 @@ def judge(pool: Pool, hit: np.ndarray, tolerance_s: float, *, near_s: float = NE
     return Verdicts(tolerance_s, kind, truth, hit)
 
 
-def fixed_ap(pool: Pool, verdicts: Verdicts, fix: str) -> np.ndarray:
-    """SoccerNet's AP of each class, float64 (n_labels,), were one kind of mistake put right, without matching anew.
+@dataclass(frozen=True)
+class Repair:
+    """Predictions and truths with one kind of mistake put right: their classes, which stay, which hit which truth."""
+
+    label: np.ndarray  # int64 (p,)
+    stays: np.ndarray  # bool (p,)
+    is_hit: np.ndarray  # bool (p,)
+    truth: np.ndarray  # int64 (p,): the truth of a hit
+    counted: np.ndarray  # bool (t,): truths that are asked for
+
+
+def repair(pool: Pool, verdicts: Verdicts, fix: str) -> Repair:
+    """The pool with one kind of mistake (of `FIXES`) put right, without matching anew.
 
     Duplicates and background are removed. Of the confusions (near misses) about a missed truth the best-scored becomes
     a hit of that truth's class; the others are removed. "missed": truths without a hit are no longer asked for.
-    "all" puts everything right: 1 for every class with truths.
     """
     label, kind = pool.label.copy(), verdicts.kind
-    is_hit, keeps = kind == HIT, np.ones(kind.size, dtype=bool)
-    n_truth = np.bincount(pool.truth_label, minlength=pool.n_labels)
-    n_found = np.bincount(pool.truth_label[verdicts.hit >= 0], minlength=pool.n_labels)
-    if fix == "all":
-        return (n_truth > 0).astype(np.float64)
+    is_hit, stays = kind == HIT, np.ones(kind.size, dtype=bool)
     if fix == MISSED:
-        n_truth = n_found
-    else:
-        wrong = kind == KINDS.index(fix)
-        keeps &= ~wrong
-        if fix in (KINDS[CONFUSION], KINDS[NEAR_MISS]):
-            won = rescuers(pool, verdicts, wrong)
-            keeps[won] = is_hit[won] = True
-            label[won] = pool.truth_label[verdicts.truth[won]]
+        return Repair(label, stays, is_hit, verdicts.truth, verdicts.hit >= 0)
+    wrong = kind == KINDS.index(fix)
+    stays &= ~wrong
+    if fix in (KINDS[CONFUSION], KINDS[NEAR_MISS]):
+        won = rescuers(pool, verdicts, wrong)
+        stays[won] = is_hit[won] = True
+        label[won] = pool.truth_label[verdicts.truth[won]]
+    return Repair(label, stays, is_hit & stays, verdicts.truth, np.ones(verdicts.hit.size, dtype=bool))
+
+
+def fixed_ap(pool: Pool, verdicts: Verdicts, fix: str) -> np.ndarray:
+    """SoccerNet's AP of each class, float64 (n_labels,), were one kind of mistake put right, see `repair`.
+
+    "all" puts everything right: 1 for every class with truths.
+    """
+    if fix == "all":
+        return (np.bincount(pool.truth_label, minlength=pool.n_labels) > 0).astype(np.float64)
+    fixed = repair(pool, verdicts, fix)
     score_bin = score_bins(pool.score)
-    hits = keeps & is_hit
     return interpolated_ap(
-        count_above(label[keeps], score_bin[keeps], pool.n_labels),
-        count_above(label[hits], score_bin[hits], pool.n_labels),
-        n_truth,
+        count_above(fixed.label[fixed.stays], score_bin[fixed.stays], pool.n_labels),
+        count_above(fixed.label[fixed.is_hit], score_bin[fixed.is_hit], pool.n_labels),
+        np.bincount(pool.truth_label[fixed.counted], minlength=pool.n_labels),
     )
 
 

@@ -34,7 +34,7 @@ def evaluation_table(evaluation: Evaluation, *, min_count: int) -> TextTable:
         bounds = None if sure is None else sure.class_ap(index)
         aps = (original.ap[index], result.ap_visible[index], result.ap_not_shown[index])
         rows.append(_row(label, result.n_truth[index], result.n_not_shown[index], result.ap[index], bounds, aps))
-    all_name, headline_name = _mean_names(label_set)
+    all_name, headline_name = mean_names(label_set)
     means = (original.mean_ap, result.mean_ap_visible, result.mean_ap_not_shown)
     bounds = None if sure is None else sure.mean_ap()
     rows.append(_row(all_name, result.n_truth.sum(), result.n_not_shown.sum(), result.mean_ap, bounds, means))
@@ -46,7 +46,7 @@ def evaluation_table(evaluation: Evaluation, *, min_count: int) -> TextTable:
     frequents = [frequent_ap(one.ap, result.n_truth, min_count) for one in (result, original)]
     rows.append(_row(_frequent_name(result.n_truth, min_count), None, None, frequents[0], bounds, frequents[1:]))
     if evaluation.teams is not None:
-        bounds = None if sure is None or sure.teams is None else interval(sure.teams)
+        bounds = None if sure is None or sure.teams is None else interval(sure.teams.mean())
         n_truth = int(evaluation.teams.n_truth.sum())
         rows.append(_row(f"Team-{all_name}", n_truth, None, evaluation.teams.mean_ap, bounds, ()))
     bounds = None if sure is None else interval(sure.exact.mean())
@@ -100,9 +100,11 @@ def _block_remarks(evaluation: Evaluation) -> list[str]:
     if sure is None or sure.resamples.blocks.size >= FEW_BLOCKS:
         return []
     n, block_s = sure.resamples.blocks.size, sure.resamples.block_s
+    if n < 2:
+        return [f"no intervals: the matches make {n or 'no'} block of {block_s:g} s; shorter ones (--block) give more"]
     return [
-        f"the intervals rest on {n} block{'' if n == 1 else 's'} of {block_s:g} s: they say little; shorter blocks "
-        "(--block) give more, score more matches for better ones"
+        f"the intervals rest on {n} blocks of {block_s:g} s: they say little; shorter blocks (--block) give more, "
+        "score more matches for better ones"
     ]
 
 
@@ -110,7 +112,7 @@ def scores_table(comparison: Comparison) -> TextTable:
     """A column a run: the means first, then every class with its truths."""
     runs, label_set = comparison.runs, comparison.label_set
     counts = [int(runs[0].per_class[label]["n_truth"]) for label in label_set.labels]
-    all_name, headline_name = _mean_names(label_set)
+    all_name, headline_name = mean_names(label_set)
     rows = [[all_name, str(sum(counts)), *(percent(run.mean_ap) for run in runs)]]
     if headline_name is not None:
         rows.append([headline_name, "", *(percent(run.headline_ap) for run in runs)])
@@ -129,7 +131,7 @@ def scores_table(comparison: Comparison) -> TextTable:
 def settings_tables(comparison: Comparison) -> list[TextTable]:
     """Two tables, over all classes and over the frequent ones: the mean over a setting's seeds and its difference."""
     counts = [int(comparison.runs[0].per_class[label]["n_truth"]) for label in comparison.label_set.labels]
-    measures = (_mean_names(comparison.label_set)[0], _frequent_name(counts, comparison.min_count))
+    measures = (mean_names(comparison.label_set)[0], _frequent_name(counts, comparison.min_count))
     tables = []
     for measure, settings in zip(measures, (comparison.settings, comparison.frequent_settings), strict=True):
         rows = [_setting_row(setting) for setting in settings]
@@ -150,7 +152,7 @@ def _setting_row(setting: Setting) -> list[str]:
 
 def contest_table(result: Contest, other: str) -> TextTable:
     """A row a class and mean: how much better the first predictions are."""
-    all_name, headline_name = _mean_names(result.label_set)
+    all_name, headline_name = mean_names(result.label_set)
     means = [(all_name, result.mean_ap)]
     if headline_name is not None:
         means.append((headline_name, result.headline_ap))
@@ -191,7 +193,7 @@ def _row(
     return [name, *counts, percent(ap), span(bounds), *(percent(one) for one in more), *[""] * (3 - len(more))]
 
 
-def _mean_names(label_set: LabelSet) -> tuple[str, str | None]:
+def mean_names(label_set: LabelSet) -> tuple[str, str | None]:
     """What the mean over all classes and the headline mean are called; None where they are the same mean."""
     n_headline = len(label_set.headline_labels)
     return f"mAP@{len(label_set)}", f"mAP@{n_headline}" if n_headline < len(label_set) else None

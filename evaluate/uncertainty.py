@@ -15,19 +15,32 @@ from .intervals import (
     exact_replicates,
     interval,
 )
+from .labels import TEAMS
 from .labelsets import LabelSet
 from .matching import Pool
-from .metrics import trapezoid_mean
+from .metrics import not_shown_factor, trapezoid_mean
 from .teams import N_SIDES, team_ap
 
 SEED = 0
 
 
 @dataclass(frozen=True)
+class TeamReplicates:
+    """Team AP in each of R draws: of the actions, and of their two sides, (R, n_labels, 2)."""
+
+    actions: Replicates
+    by_side: np.ndarray
+
+    def mean(self) -> np.ndarray:
+        """(R,): Team-mAP; an action without any truth has no part in it, one that only a draw misses none there."""
+        return self.actions.mean(np.isfinite(self.actions.ap).any(axis=0))
+
+
+@dataclass(frozen=True)
 class Uncertainty:
     """The draws behind an evaluation: AP of each class in each of R draws, by kind.
 
-    ``teams`` is None where Team-mAP is not scored. `record` makes intervals of them.
+    ``teams`` is None where Team-mAP is not scored. `as_record` makes intervals of them.
     """
 
     label_set: LabelSet
@@ -37,7 +50,8 @@ class Uncertainty:
     not_shown: Replicates
     original: Replicates
     exact: Replicates
-    teams: np.ndarray | None  # (R,): the mean in each draw
+    teams: TeamReplicates | None
+    not_shown_factor: float = 1.0  # see `metrics.not_shown_factor`
 
     @property
     def headline(self) -> np.ndarray:
@@ -51,6 +65,10 @@ class Uncertainty:
     def headline_ap(self) -> Interval:
         """The interval of the mean over the headline classes."""
         return interval(self.official.mean(self.headline))
+
+    def mean_ap_not_shown(self) -> Interval:
+        """The interval of the not-shown mean, multiplied as the mean itself is."""
+        return interval(self.not_shown_factor * self.not_shown.mean())
 
     def class_ap(self, index: int) -> Interval:
         """The interval of one class's AP."""
@@ -73,24 +91,30 @@ class Uncertainty:
             "headline_ap": self.headline_ap().as_record(),
             "frequent_ap": self.frequent_ap(frequent).as_record(),
             "mean_ap_visible": interval(self.visible.mean()).as_record(),
-            "mean_ap_not_shown": interval(self.not_shown.mean()).as_record(),
+            "mean_ap_not_shown": self.mean_ap_not_shown().as_record(),
             "exact_mean_ap": interval(self.exact.mean()).as_record(),
-            "team_mean_ap": None if self.teams is None else interval(self.teams).as_record(),
+            "team_mean_ap": None if self.teams is None else interval(self.teams.mean()).as_record(),
             "original_protocol": {
                 "mean_ap": interval(self.original.mean()).as_record(),
                 "headline_ap": interval(self.original.mean(self.headline)).as_record(),
+                "frequent_ap": interval(self.original.mean(frequent)).as_record() if frequent.any() else [None, None],
             },
-            "per_class": {
-                label: {
-                    "ap": self.class_ap(index).as_record(),
-                    "ap_visible": interval(self.visible.ap[:, index]).as_record(),
-                    "ap_not_shown": interval(self.not_shown.ap[:, index]).as_record(),
-                    "exact_ap": interval(self.exact.ap[:, index]).as_record(),
-                    "original_protocol_ap": interval(self.original.ap[:, index]).as_record(),
-                }
-                for index, label in enumerate(labels)
-            },
+            "per_class": {label: self._class_record(index) for index, label in enumerate(labels)},
         }
+
+    def _class_record(self, index: int) -> dict[str, Any]:
+        drawn = {
+            "ap": self.official.ap[:, index],
+            "ap_visible": self.visible.ap[:, index],
+            "ap_not_shown": self.not_shown.ap[:, index],
+            "exact_ap": self.exact.ap[:, index],
+            "original_protocol_ap": self.original.ap[:, index],
+        }
+        if self.teams is not None:
+            drawn["team_ap"] = self.teams.actions.ap[:, index]
+            for name, side in TEAMS.items():
+                drawn[f"team_ap_{name}"] = self.teams.by_side[:, index, side]
+        return {name: interval(one).as_record() for name, one in drawn.items()}
 
 
 def estimate_uncertainty(
@@ -113,17 +137,17 @@ def estimate_uncertainty(
         original=ap_replicates(original, tolerances_s, resamples),
         exact=Replicates(trapezoid_mean(np.stack([one.ap for one in exact])), exact[0].n_truth),
         teams=None if teams is None else team_replicates(teams, tolerances_s, resamples),
+        not_shown_factor=not_shown_factor(tolerances_s),
     )
 
 
-def team_replicates(teams: Pool, tolerances_s: Sequence[float], resamples: Resamples) -> np.ndarray:
-    """Team-mAP in every draw, (R,), from the pool of class sides; an action that a draw misses is left out of it."""
-    drawn = ap_replicates(teams, tolerances_s, resamples)
-    shape = (len(drawn.ap), -1, N_SIDES)
-    per_action = team_ap(np.nan_to_num(drawn.ap).reshape(shape), drawn.n_truth.reshape(shape))
-    return Replicates(per_action, drawn.n_truth.reshape(shape).sum(axis=-1)).mean(
-        np.asarray(np.isfinite(per_action).any(axis=0))
-    )
+def team_replicates(teams: Pool, tolerances_s: Sequence[float], resamples: Resamples) -> TeamReplicates:
+    """Team AP in every draw, from the pool of class sides."""
+    sides = ap_replicates(teams, tolerances_s, resamples)
+    shape = (len(sides.ap), -1, N_SIDES)
+    n_truth = sides.n_truth.reshape(shape)
+    actions = Replicates(team_ap(np.nan_to_num(sides.ap).reshape(shape), n_truth), n_truth.sum(axis=-1))
+    return TeamReplicates(actions, sides.ap.reshape(shape))
 
 
 @dataclass(frozen=True)
