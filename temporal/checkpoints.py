@@ -49,6 +49,8 @@ class HeadDescription:
             raise BallspotError(
                 f"head for features of {'+'.join(map(str, self.dims))} numbers: {error}; set width or n_attention_heads"
             ) from error
+        except RuntimeError as error:  # torch's own word for memory that is not there
+            raise BallspotError(f"head: {str(error).splitlines()[0]}; set a smaller width") from error
 
 
 @dataclass(frozen=True)

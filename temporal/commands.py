@@ -109,8 +109,10 @@ def train_seeds(experiment: "Experiment", paths: Sequence[Path], data_root: Path
     """
     from ..cache.runs import RunFolder
     from .configuration import as_table
-    from .experiment import load_both, run_experiment
+    from .experiment import run_experiment
+    from .material import load_both
 
+    experiment.check()
     runs = []
     for index, path in enumerate(paths):
         of_seed = replace(experiment, seed=experiment.seed + index)
@@ -242,7 +244,7 @@ def run_record(experiment: "Experiment", data_root: Path) -> dict[str, Any]:
     """What run.json says of how the run was made."""
     import torch
 
-    from .experiment import timestamp
+    from .log import timestamp
 
     source, splits = experiment.source, experiment.splits
     return {

@@ -1,7 +1,7 @@
 """One run from features and labels to metrics: material, epochs, checkpoints, resuming, final predictions."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,29 +14,26 @@ from ..cache.errors import BallspotError
 from ..cache.fingerprint import fingerprint
 from ..cache.runs import RunFolder
 from ..evaluate.evaluation import OFFICIAL_FPS
-from ..evaluate.labels import LabelArrays, Spot, label_arrays, read_labels
+from ..evaluate.labels import Spot, read_labels
 from ..evaluate.labelsets import LabelSet
 from ..evaluate.matches import Match
-from ..evaluate.metrics import APResult, headline_ap
 from ..evaluate.predictions import SCORES_FILE
 from ..evaluate.splits import Splits
 from .checkpoints import HeadDescription, Progress, read_checkpoint, restore_optimizer, write_checkpoint
 from .config import Config, TrainingSection
 from .configuration import as_table
-from .events import EventTable, event_table, redraw_times
-from .features import MatchRows, ResidentFeatures, Scaling, load_features, scale_features
+from .features import Scaling, read_layout, row_stride
 from .heads import HeadOutput, SpottingHead, n_parameters
+from .log import log_line, spoken, timestamp
+from .material import LoadedFeatures, Report, load_both, training_side
 from .optimisation import WeightAverage, make_optimizer
-from .predicting import DTYPES, claim_folder, predict_matches, prediction_record, prediction_views
-from .sampling import Anchors, event_anchors, mistake_anchors
-from .scores import read_scores
+from .predicting import claim_folder, predict_matches, prediction_record, prediction_views
 from .sources import FeatureSource
-from .training import TrainingMaterial, epoch_seed, train_epoch, training_material
+from .training import TrainingMaterial, epoch_seed, train_epoch
 from .validation import METRIC, ValidationMaterial, validate, validation_material
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 SPLIT = "valid"
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -70,6 +67,10 @@ class Experiment:
     def mistake_files(self) -> dict[str, Path]:
         """The score file of every training match in ``mistakes``, none without hard negatives. Else BallspotError."""
         if self.config.training.sampling != "hard-negatives":
+            if self.mistakes is not None:
+                raise BallspotError(
+                    f"--mistakes {self.mistakes} is for hard negatives; give --set sampling=hard-negatives with it"
+                )
             return {}
         if self.mistakes is None:
             raise BallspotError(
@@ -81,6 +82,15 @@ class Experiment:
             if not path.is_file():
                 raise BallspotError(f"{path}: no scores of training match {name!r}; predict it with another run's head")
         return files
+
+    def check(self) -> None:
+        """Raises BallspotError for all that is wrong with settings and stores and can be seen before work begins."""
+        config = self.config
+        layout = read_layout(self.source, self.splits.part("train"), config.clips.views)
+        read_layout(self.source, self.splits.part(SPLIT), prediction_views(config))
+        row_stride(layout.frame_spacing, config.clips.clip_stride)
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):  # a head without its numbers
+            HeadDescription(config, self.label_set, layout.dims, self.source.fingerprint).build()
 
     def key(self) -> str:
         """The digest of config, seed, features, split and labels: equal keys give equal runs on one machine's CPU."""
@@ -99,26 +109,6 @@ class Experiment:
         )
 
 
-@dataclass(frozen=True)
-class LoadedFeatures:
-    """The scaled features of the training and the validation matches, which runs of several seeds can share."""
-
-    training: ResidentFeatures
-    validation: ResidentFeatures
-    scaling: Scaling | None
-
-
-def load_both(experiment: Experiment, *, spill: Path) -> LoadedFeatures:
-    """Features for the runs of an experiment, whatever their seeds; beyond the limit they lie in the folder spill."""
-    config = experiment.config
-    training = _features(experiment, experiment.splits.part("train"), config.clips.views, spill)
-    training.row_stride(config.clips.clip_stride)  # complains before the work begins
-    scaling = scale_features(training, config.clips.scaling)
-    validation = _features(experiment, experiment.splits.part(SPLIT), prediction_views(config), spill)
-    scale_features(validation, config.clips.scaling, fitted=scaling)
-    return LoadedFeatures(training, validation, scaling)
-
-
 def run_experiment(
     experiment: Experiment, run: RunFolder, *, key: str, report: Report, loaded: LoadedFeatures | None = None
 ) -> dict[str, Any]:
@@ -129,7 +119,7 @@ def run_experiment(
     """
     with torch.random.fork_rng(devices=[experiment.device] if experiment.device.type == "cuda" else []):
         loaded = loaded or load_both(experiment, spill=run.path)
-        training = _training_side(experiment, loaded.training, report)
+        training = training_side(experiment, loaded.training, report)
         validation = validation_material(
             loaded.validation, list(experiment.spots(SPLIT).values()), experiment.label_set
         )
@@ -140,79 +130,6 @@ def run_experiment(
         head = description.build().to(experiment.device)
         progress = _train(experiment, run, description, head, training, validation, loaded.scaling, report)
     return _finish(experiment, run, head, progress, key=key)
-
-
-def _training_side(experiment: Experiment, features: ResidentFeatures, report: Report) -> TrainingMaterial:
-    config = experiment.config
-    labels = _label_arrays(experiment, experiment.spots("train"), features.matches, report)
-    if experiment.shuffle_labels:
-        labels = redraw_times(labels, features.matches, seed=experiment.seed)
-    events = event_table(
-        labels,
-        n_labels=len(experiment.label_set),
-        sided=config.head.teams == "labels",
-        device=experiment.device,
-    )
-    if not len(events.key):
-        names = ", ".join(match.name for match in features.matches)
-        raise BallspotError(f"no event in the training matches {names}; a head learns from labelled events")
-    return training_material(features, events, config, anchors=_anchors(experiment, features, events, labels))
-
-
-def _anchors(
-    experiment: Experiment, features: ResidentFeatures, events: EventTable, labels: Sequence[LabelArrays]
-) -> Anchors | None:
-    section = experiment.config.training
-    if section.sampling == "uniform":
-        return None
-    if section.sampling == "hard-negatives":
-        saved = {name: read_scores(path) for name, path in experiment.mistake_files().items()}
-        by_name = {match.name: arrays for match, arrays in zip(features.matches, labels, strict=True)}
-        near, share = section.near_frames, section.sampling_share
-        return mistake_anchors(saved, by_name, features, near_frames=near, share=share)
-    return event_anchors(
-        events,
-        frame_spacing=features.frame_spacing,
-        near_frames=section.near_frames,
-        share=section.sampling_share,
-        clip_frames=experiment.config.clips.clip_frames,
-        balanced=section.sampling == "class-balanced",
-    )
-
-
-def _features(experiment: Experiment, names: Sequence[str], views: tuple[str, ...], spill: Path) -> ResidentFeatures:
-    section = experiment.config.clips
-    return load_features(
-        experiment.source,
-        names,
-        device=experiment.device,
-        dtype=DTYPES[section.resident_dtype],
-        views=views,
-        limit_gb=section.resident_limit_gb,
-        spill=spill,
-    )
-
-
-def _label_arrays(
-    experiment: Experiment, spots: Mapping[str, Sequence[Spot]], matches: Sequence[MatchRows], report: Report
-) -> list[LabelArrays]:
-    """The training labels as arrays; a line to ``report`` for every match that has collisions or late events."""
-    labels = []
-    for match in matches:
-        arrays = label_arrays(
-            spots[match.name],
-            experiment.label_set,
-            fps=match.fps,
-            n_video_frames=match.n_video_frames,
-            match=match.name,
-        )
-        if arrays.n_collisions or arrays.n_outside:
-            report(
-                f"{match.name}: {arrays.n_collisions} events share the frame of another (the rarer class is trained), "
-                f"{arrays.n_outside} lie past the end (left out)"
-            )
-        labels.append(arrays)
-    return labels
 
 
 def _train(
@@ -259,9 +176,9 @@ def _train(
             best_mean_ap=result.mean_ap if result is not None and is_best else progress.best_mean_ap,
             train_s=progress.train_s + epoch_s,
         )
-        line = _log_line(epoch, asdict(summary), result, experiment.label_set, epoch_s)
+        line = log_line(epoch, asdict(summary), result, experiment.label_set, epoch_s)
         run.append_log(line)
-        report(_spoken(line, section.n_epochs))
+        report(spoken(line, section.n_epochs))
         state: dict[str, Any] = {"description": description, "progress": progress, "scaling": scaling}
         if is_best:
             write_checkpoint(run.path / BEST, head=judged, **state)
@@ -314,29 +231,3 @@ def _finish(
     run.update(finished=timestamp())
     run.finish(metrics)
     return metrics
-
-
-def timestamp() -> str:
-    """Now, as local time with its offset from UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
-
-
-def _log_line(
-    epoch: int, summary: Mapping[str, Any], result: APResult | None, label_set: LabelSet, epoch_s: float
-) -> dict[str, Any]:
-    line = {"epoch": epoch, **summary}
-    if result is not None:
-        line["valid_mean_ap"] = result.mean_ap
-        line["valid_headline_ap"] = headline_ap(result.ap, label_set)
-        line["valid_per_class"] = {
-            label: {"ap": float(ap), "n_truth": int(n_truth)}
-            for label, ap, n_truth in zip(label_set.labels, result.ap, result.n_truth, strict=True)
-        }
-    return {**line, "epoch_s": round(epoch_s, 3)}
-
-
-def _spoken(line: Mapping[str, Any], n_epochs: int) -> str:
-    text = f"epoch {line['epoch']}/{n_epochs}  loss {line['loss']:.4f}  rate {line['learning_rate']:.2e}"
-    if "valid_mean_ap" in line:
-        text += f"  valid mAP@1 {100 * line['valid_mean_ap']:.2f}"
-    return f"{text}  {line['epoch_s']:.1f} s"

@@ -38,6 +38,20 @@ class MatchRows:
 
 
 @dataclass(frozen=True)
+class FeatureLayout:
+    """What the stores of some matches say before their rows are read: where each match goes, spacing, widths."""
+
+    matches: tuple[MatchRows, ...]
+    frame_spacing: int
+    dims: tuple[int, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all matches in one view."""
+        return sum(match.n_rows for match in self.matches)
+
+
+@dataclass(frozen=True)
 class ResidentFeatures:
     """Features (V * R, D): the R rows of the matches one after another, once for every view.
 
@@ -68,12 +82,7 @@ class ResidentFeatures:
 
     def row_stride(self, clip_stride: int) -> int:
         """Rows between neighbours of a clip. Raises BallspotError when clip_stride does not fall on stored rows."""
-        if clip_stride % self.frame_spacing:
-            raise BallspotError(
-                f"clip_stride {clip_stride} is no multiple of the {self.frame_spacing} frames between stored rows; "
-                f"set clip_stride to a multiple of {self.frame_spacing}, or extract every frame"
-            )
-        return clip_stride // self.frame_spacing
+        return row_stride(self.frame_spacing, clip_stride)
 
     def match_rows(self, match_index: int, view_index: int = 0) -> Tensor:
         """The rows of one match in one view, (n_rows, D), sharing the tensor."""
@@ -113,8 +122,26 @@ def load_features(
     """The stored features of the matches ``names``, unscaled, in that order.
 
     Beyond ``limit_gb`` (10^9 bytes) they lie in a nameless file in the folder ``spill``, gone with the process, and
-    batches of them are brought to ``device``. Raises BallspotError for a match without a store or without one of the
-    ``views``, for stores of different width or spacing, and for a store whose frames are not evenly spaced from 0.
+    batches of them are brought to ``device``. Raises BallspotError as `read_layout` does.
+    """
+    layout = read_layout(source, names, views)
+    n_rows, shape = layout.n_rows, (len(views) * layout.n_rows, sum(layout.dims))
+    rows = _room(shape, dtype, torch.device(device), limit_gb=limit_gb, spill=spill)
+    for match in layout.matches:
+        with source.open(match.name) as group:
+            for view_index, view in enumerate(views):
+                for start in range(0, match.n_rows, READ_ROWS):
+                    piece = torch.from_numpy(group.read(start, min(start + READ_ROWS, match.n_rows), view=view))
+                    place = view_index * n_rows + match.first_row + start
+                    rows[place : place + len(piece)] = piece.to(rows.device)
+    return ResidentFeatures(rows, layout.matches, layout.frame_spacing, torch.device(device), layout.dims, tuple(views))
+
+
+def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str] = (ORIGINAL,)) -> FeatureLayout:
+    """What the stores of the matches ``names`` hold, without reading a row.
+
+    Raises BallspotError for a match without a store or without one of the ``views``, for stores of different width or
+    spacing, and for a store whose frames are not evenly spaced from 0.
     """
     matches: list[MatchRows] = []
     spacings: dict[int, str] = {}
@@ -133,16 +160,17 @@ def load_features(
     for what, found in (("frames between rows", spacings), ("features a row", dims)):
         if len(found) > 1:
             raise BallspotError(f"{source.path}: {what} differ between matches {found}; extract them alike")
-    widths = next(iter(dims))
-    rows = _room((len(views) * first_row, sum(widths)), dtype, torch.device(device), limit_gb=limit_gb, spill=spill)
-    for match in matches:
-        with source.open(match.name) as group:
-            for view_index, view in enumerate(views):
-                for start in range(0, match.n_rows, READ_ROWS):
-                    piece = torch.from_numpy(group.read(start, min(start + READ_ROWS, match.n_rows), view=view))
-                    place = view_index * first_row + match.first_row + start
-                    rows[place : place + len(piece)] = piece.to(rows.device)
-    return ResidentFeatures(rows, tuple(matches), next(iter(spacings)), torch.device(device), widths, tuple(views))
+    return FeatureLayout(tuple(matches), next(iter(spacings)), next(iter(dims)))
+
+
+def row_stride(frame_spacing: int, clip_stride: int) -> int:
+    """Rows between neighbours of a clip, where ``frame_spacing`` frames lie between rows. Else BallspotError."""
+    if clip_stride % frame_spacing:
+        raise BallspotError(
+            f"clip_stride {clip_stride} is no multiple of the {frame_spacing} frames between stored rows; "
+            f"set clip_stride to a multiple of {frame_spacing}, or extract every frame"
+        )
+    return clip_stride // frame_spacing
 
 
 def from_arrays(

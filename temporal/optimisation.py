@@ -40,12 +40,12 @@ def descend(
     before = loss()
     before.backward()
     if sam_rho:
-        uphill = _climb(head.parameters(), sam_rho)
+        valley = _climb(head.parameters(), sam_rho)
         optimizer.zero_grad(set_to_none=True)
         loss().backward()
         with torch.no_grad():
-            for parameter, step in uphill:
-                parameter.sub_(step)
+            for parameter, value in valley:
+                parameter.copy_(value)
     if gradient_clip:
         nn.utils.clip_grad_norm_(head.parameters(), gradient_clip)
     optimizer.step()
@@ -74,11 +74,11 @@ class WeightAverage:
 
 
 def _climb(parameters: Iterable[nn.Parameter], rho: float) -> list[tuple[nn.Parameter, Tensor]]:
-    """Moves the parameters by ``rho`` along their gradient, all together, and says how far each has moved."""
+    """Moves the parameters by ``rho`` along their gradient, all together, and says where each came from."""
     moving = [(parameter, parameter.grad) for parameter in parameters if parameter.grad is not None]
     norm = torch.stack([gradient.norm() for _, gradient in moving]).norm()
     with torch.no_grad():
-        steps = [(parameter, gradient * (rho / (norm + 1e-12))) for parameter, gradient in moving]
-        for parameter, step in steps:
-            parameter.add_(step)
-    return steps
+        valley = [(parameter, parameter.clone()) for parameter, _ in moving]
+        for parameter, gradient in moving:
+            parameter.add_(gradient * (rho / (norm + 1e-12)))
+    return valley

@@ -11,8 +11,10 @@ import click
 
 from ..cache.console import note, print_table
 from ..cache.errors import BallspotError
+from .commands import seed_folders
 
 if TYPE_CHECKING:
+    from ..cache.runs import RunFolder
     from ..evaluate.labelsets import LabelSet
     from .postprocessing import ClassDecoding
     from .tuning import TunedClass
@@ -51,9 +53,10 @@ def tune(
 ) -> None:
     """Find the post-processing of every class on saved scores.
 
-    RUN is a run that predicted the split (training predicts the validation matches), or a folder of another system's
-    scores: FOLDER/MATCH/scores.npz or scores.npy, shapes in docs/tuning.md. Nothing is trained. The settings go to a
-    file that `ballspot predict --tuned` takes; --apply uses them on saved scores at once.
+    RUN is a run that predicted the split (training predicts the validation matches), the folder of several seeds whose
+    scores `predict --split valid` averaged, or a folder of another system's scores: FOLDER/MATCH/scores.npz or
+    scores.npy, shapes in docs/tuning.md. Nothing is trained. The settings go to a file that `ballspot predict --tuned`
+    takes; --apply uses them on saved scores at once.
 
     \b
     ballspot tune runs/tcn --data DATA
@@ -159,25 +162,31 @@ def probe(
     print_table(("class", "truths", "AP"), rows)
 
 
-def _is_run(path: Path) -> bool:
-    return (path / "run.json").is_file()
+def _run_of(path: Path) -> "RunFolder | None":
+    """The run at ``path``, the first of several seeds that share a folder, or None for scores of another system."""
+    from ..cache.runs import RunFolder
+
+    first = seed_folders(path)[0]
+    return RunFolder(first) if (first / "run.json").is_file() else None
 
 
 def _scores_of(
     scores: Path, data_root: Path, split: str, *, splits_file: Path | None, labels: str | None
 ) -> tuple[Path, "LabelSet", tuple[str, ...]]:
     """Where the scores lie, their classes, and the matches of the split."""
-    from ..cache.runs import RunFolder
     from ..evaluate.labelsets import label_set_of, load_label_set
     from ..evaluate.matches import find_matches
     from ..evaluate.splits import load_splits
 
-    if _is_run(scores):
-        record = RunFolder(scores).record()
-        label_set = load_label_set(labels) if labels else label_set_of(record, str(scores / "run.json"))
+    run = _run_of(scores)
+    if run is not None:
+        record = run.record()
+        label_set = load_label_set(labels) if labels else label_set_of(record, str(run.path / "run.json"))
         folder = scores / "predictions" / split
         if not folder.is_dir():
-            raise BallspotError(f"{folder}: no scores; run `ballspot predict {scores} ... --split {split}` first")
+            raise BallspotError(
+                f"{folder}: no scores; run `ballspot predict {scores} FEATURES --data DATA --split {split}` first"
+            )
         if splits_file is None and split != "all":
             return folder, label_set, tuple(record["splits"][split])
     else:
@@ -188,12 +197,11 @@ def _scores_of(
 
 def _before(scores: Path, label_set: "LabelSet", rate: float) -> dict[str, "ClassDecoding"]:
     """The run's own post-processing; for scores of other systems that of the preset `best`."""
-    from ..cache.runs import RunFolder
     from .configuration import config_from_table, load_config
     from .postprocessing import as_configured
 
-    if _is_run(scores):
-        run = RunFolder(scores)
+    run = _run_of(scores)
+    if run is not None:
         section = config_from_table(run.config(), source=str(run.path / "config.toml")).prediction
         return as_configured(section, label_set.labels, rate=rate)
     section = load_config("best").prediction

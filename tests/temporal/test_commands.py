@@ -128,6 +128,9 @@ def test_features_of_another_kind_are_refused(run, season, tmp_path, match_write
         (("--set", "n_attention_heads=3"), "does not divide by 3 attention heads"),
         (("--labels", "ball-13"), "neither a built-in label set"),
         (("--leave-out", "match-9"), "no match 'match-9' to leave out"),
+        (("--set", "views=['original', 'photo1']"), "has no view 'photo1'"),
+        (("--set", "flip_average=true"), "has no view 'hflip'"),
+        (("--mistakes", "scores"), "is for hard negatives"),
     ],
 )
 def test_a_wrong_option_ends_in_one_line_and_exit_code_1(season, tmp_path, change, message):
@@ -136,6 +139,7 @@ def test_a_wrong_option_ends_in_one_line_and_exit_code_1(season, tmp_path, chang
     assert result.exit_code == 1, result.output
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()  # the command can be mended and given again
 
 
 def test_a_wrong_run_or_feature_folder_is_named(run, season, tmp_path):

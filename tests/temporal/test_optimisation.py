@@ -29,6 +29,14 @@ def test_a_sharpness_aware_step_takes_the_gradient_uphill():
     assert stepped(one_weight(0.5), sam_rho=0.1) == pytest.approx(0.5 - 3 * 0.36, abs=1e-6)
 
 
+def test_a_sharpness_aware_step_leaves_from_exactly_where_the_weights_stood():
+    head = nn.Linear(40, 40)
+    before = head.weight.detach().clone()
+    still = torch.optim.SGD(head.parameters(), lr=0.0)
+    descend(head, still, lambda: head(torch.ones(1, 40)).pow(3).sum(), sam_rho=0.3)
+    assert torch.equal(head.weight, before)
+
+
 def test_the_optimizer_takes_the_steps_of_adamw():
     # Loshchilov and Hutter 2019, with torch's betas 0.9 and 0.999; gradients 2 and then 4.
     config = load_config("original", ["learning_rate=0.1", "weight_decay=0.5"])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from ballspot.cache.runs import RunFolder
 from ballspot.cli import main
 from ballspot.temporal import experiment as experiment_module
 from ballspot.temporal.checkpoints import read_checkpoint
-from ballspot.temporal.scores import read_scores
+from ballspot.temporal.scores import read_scores, write_scores
 
 SETTINGS = (
     "kind=transformer",
@@ -179,7 +180,13 @@ def test_hard_negatives_want_scores_of_every_training_match(season, tmp_path):
     assert predicted.exit_code == 0
     done = ballspot(*command, "--run", tmp_path / "run", "--mistakes", tmp_path / "mistakes")
     assert done.exit_code == 0, done.output
-    (tmp_path / "mistakes" / season.names[0] / "scores.npz").unlink()
+    path = tmp_path / "mistakes" / season.names[0] / "scores.npz"
+    saved = read_scores(path)
+    write_scores(path, replace(saved, labels=saved.labels[::-1]))
+    foreign = ballspot(*command, "--run", tmp_path / "foreign", "--mistakes", tmp_path / "mistakes")
+    assert foreign.exit_code == 1
+    assert f"{path}: scores of GOAL" in foreign.stderr
+    path.unlink()
     missing = ballspot(*command, "--run", tmp_path / "other", "--mistakes", tmp_path / "mistakes")
     assert f"no scores of training match '{season.names[0]}'" in missing.stderr
 
@@ -198,6 +205,21 @@ def test_tune_improves_a_runs_validation_and_predict_uses_it(season, tmp_path):
     assert predicted.exit_code == 0, predicted.output
     scored = ballspot("evaluate", tmp_path / "out", "--data", season.data, "--split", "valid", "--json")
     assert json.loads(scored.stdout)["mean_ap"] == pytest.approx(found["mean_ap_after"], abs=1e-9)
+
+
+def test_tune_works_on_the_mean_of_several_seeds(season, tmp_path):
+    runs = tmp_path / "runs"
+    train(season, runs, "nms_window=1", more=("--seeds", 2))
+    early = ballspot("tune", runs, "--data", season.data)
+    assert early.exit_code == 1
+    assert f"ballspot predict {runs} FEATURES" in early.stderr
+    predicted = ballspot("predict", runs, season.features, "--data", season.data, "--split", "valid")
+    assert predicted.exit_code == 0, predicted.output
+    found = ballspot("tune", runs, "--data", season.data, "--json")
+    assert found.exit_code == 0, found.output
+    scored = ballspot("evaluate", runs / "predictions/valid", "--data", season.data, "--split", "valid", "--json")
+    # "Before" is the seeds' own post-processing, not that of a preset.
+    assert json.loads(found.stdout)["mean_ap_before"] == pytest.approx(json.loads(scored.stdout)["mean_ap"], abs=1e-9)
 
 
 def test_the_probe_finds_events_that_single_frames_show(season):
