@@ -1,7 +1,6 @@
 """Tables that stand beside an evaluation's first one: its other readings with their intervals, and the two teams."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ BOUNDS = f"{100 * LEVEL:g} %"
 def readings_table(evaluation: Evaluation) -> TextTable:
     """A row a class: the original protocol, the visible and the not-shown truths, the exact AP, each with interval."""
     result, sure = evaluation.result, evaluation.uncertainty
-    columns: list[tuple[str, Sequence[Any], float, Any]] = [
+    columns: list[tuple[str, np.ndarray, float, tuple[np.ndarray, Interval] | None]] = [
         (
             f"original, {evaluation.fps / GRID_STRIDE:g} fps",
             evaluation.original.ap,

@@ -33,7 +33,7 @@ class TeamReplicates:
 
     def mean(self) -> np.ndarray:
         """(R,): Team-mAP; an action without any truth has no part in it, one that only a draw misses none there."""
-        return self.actions.mean(np.isfinite(self.actions.ap).any(axis=0))
+        return self.actions.mean(np.asarray(np.isfinite(self.actions.ap).any(axis=0)))
 
 
 @dataclass(frozen=True)
