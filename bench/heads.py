@@ -47,6 +47,7 @@ HEADS: dict[str, Row] = {
         f"head {kind}": ("original-fixed", (*PASSES, f"kind={kind}"))
         for kind in ("tcn", "multires", "gru", "unet", "linear")
     },
+    "head unet, as published": ("original-fixed", (*PASSES, "kind=unet", "unet_form=published")),
     "rotary positions": ("original-fixed", (*PASSES, "positions=rotary")),
 }
 FAULTS: dict[str, Row] = {

@@ -69,6 +69,7 @@ class HeadSection(Section):
     unet_levels: CountOrNone = 2
     unet_kernel: Count = 9
     unet_factor: Count = 4
+    unet_form: Literal["residual", "published"] = "residual"
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:

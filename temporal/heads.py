@@ -144,6 +144,7 @@ def build_unet(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.
         n_levels=section.unet_levels,
         kernel_size=section.unet_kernel,
         factor=section.unet_factor,
+        form=section.unet_form,
         dropout=section.dropout,
     )
     return trunk, trunk.width

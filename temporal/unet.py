@@ -1,12 +1,16 @@
 """The encoder-decoder trunk: fewer and fewer tokens down, back up with the finer ones mixed in at every level.
 
-Own code after the papers' descriptions and what was published with them: the scalable-granularity perception (SGP)
-layer of TriDet (Shi et al. 2023; repository dingfengshi/TriDet, libs/modeling/blocks.py) and the U-Net of SGP layers
-with SGP-Mixers at its skips of T-DEED (Xarles et al. 2024; arturxe2/T-DEED, model/modules.py; its models of SN-BAS have
-two levels, window 9, factor 4). Ours differs in three ways: dropout, pooled tokens that always stand over exactly two
-finer ones (theirs overlap where the length is odd), and coarse tokens that are put back over those two (theirs are
-stretched from end to end).
+Own code, in two forms. "published" follows the papers and what came with them: the scalable-granularity perception
+(SGP) layer of TriDet (Shi et al. 2023; repository dingfengshi/TriDet, libs/modeling/blocks.py) and the U-Net of SGP
+layers with SGP-Mixers at its skips of T-DEED (Xarles et al. 2024; arturxe2/T-DEED, model/modules.py; its models of
+SN-BAS have two levels, window 9, factor 4). "residual" is ours, lighter, and learns much more from little data
+(docs/heads.md): features meet in the instant branch, nothing is added but what a part computes, the mixer adds to both
+of its sides, and no further layer follows it. In both, unlike the published code, there is dropout, and pooled tokens
+stand over exactly two finer ones, over which they are put back.
 """
+
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,25 +19,30 @@ from torch.nn import functional as F
 from .downsampling import downsample
 from .transformer import stretched
 
-FEEDFORWARD_FACTOR = 4
-BRANCH_SD = 0.1  # of the initial weights in the branches, T-DEED's (TriDet has 1)
+Form = Literal["residual", "published"]
+FEEDFORWARD_FACTOR = {"residual": 2, "published": 4}
+BRANCH_SD = 0.1  # of the published form's initial weights in the branches (TriDet has 1)
 
 
 class Granularity(nn.Module):
-    """The two gated branches of SGP over normalised tokens, (B, W, N) -> two of (B, W, N).
+    """The two gated branches of SGP over normalised tokens, (B, W, N) -> branches of (B, W, N).
 
     The instant branch weighs every token's features by the clip's mean, so that tokens differ from their clip; the
-    window branch gates the sum of a short and a longer window, ``(kernel_size + 1) * factor`` rounded up to an odd
-    number of tokens. All of it works on every feature by itself: features meet in the feed-forward parts.
+    window branch gates the sum of a short and a longer window, each feature by itself. In the published form the
+    instant branch too works on every feature by itself.
     """
 
-    def __init__(self, width: int, *, kernel_size: int, factor: int) -> None:
+    def __init__(self, width: int, *, kernel_size: int, factor: int, form: Form) -> None:
         super().__init__()
-        self.instant = _by_feature(width, 1)
-        self.clip_gate = _by_feature(width, 1)
-        self.short = _by_feature(width, kernel_size)
-        self.long = _by_feature(width, long_window(kernel_size, factor))
-        self.window_gate = _by_feature(width, kernel_size)
+        published = form == "published"
+        self.instant = nn.Conv1d(width, width, 1, groups=width if published else 1)
+        self.clip_gate = nn.Conv1d(width, width, 1, groups=width if published else 1)
+        self.short = _window(width, kernel_size)
+        self.long = _window(width, long_window(kernel_size, factor, form))
+        self.window_gate = _window(width, kernel_size)
+        if published:
+            for layer in (self.instant, self.clip_gate, self.short, self.long, self.window_gate):
+                _draw(layer)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised tokens (B, W, N) -> instant branch and window branch, each (B, W, N)."""
@@ -45,13 +54,14 @@ class Granularity(nn.Module):
 class Feedforward(nn.Module):
     """A perceptron over each token beside a residual path, (B, W, N) -> (B, W, N)."""
 
-    def __init__(self, width: int, *, dropout: float) -> None:
+    def __init__(self, width: int, *, dropout: float, form: Form) -> None:
         super().__init__()
+        inner = FEEDFORWARD_FACTOR[form] * width
         self.layers = nn.Sequential(
             nn.GroupNorm(_groups(width), width),
-            nn.Conv1d(width, FEEDFORWARD_FACTOR * width, 1),
+            nn.Conv1d(width, inner, 1),
             nn.GELU(),
-            nn.Conv1d(FEEDFORWARD_FACTOR * width, width, 1),
+            nn.Conv1d(inner, width, 1),
             nn.Dropout(dropout),
         )
 
@@ -61,48 +71,60 @@ class Feedforward(nn.Module):
 
 
 class SGPLayer(nn.Module):
-    """Both branches and the normalised tokens added to the tokens, then a feed-forward part: (B, W, N) -> (B, W, N)."""
+    """Both branches added to the tokens, then a feed-forward part: (B, W, N) -> (B, W, N).
 
-    def __init__(self, width: int, *, kernel_size: int, factor: int, dropout: float) -> None:
+    The published form adds the normalised tokens themselves, too.
+    """
+
+    def __init__(self, width: int, *, kernel_size: int, factor: int, dropout: float, form: Form) -> None:
         super().__init__()
+        self.adds_normed = form == "published"
         self.norm = nn.LayerNorm(width)
-        self.branches = Granularity(width, kernel_size=kernel_size, factor=factor)
-        self.feedforward = Feedforward(width, dropout=dropout)
+        self.branches = Granularity(width, kernel_size=kernel_size, factor=factor, form=form)
+        self.feedforward = Feedforward(width, dropout=dropout, form=form)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, W, N) -> (B, W, N)."""
         normed = _normed(self.norm, tokens)
         instant, windows = self.branches(normed)
-        return self.feedforward(tokens + normed + instant + windows)
+        tokens = tokens + instant + windows
+        return self.feedforward(tokens + normed if self.adds_normed else tokens)
 
 
 class SGPMixer(nn.Module):
     """Coarse tokens brought to the finer ones' length and joined with them: (B, W, n) and (B, W, N) -> (B, W, N).
 
-    Both are normalised and have branches of their own; these four and the two normalised sides go next to one another
-    through a linear layer and GELU, then a feed-forward part.
+    Both have branches of their own. "residual": these four go side by side through a linear layer and are added to the
+    sum of both sides. "published": they and the two normalised sides go through a linear layer and GELU.
     """
 
-    def __init__(self, width: int, *, kernel_size: int, factor: int, dropout: float) -> None:
+    def __init__(self, width: int, *, kernel_size: int, factor: int, dropout: float, form: Form) -> None:
         super().__init__()
+        self.published = form == "published"
         self.norm_fine, self.norm_coarse = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.fine = Granularity(width, kernel_size=kernel_size, factor=factor)
-        self.coarse = Granularity(width, kernel_size=kernel_size, factor=factor)
-        self.join = _drawn(nn.Conv1d(6 * width, width, 1))
-        self.feedforward = Feedforward(width, dropout=dropout)
+        self.fine = Granularity(width, kernel_size=kernel_size, factor=factor, form=form)
+        self.coarse = Granularity(width, kernel_size=kernel_size, factor=factor, form=form)
+        self.join = nn.Conv1d((6 if self.published else 4) * width, width, 1)
+        if self.published:
+            _draw(self.join)
+        self.feedforward = Feedforward(width, dropout=dropout, form=form)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """(B, W, n), (B, W, N) -> (B, W, N), n = ceil(N / 2)."""
-        fine = _normed(self.norm_fine, fine)
-        coarse = spread_by_halves(_normed(self.norm_coarse, coarse), fine.shape[-1])  # (B, W, N)
-        sides = (*self.fine(fine), *self.coarse(coarse), fine, coarse)
-        return self.feedforward(F.gelu(self.join(torch.cat(sides, dim=1))))
+        if self.published:
+            fine = _normed(self.norm_fine, fine)
+            coarse = spread_by_halves(_normed(self.norm_coarse, coarse), fine.shape[-1])  # (B, W, N)
+            sides = (*self.fine(fine), *self.coarse(coarse), fine, coarse)
+            return self.feedforward(F.gelu(self.join(torch.cat(sides, dim=1))))
+        coarse = spread_by_halves(coarse, fine.shape[-1])  # (B, W, N)
+        sides = (*self.fine(_normed(self.norm_fine, fine)), *self.coarse(_normed(self.norm_coarse, coarse)))
+        return self.feedforward(fine + coarse + self.join(torch.cat(sides, dim=1)))
 
 
 class UNet(nn.Module):
-    """SGP layers on ever fewer tokens (halved by maxima at each of ``n_levels``), then back up; any clip length.
+    """SGP layers on ever fewer tokens (halved by maxima at each of ``n_levels``), then mixers back up; any clip length.
 
-    On the way up a mixer and an SGP layer follow one another at each level.
+    In the published form an SGP layer follows every mixer.
     """
 
     def __init__(
@@ -116,18 +138,22 @@ class UNet(nn.Module):
         kernel_size: int = 9,
         factor: int = 4,
         dropout: float = 0.1,
+        form: Form = "residual",
     ) -> None:
         super().__init__()
         self.width = width
         self.temporal_stride = temporal_stride
         self.project = nn.Identity() if width == dim else nn.Linear(dim, width)
-        self.positions = nn.Parameter(torch.empty(max_tokens, width).normal_(std=1.0 / max_tokens))
+        self.positions = nn.Parameter(torch.zeros(max_tokens, width))
+        if form == "published":
+            nn.init.normal_(self.positions, std=1.0 / max_tokens)
         self.dropout = nn.Dropout(dropout)
-        settings = {"kernel_size": kernel_size, "factor": factor, "dropout": dropout}
-        self.down = nn.ModuleList(SGPLayer(width, **settings) for _ in range(n_levels))
-        self.bottom = SGPLayer(width, **settings)
-        self.mixers = nn.ModuleList(SGPMixer(width, **settings) for _ in range(n_levels))
-        self.up = nn.ModuleList(SGPLayer(width, **settings) for _ in range(n_levels))
+        layer = partial(SGPLayer, width, kernel_size=kernel_size, factor=factor, dropout=dropout, form=form)
+        mixer = partial(SGPMixer, width, kernel_size=kernel_size, factor=factor, dropout=dropout, form=form)
+        self.down = nn.ModuleList(layer() for _ in range(n_levels))
+        self.bottom = layer()
+        self.up = nn.ModuleList(mixer() for _ in range(n_levels))
+        self.after = nn.ModuleList(layer() for _ in range(n_levels if form == "published" else 0))
 
     def forward(self, frames: Tensor) -> Tensor:
         """frames (B, T, D) -> tokens (B, N, width)."""
@@ -139,13 +165,17 @@ class UNet(nn.Module):
             finer.append(tokens)
             tokens = F.max_pool1d(tokens, 2, ceil_mode=True)  # (B, W, N) -> (B, W, ceil(N / 2))
         tokens = self.bottom(tokens)
-        for mixer, layer in zip(self.mixers, self.up, strict=True):
-            tokens = layer(mixer(tokens, finer.pop()))
+        for level, mixer in enumerate(self.up):
+            tokens = mixer(tokens, finer.pop())
+            if self.after:
+                tokens = self.after[level](tokens)
         return tokens.transpose(1, 2)
 
 
-def long_window(kernel_size: int, factor: int) -> int:
-    """Tokens of the longer window: 9 with factor 4 gives 41. The added one keeps it apart from a window of 1."""
+def long_window(kernel_size: int, factor: int, form: Form) -> int:
+    """Tokens of the longer window, odd so that it stays centred: of 9 with factor 4 it has 33, as published 41."""
+    if form == "residual":
+        return factor * (kernel_size - 1) + 1
     window = (kernel_size + 1) * factor
     return window + 1 - window % 2
 
@@ -158,15 +188,14 @@ def spread_by_halves(coarse: Tensor, length: int) -> Tensor:
     return F.interpolate(coarse, scale_factor=2.0, mode="linear", align_corners=False)[..., :length]
 
 
-def _by_feature(width: int, kernel_size: int) -> nn.Conv1d:
-    return _drawn(nn.Conv1d(width, width, kernel_size, padding="same", groups=width))
+def _window(width: int, kernel_size: int) -> nn.Conv1d:
+    return nn.Conv1d(width, width, kernel_size, padding="same", groups=width)
 
 
-def _drawn(layer: nn.Conv1d) -> nn.Conv1d:
+def _draw(layer: nn.Conv1d) -> None:
     nn.init.normal_(layer.weight, std=BRANCH_SD)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
-    return layer
 
 
 def _normed(norm: nn.LayerNorm, tokens: Tensor) -> Tensor:

@@ -7,26 +7,28 @@ from torch.nn import functional as F
 from ballspot.temporal.unet import Granularity, SGPLayer, SGPMixer, UNet, long_window, spread_by_halves
 
 
-def test_the_longer_window_is_the_factor_times_one_more_than_the_short_one_made_odd():
+def test_the_longer_published_window_is_the_factor_times_one_more_than_the_short_one_made_odd():
     # TriDet and T-DEED round (kernel + 1) * k and add one where that is even: 9 and 4 give 41.
-    assert [long_window(9, 4), long_window(5, 2), long_window(3, 1), long_window(1, 3)] == [41, 13, 5, 7]
-    assert Granularity(4, kernel_size=9, factor=4).long.kernel_size == (41,)
+    published = [long_window(kernel, factor, "published") for kernel, factor in ((9, 4), (5, 2), (3, 1), (1, 3))]
+    assert published == [41, 13, 5, 7]
+    assert Granularity(4, kernel_size=9, factor=4, form="published").long.kernel_size == (41,)
+    assert Granularity(4, kernel_size=9, factor=4, form="residual").long.kernel_size == (33,)
 
 
-def test_no_feature_meets_another_in_the_branches():
+@pytest.mark.parametrize("form, others", [("published", False), ("residual", True)])
+def test_features_meet_in_the_instant_branch_of_the_residual_form_alone(form, others):
     torch.manual_seed(0)
-    branches = Granularity(4, kernel_size=3, factor=2)
+    branches = Granularity(4, kernel_size=3, factor=2, form=form)
     torch.nn.init.constant_(branches.get_parameter("clip_gate.bias"), 5.0)  # open, whatever the clip's mean
     tokens = torch.randn(1, 4, 12)
     touched = tokens.clone()
     touched[0, 2, 5] += 1.0
-    for before, after in zip(branches(tokens), branches(touched), strict=True):
-        changed = (before != after).any(-1)[0]
-        assert changed.tolist() == [False, False, True, False]
+    changed = [(a != b).any(-1)[0].tolist() for a, b in zip(branches(tokens), branches(touched), strict=True)]
+    assert changed == [[others, others, True, others], [False, False, True, False]]  # instant, windows
 
 
 def test_the_branches_are_the_clips_gate_times_the_token_and_a_gate_times_both_windows():
-    branches = Granularity(1, kernel_size=3, factor=1)  # windows of 3 and 5
+    branches = Granularity(1, kernel_size=3, factor=1, form="published")  # windows of 3 and 5
     with torch.no_grad():
         for layer, value in (
             (branches.instant, 3.0),
@@ -46,21 +48,33 @@ def test_the_branches_are_the_clips_gate_times_the_token_and_a_gate_times_both_w
     assert not bool(branches(-tokens)[0].any())  # the clip's gate is cut at zero
 
 
-def test_a_layer_without_branches_still_adds_the_normalised_tokens():
+@pytest.mark.parametrize("form", ["residual", "published"])
+def test_a_layer_without_branches_adds_the_normalised_tokens_as_published_or_nothing(form):
     torch.manual_seed(0)
-    layer = SGPLayer(8, kernel_size=3, factor=2, dropout=0.0)
+    layer = SGPLayer(8, kernel_size=3, factor=2, dropout=0.0, form=form)
     with torch.no_grad():
         for convolution in layer.branches.children():
             for parameter in convolution.parameters():
                 parameter.zero_()
     tokens = torch.randn(2, 8, 5)
     normed = F.layer_norm(tokens.transpose(1, 2), (8,)).transpose(1, 2)
-    torch.testing.assert_close(layer(tokens), layer.feedforward(tokens + normed))
+    kept = tokens + normed if form == "published" else tokens
+    torch.testing.assert_close(layer(tokens), layer.feedforward(kept))
 
 
-def test_a_mixer_joins_both_sides_branches_and_both_sides_themselves():
+def test_a_residual_mixer_adds_what_it_joins_to_both_sides():
     torch.manual_seed(0)
-    mixer = SGPMixer(8, kernel_size=3, factor=2, dropout=0.0)
+    mixer = SGPMixer(8, kernel_size=3, factor=2, dropout=0.0, form="residual")
+    with torch.no_grad():
+        for parameter in mixer.join.parameters():
+            parameter.zero_()
+    fine, coarse = torch.randn(2, 8, 7), torch.randn(2, 8, 4)
+    torch.testing.assert_close(mixer(coarse, fine), mixer.feedforward(fine + spread_by_halves(coarse, 7)))
+
+
+def test_a_published_mixer_joins_both_sides_branches_and_both_sides_themselves():
+    torch.manual_seed(0)
+    mixer = SGPMixer(8, kernel_size=3, factor=2, dropout=0.0, form="published")
     with torch.no_grad():
         mixer.join.weight.zero_()
         for feature in range(8):
@@ -79,9 +93,10 @@ def test_coarse_tokens_come_back_over_the_two_finer_ones_they_stand_for(length):
     torch.testing.assert_close(spread[inside], inside.float())  # a straight line stays itself, to the last token
 
 
-def test_every_level_has_a_layer_on_the_way_down_and_a_mixer_and_a_layer_on_the_way_up():
-    trunk = UNet(12, width=16, max_tokens=25, n_levels=2)
-    assert (len(trunk.down), len(trunk.mixers), len(trunk.up)) == (2, 2, 2)
+@pytest.mark.parametrize("form, n_after", [("residual", 0), ("published", 2)])
+def test_every_level_has_a_layer_down_and_a_mixer_up_and_as_published_a_layer_after_it(form, n_after):
+    trunk = UNet(12, width=16, max_tokens=25, n_levels=2, form=form)
+    assert (len(trunk.down), len(trunk.up), len(trunk.after)) == (2, 2, n_after)
     torch.manual_seed(0)
     frames = torch.randn(1, 25, 12)
     (trunk(frames).square().mean()).backward()
