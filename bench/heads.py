@@ -45,9 +45,8 @@ HEADS: dict[str, Row] = {
     "fast": ("fast", ()),
     **{
         f"head {kind}": ("original-fixed", (*PASSES, f"kind={kind}"))
-        for kind in ("tcn", "multires", "gru", "unet", "linear")
+        for kind in ("tcn", "multires", "gru", "unet", "tdeed", "linear")
     },
-    "head unet, as published": ("original-fixed", (*PASSES, "kind=unet", "unet_form=published")),
     "rotary positions": ("original-fixed", (*PASSES, "positions=rotary")),
 }
 FAULTS: dict[str, Row] = {

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .experiment import Experiment
 
-HEADS = ("tcn", "transformer", "multires", "gru", "unet", "linear")
+HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
 FOLDER = click.Path(path_type=Path)
 
 

@@ -14,7 +14,7 @@ Rate = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Chance = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
-HeadKind = Literal["tcn", "transformer", "multires", "gru", "unet", "linear"]
+HeadKind = Literal["tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear"]
 Teams = Literal["none", "head", "labels"]
 ClassLoss = Literal["cross-entropy", "sigmoid"]
 
@@ -69,7 +69,6 @@ class HeadSection(Section):
     unet_levels: CountOrNone = 2
     unet_kernel: Count = 9
     unet_factor: Count = 4
-    unet_form: Literal["residual", "published"] = "residual"
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:

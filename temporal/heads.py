@@ -135,7 +135,7 @@ def build_gru(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.M
 
 
 def build_unet(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.Module, int]:
-    """An encoder-decoder trunk with positions for ``clip_frames``, and its width."""
+    """An encoder-decoder trunk, for "tdeed" as published, with positions for ``clip_frames``, and its width."""
     trunk = UNet(
         dim,
         width=section.width or dim,
@@ -144,7 +144,7 @@ def build_unet(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.
         n_levels=section.unet_levels,
         kernel_size=section.unet_kernel,
         factor=section.unet_factor,
-        form=section.unet_form,
+        form="published" if section.kind == "tdeed" else "residual",
         dropout=section.dropout,
     )
     return trunk, trunk.width
@@ -161,6 +161,7 @@ TRUNKS = {
     "multires": build_multires,
     "gru": build_gru,
     "unet": build_unet,
+    "tdeed": build_unet,
     "linear": build_linear,
 }
 

@@ -10,7 +10,7 @@ from ballspot.temporal.multires import MultiResolution
 from ballspot.temporal.tcn import TCN
 from ballspot.temporal.transformer import EncoderLayer, Transformer, stretched, turn
 
-KINDS = ("tcn", "transformer", "multires", "gru", "unet", "linear")
+KINDS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
 
 
 def small(kind: str, **settings) -> HeadSection:

@@ -36,7 +36,7 @@ TECHNIQUES = {
     "sigmoid": ["class_loss=sigmoid", "offset_loss=huber", "mixup_alpha=0.2", "class_weights=constant"],
     "team head": ["teams=head", "kind=gru", "window_overlap=0.75", "centre_share=0.5"],
     "mapped encoder-decoder": ["kind=unet", "resident_limit_gb=1e-9", "suppression=peaks"],
-    "published encoder-decoder": ["kind=unet", "unet_form=published"],
+    "published encoder-decoder": ["kind=tdeed"],
 }
 
 
