@@ -1,13 +1,12 @@
 """One match's features on disk: an HDF5 file written whole, read in pieces. The format is docs/store-format.md."""
 
 import errno
-import json
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,13 +14,22 @@ from typing import Any
 import h5py
 import numpy as np
 
+from .attributes import (
+    STORE_FORMAT,
+    STORE_VERSION,
+    data_set,
+    fixed,
+    header_attributes,
+    header_digest,
+    header_of,
+    text_of,
+)
 from .errors import BallspotError
 from .files import whole_file
-from .fingerprint import canonical_json
+from .fingerprint import little_endian
 from .layout import CHUNK_ROWS, ORIGINAL, Block, StoreHeader, rows_of_chunks, scale_path, view_path
 
-STORE_FORMAT = "ballspot-store"
-STORE_VERSION = (1, 1)
+DAMAGE = (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, IndexError)  # of h5py
 
 
 class FeatureStore:
@@ -29,6 +37,7 @@ class FeatureStore:
 
     `frame_time_us` int64 (n_rows,) is when each row's frame is shown, microseconds after the video's first one, where
     the frame rate is variable, else None. `substituted` int64 are the frame indices whose row is of another frame.
+    `rows_sha256` is the digest of all rows, empty in a store from before it was written.
     """
 
     def __init__(self, path: Path, file: h5py.File, header: StoreHeader, frame_index: np.ndarray) -> None:
@@ -40,6 +49,7 @@ class FeatureStore:
         self.frame_time_us = _optional(file, "frame_time_us")
         substituted = _optional(file, "substituted")
         self.substituted = np.empty(0, np.int64) if substituted is None else substituted
+        self.rows_sha256 = text_of(file, "rows_sha256") or ""
         self._file = file
 
     @classmethod
@@ -52,15 +62,17 @@ class FeatureStore:
             raise BallspotError(f"{path}: damaged store ({_reason(error)}); remove it and extract again") from error
         try:
             _require_readable(path, file)
-            header = _read_header(path, file)
-            frame_index = _data_set(file, "frame_index")[...]
-        except OSError as error:
+            header = header_of(path, file)
+            frame_index = np.asarray(data_set(file, "frame_index")[...], dtype=np.int64)
+            store = cls(path, file, header, frame_index)
+            _require_digest(path, file, store)
+            return store
+        except DAMAGE as error:
             file.close()
             raise BallspotError(f"{path}: damaged store ({_reason(error)}); remove it and extract again") from error
         except BallspotError:
             file.close()
             raise
-        return cls(path, file, header, np.asarray(frame_index, dtype=np.int64))
 
     def read(self, start: int = 0, stop: int | None = None, *, view: str = ORIGINAL) -> np.ndarray:
         """Rows `start` to `stop` (all the rest when None) of a view: (n, dim), contiguous.
@@ -72,16 +84,21 @@ class FeatureStore:
             raise BallspotError(f"{self.path}: has no view {view!r}, only {', '.join(self.views)}; extract it first")
         first, last, _ = slice(start, stop).indices(self.n_rows)
         try:
-            rows = _data_set(self._file, view_path(view, self.header.dtype))[first:last]
+            rows = data_set(self._file, view_path(view, self.header.dtype))[first:last]
             if self.header.dtype == "int8":
-                scale, offset = _data_set(self._file, scale_path(view))[...]
+                scale, offset = data_set(self._file, scale_path(view))[...]
                 rows = rows.astype(np.float32) * scale + offset
-        except OSError as error:
+        except DAMAGE as error:
             raise BallspotError(
                 f"{self.path}: rows {first} to {last} of view {view!r} are damaged ({_reason(error)}); remove the "
                 "store and extract again"
             ) from error
         return np.ascontiguousarray(rows, dtype=self.header.row_dtype)
+
+    def row_data(self) -> dict[str, h5py.Dataset]:
+        """The data sets of rows as they lie in the file, by their place in it: the frame indices, then every view."""
+        places = ["frame_index", *(view_path(view, self.header.dtype) for view in self.views)]
+        return {place: data_set(self._file, place) for place in places}
 
     def close(self) -> None:
         """Closes the file; reading ends."""
@@ -110,8 +127,8 @@ def write_store(
         _reserved(temporary, header),
         h5py.File(temporary, "w", libver="earliest") as file,
     ):
-        for name, value in _attributes(header).items():
-            file.attrs.create(name, value)
+        for name, value in header_attributes(header).items():
+            file.attrs.create(name, fixed(value))
         chunk_rows = min(CHUNK_ROWS, max(header.n_rows, 1))
         index = file.create_dataset(
             "frame_index", (header.n_rows,), np.int64, chunks=(chunk_rows,), fletcher32=True, track_times=False
@@ -131,15 +148,18 @@ def write_store(
             for view in header.views
         }
         row, substituted = 0, []
+        digests = {name: hashlib.sha256() for name in ("frame_index", *views)}
         for block in rows_of_chunks(blocks, CHUNK_ROWS):
             stop = row + len(block)
             if stop > header.n_rows:
                 raise ValueError(f"{path}: more than the {header.n_rows} rows of its header")
             index[row:stop] = block.frame_index
+            digests["frame_index"].update(little_endian(block.frame_index.astype(np.int64)))
             for view, data in views.items():
-                rows = block.features[view]
-                _require_rows(path, rows, header, len(block))
-                data[row:stop] = _quantised(rows, scales[view]) if view in scales else rows
+                _require_rows(path, block.features[view], header, len(block))
+                rows = _quantised(block.features[view], scales[view]) if view in scales else block.features[view]
+                data[row:stop] = rows
+                digests[view].update(little_endian(rows))
             substituted.extend(block.substituted.tolist())
             row = stop
         if row != header.n_rows or np.any(np.diff(index[...]) <= 0):
@@ -147,6 +167,9 @@ def write_store(
         for name, values in {"frame_time_us": frame_time_us, "substituted": substituted}.items():
             if values is not None and len(values):
                 file.create_dataset(name, data=np.asarray(values, np.int64), track_times=False)
+        rows_sha256 = hashlib.sha256(b"".join(one.digest() for one in digests.values())).hexdigest()
+        file.attrs.create("rows_sha256", fixed(rows_sha256))
+        file.attrs.create("header_sha256", fixed(header_digest(header, rows_sha256, file)))
         file.flush()
         file.attrs.create("complete", np.uint8(1))
 
@@ -193,34 +216,12 @@ def _require_rows(path: Path, rows: np.ndarray, header: StoreHeader, n_rows: int
         raise ValueError(f"{path}: a feature is not finite")
 
 
-def _attributes(header: StoreHeader) -> dict[str, Any]:
-    texts = {
-        "format": STORE_FORMAT,
-        "format_version": ".".join(map(str, STORE_VERSION)),
-        "match": header.match,
-        "video_name": header.video_name,
-        "video_sha256": header.video_sha256,
-        "decoder": header.decoder,
-        "decoder_version": header.decoder_version,
-        "engine": header.engine,
-        "weights": header.weights,
-        "extraction": canonical_json(header.extraction),
-        "fingerprint": header.fingerprint,
-        "views": json.dumps(list(header.views)),
-    }
-    numbers = {
-        "fps_numerator": header.fps.numerator,
-        "fps_denominator": header.fps.denominator,
-        "n_video_frames": header.n_video_frames,
-        "n_rows": header.n_rows,
-        "video_bytes": header.video_bytes,
-    }
-    # Fixed-length text: variable-length text lies in a heap whose layout the format does not fix.
-    fixed = {
-        name: np.array(text.encode(), dtype=h5py.string_dtype("utf-8", max(1, len(text.encode()))))
-        for name, text in texts.items()
-    }
-    return fixed | {name: np.int64(number) for name, number in numbers.items()}
+def _require_digest(path: Path, file: h5py.File, store: FeatureStore) -> None:
+    written = text_of(file, "header_sha256")
+    if written is None and not store.rows_sha256:
+        return
+    if written != header_digest(store.header, store.rows_sha256, file):
+        raise BallspotError(f"{path}: damaged store (its header is not what was written); remove it and extract again")
 
 
 def _require_hdf5(path: Path) -> None:
@@ -237,9 +238,9 @@ def _require_hdf5(path: Path) -> None:
 
 
 def _require_readable(path: Path, file: h5py.File) -> None:
-    if _text(file, "format") != STORE_FORMAT:
+    if text_of(file, "format") != STORE_FORMAT:
         raise BallspotError(f"{path}: HDF5, but not a ballspot store; give a file that `ballspot extract` wrote")
-    version = _text(file, "format_version") or ""
+    version = text_of(file, "format_version") or ""
     major = version.split(".")[0]
     if not major.isdigit() or int(major) < 1:
         raise BallspotError(f"{path}: store version {version!r} is not a version; extract again")
@@ -251,58 +252,9 @@ def _require_readable(path: Path, file: h5py.File) -> None:
         raise BallspotError(f"{path}: half-written store (no `complete` mark); remove it and extract again")
 
 
-def _read_header(path: Path, file: h5py.File) -> StoreHeader:
-    try:
-        views = tuple(json.loads(_text(file, "views") or ""))
-        extraction = json.loads(_text(file, "extraction") or "")
-        places = [view_path(view, extraction.get("dtype", "float16")) for view in views]
-        header = StoreHeader(
-            match=_text(file, "match") or "",
-            fps=Fraction(_number(file, "fps_numerator"), _number(file, "fps_denominator")),
-            n_video_frames=_number(file, "n_video_frames"),
-            n_rows=_number(file, "n_rows"),
-            dim=_data_set(file, places[0]).shape[1],
-            extraction=extraction,
-            views=views,
-            video_name=_text(file, "video_name") or "",
-            video_bytes=_number(file, "video_bytes"),
-            video_sha256=_text(file, "video_sha256") or "",
-            decoder=_text(file, "decoder") or "",
-            decoder_version=_text(file, "decoder_version") or "",
-            engine=_text(file, "engine") or "",
-            weights=_text(file, "weights") or "",
-        )
-        lengths = {name: len(_data_set(file, name)) for name in ("frame_index", *places)}
-    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError, IndexError) as error:
-        raise BallspotError(f"{path}: a store without its header ({error}); extract again") from error
-    if set(lengths.values()) != {header.n_rows} or header.fps <= 0:
-        raise BallspotError(f"{path}: holds {lengths} rows, its header says {header.n_rows}; extract again")
-    if header.fingerprint != _text(file, "fingerprint"):
-        raise BallspotError(f"{path}: its fingerprint is not the one of its extraction settings; extract again")
-    return header
-
-
-def _data_set(file: h5py.File, name: str) -> h5py.Dataset:
-    found = file[name]
-    if not isinstance(found, h5py.Dataset):
-        raise KeyError(f"{name} is no data set")
-    return found
-
-
 def _optional(file: h5py.File, name: str) -> np.ndarray | None:
-    return np.asarray(_data_set(file, name)[...], dtype=np.int64) if name in file else None
+    return np.asarray(data_set(file, name)[...], dtype=np.int64) if name in file else None
 
 
-def _number(file: h5py.File, name: str) -> int:
-    return int(np.asarray(file.attrs[name]).item())
-
-
-def _text(file: h5py.File, name: str) -> str | None:
-    value = file.attrs.get(name)
-    if isinstance(value, bytes):
-        return value.decode()
-    return value if isinstance(value, str) else None
-
-
-def _reason(error: OSError) -> str:
+def _reason(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else "read error"
