@@ -8,7 +8,7 @@ import click
 
 from .console import print_table
 from .errors import BallspotError
-from .journal import read_header
+from .journal import store_of
 from .removal import removable_files, remove_files
 from .sets import find_sets, find_stores
 from .store import FeatureStore
@@ -120,11 +120,11 @@ def _describe_set(path: Path, place: Path) -> dict[str, Any]:
                 stores.append((store.n_rows, store.dim, str(store.extraction.get("backbone")), store.fingerprint))
         except BallspotError:
             continue
-    parts = [read_header(part) for part in place.rglob("*.h5*.part")]
+    unfinished = {store_of(part) for part in place.rglob("*.h5*.part")}
     return {
         "set": place.relative_to(path).as_posix() if place != path else path.name,
         "n_matches": len(stores),
-        "n_unfinished": len(parts),
+        "n_unfinished": sum(not store.exists() for store in unfinished),
         "n_rows": sum(n_rows for n_rows, *_ in stores),
         "n_bytes": sum(file.stat().st_size for file in find_stores(place).values()),
         "dims": sorted({dim for _, dim, *_ in stores}),

@@ -1,5 +1,6 @@
 """Files that are either whole or absent: written beside their place, synced, then renamed."""
 
+import glob
 import json
 import os
 import tempfile
@@ -38,6 +39,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def find_temporary(path: Path) -> list[Path]:
+    """The temporary files beside ``path`` that `whole_file` would have renamed to it: in use, or left by a kill."""
+    return sorted(path.parent.glob(f".{glob.escape(path.name[:80])}.????????.tmp"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -8,6 +8,7 @@ each fill one of their own; `read_journals` puts them together.
 import glob
 import json
 import os
+import re
 import struct
 import time
 import zlib
@@ -197,12 +198,30 @@ def find_parts(store_path: Path) -> list[Path]:
     return sorted({*store_path.parent.glob(f"{name}.part"), *store_path.parent.glob(f"{name}.*-*.part")})
 
 
+def store_of(part: Path) -> Path:
+    """The store that a part file is of, whether it is there yet or not."""
+    return part.with_name(re.sub(r"\.h5(\.\d+-\d+)?\.part$", ".h5", part.name))
+
+
+def remove_parts(store_path: Path) -> None:
+    """Deletes all part files of a store. Raises BallspotError where that is not allowed."""
+    for part in find_parts(store_path):
+        try:
+            part.unlink(missing_ok=True)
+        except OSError as error:
+            raise BallspotError(f"{part}: cannot be removed ({error.strerror or error}); check rights") from error
+
+
 def read_journals(paths: Sequence[Path]) -> Iterator[Block]:
-    """The blocks of one or several part files, in row order. Raises BallspotError when rows are missing."""
+    """The blocks of one or several part files, in row order. Raises BallspotError when rows or files are missing."""
     heads = []
     for path in paths:
-        with path.open("rb") as stream:
-            found = _read_head(stream)
+        try:
+            with path.open("rb") as stream:
+                found = _read_head(stream)
+        except OSError as error:
+            reason = error.strerror or error
+            raise BallspotError(f"{path}: cannot be read ({reason}); give the same extract command again") from error
         if found is None:
             raise BallspotError(f"{path}: an empty part file; give the same extract command again")
         heads.append((found[1].start, path, found))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import BallspotError
+from .files import find_temporary
 from .journal import is_locked
 from .sets import find_stores
 
@@ -13,15 +14,16 @@ OWN_FILES = ("pca.safetensors",)
 def removable_files(paths: Sequence[Path], *, unfinished: bool = False) -> list[Path]:
     """The files of ours at or below the given stores and folders, sorted: stores, part files, fits of components.
 
-    With `unfinished` only part files. Raises BallspotError for a path that is not there or holds none, and when one of
-    the files is being written.
+    With `unfinished` only part files and what a kill left of stores that were being written. Raises BallspotError for a
+    path that is not there or holds none, and when one of the files is being written.
     """
     found: set[Path] = set()
     for path in paths:
         parts = {path} if path.name.endswith(".part") else set(path.rglob("*.h5*.part")) if path.is_dir() else set()
         whole = {path} if path.suffix == ".h5" and path.is_file() else set(find_stores(path).values())
         own = {file for name in OWN_FILES for file in path.rglob(name)} if path.is_dir() else set()
-        files = {file for file in (parts if unfinished else parts | whole | own) if file.is_file()}
+        left = {file for file in path.rglob(".*.h5.????????.tmp")} if path.is_dir() else set(find_temporary(path))
+        files = {file for file in (parts | left if unfinished else parts | left | whole | own) if file.is_file()}
         if not files:
             what = "no part file" if unfinished else "no feature store"
             raise BallspotError(f"{path}: {what} there; give a feature set, or a store's .h5 file")

@@ -75,24 +75,30 @@ def find_sets(path: Path) -> Iterator[Path]:
     """
     if not path.is_dir():
         raise BallspotError(f"{path}: no such folder; give the folder that `ballspot extract --out` wrote")
-    places = {_set_folder(file) for file in path.rglob("*.h5*") if file.name.endswith((".h5", ".part"))}
+    files = [file for file in path.rglob("*.h5*") if file.name.endswith((".h5", ".part"))]
+    told = {file: _set_folder(file) for file in files}
+    places = {place for place in told.values() if place is not None}
+    for file, place in told.items():
+        if place is None and not any(file.is_relative_to(known) for known in places):
+            places.add(file.parent)
     yield from sorted(place for place in places if place.is_relative_to(path))
 
 
-def _set_folder(file: Path) -> Path:
+def _set_folder(file: Path) -> Path | None:
+    """The folder of a file's set, by the match that it says it is of; None for one that cannot be read."""
     from .journal import read_header
 
     if file.name.endswith(".part"):
         header = read_header(file)
-        match = header.match if header else file.stem
+        match = header.match if header else None
     else:
         try:
             with FeatureStore.open(file) as store:
                 match = store.match
         except BallspotError:
-            match = file.stem
-    depth = len(Path(match).parts)
-    return file.parents[depth - 1] if depth <= len(file.parents) else file.parent
+            match = None
+    depth = len(Path(match).parts) if match else 0
+    return file.parents[depth - 1] if 0 < depth <= len(file.parents) else None
 
 
 def _require_place(path: Path, match: str, store: FeatureStore) -> None:

@@ -57,7 +57,7 @@ def _row_problems(store: FeatureStore) -> list[str]:
     found, digests = [], []
     for place, data in store.row_data().items():
         try:
-            if _n_whole_chunks(data) != -(-store.n_rows // data.chunks[0]) or not data.fletcher32:
+            if not _has_all_chunks(data):
                 found.append(f"{place}: chunks are missing, or without a checksum; remove the store and extract again")
             digest = hashlib.sha256()
             for start in range(0, store.n_rows, READ_ROWS):
@@ -76,14 +76,16 @@ def _row_problems(store: FeatureStore) -> list[str]:
     return found
 
 
-def _n_whole_chunks(data: h5py.Dataset) -> int:
-    """How many chunks lie where they should and go through all filters; rows without a chunk read as zeros."""
+def _has_all_chunks(data: h5py.Dataset) -> bool:
+    """True when every row lies in a chunk with a checksum: HDF5 reads rows without a chunk as zeros."""
+    if data.chunks is None or not data.fletcher32:
+        return False
     places = set()
     for number in range(data.id.get_num_chunks()):
         chunk = data.id.get_chunk_info(number)
         if chunk.filter_mask == 0 and not any(chunk.chunk_offset[1:]) and chunk.chunk_offset[0] % data.chunks[0] == 0:
             places.add(chunk.chunk_offset[0])
-    return len(places)
+    return len(places) == -(-len(data) // data.chunks[0])
 
 
 def _fingerprint(file: Path) -> str | None:

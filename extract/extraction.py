@@ -1,6 +1,5 @@
 """Stage one: the videos of matches become the stores of a feature set, each written whole, resumed if cut short."""
 
-import glob
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +9,8 @@ import numpy as np
 
 from ..cache.console import ProgressLine, note
 from ..cache.errors import BallspotError
-from ..cache.files import make_folder
-from ..cache.journal import Journal, JournalRows, Segment, find_parts, part_path, read_header
+from ..cache.files import find_temporary, make_folder
+from ..cache.journal import Journal, JournalRows, Segment, find_parts, part_path, read_header, remove_parts
 from ..cache.layout import StoreHeader
 from ..cache.sets import find_stores, store_path
 from ..cache.store import FeatureStore, write_store
@@ -154,8 +153,7 @@ def finished_store(match: Match, path: Path) -> Extracted | None:
                 f"{path}: was made from {store.match!r}, {store.header.video_name} ({store.header.video_bytes} bytes), "
                 f"not from {match.video} ({n_bytes} bytes); remove the store or extract with another --set"
             )
-        for part in find_parts(path):
-            part.unlink(missing_ok=True)
+        remove_parts(path)
         return Extracted(match=match.name, path=path, n_rows=store.n_rows, n_new_rows=0, seconds=0.0)
 
 
@@ -233,8 +231,7 @@ def _run(
             if name in undecodable and name not in failed
         }
         for name, plan in list(plans.items()):
-            for part in find_parts(plan.store):  # rows beside a damaged place may be wrong already
-                part.unlink(missing_ok=True)
+            remove_parts(plan.store)  # rows beside a damaged place may be wrong already
             if plan.decoders:
                 note(f"{name}: {undecodable[name]}; trying {plan.decoders[0]}")
             else:
@@ -252,13 +249,12 @@ def finish_match(plan: MatchPlan) -> None:
     header = read_header(parts[0]) or plan.header
     with Journal.open(parts[0], header, segment=plan.segments[0], patience_s=FINISH_PATIENCE_S) as guard:
         if not plan.store.exists():
-            for stale in plan.store.parent.glob(f".{glob.escape(plan.store.name[:80])}.*.tmp"):
+            for stale in find_temporary(plan.store):
                 stale.unlink(missing_ok=True)  # of a process that was killed while it wrote
             frame_index = np.arange(plan.header.n_rows, dtype=np.int64) * int(plan.header.extraction["stride"])
             times = plan.probe.frame_times_us(frame_index) if plan.probe.is_variable else None
             write_store(plan.store, header=guard.header, blocks=JournalRows(parts), frame_time_us=times)
-        for part in find_parts(plan.store):
-            part.unlink(missing_ok=True)
+        remove_parts(plan.store)
 
 
 def _require_same(set_path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:

@@ -76,3 +76,16 @@ def test_a_missing_path_is_one_line_and_exit_code_1(tmp_path: Path, command: str
     code, out, error = run("cache", command, tmp_path / "gone")
     assert (code, out) == (1, "")
     assert error.startswith("Error: ") and str(tmp_path / "gone") in error and error.count("\n") == 1
+
+
+def test_unfinished_matches_are_counted_once_and_what_a_kill_left_is_removed(features: Path) -> None:
+    folder = next(features.rglob("*.h5")).parent
+    header = {"match": "league/season/match-02"}
+    for name in ("match-02.h5.0-1024.part", "match-02.h5.1024-2048.part", ".match-02.h5.ab12_xyz.tmp"):
+        (folder / name).write_text(json.dumps(header) + "\n")
+    (folder / ".notes.tmp").write_text("mine")
+    (listed,) = json.loads(run("cache", "list", features / "set", "--json")[1])["sets"]
+    assert (listed["n_matches"], listed["n_unfinished"]) == (1, 1)
+    code, out, _ = run("cache", "remove", features / "set", "--unfinished", "--yes")
+    assert (code, out.startswith("removed 3 files")) == (0, True)
+    assert sorted(path.name for path in folder.iterdir()) == [".notes.tmp", "match-01.h5"]
