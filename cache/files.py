@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,11 +35,16 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         sync(path.parent)
     except OSError as error:
-        raise BallspotError(
-            f"{path}: cannot be written ({error.strerror or error}); free space or check rights"
-        ) from error
+        raise BallspotError(f"{path}: cannot be written ({reason_of(error)}); free space or check rights") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def reason_of(error: Exception) -> str:
+    """Why reading or writing failed, in one line: what the system says, also where HDF5 wraps it in its own words."""
+    wrapped = re.search(r"error message = '([^']+)'", str(error))
+    text = getattr(error, "strerror", None) or (wrapped[1] if wrapped else str(error).strip().partition("\n")[0])
+    return text or type(error).__name__
 
 
 def find_temporary(path: Path) -> list[Path]:

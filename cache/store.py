@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -25,10 +25,11 @@ from .attributes import (
     text_of,
 )
 from .errors import BallspotError
-from .files import whole_file
+from .files import reason_of, whole_file
 from .fingerprint import little_endian
 from .layout import CHUNK_ROWS, ORIGINAL, Block, StoreHeader, rows_of_chunks, scale_path, view_path
 
+SUPERBLOCK_END = 40  # where the superblock says how long the file is
 DAMAGE = (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, IndexError)  # of h5py
 
 
@@ -59,7 +60,7 @@ class FeatureStore:
         try:
             file = h5py.File(path, "r")
         except OSError as error:
-            raise BallspotError(f"{path}: damaged store ({_reason(error)}); remove it and extract again") from error
+            raise BallspotError(f"{path}: damaged store ({reason_of(error)}); remove it and extract again") from error
         try:
             _require_readable(path, file)
             header = header_of(path, file)
@@ -69,7 +70,7 @@ class FeatureStore:
             return store
         except DAMAGE as error:
             file.close()
-            raise BallspotError(f"{path}: damaged store ({_reason(error)}); remove it and extract again") from error
+            raise BallspotError(f"{path}: damaged store ({reason_of(error)}); remove it and extract again") from error
         except BallspotError:
             file.close()
             raise
@@ -90,7 +91,7 @@ class FeatureStore:
                 rows = rows.astype(np.float32) * scale + offset
         except DAMAGE as error:
             raise BallspotError(
-                f"{self.path}: rows {first} to {last} of view {view!r} are damaged ({_reason(error)}); remove the "
+                f"{self.path}: rows {first} to {last} of view {view!r} are damaged ({reason_of(error)}); remove the "
                 "store and extract again"
             ) from error
         return np.ascontiguousarray(rows, dtype=self.header.row_dtype)
@@ -120,13 +121,16 @@ def write_store(
 
     How rows are cut into blocks leaves no trace: equal rows give an equal file, byte for byte. Of an int8 store the
     blocks are read twice, first for the scales.
-    Raises ValueError when the rows are not those that the header promises (count, width, order, finite values).
+    Raises ValueError when the rows are not those that the header promises (count, width, order, finite values),
+    BallspotError when the disk does not take them.
     """
     with (
         whole_file(path) as temporary,
-        _reserved(temporary, header),
+        _room(temporary, header) as take_room,
+        _closed_or_failed(),
         h5py.File(temporary, "w", libver="earliest") as file,
     ):
+        take_room()
         for name, value in header_attributes(header).items():
             file.attrs.create(name, fixed(value))
         chunk_rows = min(CHUNK_ROWS, max(header.n_rows, 1))
@@ -175,16 +179,40 @@ def write_store(
 
 
 @contextmanager
-def _reserved(temporary: Path, header: StoreHeader) -> Iterator[None]:
-    """Raises OSError before a byte is written when the disk has no room: HDF5 cannot close a file that does not fit."""
+def _room(temporary: Path, header: StoreHeader) -> Iterator[Callable[[], None]]:
+    """Raises OSError before a byte is written when the disk has no room: HDF5 cannot close a file that does not fit.
+
+    What comes back takes the room for the open file, so that no other writer does; what is left of it is given back
+    after the file is closed.
+    """
     row_bytes = 16 + len(header.views) * header.dim * np.dtype(header.dtype).itemsize
     n_bytes = header.n_rows * row_bytes * 51 // 50 + 2**16
-    if hasattr(os, "posix_fallocate"):
+    has_fallocate = hasattr(os, "posix_fallocate")
+    if has_fallocate:
         with tempfile.TemporaryFile(dir=temporary.parent) as room:
             os.posix_fallocate(room.fileno(), 0, n_bytes)
     elif shutil.disk_usage(temporary.parent).free < n_bytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    yield
+
+    def take() -> None:
+        if has_fallocate:
+            with temporary.open("r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, n_bytes)
+
+    yield take
+    with temporary.open("r+b") as stream:
+        # Where the file ends by its superblock of version 0, which `libver="earliest"` writes.
+        stream.seek(SUPERBLOCK_END)
+        stream.truncate(int.from_bytes(stream.read(8), "little"))
+
+
+@contextmanager
+def _closed_or_failed() -> Iterator[None]:
+    """Raises OSError for h5py's RuntimeError, which it gives when a file cannot be closed for want of room."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(errno.ENOSPC, reason_of(error)) from error
 
 
 def _scales(path: Path, header: StoreHeader, blocks: Iterable[Block]) -> dict[str, np.ndarray]:
@@ -254,7 +282,3 @@ def _require_readable(path: Path, file: h5py.File) -> None:
 
 def _optional(file: h5py.File, name: str) -> np.ndarray | None:
     return np.asarray(data_set(file, name)[...], dtype=np.int64) if name in file else None
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else "read error"

@@ -8,6 +8,7 @@ import numpy as np
 
 from .console import ProgressLine
 from .errors import BallspotError
+from .files import reason_of
 from .fingerprint import little_endian
 from .sets import find_sets, find_stores
 from .store import DAMAGE, FeatureStore
@@ -69,8 +70,7 @@ def _row_problems(store: FeatureStore) -> list[str]:
                     break
             digests.append(digest.digest())
         except DAMAGE as error:
-            reason = str(error).partition("\n")[0]
-            found.append(f"{place}: rows are damaged ({reason}); remove the store and extract again")
+            found.append(f"{place}: rows are damaged ({reason_of(error)}); remove the store and extract again")
     if not found and store.rows_sha256 and hashlib.sha256(b"".join(digests)).hexdigest() != store.rows_sha256:
         found.append("rows are not those that were written; remove the store and extract again")
     return found
