@@ -87,7 +87,7 @@ def load_backbone(
     model = _with_weights(name, weights, pretrained_cfg, size).eval()
     digest = weights_digest(model.state_dict())
     model = fold_batch_norms(model, size=size).to(device).to(memory_format=torch.channels_last)
-    model = with_pooling(model, backbone=name, layers=layers, grid=grid).eval()
+    model = with_pooling(model, backbone=name, layers=layers, grid=grid, size=size).eval()
     interpolation = str(pretrained_cfg.get("interpolation"))
     return Backbone(
         name=name,

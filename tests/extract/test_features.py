@@ -152,3 +152,28 @@ def test_a_damaged_frame_is_an_error_or_is_substituted_and_recorded(drawn: Path,
     for frame in bad:  # the row of the last good frame before it, computed again
         good = max(k for k in range(250) if k < frame and k not in set(bad.tolist()))
         np.testing.assert_array_equal(features[frame], features[good])
+
+
+def test_a_model_that_lays_channels_last_is_pooled_over_its_places() -> None:
+    name, size = "swin_tiny_patch4_window7_224", (224, 224)
+    plain = load_backbone(name, parse_weights("random"), size=size, device=CPU)
+    cells = load_backbone(name, parse_weights("random"), size=size, device=CPU, grid=(1, 7))
+    assert (plain.dim, cells.dim) == (768, 7 * 768)
+    images = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():  # the mean over cells of equal size is the mean over the picture
+        torch.testing.assert_close(cells.model(images).view(1, 7, 768).mean(1), plain.model(images))
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "grid", "message"),
+    [
+        ("vit_tiny_patch16_224", ("pooled",), (2, 2), "--layers pooled: vit_tiny_patch16_224 gives no map"),
+        ("regnety_002", ("pooled",), (2, 4), "--grid 2x4: the map of layer 'pooled' has 2x3 cells at 64x96 pixels"),
+        ("regnety_002", ("s2", "s4"), (3, 3), "--grid 3x3: the map of layer 's4' has 2x3 cells at 64x96 pixels"),
+    ],
+)
+def test_cells_that_a_backbone_cannot_give_are_refused(
+    name: str, layers: tuple[str, ...], grid: tuple[int, int], message: str
+) -> None:
+    with pytest.raises(BallspotError, match=message):
+        load_backbone(name, parse_weights("random"), size=SIZE, device=CPU, layers=layers, grid=grid)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,35 +59,67 @@ def test_two_extractions_of_one_set_at_once_leave_it_whole(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Path:
-    """A file system of 300 kB: a store here takes 200."""
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB, to be mounted again with other options."""
     if not IS_ROOT or shutil.which("mount") is None:
         pytest.skip("mounting a small file system needs root")
     disk = tmp_path / "disk"
     disk.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]
+    words = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
     if subprocess.run(words, capture_output=True, check=False).returncode != 0:
         pytest.skip("a small file system cannot be mounted here")
-    return disk
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
 
 
+def remount(disk: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
+
+
+def the_error(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a failed command ends with."""
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("Error: "), done.stderr
+    return line
+
+
+@pytest.mark.parametrize(("size", "n_workers"), [("100k", 1), ("300k", 1), ("460k", 2)])  # a store takes 200 kB
 def test_a_full_disk_is_a_clear_error_and_leaves_no_half_store(
-    drawn: Path, small_disk: Path, whole: dict[str, bytes]
+    drawn: Path, disk: Path, whole: dict[str, bytes], size: str, n_workers: int
 ) -> None:
-    try:
-        done = extract(drawn, small_disk, "--workers", 1)
-        assert done.returncode == 1
-        assert "No space left on device" in done.stderr and "free space" in done.stderr
-        assert done.stderr.splitlines()[-1].startswith("Error: ") and "Traceback" not in done.stderr
-        for path in small_disk.rglob("*.h5"):
-            assert path.read_bytes() == whole[str(path.relative_to(small_disk))]
-        for path in small_disk.rglob("*.part"):
-            path.unlink()
-        subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
-        assert extract(drawn, small_disk, "--workers", 1).returncode == 0
-        assert contents(small_disk) == whole
-    finally:
-        subprocess.run(["umount", str(small_disk)], check=True)
+    remount(disk, f"size={size}")
+    error = the_error(extract(drawn, disk, "--workers", n_workers))
+    assert "No space left on device" in error and "free space" in error
+    for path in disk.rglob("*.h5"):
+        assert path.read_bytes() == whole[str(path.relative_to(disk))]
+    remount(disk, "size=4m")
+    assert extract(drawn, disk, "--workers", 1).returncode == 0
+    assert contents(disk) == whole
+
+
+def test_a_disk_that_is_read_only_gives_what_it_has_and_takes_nothing(
+    drawn: Path, disk: Path, whole: dict[str, bytes]
+) -> None:
+    first = "synth/drawn/match-01"
+    assert extract(drawn, disk, "--match", first).returncode == 0
+    remount(disk, "ro")
+    assert extract(drawn, disk, "--match", first).returncode == 0
+    error = the_error(extract(drawn, disk))
+    assert "match-02.h5" in error and "Read-only file system" in error
+    error = the_error(extract(drawn, disk, "--set", "other"))
+    assert f"{disk / 'other'}: cannot make this folder (Read-only file system); choose another place" in error
+    remount(disk, "rw")
+    (disk / "s" / f"{first}.h5.0-250.part").write_bytes(b"")
+    remount(disk, "ro")
+    error = the_error(extract(drawn, disk, "--match", first))
+    assert "match-01.h5.0-250.part: cannot be removed (Read-only file system)" in error
+    words = [sys.executable, "-m", "ballspot.cli", "cache", "remove", str(disk / "s"), "--yes"]
+    error = the_error(subprocess.run(words, capture_output=True, text=True, check=False))
+    assert "cannot be removed (Read-only file system)" in error
+    remount(disk, "rw")
+    assert extract(drawn, disk).returncode == 0
+    assert contents(disk) == whole
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(drawn: Path, tmp_path: Path) -> None:
