@@ -71,7 +71,7 @@ def contest(
         mean_ap=paired_difference(results[0].mean_ap - results[1].mean_ap, ours.mean(), theirs.mean()),
         headline_ap=paired_difference(headlines[0] - headlines[1], ours.mean(headline), theirs.mean(headline)),
         per_class=tuple(
-            paired_difference(float(gain[index]), ours.ap[:, index], theirs.ap[:, index])
+            paired_difference(float(gain[index]), ours.of_class(index), theirs.of_class(index))
             for index in range(len(label_set))
         ),
         other_mean_ap=results[1].mean_ap,

@@ -5,7 +5,7 @@ precision, recall and F1 say how sure those of this threshold are, not how sure 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,9 @@ from .intervals import (
 from .labelsets import LabelSet
 from .matching import Pool
 from .metrics import score_bins
-from .mistakes import FIXES, HIT, Verdicts, repair
+from .mistakes import FIXES, HIT, Repair, Verdicts, repair
 
+NONE = Interval(None, None)
 TIMINGS = ("timing_median_s", "timing_p90_s", "timing_bias_s")
 
 
@@ -84,17 +85,17 @@ def diagnosis_bounds(
     truth_block, block = place_blocks(pool, resamples)
     hits = np.flatnonzero(verdicts.kind == HIT)
     block[hits] = truth_block[verdicts.truth[hits]]
-    base = ap_replicates(pool, (verdicts.tolerance_s,), resamples).mean()
-    fixed = {fix: _fixed_mean(pool, verdicts, fix, truth_block, block, resamples) for fix in FIXES}
+    base = ap_replicates(pool, (verdicts.tolerance_s,), resamples)
+    fixed = {fix: _fixed_mean(pool, repair(pool, verdicts, fix), base, truth_block, block, resamples) for fix in FIXES}
     curve = [ap_replicates(pool, (one,), resamples) for one in curve_s]
     error, shares = _calibration(pool, verdicts, block, score_places, n_bins, resamples)
     return DiagnosisBounds(
         points=tuple(_points(pool, verdicts, thresholds, truth_block, block, resamples)),
-        mean_ap=interval(base),
+        mean_ap=interval(base.mean()),
         fixed={fix: interval(drawn) for fix, drawn in fixed.items()},
-        gain={fix: interval(drawn - base) for fix, drawn in fixed.items()},
+        gain={fix: interval(drawn - base.mean()) for fix, drawn in fixed.items()},
         curve_mean=tuple(interval(one.mean()) for one in curve),
-        curve=tuple(tuple(interval(drawn) for drawn in one.ap.T) for one in curve),
+        curve=tuple(tuple(interval(one.of_class(index)) for index in range(pool.n_labels)) for one in curve),
         calibration_error=interval(error),
         hit_share=tuple(interval(drawn) for drawn in shares.T),
     )
@@ -108,21 +109,26 @@ def _points(
     block: np.ndarray,
     resamples: Resamples,
 ) -> list[dict[str, Interval]]:
-    """Precision, recall, F1 and timing of each class at its threshold; nothing for a class that is never hit."""
+    """Precision, recall, F1 and timing of each class at its threshold; nothing for a class that is never hit.
+
+    What rests on predictions (or truths, or hits) of a single block has no interval, as in `Replicates.of_class`.
+    """
     label, reaches = pool.label, pool.score >= thresholds[pool.label]
     is_hit = reaches & (verdicts.kind == HIT)
-    n_truth, n_chosen, n_hits = (
-        resamples.weights @ count_table(blocks, labels, pool.n_labels, resamples)  # (R, n_labels)
+    tables = [
+        count_table(blocks, labels, pool.n_labels, resamples)
         for blocks, labels in (
             (truth_block, pool.truth_label),
             (block[reaches], label[reaches]),
             (block[is_hit], label[is_hit]),
         )
-    )
+    ]
+    n_truth, n_chosen, n_hits = (resamples.weights @ table for table in tables)  # (R, n_labels)
+    spread = [(table > 0).sum(axis=0) > 1 for table in tables]  # (n_labels,): over more than one block
     shares = {
-        "precision": _ratio(n_hits, n_chosen),
-        "recall": _ratio(n_hits, n_truth),
-        "f1": _ratio(2 * n_hits, n_chosen + n_truth),
+        "precision": (_ratio(n_hits, n_chosen), spread[1]),
+        "recall": (_ratio(n_hits, n_truth), spread[0]),
+        "f1": (_ratio(2 * n_hits, n_chosen + n_truth), spread[0]),
     }
     points = []
     for index in range(pool.n_labels):
@@ -130,9 +136,10 @@ def _points(
         if not hits.size:
             points.append({})
             continue
+        point = {name: interval(share[:, index]) if wide[index] else NONE for name, (share, wide) in shares.items()}
         late_s = (pool.key[hits] - pool.truth_key[verdicts.truth[hits]]) / pool.fps
-        drawn = _timing(late_s, block[hits], resamples)
-        points.append({name: interval(share[:, index]) for name, share in shares.items()} | drawn)
+        timing = _timing(late_s, block[hits], resamples) if spread[2][index] else dict.fromkeys(TIMINGS, NONE)
+        points.append(point | timing)
     return points
 
 
@@ -146,23 +153,19 @@ def _timing(late_s: np.ndarray, block: np.ndarray, resamples: Resamples) -> dict
 
 
 def _fixed_mean(
-    pool: Pool, verdicts: Verdicts, fix: str, truth_block: np.ndarray, block: np.ndarray, resamples: Resamples
+    pool: Pool, fixed: Repair, base: Replicates, truth_block: np.ndarray, block: np.ndarray, resamples: Resamples
 ) -> np.ndarray:
     """(R,): mAP in every draw with one kind of mistake put right; a rescued hit counts in the block of its truth."""
-    fixed = repair(pool, verdicts, fix)
-    hits = np.flatnonzero(fixed.is_hit)
+    hits, stays = np.flatnonzero(fixed.is_hit), fixed.stays
     moved = block.copy()
     moved[hits] = truth_block[fixed.truth[hits]]
-    asked, n_truth = (
-        resamples.weights @ count_table(truth_block[chosen], pool.truth_label[chosen], pool.n_labels, resamples)
-        for chosen in (fixed.counted, slice(None))
+    asked = resamples.weights @ count_table(
+        truth_block[fixed.counted], pool.truth_label[fixed.counted], pool.n_labels, resamples
     )
-    stays = fixed.stays
-    ap = drawn_ap(
-        fixed.label[stays], score_bins(pool.score)[stays], moved[stays], fixed.is_hit[stays], asked, resamples
-    )
+    score_bin = score_bins(pool.score[stays])
+    ap = drawn_ap(fixed.label[stays], score_bin, moved[stays], fixed.is_hit[stays], asked, resamples)
     # As in the number itself, a class whose truths are all missed scores 0 when none of them is asked for.
-    return Replicates(np.where(n_truth > 0, ap, np.nan), n_truth).mean()
+    return replace(base, ap=np.where(base.n_truth > 0, ap, np.nan)).mean()
 
 
 def _calibration(

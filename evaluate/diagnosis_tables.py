@@ -111,7 +111,7 @@ def calibration_table(diagnosis: Diagnosis) -> TextTable:
     if rows:
         bounds = span(None if sure is None else sure.calibration_error)
         interval = "" if bounds == "-" else f" ({BOUNDS}: {bounds})"
-        title = f"scores are off by {100 * known.error:.1f} points on average{interval} (calibration error)"
+        title = f"calibration error: scores are off by {100 * known.error:.1f} points on average{interval}"
     headers = ["scores", "predictions", "mean score, %", "hits, %", BOUNDS]
     return without_empty_bounds(TextTable(title, headers, rows))
 

@@ -69,10 +69,22 @@ def draw_resamples(
 
 @dataclass(frozen=True)
 class Replicates:
-    """AP and truths of each class in each draw, (R, n_labels) both; AP is NaN where a draw holds no truth."""
+    """AP and truths of each class in each draw, (R, n_labels) both; AP is NaN where a draw holds no truth.
+
+    ``n_blocks`` (n_labels,) says over how many blocks the truths of each class are spread.
+    """
 
     ap: np.ndarray
     n_truth: np.ndarray
+    n_blocks: np.ndarray
+
+    def of_class(self, index: int) -> np.ndarray:
+        """(R,): one class's AP in each draw; (0,) where all its truths are in one block.
+
+        Every draw of such a class holds the same truths, some of them only more often: its narrow interval would look
+        like certainty.
+        """
+        return self.ap[:, index] if self.n_blocks[index] > 1 else np.zeros(0)
 
     def mean(self, chosen: np.ndarray | None = None) -> np.ndarray:
         """(R,): the mean over the ``chosen`` classes (bool, None all) in each draw.
@@ -93,7 +105,8 @@ def ap_replicates(pool: Pool, tolerances_s: Sequence[float], resamples: Resample
     """SoccerNet's AP in every draw; ``kind`` "visible" or "not shown" takes the truths and predictions of that kind."""
     truth_block, own = place_blocks(pool, resamples)
     counted = np.ones(pool.truth_key.size, dtype=bool) if kind == "all" else pool.truth_visible == (kind == "visible")
-    n_truth = resamples.weights @ count_table(truth_block[counted], pool.truth_label[counted], pool.n_labels, resamples)
+    table = count_table(truth_block[counted], pool.truth_label[counted], pool.n_labels, resamples)
+    n_truth = resamples.weights @ table
     members = np.arange(pool.key.size) if kind == "all" else np.flatnonzero(pool.is_near_visible == (kind == "visible"))
     score_bin, label = score_bins(pool.score[members]), pool.label[members]
     ap = np.zeros((len(tolerances_s), *n_truth.shape))
@@ -104,7 +117,7 @@ def ap_replicates(pool: Pool, tolerances_s: Sequence[float], resamples: Resample
         block = own.copy()
         block[hit[hit >= 0]] = truth_block[hit >= 0]
         ap[place] = drawn_ap(label, score_bin, block[members], is_hit[members], n_truth, resamples)
-    return Replicates(np.where(n_truth > 0, trapezoid_mean(ap), np.nan), n_truth)
+    return Replicates(np.where(n_truth > 0, trapezoid_mean(ap), np.nan), n_truth, (table > 0).sum(axis=0))
 
 
 def place_blocks(pool: Pool, resamples: Resamples) -> tuple[np.ndarray, np.ndarray]:
@@ -142,7 +155,8 @@ def exact_replicates(pool: Pool, tolerance_s: float, resamples: Resamples) -> Re
     curves = exact_curves(pool, tolerance_s)
     truth_block, block = place_blocks(pool, resamples)
     block[curves.hit] = truth_block[curves.truth]
-    n_truth = resamples.weights @ count_table(truth_block, pool.truth_label, pool.n_labels, resamples)
+    table = count_table(truth_block, pool.truth_label, pool.n_labels, resamples)
+    n_truth = resamples.weights @ table
     total = np.zeros_like(n_truth)
     for index, members in enumerate(_members(pool.label, pool.n_labels)):
         ours = curves.label == index
@@ -158,7 +172,8 @@ def exact_replicates(pool: Pool, tolerance_s: float, resamples: Resamples) -> Re
         precision = np.divide(n_hits, n_detected, out=np.zeros_like(n_hits), where=n_detected > 0)
         interpolated = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         total[:, index] = (interpolated * weight).sum(axis=1)
-    return Replicates(np.divide(total, n_truth, out=np.full_like(total, np.nan), where=n_truth > 0), n_truth)
+    ap = np.divide(total, n_truth, out=np.full_like(total, np.nan), where=n_truth > 0)
+    return Replicates(ap, n_truth, (table > 0).sum(axis=0))
 
 
 def interval(replicates: np.ndarray, level: float = LEVEL) -> Interval:

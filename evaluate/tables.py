@@ -101,7 +101,8 @@ def _block_remarks(evaluation: Evaluation) -> list[str]:
         return []
     n, block_s = sure.resamples.blocks.size, sure.resamples.block_s
     if n < 2:
-        return [f"no intervals: the matches make {n or 'no'} block of {block_s:g} s; shorter ones (--block) give more"]
+        one = "one" if n else "no"
+        return [f"no intervals: the matches make {one} block of {block_s:g} s; shorter ones (--block) give more"]
     return [
         f"the intervals rest on {n} blocks of {block_s:g} s: they say little; shorter blocks (--block) give more, "
         "score more matches for better ones"

@@ -1,7 +1,7 @@
 """Intervals on every mean and class of an evaluation, from one set of draws, and paired differences between two."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,10 @@ SEED = 0
 
 @dataclass(frozen=True)
 class TeamReplicates:
-    """Team AP in each of R draws: of the actions, and of their two sides, (R, n_labels, 2)."""
+    """Team AP in each draw: of the actions, and of the class sides, whose labels are ``2 * label + side``."""
 
     actions: Replicates
-    by_side: np.ndarray
+    sides: Replicates
 
     def mean(self) -> np.ndarray:
         """(R,): Team-mAP; an action without any truth has no part in it, one that only a draw misses none there."""
@@ -72,7 +72,7 @@ class Uncertainty:
 
     def class_ap(self, index: int) -> Interval:
         """The interval of one class's AP."""
-        return interval(self.official.ap[:, index])
+        return interval(self.official.of_class(index))
 
     def frequent_ap(self, frequent: np.ndarray) -> Interval:
         """The interval of the mean over the ``frequent`` classes, bool (n_labels,)."""
@@ -104,16 +104,16 @@ class Uncertainty:
 
     def _class_record(self, index: int) -> dict[str, Any]:
         drawn = {
-            "ap": self.official.ap[:, index],
-            "ap_visible": self.visible.ap[:, index],
-            "ap_not_shown": self.not_shown.ap[:, index],
-            "exact_ap": self.exact.ap[:, index],
-            "original_protocol_ap": self.original.ap[:, index],
+            "ap": self.official.of_class(index),
+            "ap_visible": self.visible.of_class(index),
+            "ap_not_shown": self.not_shown.of_class(index),
+            "exact_ap": self.exact.of_class(index),
+            "original_protocol_ap": self.original.of_class(index),
         }
         if self.teams is not None:
-            drawn["team_ap"] = self.teams.actions.ap[:, index]
+            drawn["team_ap"] = self.teams.actions.of_class(index)
             for name, side in TEAMS.items():
-                drawn[f"team_ap_{name}"] = self.teams.by_side[:, index, side]
+                drawn[f"team_ap_{name}"] = self.teams.sides.of_class(N_SIDES * index + side)
         return {name: interval(one).as_record() for name, one in drawn.items()}
 
 
@@ -135,7 +135,7 @@ def estimate_uncertainty(
         visible=ap_replicates(pool, tolerances_s, resamples, kind="visible"),
         not_shown=ap_replicates(pool, tolerances_s, resamples, kind="not shown"),
         original=ap_replicates(original, tolerances_s, resamples),
-        exact=Replicates(trapezoid_mean(np.stack([one.ap for one in exact])), exact[0].n_truth),
+        exact=replace(exact[0], ap=trapezoid_mean(np.stack([one.ap for one in exact]))),
         teams=None if teams is None else team_replicates(teams, tolerances_s, resamples),
         not_shown_factor=not_shown_factor(tolerances_s),
     )
@@ -146,8 +146,9 @@ def team_replicates(teams: Pool, tolerances_s: Sequence[float], resamples: Resam
     sides = ap_replicates(teams, tolerances_s, resamples)
     shape = (len(sides.ap), -1, N_SIDES)
     n_truth = sides.n_truth.reshape(shape)
-    actions = Replicates(team_ap(np.nan_to_num(sides.ap).reshape(shape), n_truth), n_truth.sum(axis=-1))
-    return TeamReplicates(actions, sides.ap.reshape(shape))
+    n_blocks = sides.n_blocks.reshape(-1, N_SIDES).max(axis=-1)
+    actions = Replicates(team_ap(np.nan_to_num(sides.ap).reshape(shape), n_truth), n_truth.sum(axis=-1), n_blocks)
+    return TeamReplicates(actions, sides)
 
 
 @dataclass(frozen=True)

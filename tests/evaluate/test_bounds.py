@@ -58,7 +58,6 @@ def test_every_block_drawn_once_gives_the_numbers_themselves(matches: list, bloc
     for point, intervals in zip(diagnosis.points, bounds.points, strict=True):
         assert bool(intervals) == (point.threshold is not None)
         for name, one in intervals.items():
-            assert one.low is not None
             is_value(one, getattr(point, name))
     is_value(bounds.mean_ap, diagnosis.mean_ap)
     for fix, ap in diagnosis.fixed.items():
@@ -119,6 +118,17 @@ def test_a_certain_number_has_no_width_and_an_unsure_one_has():
     for name in TIMINGS:
         low, high = unsure[name].as_record()
         assert low is not None and high is not None and low < high
+
+
+def test_what_rests_on_one_block_has_no_interval():
+    # A is in both blocks of 10 s, B in the first alone: its AP and its shares would be the same in every draw.
+    truths = [(20, 0), (120, 0), (40, 1), (60, 1)]
+    pool = pooled([(truths, [(22, 0, 0.9), (123, 0, 0.8), (40, 1, 0.9), (80, 1, 0.9)])])
+    bounds = bounds_of(drawn_once(pool, 10.0))
+    assert all(one.low is not None for one in bounds.points[0].values())
+    assert all(one.low is None for one in bounds.points[1].values())
+    assert [row[1].low for row in bounds.curve] == [None] * len(CURVE_S)
+    assert bounds.mean_ap.low is not None
 
 
 @given(

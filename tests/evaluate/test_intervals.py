@@ -100,9 +100,20 @@ def test_blocks_are_the_same_at_every_rate_and_label_count():
 
 def test_a_class_that_a_draw_misses_is_left_out_of_its_mean_and_one_without_truths_counts_as_0():
     ap = np.array([[0.5, 0.1, np.nan], [0.5, np.nan, np.nan]])
-    drawn = Replicates(ap, np.zeros((2, 3)))
+    drawn = Replicates(ap, np.zeros((2, 3)), np.array([5, 1, 0]))
     assert drawn.mean().tolist() == [pytest.approx(0.6 / 3), pytest.approx(0.5 * 2 / 3)]
     assert drawn.mean(np.array([True, False, False])).tolist() == [0.5, 0.5]
+
+
+def test_truths_in_one_block_and_matches_of_one_block_give_no_interval():
+    # Class 0 is in both blocks, class 1 in one: in every draw that has it, it scores alike.
+    spots = [(10, 0, 0.9), (15, 1, 0.8), (110, 0, 0.5)]
+    pool = pooled([([(10, 0), (15, 1), (110, 0), (170, 0)], spots)])
+    drawn = ap_replicates(pool, (1.0,), draw_resamples([pool], seed=0, n_resamples=50, block_s=10))
+    exact = exact_replicates(pool, 1.0, draw_resamples([pool], seed=0, n_resamples=50, block_s=10))
+    for one in (drawn, exact):
+        assert (one.n_blocks.tolist(), one.of_class(0).size, one.of_class(1).size) == ([2, 1], 50, 0)
+    assert draw_resamples([pool], seed=0, n_resamples=50, block_s=300).weights.shape == (0, 1)
 
 
 def test_an_interval_holds_the_middle_of_the_draws_and_none_without_any():
