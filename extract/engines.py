@@ -1,8 +1,9 @@
 """What computes a backbone's features from pictures: torch, or OpenVINO (extra `openvino`)."""
 
+import sys
 import warnings
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -54,6 +55,9 @@ class OpenvinoEngine:
 
     def __init__(self, backbone: Backbone, *, batch_rows: int) -> None:
         """Raises BallspotError when OpenVINO is not installed or cannot read the backbone."""
+        # OpenVINO goes without it where it is missing. It sends usage statistics from processes of its own, which would
+        # run beside the first thousand frames; what is computed on a user's machine is nobody else's business.
+        sys.modules.setdefault("openvino_telemetry", cast(Any, None))
         try:
             self.openvino: Any = import_module("openvino")
         except ImportError as error:
@@ -77,7 +81,12 @@ class OpenvinoEngine:
                 warnings.simplefilter("ignore", FutureWarning)  # of torch, about how OpenVINO reads its models
                 model = ov.convert_model(module, example_input=example, input=[(tuple(example.shape))])
             core = ov.Core()
-            settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+            settings = {
+                "INFERENCE_NUM_THREADS": 1,
+                "NUM_STREAMS": 1,
+                "INFERENCE_PRECISION_HINT": "f32",
+                "ENABLE_CPU_PINNING": False,  # every process would take the same core
+            }
             return core.compile_model(model, "CPU", settings).create_infer_request()
         except Exception as error:
             reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__

@@ -1,4 +1,8 @@
 import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,3 +130,22 @@ def test_the_name_says_what_computed(backbone: Backbone) -> None:
 def test_openvino_is_for_the_cpu(backbone: Backbone) -> None:
     with pytest.raises(BallspotError, match="--engine openvino: runs on the CPU, not on cuda"):
         make_engine(backbone, kind="openvino", batch_rows=4, device=torch.device("cuda"))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed")
+def test_openvino_sends_no_statistics_and_leaves_no_files_at_home(tmp_path: Path) -> None:
+    code = (
+        "import multiprocessing, torch\n"
+        "from ballspot.extract.backbones import load_backbone\n"
+        "from ballspot.extract.engines import make_engine\n"
+        "from ballspot.extract.weights import parse_weights\n"
+        "started = []\n"
+        "multiprocessing.Process.start = lambda process: started.append(process)\n"
+        "backbone = load_backbone('resnet18', parse_weights('random'), size=(32, 32), device=torch.device('cpu'))\n"
+        "engine = make_engine(backbone, kind='openvino', batch_rows=1, device=torch.device('cpu'))\n"
+        "print(engine(torch.zeros(1, 32, 32, 3, dtype=torch.uint8)).shape, len(started))\n"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["(1,", "512)", "0"]
+    assert not [path for path in tmp_path.rglob("*") if "openvino" in path.name]
