@@ -3,11 +3,13 @@
 Twelve classes with the counts of SN-BAS, 50,000 predictions a match, drawn from a fixed seed. Both sides give the same
 numbers (checked to 1e-9 here) and are timed in one process, in turns, by CPU time; medians of several rounds.
 
-    python bench/evaluate.py [--rounds 3] [--files]
+    python bench/evaluate.py [--rounds 3]
 
 "spots in memory": the official `average_mAP` on its own dense vectors against `average_precision` on spot arrays,
-pooling included. With --files also from JSON files to numbers, reading included: the official `evaluate` against
-`evaluate_predictions`. The last part is 1,000 paired bootstrap resamples of two runs.
+pooling included. "from files": JSON files to numbers, reading included, the official `evaluate` against
+`evaluate_predictions` without intervals, which the official code has not; the lines below it are its parts, down to
+`json.loads`, which is the floor. The last lines are 1,000 paired bootstrap resamples of two runs: of mAP, and of
+everything that a diagnosis of both holds.
 """
 
 import argparse
@@ -22,12 +24,14 @@ from typing import Any
 
 import numpy as np
 
+from ballspot.evaluate.diagnosis import diagnose
 from ballspot.evaluate.evaluation import evaluate_predictions
 from ballspot.evaluate.intervals import ap_replicates, draw_resamples
 from ballspot.evaluate.labels import Spot
 from ballspot.evaluate.labelsets import BALL_12
 from ballspot.evaluate.matching import SpotArrays, pool_spots
 from ballspot.evaluate.metrics import average_precision, spot_arrays, tolerances_of
+from ballspot.evaluate.pairing import read_pairing
 from ballspot.evaluate.spots import write_spots
 
 COUNTS = (4703, 4067, 685, 778, 590, 320, 392, 190, 220, 73, 26, 14)  # SN-BAS, all seven matches
@@ -123,10 +127,44 @@ def write_files(root: Path, matches: list[tuple[list[Spot], list[Spot]]]) -> Non
         write_spots(root / "spots" / f"match-{place}" / "results_spotting.json", f"match-{place}", spots)
 
 
+def from_files(official: Any, matches: list[tuple[list[Spot], list[Spot]]], rounds: int) -> None:
+    """Times files to numbers, and the parts of it."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        write_files(root, matches)
+        settings: dict[str, Any] = {"data_root": root / "labels", "label_set": BALL_12}
+        our_s, their_s, our, their = in_turns(
+            rounds,
+            lambda: evaluate_predictions(root / "spots", n_resamples=0, **settings),
+            lambda: official.evaluate(
+                str(root / "labels"),
+                str(root / "spots"),
+                prediction_file="results_spotting.json",
+                label_files="Labels-ball.json",
+                framerate=FPS,
+                metric="at1",
+                dataset=None,
+                EVENT_DICTIONARY={label: index for index, label in enumerate(BALL_12.labels)},
+            ),
+        )
+        report("at1, from files", our_s, their_s, float(np.abs(our.result.ap - their["a_mAP_per_class"]).max()))
+        paths = sorted(root.rglob("*.json"))
+        parts = (
+            (
+                "all of it, with intervals and diagnosis",
+                lambda: evaluate_predictions(root / "spots", with_diagnosis=True, **settings),
+            ),
+            ("reading and checking alone", lambda: read_pairing(root / "spots", **settings)),
+            ("json.loads alone", lambda: [json.loads(path.read_text()) for path in paths]),
+        )
+        for text, work in parts:
+            seconds = statistics.median(cpu_seconds(work)[0] for _ in range(3))
+            print(f"    {text}: {seconds:.2f} s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time ballspot's evaluation beside the official package's.")
     parser.add_argument("--rounds", type=int, default=3, help="times that the official code runs")
-    parser.add_argument("--files", action="store_true", help="also from files to numbers")
     options = parser.parse_args()
     official: Any = import_module("SoccerNet.Evaluation.ActionSpotting")
     official.tqdm = lambda rounds, **_: rounds
@@ -145,32 +183,15 @@ def main() -> None:
             lambda t=tolerances_s: official.average_mAP(targets, detections, closests, FPS, deltas=np.array(t)),
         )
         report(f"{metric}, spots in memory", our_s, their_s, float(np.abs(our.ap - np.array(their[1])).max()))
-    if options.files:
-        with tempfile.TemporaryDirectory() as name:
-            root = Path(name)
-            write_files(root, matches)
-            our_s, our = cpu_seconds(
-                lambda: evaluate_predictions(root / "spots", data_root=root / "labels", label_set=BALL_12)
-            )
-            their_s, their = cpu_seconds(
-                lambda: official.evaluate(
-                    str(root / "labels"),
-                    str(root / "spots"),
-                    prediction_file="results_spotting.json",
-                    label_files="Labels-ball.json",
-                    framerate=FPS,
-                    metric="at1",
-                    dataset=None,
-                    EVENT_DICTIONARY={label: index for index, label in enumerate(BALL_12.labels)},
-                )
-            )
-            report("at1, from files", our_s, their_s, float(np.abs(our.result.ap - their["a_mAP_per_class"]).max()))
+    from_files(official, matches, options.rounds)
     other = [spot_arrays(draw_predictions(draw, one, 0.58), BALL_12, fps=FPS) for one in labels]
     seconds, bounds = cpu_seconds(lambda: bootstrap(truths, spots, other))
     print(
         f"1,000 paired resamples of two runs, pooling and matching included: {seconds:.2f} s of CPU; "
         f"difference in mAP {100 * bounds[0]:.2f} to {100 * bounds[1]:.2f} points"
     )
+    seconds, _ = cpu_seconds(lambda: diagnose_both(truths, spots, other))
+    print(f"1,000 paired resamples of everything in the diagnoses of both runs: {seconds:.2f} s of CPU")
 
 
 def bootstrap(truths: list[SpotArrays], one: list[SpotArrays], two: list[SpotArrays]) -> np.ndarray:
@@ -178,6 +199,13 @@ def bootstrap(truths: list[SpotArrays], one: list[SpotArrays], two: list[SpotArr
     resamples = draw_resamples(pools, seed=0, n_resamples=1000)
     ours, theirs = (ap_replicates(pool, (1.0,), resamples).mean() for pool in pools)
     return np.quantile(ours - theirs, [0.025, 0.975])
+
+
+def diagnose_both(truths: list[SpotArrays], one: list[SpotArrays], two: list[SpotArrays]) -> None:
+    pools = [pool_spots(truths, spots, n_labels=len(BALL_12), fps=FPS) for spots in (one, two)]
+    resamples = draw_resamples(pools, seed=0, n_resamples=1000)
+    for pool in pools:
+        diagnose(pool, BALL_12, tolerance_s=1.0, resamples=resamples)
 
 
 if __name__ == "__main__":

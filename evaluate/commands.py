@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +33,44 @@ from .tables import (
 )
 
 FOLDER = click.Path(path_type=Path)
+labels_option = click.option(
+    "--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file."
+)
+splits_option = click.option(
+    "--splits", "splits_file", type=FOLDER, help="TOML file with the lists train, valid, test."
+)
+min_count_option = click.option(
+    "--min-count",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Truths that a class needs for the mean over frequent classes.",
+)
+resamples_option = click.option(
+    "--resamples",
+    type=click.IntRange(min=0, max=100_000),
+    default=N_RESAMPLES,
+    show_default=True,
+    help="Draws of blocks (and of seeds) for the intervals; 0 leaves them out.",
+)
+block_option = click.option(
+    "--block", type=float, default=BLOCK_S, show_default=True, metavar="SECONDS", help="Length of a resampled block."
+)
+
+
+def split_option(help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option --split over all matches or a part of them, with what it is for."""
+    parts = click.Choice(["all", "train", "valid", "test"])
+    return click.option("--split", type=parts, default="all", show_default=True, help=help_text)
 
 
 @click.command()
 @click.argument("predictions", type=FOLDER)
 @click.option("--data", type=FOLDER, required=True, help="Data root that holds the labels, in match folders.")
-@click.option(
-    "--split",
-    type=click.Choice(["all", "train", "valid", "test"]),
-    default="all",
-    show_default=True,
-    help="Matches to score; all means every match with labels, or every match of --splits.",
-)
-@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with the lists train, valid and test.")
+@split_option("Matches to score; all means every match with labels, or every match of --splits.")
+@splits_option
 @click.option("--leave-out", metavar="MATCH", help="Leave-one-match-out: this match is the test split.")
-@click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
+@labels_option
 @click.option(
     "--metric",
     type=click.Choice(list(METRICS)),
@@ -57,13 +80,7 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option("--tolerance", type=float, metavar="SECONDS", help="Any other full width in seconds.")
 @click.option("--fps", type=float, default=OFFICIAL_FPS, show_default=True, help="Frames per second to score at.")
-@click.option(
-    "--min-count",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="Truths that a class needs for the mean over frequent classes.",
-)
+@min_count_option
 @click.option(
     "--labels-file",
     default=LABELS_FILE,
@@ -75,16 +92,8 @@ FOLDER = click.Path(path_type=Path)
     "--diagnose", is_flag=True, help="Also mistakes by kind, best thresholds, timing, confusions, tolerances."
 )
 @click.option("--against", type=FOLDER, metavar="PREDICTIONS", help="Other predictions: the paired difference to them.")
-@click.option(
-    "--resamples",
-    type=click.IntRange(min=0, max=100_000),
-    default=N_RESAMPLES,
-    show_default=True,
-    help="Draws of blocks for the intervals; 0 leaves them out.",
-)
-@click.option(
-    "--block", type=float, default=BLOCK_S, show_default=True, metavar="SECONDS", help="Length of a resampled block."
-)
+@resamples_option
+@block_option
 @click.option("--plots", type=FOLDER, metavar="FOLDER", help="Draw the diagnosis there as PNG files (extra: plots).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table; AP in 0..1.")
 def evaluate(
@@ -169,13 +178,7 @@ def evaluate(
     help="valid: as each run recorded it; test: score each run's predictions/test now.",
 )
 @click.option("--data", type=FOLDER, help="Data root for --split test  [default: the one each run was trained on]")
-@click.option(
-    "--min-count",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="Truths that a class needs for the mean over frequent classes.",
-)
+@min_count_option
 @click.option(
     "--format",
     "form",
@@ -184,16 +187,8 @@ def evaluate(
     show_default=True,
     help="A table in percent, or one JSON object with AP in 0..1.",
 )
-@click.option(
-    "--resamples",
-    type=click.IntRange(min=0, max=100_000),
-    default=N_RESAMPLES,
-    show_default=True,
-    help="Draws of blocks and seeds for the intervals; 0 leaves them out.",
-)
-@click.option(
-    "--block", type=float, default=BLOCK_S, show_default=True, metavar="SECONDS", help="Length of a resampled block."
-)
+@resamples_option
+@block_option
 def compare(
     runs: tuple[Path, ...],
     split: str,
@@ -276,15 +271,9 @@ def data_convert(source: Path, target: Path, source_format: str, target_format: 
 )
 @click.option("--out", type=FOLDER, required=True, help="File to write; it must not be there yet.")
 @click.option("--data", type=FOLDER, help="Data root: only its matches, and every one of them, under its names.")
-@click.option(
-    "--split",
-    type=click.Choice(["all", "train", "valid", "test"]),
-    default="all",
-    show_default=True,
-    help="Part of --data to hand in.",
-)
-@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with the lists train, valid and test.")
-@click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
+@split_option("Part of --data to hand in.")
+@splits_option
+@labels_option
 def export(
     predictions: Path, form: str, out: Path, data: Path | None, split: str, splits_file: Path | None, labels: str
 ) -> None:
