@@ -1,6 +1,6 @@
 """Pictures of an evaluation, PNG files: AP with intervals, mistakes, tolerances, timing of scores, confusions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +8,10 @@ import numpy as np
 
 from ..cache.errors import BallspotError
 from ..cache.files import whole_file
+from .bounds import NONE
 from .diagnosis import Diagnosis
 from .evaluation import Evaluation
+from .intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,16 +97,23 @@ def draw_mistakes(axes: "Axes", diagnosis: Diagnosis) -> None:
 
 
 def draw_fixes(axes: "Axes", diagnosis: Diagnosis) -> None:
-    """What mAP would be were one kind of mistake put right."""
+    """What mAP would be were one kind of mistake put right; the thin line is the paired interval of the gain."""
     fixed = sorted(diagnosis.fixed.items(), key=lambda item: item[1])
+    ends: list[float] = []
     for row, (kind, ap) in enumerate(fixed):
         axes.barh(row, 100 * ap, 0.6, color=COLOURS[kind])
-        gain = f"{100 * ap:.1f} ({100 * (ap - diagnosis.mean_ap):+.1f})"
-        axes.annotate(gain, (100 * ap, row), (4, 0), textcoords="offset points", va="center", fontsize=9)
+        gain, end = f"{100 * ap:.1f} ({100 * (ap - diagnosis.mean_ap):+.1f})", 100 * ap
+        bounds = NONE if diagnosis.bounds is None else diagnosis.bounds.gain[kind]
+        if bounds.low is not None and bounds.high is not None:
+            reach = [100 * (diagnosis.mean_ap + one) for one in (bounds.low, bounds.high)]
+            axes.plot(reach, [row, row], color=INK, linewidth=1.2, marker="|", markersize=7)
+            end = max(end, reach[1])
+        ends.append(end)
+        axes.annotate(gain, (end, row), (6, 0), textcoords="offset points", va="center", fontsize=9)
     axes.axvline(100 * diagnosis.mean_ap, color=INK, linewidth=1)
     axes.set_yticks(range(len(fixed)), [kind.replace("_", " ") for kind, _ in fixed])
     axes.set_xlabel(f"mAP in % were this kind put right; the line is mAP as it is, {100 * diagnosis.mean_ap:.1f}")
-    axes.set_xlim(right=115 * max(ap for _, ap in fixed) + 1e-9)
+    axes.set_xlim(right=1.2 * max(ends) + 1e-9)
     _frame(axes, grid="x")
 
 
@@ -116,6 +125,9 @@ def draw_tolerances(axes: "Axes", diagnosis: Diagnosis) -> None:
         axes.plot(diagnosis.curve_s, 100 * diagnosis.curve[:, index], linewidth=1.2, alpha=0.8, label=label)
     mean = 100 * diagnosis.curve.mean(axis=1)
     axes.plot(diagnosis.curve_s, mean, "o-", color=INK, linewidth=2.2, label="mAP, all classes")
+    if diagnosis.bounds is not None:
+        low, high = _band(diagnosis.bounds.curve_mean)
+        axes.fill_between(diagnosis.curve_s, low, high, color=INK, alpha=0.12, linewidth=0, label="its 95 % interval")
     axes.axvline(diagnosis.tolerance_s, color=FAINT, linewidth=1, linestyle="--")
     axes.set_xlabel("tolerance in seconds, full width; the dashed line is the one diagnosed")
     axes.set_ylabel("average precision in %")
@@ -143,19 +155,28 @@ def draw_confusion(axes: "Axes", diagnosis: Diagnosis) -> None:
 
 
 def draw_calibration(axes: "Axes", diagnosis: Diagnosis) -> None:
-    """How often predictions of a score hit, beside what the score says; counts above the points."""
+    """How often predictions of a score hit, beside what the score says; counts beside the points."""
     known = diagnosis.calibration
     filled = known.count > 0
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--", label="as often as the score says")
+    if diagnosis.bounds is not None:
+        low, high = _band(diagnosis.bounds.hit_share)
+        axes.vlines(known.score, low / 100, high / 100, color=COLOURS["hit"], linewidth=3, alpha=0.35)
     axes.plot(known.score[filled], known.share[filled], "o-", color=COLOURS["hit"], label="share of hits")
     for score, share, count in zip(known.score[filled], known.share[filled], known.count[filled], strict=True):
-        axes.annotate(str(count), (score, share), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+        axes.annotate(str(count), (score, share), (6, -10), textcoords="offset points", fontsize=8)
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.08)
-    axes.set_xlabel("mean score of the bin; predictions in it above each point")
+    axes.set_xlabel("mean score of the bin; predictions in it beside each point")
     axes.set_ylabel("share that hit a truth")
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     _frame(axes, grid="both")
+
+
+def _band(bounds: Sequence[Interval]) -> tuple[np.ndarray, np.ndarray]:
+    """The lower and upper bounds in percent, NaN where there is no interval."""
+    low, high = (np.array([getattr(one, name) for one in bounds], dtype=np.float64) for name in ("low", "high"))
+    return 100 * low, 100 * high
 
 
 def _frame(axes: "Axes", *, grid: str) -> None:
