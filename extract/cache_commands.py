@@ -67,19 +67,23 @@ def _verify_deep(problems: dict[Path, list[str]], data: Path, weights: str | Non
     n_rows = 0
     try:
         for number, file in enumerate(file for file, texts in problems.items() if not texts):
-            with FeatureStore.open(file) as store:
-                video = videos.get(store.match)
-                if video is None:
-                    problems[file].append(f"{data} has no video of match {store.match!r}")
-                    continue
-                recipe = recipe_of(store, weights)
-                if recipe not in runners:
-                    runners[recipe] = SegmentRunner(job_of(recipe, store))
-                rng = np.random.default_rng([seed, number])
-                found = check_chunks(store, video, runners[recipe], n_chunks=n_chunks, rng=rng)
-                n_rows += found.n_rows
-                if found.problem:
-                    problems[file].append(found.problem)
+            try:
+                with FeatureStore.open(file) as store:
+                    video = videos.get(store.match)
+                    if video is None:
+                        problems[file].append(f"{data} has no video of match {store.match!r}")
+                        continue
+                    recipe = recipe_of(store, weights)
+                    if recipe not in runners:
+                        runners[recipe] = SegmentRunner(job_of(recipe, store))
+                    rng = np.random.default_rng([seed, number])
+                    found = check_chunks(store, video, runners[recipe], n_chunks=n_chunks, rng=rng)
+            except BallspotError as error:
+                problems[file].append(str(error))
+                continue
+            n_rows += found.n_rows
+            if found.problem:
+                problems[file].append(found.problem)
     finally:
         for runner in runners.values():
             runner.close()

@@ -10,8 +10,9 @@ from ..cache.errors import BallspotError
 from ..cache.journal import Segment
 from ..cache.layout import CHUNK_ROWS
 from ..cache.store import FeatureStore
+from .pca import FIT_FILE, Components, load_components
 from .segments import ExtractionJob, Recipe, SegmentRunner, Settings, probed
-from .video import video_bytes
+from .video import video_bytes, video_digest
 
 TOLERANCES = {"float16": 2e-3, "float32": 1e-4, "int8": 2e-2}  # of a row's largest feature
 
@@ -28,27 +29,45 @@ class DeepCheck:
 def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
     """The recipe that makes the store's features again; `weights` is needed where the store does not say.
 
-    Raises BallspotError for a store that was not made from a video.
+    Of a store of components it is the recipe of the features that they were made from. Raises BallspotError for a store
+    that does not say enough.
     """
     made = store.extraction
-    if "pca" in made:
-        raise BallspotError(f"{store.path}: made of another set's features; check that set deeply")
     chosen = weights or store.header.weights
     if not chosen:
         raise BallspotError(f"{store.path}: does not say where its weights came from; give --weights")
     engine = store.header.engine.split() or ["torch"]
     batch = int(engine[-1]) if engine[-1].isdecimal() else 4
-    settings = Settings(
-        stride=int(made["stride"]),
-        batch_rows=batch,
-        engine=engine[0],
-        dtype="float32" if made["dtype"] != "float16" else "float16",
-        views=store.views,
-        substitute=len(store.substituted) > 0,
-        image_fps=store.fps,
-    )
-    size, grid = tuple(made["size"]), tuple(made["grid"])
-    return Recipe(made["backbone"], chosen, size, "cpu", tuple(made["layers"]), grid, settings)
+    try:
+        settings = Settings(
+            stride=int(made["stride"]),
+            batch_rows=batch,
+            engine=engine[0],
+            dtype="float32" if made["dtype"] != "float16" or "pca" in made else "float16",
+            views=store.views,
+            substitute=len(store.substituted) > 0,
+            image_fps=store.fps,
+        )
+        size, grid = tuple(made["size"]), tuple(made["grid"])
+        return Recipe(made["backbone"], chosen, size, "cpu", tuple(made["layers"]), grid, settings)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BallspotError(f"{store.path}: does not say how it was made ({error}); extract again") from error
+
+
+def components_of(store: FeatureStore) -> Components | None:
+    """The fit that a store of components was made with, from its set's folder; None for other stores.
+
+    Raises BallspotError when the fit is not there or another one.
+    """
+    if "pca" not in store.extraction:
+        return None
+    folder = store.path.resolve().parents[len(Path(store.match).parts) - 1]
+    fit = load_components(folder / FIT_FILE)
+    if fit.digest != store.extraction["pca"]["sha256"]:
+        raise BallspotError(
+            f"{folder / FIT_FILE}: not the fit that {store.path.name} was made with; make the set again"
+        )
+    return fit
 
 
 def job_of(recipe: Recipe, store: FeatureStore) -> ExtractionJob:
@@ -63,11 +82,19 @@ def job_of(recipe: Recipe, store: FeatureStore) -> ExtractionJob:
 def check_chunks(
     store: FeatureStore, video: Path, runner: SegmentRunner, *, n_chunks: int, rng: np.random.Generator
 ) -> DeepCheck:
-    """Extracts `n_chunks` random chunks of 256 rows again and compares them, every view."""
+    """Extracts `n_chunks` random chunks of 256 rows again and compares them, every view; and the video's own facts."""
     if store.header.video_bytes != video_bytes(video):
         return DeepCheck(0, 0.0, f"{video} has another size than the video it was made from")
+    if store.header.video_sha256 not in ("", video_digest(video)):
+        return DeepCheck(0, 0.0, f"{video} is another video than the one it was made from: their SHA-256 differ")
     settings = runner.job.settings
     probe = probed(video, settings.image_fps)
+    if (probe.n_frames, probe.fps) != (store.n_video_frames, store.fps):
+        facts = (
+            f"{store.n_video_frames} frames at {store.fps} a second, {video.name} has {probe.n_frames} at {probe.fps}"
+        )
+        return DeepCheck(0, 0.0, f"says {facts}")
+    fit = components_of(store)
     starts = np.arange(0, store.n_rows, CHUNK_ROWS)
     decoder = "jpg" if video.is_dir() else "pyav"
     worst, n_rows = 0.0, 0
@@ -78,6 +105,7 @@ def check_chunks(
             for view in store.views:
                 stored = store.read(start, start + len(block), view=view).astype(np.float32)
                 again = block.features[view].astype(np.float32)
+                again = again if fit is None else fit.apply(again)
                 largest = np.maximum(np.abs(again).max(axis=1, keepdims=True), 1e-12)
                 worst = max(worst, float((np.abs(stored - again) / largest).max()))
             start += len(block)

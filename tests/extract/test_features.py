@@ -111,6 +111,24 @@ def test_components_are_fitted_on_the_training_matches_and_applied_to_all(extrac
     assert code == 0
     assert open_feature_set(extracted / "again").fingerprint == made.fingerprint
     assert run("cache", "verify", extracted / "again")[0] == 0
+    words = ("cache", "verify", extracted / "again", "--deep", "--data", drawn, "--chunks", 1)
+    assert run(*words)[0] == 0  # extracted again, in the same components
+    (extracted / "again" / "pca.safetensors").unlink()
+    code, out, _ = run(*words)
+    assert code == 1 and out.count("no such file; give the pca.safetensors of a set") == 3
+
+
+def test_deep_verification_tells_another_video_of_the_same_size(extracted: Path, drawn: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(drawn, tmp_path / "data")
+    video = tmp_path / "data" / MATCH / "64p.mp4"
+    content = bytearray(video.read_bytes())
+    content[-5] ^= 1
+    video.write_bytes(content)
+    code, out, _ = run("cache", "verify", extracted / "f32", "--deep", "--data", tmp_path / "data", "--chunks", 1)
+    assert code == 1 and out.count(": ok") == 2
+    assert f"match-01.h5: {video} is another video than the one it was made from: their SHA-256 differ" in out
 
 
 def test_too_many_components_are_refused(extracted: Path) -> None:
