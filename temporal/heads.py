@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .config import HeadSection
 from .downsampling import downsample, n_tokens
+from .dropout import Dropout
 from .gru import BiGRU
 from .multires import MultiResolution
 from .tcn import TCN
@@ -45,7 +46,7 @@ class SpottingHead(nn.Module):
         self.n_classes = n_classes
         self.sided = sided
         self.trunk = trunk
-        self.class_dropout = nn.Dropout(class_dropout)
+        self.class_dropout = Dropout(class_dropout)
         self.class_layer = nn.Linear(width, 1 + n_classes)
         self.offset_layer = nn.Linear(width, 1) if offsets else None
         self.team_layer = nn.Linear(width, 1) if teams else None

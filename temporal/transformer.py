@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .downsampling import downsample
+from .dropout import Dropout
 
 POSITION_SD = 0.02
 ROTARY_BASE = 10000.0
@@ -42,12 +43,12 @@ class EncoderLayer(nn.Module):
         self.feedforward = nn.Sequential(
             nn.Linear(width, feedforward_factor * width),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(feedforward_factor * width, width),
         )
         self.norm_attention = nn.LayerNorm(width)
         self.norm_feedforward = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens (B, N, width) -> (B, N, width)."""
@@ -111,7 +112,7 @@ class Transformer(nn.Module):
         self.positions: nn.Parameter | None = None
         if positions == "learned":
             self.positions = nn.Parameter(torch.empty(max_tokens, width).normal_(std=POSITION_SD))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.Sequential(
             *(
                 EncoderLayer(

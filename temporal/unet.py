@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .downsampling import downsample
+from .dropout import Dropout
 from .transformer import stretched
 
 Form = Literal["residual", "published"]
@@ -62,7 +63,7 @@ class Feedforward(nn.Module):
             nn.Conv1d(width, inner, 1),
             nn.GELU(),
             nn.Conv1d(inner, width, 1),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -147,7 +148,7 @@ class UNet(nn.Module):
         self.positions = nn.Parameter(torch.zeros(max_tokens, width))
         if form == "published":
             nn.init.normal_(self.positions, std=1.0 / max_tokens)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         layer = partial(SGPLayer, width, kernel_size=kernel_size, factor=factor, dropout=dropout, form=form)
         mixer = partial(SGPMixer, width, kernel_size=kernel_size, factor=factor, dropout=dropout, form=form)
         self.down = nn.ModuleList(layer() for _ in range(n_levels))
