@@ -1,6 +1,6 @@
 """Two workers against one on two cores, and Ray with two workers, once started: wall time of the same extraction.
 
-python bench/workers.py DATA [--matches 2] [--rounds 3]
+python bench/workers.py DATA [--matches 2] [--rounds 3] [--engine torch]
 """
 
 import argparse
@@ -15,14 +15,15 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--matches", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--engine", default="torch")
     options = parser.parse_args()
     from ballspot.evaluate.matches import find_matches
     from ballspot.extract.clusters import cluster_crew
     from ballspot.extract.extraction import Crew, extract_matches
-    from ballspot.extract.segments import Recipe
+    from ballspot.extract.segments import Recipe, Settings
     from ballspot.extract.workers import local_crew
 
-    recipe = Recipe("regnety_002", "random", (224, 398))
+    recipe = Recipe("regnety_002", "random", (224, 398), settings=Settings(engine=options.engine))
     job = recipe.job()
     matches = find_matches(options.data)[: options.matches]
 
