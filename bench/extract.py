@@ -22,6 +22,7 @@ from typing import Any
 
 N_CLIP = 16
 SIZE = (224, 398)
+OTHERS, OURS = ("peers", "eager"), ("torch", "openvino")
 
 
 def main() -> None:
@@ -48,12 +49,18 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, n_cores: int) -> dict[str, Any]:
-    """Rates of every way with `n_cores` processes of one thread each, pinned to that many cores."""
+    """Rates of every way with `n_cores` processes of one thread each, pinned to that many cores.
+
+    The ways of others have processes of their own beside ours: we change how ours keeps its memory.
+    """
     context = multiprocessing.get_context("spawn")
-    start, results = context.Barrier(n_cores), context.Queue()
+    step, results = context.Barrier(2 * n_cores), context.Queue()
     processes = [
-        context.Process(target=work, args=(k, n_cores, options.data, options.frames, options.rounds, start, results))
+        context.Process(
+            target=work, args=(k, n_cores, ours, options.data, options.frames, options.rounds, step, results)
+        )
         for k in range(n_cores)
+        for ours in (True, False)
     ]
     for process in processes:
         process.start()
@@ -61,16 +68,12 @@ def measure(options: argparse.Namespace, n_cores: int) -> dict[str, Any]:
     for process in processes:
         process.join()
     rates = {
-        way: [sum(rates) for rates in zip(*(one["rates"][way] for one in found), strict=True)]
-        for way in found[0]["rates"]
+        way: [sum(rates) for rates in zip(*(one["rates"][way] for one in found if way in one["rates"]), strict=True)]
+        for way in (*OTHERS, *OURS)
     }
     medians = {way: statistics.median(values) for way, values in rates.items()}
-    ratios = {
-        f"{way} / {other}": medians[way] / medians[other]
-        for way in ("torch", "openvino")
-        for other in ("peers", "eager")
-    }
-    share = {way: 0.74 * medians[way] / n_cores / found[0]["sgemm"] for way in ("torch", "openvino")}
+    ratios = {f"{way} / {other}": medians[way] / medians[other] for way in OURS for other in OTHERS}
+    share = {way: 0.74 * medians[way] / n_cores / found[0]["sgemm"] for way in OURS}
     difference = max(one["difference"] for one in found)
     return {
         "rates": rates,
@@ -81,40 +84,42 @@ def measure(options: argparse.Namespace, n_cores: int) -> dict[str, Any]:
     }
 
 
-def work(number: int, n_cores: int, data: Path, n_frames: int, rounds: int, start: Any, results: Any) -> None:
-    """One process: makes every way ready, then times them round by round, beside the other processes."""
+def work(number: int, n_cores: int, is_ours: bool, options: argparse.Namespace, step: Any, results: Any) -> None:
+    """One process: makes our ways or those of others ready, then times them round by round, in step with the rest."""
     import torch
 
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n_cores])
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        ways, difference = prepare(data, n_frames, Path(folder), number)
+        ways, difference = prepare(options.data, options.frames, Path(folder), number, is_ours=is_ours)
         rates: dict[str, list[float]] = {way: [] for way in ways}
-        order = list(ways)
-        for way in order:
-            ways[way]()
-        for turn in range(rounds):
+        for run in ways.values():
+            run()
+        order = (*OTHERS, *OURS)
+        for turn in range(options.rounds):
             for way in order if turn % 2 == 0 else reversed(order):
-                start.wait()
-                began = time.perf_counter()
-                ways[way]()
-                rates[way].append(n_frames / (time.perf_counter() - began))
-    results.put({"rates": rates, "difference": difference, "sgemm": sgemm_gflops()})
+                step.wait()
+                if way in ways:
+                    began = time.perf_counter()
+                    ways[way]()
+                    rates[way].append(options.frames / (time.perf_counter() - began))
+                step.wait()
+    results.put({"rates": rates, "difference": difference, "sgemm": sgemm_gflops() if is_ours else 0.0})
 
 
-def prepare(data: Path, n_frames: int, folder: Path, number: int) -> tuple[dict[str, Callable[[], None]], float]:
+def prepare(
+    data: Path, n_frames: int, folder: Path, number: int, *, is_ours: bool
+) -> tuple[dict[str, Callable[[], None]], float]:
     """The ways by name, ready to be timed, and how far our features are from eager float32 ones (of the largest)."""
-    import av
     import numpy as np
     import timm
     import torch
-    from PIL import Image
 
     from ballspot.cache.journal import Journal, Segment
     from ballspot.cache.layout import StoreHeader
     from ballspot.evaluate.matches import find_matches
-    from ballspot.extract.engines import normalisation
+    from ballspot.extract.engines import default_batch_rows, normalisation
     from ballspot.extract.segments import Recipe, SegmentRunner, Settings
     from ballspot.extract.video import probe_video
 
@@ -127,39 +132,22 @@ def prepare(data: Path, n_frames: int, folder: Path, number: int) -> tuple[dict[
     plain = timm.create_model("regnety_002", num_classes=0).eval()
     torch.save(plain.state_dict(), folder / "weights.pth")
     random_pictures = torch.rand(N_CLIP, 3, *SIZE)
+    if not is_ours:
+        return others(plain, video, n_frames, folder / "jpg", random_pictures), 0.0
     runners = {
         engine: SegmentRunner(
-            Recipe("regnety_002", str(folder / "weights.pth"), SIZE, settings=Settings(engine=engine)).job()
+            Recipe(
+                "regnety_002",
+                str(folder / "weights.pth"),
+                SIZE,
+                settings=Settings(engine=engine, batch_rows=default_batch_rows(engine, "cpu")),
+            ).job()
         )
-        for engine in ("torch", "openvino")
+        for engine in OURS
     }
     scale, shift = normalisation(runners["torch"].job.backbone)
 
-    def peers() -> None:
-        dump = folder / "jpg"
-        dump.mkdir(exist_ok=True)
-        with av.open(str(video)) as container:
-            for index, frame in enumerate(container.decode(video=0)):
-                if index == n_frames:
-                    break
-                Image.fromarray(frame.to_ndarray(format="rgb24")).save(dump / f"{index:06d}.jpg", quality=95)
-        with torch.inference_mode():
-            for first in range(0, n_frames, N_CLIP):
-                files = [dump / f"{index:06d}.jpg" for index in range(first, min(first + N_CLIP, n_frames))]
-                clip = torch.stack(
-                    [torch.from_numpy(np.asarray(Image.open(file)).copy()).permute(2, 0, 1) for file in files]
-                )
-                images = (clip.contiguous().float() / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(
-                    3, 1, 1
-                )
-                plain(images)
-
-    def eager() -> None:
-        with torch.inference_mode():
-            for _ in range(0, n_frames, N_CLIP):
-                plain(random_pictures)
-
-    def ours(engine: str) -> Callable[[], None]:
+    def extraction(engine: str) -> Callable[[], None]:
         runner = runners[engine]
         header = StoreHeader("m", probe.fps, probe.n_frames, n_frames, 368, runner.job.extraction, engine=engine)
 
@@ -174,14 +162,48 @@ def prepare(data: Path, n_frames: int, folder: Path, number: int) -> tuple[dict[
         return run
 
     runners["torch"].decoding.open(probe, "pyav")
-    pictures = next(runners["torch"].decoding.batches(Segment(0, 4), stride=1)).pictures.copy()
+    pictures = next(runners["torch"].decoding.batches(Segment(0, 8), stride=1)).pictures.copy()
     given = torch.from_numpy(pictures)
     with torch.inference_mode():
         expected = plain(given.permute(0, 3, 1, 2).contiguous() * scale + shift).numpy()
-    difference = max(
-        float(np.abs(one.engine(given) - expected).max() / np.abs(expected).max()) for one in runners.values()
-    )
-    return {"peers": peers, "eager": eager, "torch": ours("torch"), "openvino": ours("openvino")}, difference
+    difference = 0.0
+    for runner in runners.values():
+        rows = runner.job.settings.batch_rows
+        made = np.concatenate([runner.engine(given[first : first + rows]) for first in range(0, len(given), rows)])
+        difference = max(difference, float(np.abs(made - expected).max() / np.abs(expected).max()))
+    return {engine: extraction(engine) for engine in OURS}, difference
+
+
+def others(plain: Any, video: Path, n_frames: int, dump: Path, random_pictures: Any) -> dict[str, Callable[[], None]]:
+    """The ways of others: JPG files written, read back and computed by `plain` as it is, and `plain` alone."""
+    import av
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+
+    def peers() -> None:
+        dump.mkdir(exist_ok=True)
+        with av.open(str(video)) as container:
+            for index, frame in enumerate(container.decode(video=0)):
+                if index == n_frames:
+                    break
+                Image.fromarray(frame.to_ndarray(format="rgb24")).save(dump / f"{index:06d}.jpg", quality=95)
+        with torch.inference_mode():
+            for first in range(0, n_frames, N_CLIP):
+                files = [dump / f"{index:06d}.jpg" for index in range(first, min(first + N_CLIP, n_frames))]
+                clip = torch.stack(
+                    [torch.from_numpy(np.asarray(Image.open(file)).copy()).permute(2, 0, 1) for file in files]
+                )
+                plain((clip.contiguous().float() / 255 - mean) / std)
+
+    def eager() -> None:
+        with torch.inference_mode():
+            for _ in range(0, n_frames, N_CLIP):
+                plain(random_pictures)
+
+    return {"peers": peers, "eager": eager}
 
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -19,11 +19,13 @@ def main() -> None:
     options = parser.parse_args()
     from ballspot.evaluate.matches import find_matches
     from ballspot.extract.clusters import cluster_crew
+    from ballspot.extract.engines import default_batch_rows
     from ballspot.extract.extraction import Crew, extract_matches
     from ballspot.extract.segments import Recipe, Settings
     from ballspot.extract.workers import local_crew
 
-    recipe = Recipe("regnety_002", "random", (224, 398), settings=Settings(engine=options.engine))
+    settings = Settings(engine=options.engine, batch_rows=default_batch_rows(options.engine, "cpu"))
+    recipe = Recipe("regnety_002", "random", (224, 398), settings=settings)
     job = recipe.job()
     matches = find_matches(options.data)[: options.matches]
 

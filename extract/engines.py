@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from ..cache.errors import BallspotError
 from .backbones import Backbone
 from .fusion import Normalised, fuse_convolutions
+from .memory import keep_freed_memory
 
 ENGINES = ("torch", "openvino")
+CPU_BATCH_ROWS = {"torch": 8, "openvino": 4}  # the fastest of 1 to 16 (docs/extraction.md)
+CUDA_BATCH_ROWS = 64
 
 
 class Engine(Protocol):
@@ -42,6 +45,7 @@ class TorchEngine:
         if compiles:
             self.model = _compiled(self.model, example)
         elif device.type == "cpu":
+            keep_freed_memory()
             self.model = fuse_convolutions(self.model, example)
 
     def __call__(self, pictures: Tensor) -> np.ndarray:
@@ -104,6 +108,11 @@ def make_engine(
             raise BallspotError(f"--engine openvino: runs on the CPU, not on {device}; give --device cpu")
         return OpenvinoEngine(backbone, batch_rows=batch_rows)
     return TorchEngine(backbone, batch_rows=batch_rows, device=device, compiles=compiles)
+
+
+def default_batch_rows(kind: str, device: str) -> int:
+    """How many frames a batch has when nobody says: what the engine is fastest with."""
+    return CUDA_BATCH_ROWS if device.startswith("cuda") else CPU_BATCH_ROWS[kind]
 
 
 def normalised(backbone: Backbone) -> Normalised:

@@ -37,7 +37,7 @@ class Settings:
     """
 
     stride: int = 1
-    batch_rows: int = 4
+    batch_rows: int = 8
     decoders: tuple[str, ...] = AUTO_DECODERS
     engine: str = "torch"
     compiles: bool = False

@@ -149,3 +149,26 @@ def test_openvino_sends_no_statistics_and_leaves_no_files_at_home(tmp_path: Path
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["(1,", "512)", "0"]
     assert not [path for path in tmp_path.rglob("*") if "openvino" in path.name]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told to keep what is freed")
+def test_a_batch_takes_no_new_memory_from_the_system() -> None:
+    # Feature maps given back to the system between batches would have to be cleared again, page by page.
+    code = (
+        "import resource, torch\n"
+        "from ballspot.extract.backbones import load_backbone\n"
+        "from ballspot.extract.engines import make_engine\n"
+        "from ballspot.extract.weights import parse_weights\n"
+        "torch.set_num_threads(1)\n"
+        "cpu = torch.device('cpu')\n"
+        "backbone = load_backbone('regnety_002', parse_weights('random'), size=(224, 398), device=cpu)\n"
+        "engine = make_engine(backbone, kind='torch', batch_rows=8, device=cpu)\n"
+        "given = torch.zeros(8, 224, 398, 3, dtype=torch.uint8)\n"
+        "[engine(given) for _ in range(2)]\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "[engine(given) for _ in range(4)]\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    n_pages = 8 * 32 * 112 * 199 * 4 // 4096  # of the largest feature map alone
+    assert int(done.stdout) < n_pages / 10
