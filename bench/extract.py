@@ -56,11 +56,9 @@ def measure(options: argparse.Namespace, n_cores: int) -> dict[str, Any]:
     context = multiprocessing.get_context("spawn")
     step, results = context.Barrier(2 * n_cores), context.Queue()
     processes = [
-        context.Process(
-            target=work, args=(k, n_cores, ours, options.data, options.frames, options.rounds, step, results)
-        )
+        context.Process(target=work, args=(k, n_cores, is_ours, options, step, results))
         for k in range(n_cores)
-        for ours in (True, False)
+        for is_ours in (True, False)
     ]
     for process in processes:
         process.start()

@@ -210,15 +210,15 @@ def cut_segments(probe: VideoProbe, *, stride: int, batch_rows: int) -> list[Seg
     takes up what any other has left.
     """
     n_rows = -(-probe.n_frames // stride)
+    n_segments = max(round(n_rows / SEGMENT_ROWS), 1)
     bounds = [0]
-    while bounds[-1] + SEGMENT_ROWS * 3 // 2 < n_rows:
-        wanted = (bounds[-1] + SEGMENT_ROWS) * stride
+    for number in range(1, n_segments):  # evenly, so that no worker is left with a long last one
+        wanted = round(number * n_rows / n_segments) * stride
         at = int(np.searchsorted(probe.key_index, wanted))
         key = int(probe.key_index[at]) if at < len(probe.key_index) else probe.n_frames
         # With key frames far apart their places are no help: the bound stays where it was wanted.
-        row = -(-key // stride) if key - wanted < SEGMENT_ROWS * stride // 4 else bounds[-1] + SEGMENT_ROWS
+        row = -(-(key if key - wanted < SEGMENT_ROWS * stride // 4 else wanted) // stride)
         row = -(-row // batch_rows) * batch_rows
-        if row >= n_rows:
-            break
-        bounds.append(row)
+        if bounds[-1] < row < n_rows:
+            bounds.append(row)
     return [Segment(start, stop) for start, stop in zip(bounds, [*bounds[1:], n_rows], strict=True)]
