@@ -1,6 +1,6 @@
 """Two workers against one on two cores, and Ray with two workers, once started: wall time of the same extraction.
 
-python bench/workers.py DATA [--matches 2] [--rounds 3] [--engine torch]
+python bench/workers.py DATA [--matches 2] [--rounds 3] [--engine torch] [--no-ray]
 """
 
 import argparse
@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--matches", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--engine", default="torch")
+    parser.add_argument("--no-ray", action="store_true")
     options = parser.parse_args()
     from ballspot.evaluate.matches import find_matches
     from ballspot.extract.clusters import cluster_crew
@@ -58,10 +59,10 @@ def main() -> None:
     for turn in range(options.rounds):
         for name in list(crews) if turn % 2 == 0 else list(reversed(crews)):
             rates[name].append(timed(crews[name]))
-    # Last: a Ray that waits still takes a part of both cores.
-    cluster = cluster_crew("ray", recipe, n_workers=2, folder=Path())
-    timed(cluster, 1)  # starts Ray and loads the backbone in its workers
-    rates["ray, two workers"] = [timed(cluster) for _ in range(options.rounds)]
+    if not options.no_ray:  # last: a Ray that waits still takes a part of both cores
+        cluster = cluster_crew("ray", recipe, n_workers=2, folder=Path())
+        timed(cluster, 1)  # starts Ray and loads the backbone in its workers
+        rates["ray, two workers"] = [timed(cluster) for _ in range(options.rounds)]
     one = statistics.median(rates["one worker"])
     for name, found in rates.items():
         print(f"{name:18} {statistics.median(found):7.1f} frames/s  {statistics.median(found) / one:5.2f}x")
