@@ -61,6 +61,7 @@ FAULTS: dict[str, Row] = {
     "merge sum": ("original-fixed", (*PASSES, "merge=sum")),
 }
 TECHNIQUES: dict[str, Row] = {
+    "scaling match-common": ("original-fixed", (*PASSES, "scaling=match-common")),
     "scaling match": ("original-fixed", (*PASSES, "scaling=match")),
     "scaling train": ("original-fixed", (*PASSES, "scaling=train")),
     "width 256": ("original-fixed", (*PASSES, "width=256")),

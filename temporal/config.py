@@ -31,7 +31,7 @@ class ClipSection(Section):
     clip_frames: Count = 50
     clip_stride: Count = 2
     pad_frames: CountOrNone = 5
-    scaling: Literal["none", "train", "match"] = "match"
+    scaling: Literal["none", "train", "match", "match-common"] = "match-common"
     views: tuple[str, ...] = ("original",)
     resident_dtype: Literal["float16", "float32"] = "float16"
     resident_limit_gb: Rate = 8.0

@@ -27,8 +27,9 @@ class Dropout(nn.Module):
             return functional.dropout(numbers, self.probability)
         drawn = torch.empty(-(-numbers.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         levels = drawn.view(torch.int16)[: numbers.numel()].view(numbers.shape)  # each of 2^16 values equally likely
-        kept = levels >= self.n_dropped - LEVELS // 2 if self.n_dropped < LEVELS else torch.zeros_like(levels)
-        return numbers * (kept * (LEVELS / max(LEVELS - self.n_dropped, 1)))
+        # In place and without a bool tensor, whose conversion torch does number by number.
+        kept = levels.float().ge_(self.n_dropped - LEVELS // 2)  # 1 or 0
+        return numbers * kept.mul_(LEVELS / max(LEVELS - self.n_dropped, 1))
 
     def extra_repr(self) -> str:
         """What it shows of itself."""

@@ -118,15 +118,20 @@ def load_features(
     views: Sequence[str] = (ORIGINAL,),
     limit_gb: float = inf,
     spill: Path | None = None,
+    file: Path | None = None,
 ) -> ResidentFeatures:
     """The stored features of the matches ``names``, unscaled, in that order.
 
     Beyond ``limit_gb`` (10^9 bytes) they lie in a nameless file in the folder ``spill``, gone with the process, and
-    batches of them are brought to ``device``. Raises BallspotError as `read_layout` does.
+    batches of them are brought to ``device``. With ``file`` they lie in that new NPY file, mapped, whatever their
+    size. Raises BallspotError as `read_layout` does.
     """
     layout = read_layout(source, names, views)
     n_rows, shape = layout.n_rows, (len(views) * layout.n_rows, sum(layout.dims))
-    rows = _room(shape, dtype, torch.device(device), limit_gb=limit_gb, spill=spill)
+    if file is None:
+        rows = _room(shape, dtype, torch.device(device), limit_gb=limit_gb, spill=spill)
+    else:
+        rows = torch.from_numpy(np.lib.format.open_memmap(file, mode="w+", dtype=NUMPY_DTYPES[dtype], shape=shape))
     for match in layout.matches:
         with source.open(match.name) as group:
             for view_index, view in enumerate(views):
@@ -185,8 +190,10 @@ def from_arrays(
     return ResidentFeatures(rows, tuple(matches), 1, torch.device("cpu"), (rows.shape[1],))
 
 
-def fit_scaling(rows: Tensor) -> Scaling:
+def fit_scaling(rows: Tensor, *, common: bool = False) -> Scaling:
     """The mean and standard deviation of each feature over ``rows`` (n, D); a constant feature gets sd 1.
+
+    With ``common`` every feature gets the same deviation, the root of the mean variance: features keep their ratios.
 
     Summed in float64 over pieces, so that neither the number of rows nor their size costs precision or memory.
     """
@@ -197,6 +204,8 @@ def fit_scaling(rows: Tensor) -> Scaling:
     squares = torch.zeros_like(total)
     for piece in rows.split(READ_ROWS):
         squares += (piece.double() - mean).square().sum(0)
+    if common:
+        squares = squares.mean().expand_as(squares)
     sd = (squares / len(rows)).sqrt()
     sd[sd < SMALLEST_SD] = 1.0
     return Scaling(mean.float().cpu(), sd.float().cpu())
@@ -207,14 +216,16 @@ def scale_features(features: ResidentFeatures, scaling: str, *, fitted: Scaling 
 
     "none": as stored. "train": every feature to mean 0 and sd 1 over all matches given, or by ``fitted``, which came
     from the training matches. "match": each match by its own mean and sd, which takes no label and so may be done to
-    a test match too; it removes what differs between matches and not within one (kits, grass, light). Means and
-    deviations are those of the original view, and every view is scaled by them.
+    a test match too; it removes what differs between matches and not within one (kits, grass, light).
+    "match-common": each match by its own mean and one deviation for all features, so that features that vary little
+    stay little. Principal components keep their order in size; "match" would blow their noise up to the size of the
+    first. Means and deviations are those of the original view, and every view is scaled by them.
     """
     if scaling == "none":
         return None
-    if scaling == "match":
+    if scaling in ("match", "match-common"):
         for index in range(len(features.matches)):
-            of_match = fit_scaling(features.match_rows(index))
+            of_match = fit_scaling(features.match_rows(index), common=scaling == "match-common")
             for view_index in range(len(features.views)):
                 of_match.apply(features.match_rows(index, view_index))
         return None

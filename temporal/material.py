@@ -29,12 +29,17 @@ class LoadedFeatures:
     scaling: Scaling | None
 
 
-def load_both(experiment: "Experiment", *, spill: Path) -> LoadedFeatures:
-    """Features for the runs of an experiment, whatever their seeds; beyond the limit they lie in the folder spill."""
+def load_both(
+    experiment: "Experiment", *, spill: Path, files: tuple[Path, Path] | tuple[None, None] = (None, None)
+) -> LoadedFeatures:
+    """Features for the runs of an experiment, whatever their seeds; beyond the limit they lie in the folder spill.
+
+    With ``files`` the training and the validation features lie in these two new files, mapped.
+    """
     config = experiment.config
-    training = _features(experiment, experiment.splits.part("train"), config.clips.views, spill)
+    training = _features(experiment, experiment.splits.part("train"), config.clips.views, spill, files[0])
     scaling = scale_features(training, config.clips.scaling)
-    validation = _features(experiment, experiment.splits.part("valid"), prediction_views(config), spill)
+    validation = _features(experiment, experiment.splits.part("valid"), prediction_views(config), spill, files[1])
     scale_features(validation, config.clips.scaling, fitted=scaling)
     return LoadedFeatures(training, validation, scaling)
 
@@ -85,7 +90,9 @@ def _anchors(
     )
 
 
-def _features(experiment: "Experiment", names: Sequence[str], views: tuple[str, ...], spill: Path) -> ResidentFeatures:
+def _features(
+    experiment: "Experiment", names: Sequence[str], views: tuple[str, ...], spill: Path, file: Path | None
+) -> ResidentFeatures:
     section = experiment.config.clips
     return load_features(
         experiment.source,
@@ -95,6 +102,7 @@ def _features(experiment: "Experiment", names: Sequence[str], views: tuple[str, 
         views=views,
         limit_gb=section.resident_limit_gb,
         spill=spill,
+        file=file,
     )
 
 

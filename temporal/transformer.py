@@ -37,7 +37,7 @@ class EncoderLayer(nn.Module):
         self.n_attention_heads = n_attention_heads
         self.norm_first = norm == "pre"
         self.rotary = rotary
-        self.attention_dropout = dropout
+        self.attention_dropout = Dropout(dropout)
         self.query_key_value = nn.Linear(width, 3 * width)
         self.mix = nn.Linear(width, width)
         self.feedforward = nn.Sequential(
@@ -62,12 +62,22 @@ class EncoderLayer(nn.Module):
         """Every token's mixture of all tokens of its clip: (B, N, width) -> (B, N, width)."""
         n_clips, length, width = tokens.shape
         split = self.query_key_value(tokens).view(n_clips, length, 3, self.n_attention_heads, -1)
-        query, key, value = split.permute(2, 0, 3, 1, 4)  # each (B, heads, N, width / heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4).contiguous()  # each (B, heads, N, width / heads)
         if self.rotary:
             query, key = turn(query), turn(key)
-        dropout = self.attention_dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)  # (B, heads, N, width / heads)
-        return self.mix(mixed.transpose(1, 2).reshape(n_clips, length, width))
+        dropout = self.attention_dropout.probability if self.training else 0.0
+        if dropout and tokens.device.type == "cpu":
+            mixed = self._attend_on_cpu(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
+            mixed = mixed.view(query.shape)
+        else:
+            mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        return self.mix(mixed.transpose(1, 2).reshape(n_clips, length, width))  # from (B, heads, N, width / heads)
+
+    def _attend_on_cpu(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """What scaled_dot_product_attention gives with dropout, which on a CPU takes it twice the steps: (b, N, d)."""
+        room = query.new_empty(len(query), query.shape[1], key.shape[1])  # beta=0 reads nothing of it
+        fits = torch.baddbmm(room, query, key.transpose(1, 2), beta=0.0, alpha=query.shape[-1] ** -0.5)  # (b, N, N)
+        return torch.bmm(self.attention_dropout(fits.softmax(-1)), value)
 
 
 def turn(vectors: Tensor) -> Tensor:

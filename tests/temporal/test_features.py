@@ -85,6 +85,25 @@ def test_scaling_by_match_is_the_same_whether_other_matches_are_there_or_not():
     assert abs(float(both.match_rows(0).mean())) < 1e-5
 
 
+def test_scaling_by_one_deviation_a_match_keeps_how_much_more_one_feature_varies_than_another():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(3, 1, (4000, 2)) * (4.0, 0.04), rng.normal(-1, 50, (4000, 2))
+    features = from_arrays({"a": a, "b": b})
+    assert scale_features(features, "match-common") is None
+    for index in (0, 1):
+        rows = features.match_rows(index)
+        assert float(rows.mean(0).abs().max()) < 1e-5
+        assert abs(float(rows.var(0, correction=0).mean()) - 1.0) < 1e-4
+    spread = features.match_rows(0).std(0)
+    assert 95 < float(spread[0] / spread[1]) < 105
+
+
+def test_one_deviation_of_constant_features_is_1():
+    features = from_arrays({"a": np.full((4, 2), 7.0)})
+    scale_features(features, "match-common")
+    assert float(features.rows.abs().max()) == 0.0
+
+
 def test_unscaled_features_are_as_stored():
     features = from_arrays({"a": np.array([[5.0], [9.0]])})
     assert scale_features(features, "none") is None

@@ -123,6 +123,28 @@ def test_attention_is_torchs_own_multi_head_attention():
     torch.testing.assert_close(layer.attend(tokens), reference(tokens, tokens, tokens)[0])
 
 
+def test_attention_in_training_is_the_same_where_nothing_is_dropped():
+    # A probability below half of 2^-16 drops nothing, and yet takes the way of training with dropout.
+    torch.manual_seed(0)
+    layer = EncoderLayer(12, n_attention_heads=3, feedforward_factor=2, dropout=1e-9, norm="post")
+    tokens = torch.randn(2, 9, 12, requires_grad=True)
+    outputs, slopes = [], []
+    for mode in (True, False):
+        outputs.append(layer.train(mode).attend(tokens))
+        slopes.append(torch.autograd.grad(outputs[-1].square().sum(), tokens)[0])
+    torch.testing.assert_close(*outputs)
+    torch.testing.assert_close(*slopes)
+
+
+def test_attention_in_training_drops_weights_and_keeps_their_mean():
+    torch.manual_seed(0)
+    layer = EncoderLayer(8, n_attention_heads=2, feedforward_factor=2, dropout=0.5, norm="post")
+    tokens = torch.randn(1, 6, 8)
+    drawn = torch.stack([layer.train().attend(tokens) for _ in range(4000)])
+    assert not torch.equal(drawn[0], drawn[1])
+    torch.testing.assert_close(drawn.mean(0), layer.eval().attend(tokens), rtol=0, atol=0.02)
+
+
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_a_layer_is_torchs_own_encoder_layer(norm):
     torch.manual_seed(0)
