@@ -1,9 +1,6 @@
 """Decoding in a process of its own, beside the backbone: pictures come by shared memory, and a hang can be ended."""
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +12,7 @@ import numpy as np
 
 from ..cache.errors import BallspotError
 from ..cache.journal import Segment
+from ..cache.processes import end_with_parent
 from .decoders import open_source
 from .video import DecodingError, VideoProbe, VideoSource
 
@@ -160,19 +158,6 @@ def serve(connection: Connection, memory: Any, n_slots: int, shape: tuple[int, .
                 connection.send(("failed", f"the decoder ran out of memory ({error})"))
             except BallspotError as error:
                 connection.send(("stopped", str(error)))
-
-
-def end_with_parent() -> None:
-    """Makes this process end when the one that started it does, however that ended; and leaves Ctrl-C to that one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def wait() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 def _fill(connection: Connection, source: VideoSource, ring: np.ndarray, segment: Segment, stride: int) -> None:

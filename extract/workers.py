@@ -1,7 +1,6 @@
 """Worker processes on this machine: each fills whole segments with one thread, so that N do N times the work."""
 
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from ..cache.errors import BallspotError
-from .decoding import end_with_parent
+from ..cache.processes import end_with_parent, n_usable_cpus
 from .extraction import Crew
 from .segments import OnRows, Outcome, Recipe, SegmentRunner, SegmentTask
 
@@ -39,8 +38,7 @@ def n_workers_for(n_rows: int, devices: Sequence[str], *, n_cpus: int | None = N
     """
     if devices and devices[0].startswith("cuda"):
         return len(devices)
-    usable = n_cpus or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    return max(1, min(usable, MAX_AUTO_WORKERS, n_rows // 2048))
+    return max(1, min(n_cpus or n_usable_cpus(), MAX_AUTO_WORKERS, n_rows // 2048))
 
 
 def local_crew(recipe: Recipe, *, n_workers: int, devices: Sequence[str]) -> Crew:
