@@ -26,6 +26,7 @@ CACHE: dict[str, Place] = {
 COMMANDS: dict[str, Place] = {
     "extract": ("extract.commands", "extract", "Turn the videos of a data root into feature stores."),
     "train": ("temporal.commands", "train", "Train a head on a feature set."),
+    "sweep": ("temporal.sweep_commands", "sweep", "Train every setting of a sweep file, several seeds each."),
     "predict": ("temporal.commands", "predict", "Find the spots of a split with a trained run."),
     "tune": ("temporal.tuning_commands", "tune", "Find the post-processing of every class on saved scores."),
     "probe": ("temporal.tuning_commands", "probe", "Score single frames by logistic regression: the floor for heads."),

@@ -12,6 +12,11 @@ from typing import Any
 
 from .errors import BallspotError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -83,6 +88,30 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise BallspotError(f"{path}: cannot make this folder ({error.strerror}); choose another place") from error
     return path
+
+
+@contextmanager
+def locked_folder(path: Path, *, waits: bool = True) -> Iterator[None]:
+    """Holds a lock on an existing folder, which leaves no file behind and ends with the process that holds it.
+
+    Another process that asks for it meanwhile waits, or gets a BallspotError where it does not want to. Where the
+    system has no such locks there is none.
+    """
+    descriptor = -1
+    if fcntl is not None:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise BallspotError(f"{path}: another process is at work here; wait for it or stop it") from error
+        except OSError:  # a file system without locks
+            pass
+    try:
+        yield
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def sync(path: Path) -> None:

@@ -6,7 +6,8 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import tomli_w
 
 from .errors import BallspotError
-from .files import make_folder, read_json, whole_file, write_json
+from .files import locked_folder, make_folder, read_json, whole_file, write_json
 
 RUN_FORMAT = "ballspot-run/1"
 
@@ -49,14 +50,28 @@ class RunFolder:
                     f"{self.path}: holds another run ({self._difference(config, record, there)}); choose another --run "
                     "or remove that folder"
                 )
+            self._write_config(config)
             return True
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and not all(_is_unfinished(found) for found in self.path.iterdir()):
             raise BallspotError(f"{self.path}: is not empty and holds no run.json; choose another --run")
         make_folder(self.path)
-        with whole_file(self.path / "config.toml") as temporary:
-            temporary.write_text(tomli_w.dumps(_without_none(config)), encoding="utf-8")
         write_json(self.path / "run.json", {"format": RUN_FORMAT, "key": key, "status": "started", **record})
+        self._write_config(config)
         return False
+
+    @contextmanager
+    def at_work(self, *, waits: bool) -> Iterator[None]:
+        """Holds the lock of the run's folder, which is made, and at the end clears what killed processes left there.
+
+        Where another process is at this run it waits for it, or raises BallspotError.
+        """
+        with locked_folder(make_folder(self.path), waits=waits):
+            try:
+                yield
+            finally:
+                if (self.path / "run.json").is_file():
+                    for path in self.path.rglob(".*.????????.tmp"):
+                        path.unlink(missing_ok=True)
 
     def record(self) -> dict[str, Any]:
         """The content of run.json. Raises BallspotError when this is no run of a format that can be read."""
@@ -115,6 +130,13 @@ class RunFolder:
             raise BallspotError(f"{self.path}: the run is not done; give its train command again to resume it")
         return read_json(self.path / "metrics.json")
 
+    def _write_config(self, config: Mapping[str, Any]) -> None:
+        """Writes config.toml unless it is there; a kill may have come before it was."""
+        path = self.path / "config.toml"
+        if not path.is_file():
+            with whole_file(path) as temporary:
+                temporary.write_text(tomli_w.dumps(_without_none(config)), encoding="utf-8")
+
     def _difference(self, config: Mapping[str, Any], record: Mapping[str, Any], there: Mapping[str, Any]) -> str:
         ours = {**flatten(_without_none(config)), "seed": record.get("seed")}
         theirs = {**flatten(self.config()), "seed": there.get("seed")}
@@ -133,6 +155,11 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether this is a whole file to be, as a kill while a run was prepared leaves it."""
+    return path.name.startswith(".run.json.") and path.name.endswith(".tmp")
 
 
 def _without_none(config: Mapping[str, Any]) -> dict[str, Any]:

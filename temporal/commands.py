@@ -1,19 +1,13 @@
 """The commands of stage two: `train` and `predict`."""
 
-import os
-import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import __version__
 from ..cache.console import note
 from ..cache.errors import BallspotError
 
@@ -111,22 +105,26 @@ def train_seeds(experiment: "Experiment", paths: Sequence[Path], data_root: Path
     from .configuration import as_table
     from .experiment import run_experiment
     from .material import load_both
+    from .provenance import command_line, run_record
 
     experiment.check()
     runs = []
     for index, path in enumerate(paths):
         of_seed = replace(experiment, seed=experiment.seed + index)
         run, key = RunFolder(path), of_seed.key()
-        run.prepare(key=key, record=run_record(of_seed, data_root), config=as_table(experiment.config))
+        run.prepare(
+            key=key, record=run_record(of_seed, data_root, command=command_line()), config=as_table(experiment.config)
+        )
         runs.append((of_seed, run, key))
     loaded, every = None, []
     for of_seed, run, key in runs:
-        if run.is_done:
-            note(f"{run.path}: this very run is done already; nothing to do")
-            metrics = run.metrics()
-        else:
-            loaded = loaded or load_both(experiment, spill=run.path)
-            metrics = run_experiment(of_seed, run, key=key, report=note, loaded=loaded)
+        with run.at_work(waits=False):
+            if run.is_done:
+                note(f"{run.path}: this very run is done already; nothing to do")
+                metrics = run.metrics()
+            else:
+                loaded = loaded or load_both(experiment, spill=run.path)
+                metrics = run_experiment(of_seed, run, key=key, report=note, loaded=loaded)
         click.echo(
             f"{run.path}: valid mAP@1 {100 * metrics['mean_ap']:.2f} (epoch {metrics['best_epoch']} of "
             f"{metrics['n_epochs']}, {metrics['n_parameters']:,} parameters, {metrics['train_s']:.0f} s)"
@@ -238,54 +236,3 @@ def pick_device(name: str) -> "torch.device":
         reason = str(error).splitlines()[0]
         raise BallspotError(f"device {name!r} cannot be used here ({reason}); give auto or cpu") from error
     return device
-
-
-def run_record(experiment: "Experiment", data_root: Path) -> dict[str, Any]:
-    """What run.json says of how the run was made."""
-    import torch
-
-    from .log import timestamp
-
-    source, splits = experiment.source, experiment.splits
-    return {
-        "command_line": shlex.join(["ballspot", *sys.argv[1:]]),
-        "version": __version__,
-        "git_commit": git_commit(),
-        "torch": torch.__version__,
-        "timm": version("timm"),
-        "device": str(experiment.device),
-        "n_threads": torch.get_num_threads(),
-        "seed": experiment.seed,
-        "shuffle_labels": experiment.shuffle_labels,
-        "started": timestamp(),
-        "features": {
-            "set": source.name,
-            "fingerprint": source.fingerprint,
-            "files": source.files(splits.train + splits.valid),
-        },
-        "data": str(data_root),
-        "splits": {
-            "train": list(splits.train),
-            "valid": list(splits.valid),
-            "test": list(splits.test),
-            "source": splits.source,
-        },
-        "label_set": experiment.label_set.name,
-        "labels": list(experiment.label_set.labels),
-    }
-
-
-def git_commit() -> str | None:
-    """The commit of the working copy that this package runs from; None outside one."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -13,7 +13,7 @@ from .augmentation import drop_frames, jitter_shift, mix_clips, switch_frames
 from .clips import ClipStarts, gather_clips
 from .config import Config
 from .events import EventTable, clip_events
-from .features import ResidentFeatures
+from .features import FeatureLayout, ResidentFeatures, row_stride
 from .heads import HeadOutput, SpottingHead
 from .losses import class_loss, class_weights, offset_loss, sigmoid_loss, team_loss
 from .optimisation import WeightAverage, descend
@@ -74,13 +74,13 @@ def training_material(
     return TrainingMaterial(features, events, weights.to(features.device), anchors)
 
 
-def n_grid_frames(features: ResidentFeatures, clip_stride: int) -> int:
+def n_grid_frames(features: ResidentFeatures | FeatureLayout, clip_stride: int) -> int:
     """How many frames the matches have on the grid of every ``clip_stride``-th source frame."""
-    row_stride = features.row_stride(clip_stride)
-    return sum(-(-match.n_rows // row_stride) for match in features.matches)
+    rows = row_stride(features.frame_spacing, clip_stride)
+    return sum(-(-match.n_rows // rows) for match in features.matches)
 
 
-def clips_an_epoch(features: ResidentFeatures, config: Config) -> int:
+def clips_an_epoch(features: ResidentFeatures | FeatureLayout, config: Config) -> int:
     """How many clips an epoch draws: epoch_frames / clip_frames, rounded up; "auto" is 1.7 passes over the grid."""
     frames = config.training.epoch_frames
     if frames == "auto":

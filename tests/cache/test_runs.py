@@ -1,5 +1,7 @@
 """A run folder is begun once, resumed by its key, and done when its metrics are there."""
 
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -101,3 +103,34 @@ def test_a_run_of_another_format_is_refused(tmp_path):
 
 def test_nested_tables_flatten_to_dotted_names():
     assert flatten({"a": {"b": {"c": 1}, "d": 2}, "e": 3}) == {"a.b.c": 1, "a.d": 2, "e": 3}
+
+
+def test_two_processes_cannot_be_at_one_run(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    with run.at_work(waits=False):
+        code = "import sys; from pathlib import Path; from ballspot.cache.runs import RunFolder\n"
+        code += "with RunFolder(Path(sys.argv[1])).at_work(waits=False): print('in')"
+        other = subprocess.run([sys.executable, "-c", code, run.path], capture_output=True, text=True, check=False)
+        assert "another process is at work here" in other.stderr
+    again = subprocess.run([sys.executable, "-c", code, run.path], capture_output=True, text=True, check=False)
+    assert again.stdout == "in\n"
+    assert not list(run.path.iterdir())
+
+
+def test_what_a_killed_process_left_half_written_is_cleared_and_nothing_else(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    half = run.path / ".run.json.abcd1234.tmp"
+    with run.at_work(waits=False):
+        half.write_text("{")
+        begin(run.path)
+        (run.path / "predictions").mkdir()
+        (run.path / "predictions" / ".scores.npz.abcd1234.tmp").write_text("")
+        (run.path / ".mine").write_text("")
+    assert sorted(path.name for path in run.path.rglob("*")) == [".mine", "config.toml", "predictions", "run.json"]
+
+
+def test_a_run_that_was_killed_before_its_configuration_was_written_is_taken_up(tmp_path):
+    run, _ = begin(tmp_path / "run")
+    (run.path / "config.toml").unlink()
+    assert begin(tmp_path / "run")[1] is True
+    assert run.config() == CONFIG

@@ -1,0 +1,116 @@
+"""Scaled features in mapped files, which all jobs of a machine read from the same pages of memory.
+
+A folder ``<resident>/<digest>/`` holds ``train.npy``, ``valid.npy`` (rows as `ResidentFeatures` has them), the scaling
+if it was fitted, and ``layout.json``, which says what the rows are. It is made under another name and renamed, so it is
+whole or absent; the digest covers all that decides its content.
+"""
+
+import shutil
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..cache.errors import BallspotError
+from ..cache.files import locked_folder, make_folder, read_json, reason_of, write_json
+from ..cache.fingerprint import fingerprint
+from .experiment import SPLIT, Experiment
+from .features import MatchRows, ResidentFeatures, Scaling
+from .material import LoadedFeatures, load_both
+from .predicting import prediction_views
+
+LAYOUT, SCALING = "layout.json", "scaling.npy"
+PARTS = ("train", SPLIT)
+
+
+def shared_features(experiment: Experiment, resident: Path) -> LoadedFeatures:
+    """The features of an experiment, mapped from ``resident``, where the first that asks for them writes them.
+
+    On another device than the CPU they are loaded for this process alone. Raises BallspotError where there is no room.
+    """
+    if experiment.device.type != "cpu":
+        return load_both(experiment, spill=make_folder(resident))
+    folder = make_folder(resident) / shared_name(experiment)
+    if not (folder / LAYOUT).is_file():
+        with locked_folder(resident):
+            if not (folder / LAYOUT).is_file():
+                _write(experiment, folder)
+    return _read(folder)
+
+
+def shared_name(experiment: Experiment) -> str:
+    """The folder of an experiment's features: a digest of sets, split, views, precision and scaling."""
+    section, splits = experiment.config.clips, experiment.splits
+    digest = fingerprint(
+        {
+            "sets": [str(one.path.resolve()) for one in experiment.source.sets],
+            "fingerprint": experiment.source.fingerprint,
+            "matches": {part: list(splits.part(part)) for part in PARTS},
+            "views": {"train": list(section.views), SPLIT: list(prediction_views(experiment.config))},
+            "dtype": section.resident_dtype,
+            "scaling": section.scaling,
+        }
+    )
+    return digest[:16]
+
+
+def _write(experiment: Experiment, folder: Path) -> None:
+    unfinished = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed: this process holds the lock
+    make_folder(unfinished)
+    try:
+        loaded = load_both(
+            experiment, spill=unfinished, files=(unfinished / f"{PARTS[0]}.npy", unfinished / f"{PARTS[1]}.npy")
+        )
+        if loaded.scaling is not None:
+            np.save(unfinished / SCALING, np.stack([loaded.scaling.mean.numpy(), loaded.scaling.sd.numpy()]))
+        layout = {part: _layout(features) for part, features in zip(PARTS, _both(loaded), strict=True)}
+        write_json(unfinished / LAYOUT, layout)
+        unfinished.rename(folder)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise BallspotError(f"{folder}: cannot be written ({reason_of(error)}); free space or check rights") from error
+
+
+def _both(loaded: LoadedFeatures) -> tuple[ResidentFeatures, ResidentFeatures]:
+    return loaded.training, loaded.validation
+
+
+def _layout(features: ResidentFeatures) -> dict[str, Any]:
+    matches = [
+        {
+            "name": match.name,
+            "first_row": match.first_row,
+            "n_rows": match.n_rows,
+            "n_video_frames": match.n_video_frames,
+            "fps": str(match.fps),
+        }
+        for match in features.matches
+    ]
+    return {
+        "matches": matches,
+        "frame_spacing": features.frame_spacing,
+        "dims": list(features.dims),
+        "views": list(features.views),
+    }
+
+
+def _read(folder: Path) -> LoadedFeatures:
+    layout = read_json(folder / LAYOUT)
+    training, validation = (_mapped(folder / f"{part}.npy", layout[part]) for part in PARTS)
+    scaling = None
+    if (folder / SCALING).is_file():
+        mean, sd = torch.from_numpy(np.load(folder / SCALING))
+        scaling = Scaling(mean, sd)
+    return LoadedFeatures(training, validation, scaling)
+
+
+def _mapped(path: Path, layout: Mapping[str, Any]) -> ResidentFeatures:
+    rows = torch.from_numpy(np.load(path, mmap_mode="c"))  # torch wants memory it may write to; nothing writes
+    matches = tuple(MatchRows(**{**match, "fps": Fraction(match["fps"])}) for match in layout["matches"])
+    return ResidentFeatures(
+        rows, matches, layout["frame_spacing"], torch.device("cpu"), tuple(layout["dims"]), tuple(layout["views"])
+    )
