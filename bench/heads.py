@@ -167,21 +167,22 @@ def print_table(arguments: argparse.Namespace, split: str, runs: dict[str, list[
     scored = [pooled_average_precision(pool, TOLERANCES_S) for pool in pools]
     n_seeds = arguments.seeds
     groups = [list(range(place, place + n_seeds)) for place in range(0, len(pools), n_seeds)]
+    counts = (0, arguments.min_count)
+    every = compare_settings(
+        [str(run) for folders in runs.values() for run in folders],
+        groups,
+        pools,
+        tolerances_s=TOLERANCES_S,
+        n_resamples=arguments.resamples,
+        block_s=arguments.block,
+        min_counts=counts,
+    )
     columns: list[list[list[str]]] = []
-    for min_count in (0, arguments.min_count):
-        if not (scored[0].n_truth >= min_count).any():
+    for min_count, settings in zip(counts, every, strict=True):
+        if not settings:
             columns.append([[""] * 4] * len(groups))
             continue
         values = [100 * float(one.ap[one.n_truth >= min_count].mean()) for one in scored]
-        settings = compare_settings(
-            [str(run) for folders in runs.values() for run in folders],
-            groups,
-            pools,
-            tolerances_s=TOLERANCES_S,
-            n_resamples=arguments.resamples,
-            block_s=arguments.block,
-            min_count=min_count,
-        )
         by_row = [[values[place] for place in group] for group in groups]
         columns.append([cells(row, by_row[0], setting) for row, setting in zip(by_row, settings, strict=True)])
     n_truth = scored[0].n_truth

@@ -3,7 +3,13 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 
 def end_with_parent() -> None:
@@ -17,6 +23,14 @@ def end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held so far, in 10^6 bytes; 0 where the system does not tell."""
+    if resource is None:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 def n_usable_cpus() -> int:

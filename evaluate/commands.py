@@ -20,17 +20,11 @@ from .intervals import BLOCK_S, N_RESAMPLES
 from .labelsets import load_label_set
 from .matches import LABELS_FILE, find_matches
 from .metrics import METRICS
+from .settings_tables import comparison_tables, settings_rows
 from .splits import load_splits
 from .submission import pack_submission
-from .tables import (
-    TextTable,
-    contest_table,
-    differences_table,
-    evaluation_table,
-    remarks,
-    scores_table,
-    settings_tables,
-)
+from .tables import TextTable, contest_table, evaluation_table, remarks
+from .typesetting import as_csv, as_latex, as_markdown
 
 FOLDER = click.Path(path_type=Path)
 labels_option = click.option(
@@ -169,7 +163,7 @@ def evaluate(
 
 
 @click.command()
-@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN RUN ...")
+@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN|SWEEP ...")
 @click.option(
     "--split",
     type=click.Choice(["valid", "test"]),
@@ -177,42 +171,67 @@ def evaluate(
     show_default=True,
     help="valid: as each run recorded it; test: score each run's predictions/test now.",
 )
+@click.option(
+    "--baseline", type=FOLDER, help="A run, or the folder of its seeds.  [default: the sweep's, or the first]"
+)
 @click.option("--data", type=FOLDER, help="Data root for --split test  [default: the one each run was trained on]")
 @min_count_option
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "json"]),
+    type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
     default="table",
     show_default=True,
-    help="A table in percent, or one JSON object with AP in 0..1.",
+    help="Tables in percent, a line a setting in CSV, or one JSON object, both with AP in 0..1.",
 )
+@click.option("--report", type=FOLDER, metavar="FILE", help="Also write one self-contained page of HTML there.")
+@click.option("--title", help="Heading of the report.  [default: the first folder's name]")
 @resamples_option
 @block_option
 def compare(
     runs: tuple[Path, ...],
     split: str,
+    baseline: Path | None,
     data: Path | None,
     min_count: int,
     form: str,
+    report: Path | None,
+    title: str | None,
     resamples: int,
     block: float,
 ) -> None:
     """Put runs side by side, with what differs in their configs.
 
     Runs alike but for the seed are one setting: its mean, an interval over blocks and seeds, and the paired
-    difference to the first setting.
+    difference to the baseline. A folder of seeds or of a sweep stands for its runs.
 
     \b
     ballspot compare runs/transformer runs/tcn --split test
+    ballspot compare runs/experiment-2 --report experiment-2.html
     """
     comparison = compare_runs(
-        runs, split=split, data_root=data, min_count=min_count, n_resamples=resamples, block_s=block
+        runs,
+        split=split,
+        data_root=data,
+        baseline=baseline,
+        min_count=min_count,
+        n_resamples=resamples,
+        block_s=block,
     )
     if form == "json":
         click.echo(json.dumps(comparison.as_record(), indent=1, ensure_ascii=False, allow_nan=False))
+    elif form == "csv":
+        click.echo(as_csv(*settings_rows(comparison)))
     else:
-        _show_all([scores_table(comparison), *settings_tables(comparison), differences_table(comparison)])
+        tables = comparison_tables(comparison)
+        if form == "table":
+            _show_all(tables)
+        else:
+            click.echo(as_markdown(tables) if form == "markdown" else as_latex(tables))
+    if report is not None:
+        from .report import write_report
+
+        note(f"written: {write_report(comparison, report, title=title or runs[0].resolve().name)}")
     for warning in comparison.warnings:
         note(f"note: {warning}")
 

@@ -1,26 +1,33 @@
 """Runs side by side: what each scored, and only what differs in how they were made."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..cache.errors import BallspotError
 from ..cache.runs import RunFolder, flatten
+from ..cache.sweeps import expand_runs
+from .effects import Effect, effects_of
 from .evaluation import OFFICIAL_FPS, evaluate_predictions
 from .intervals import BLOCK_S, FEW_BLOCKS, N_RESAMPLES, draw_resamples
 from .labelsets import LabelSet, label_set_of
 from .matching import Pool
 from .metrics import METRICS, tolerances_of
 from .pairing import read_pairing
-from .seeds import Setting, compare_settings, group_by_setting
+from .seeds import Setting, compare_settings, group_by_setting, setting_names
 
 ABSENT = "-"
+COSTS = ("train_s", "peak_memory_mb", "n_parameters", "best_epoch", "n_epochs")
 
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run's numbers on one split; average precisions in 0..1, ``frequent_ap`` None where it is not known."""
+    """One run's numbers on one split; average precisions in 0..1, ``frequent_ap`` None where it is not known.
+
+    ``cost`` is what its training took (seconds, memory, parameters), ``learning`` the validation mAP after each epoch
+    that had one, ``record`` what run.json says of how it was made.
+    """
 
     name: str
     path: Path
@@ -31,6 +38,9 @@ class ComparedRun:
     original_ap: float | None
     per_class: Mapping[str, Mapping[str, Any]]  # label -> {"ap", "n_truth"}
     made_from: Mapping[str, Any]  # flat: all that decided the result
+    cost: Mapping[str, Any]
+    learning: tuple[tuple[int, float], ...]
+    record: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,8 @@ class Comparison:
     ``warnings`` says what a reader must know before calling one run better than another. ``settings`` are the runs
     grouped by what made them but for the seed, with intervals; none where the spots or labels are not at hand.
     ``frequent_settings`` are the same by the mean over the classes with ``min_count`` truths, which no single event
-    of a rare class can move.
+    of a rare class can move. ``groups`` are the places of each setting's runs; ``pools`` the runs' spots beside the
+    labels, where there are intervals.
     """
 
     split: str
@@ -54,6 +65,17 @@ class Comparison:
     warnings: tuple[str, ...]
     settings: tuple[Setting, ...] = ()
     frequent_settings: tuple[Setting, ...] = ()
+    groups: tuple[tuple[int, ...], ...] = ()
+    pools: tuple[Pool, ...] = field(default=(), repr=False)
+
+    def varied(self) -> list[dict[str, Any]]:
+        """For each setting the values of the keys that settings differ in."""
+        keys = [key for key in self.differs if key not in ("seed", "features fingerprint")]
+        return [{key: self.differs[key][group[0]] for key in keys} for group in self.groups]
+
+    def effects(self) -> tuple[Effect, ...]:
+        """What each of these keys does by itself, over all classes; none without intervals."""
+        return effects_of(self.settings, self.varied()) if self.settings else ()
 
     def as_record(self) -> dict[str, Any]:
         """The comparison as one JSON object."""
@@ -73,6 +95,7 @@ class Comparison:
                     "headline_ap": run.headline_ap,
                     "frequent_ap": run.frequent_ap,
                     "original_protocol_ap": run.original_ap,
+                    "cost": dict(run.cost),
                     "per_class": {label: dict(numbers) for label, numbers in run.per_class.items()},
                 }
                 for run in self.runs
@@ -80,6 +103,7 @@ class Comparison:
             "differs": {key: list(values) for key, values in self.differs.items()},
             "settings": [setting.as_record() for setting in self.settings],
             "frequent_settings": [setting.as_record() for setting in self.frequent_settings],
+            "effects": [effect.as_record() for effect in self.effects()],
             "warnings": list(self.warnings),
         }
 
@@ -89,11 +113,14 @@ def compare_runs(
     *,
     split: str = "valid",
     data_root: Path | None = None,
+    baseline: Path | None = None,
     min_count: int = 10,
     n_resamples: int = N_RESAMPLES,
     block_s: float = BLOCK_S,
 ) -> Comparison:
-    """The runs at ``paths`` side by side on "valid" or "test".
+    """The runs at ``paths`` side by side on "valid" or "test"; `expand_runs` says what a path may be.
+
+    ``baseline``, a run or the folder of its seeds, comes first, and others are compared with it; else the first does.
 
     On "valid" the numbers are those that each run recorded when it was done. On "test" each run's
     ``predictions/test`` are scored now, mAP@1 at 25 frames a second, against ``data_root`` or else the data root in
@@ -103,6 +130,7 @@ def compare_runs(
     """
     if split not in ("valid", "test"):
         raise BallspotError(f"runs cannot be compared on split {split!r}; choose valid or test")
+    paths = _baseline_first(expand_runs(paths), baseline)
     if not paths:
         raise BallspotError("no run to compare; give the folders of two runs or more")
     folders = [RunFolder(path) for path in paths]
@@ -139,9 +167,10 @@ def compare_runs(
     differs = _differing([run.made_from for run in runs])
     settings: tuple[Setting, ...] = ()
     frequent: tuple[Setting, ...] = ()
+    groups = group_by_setting([run.made_from for run in runs])
+    pools = None
     warnings = _warnings(differs, runs)
     if n_resamples and protocols[0][0] in METRICS:
-        groups = group_by_setting([run.made_from for run in runs])
         pools = _pools(folders, records, label_sets[0], matches[0], split, data_root, fps=protocols[0][1])
         if pools is None:
             warnings += ("no intervals: the spots or the labels of a run are not here",)
@@ -152,17 +181,15 @@ def compare_runs(
         else:
             if n_blocks < FEW_BLOCKS:
                 warnings += (f"the intervals and p-values rest on {n_blocks} blocks of {block_s:g} s: they say little",)
-            settings, frequent = (
-                compare_settings(
-                    [run.name for run in runs],
-                    groups,
-                    pools,
-                    tolerances_s=tolerances_of(protocols[0][0]),
-                    n_resamples=n_resamples,
-                    block_s=block_s,
-                    min_count=count,
-                )
-                for count in (0, min_count)
+            settings, frequent = compare_settings(
+                [run.name for run in runs],
+                groups,
+                pools,
+                tolerances_s=tolerances_of(protocols[0][0]),
+                n_resamples=n_resamples,
+                block_s=block_s,
+                min_counts=(0, min_count),
+                called=setting_names(groups, [folder.path for folder in folders]),
             )
             if min(map(len, groups)) < 3 and len(groups) > 1:
                 warnings += ("a setting with under three seeds: its interval knows of matches, not of training",)
@@ -180,7 +207,19 @@ def compare_runs(
         warnings=warnings,
         settings=settings,
         frequent_settings=frequent,
+        groups=tuple(map(tuple, groups)),
+        pools=tuple(pools or ()),
     )
+
+
+def _baseline_first(paths: Sequence[Path], baseline: Path | None) -> list[Path]:
+    if baseline is None:
+        return list(paths)
+    wanted = {path.resolve() for path in expand_runs([baseline])}
+    first = [path for path in paths if path.resolve() in wanted]
+    if not first:
+        raise BallspotError(f"--baseline {baseline}: is none of the runs that are compared; name one of them")
+    return [*first, *(path for path in paths if path.resolve() not in wanted)]
 
 
 def _matches(folder: RunFolder, record: Mapping[str, Any], split: str) -> list[str]:
@@ -237,6 +276,7 @@ def _compared(
     label_set: LabelSet,
     min_count: int,
 ) -> ComparedRun:
+    trained = numbers if "train_s" in numbers else folder.metrics()
     try:
         per_class = {label: numbers["per_class"][label] for label in label_set.labels}
         frequent = [float(one["ap"]) for one in per_class.values() if one["n_truth"] >= min_count]
@@ -250,6 +290,9 @@ def _compared(
             original_ap=numbers.get("original_protocol", {}).get("mean_ap"),
             per_class=per_class,
             made_from=_made_from(folder, record),
+            cost={key: trained.get(key) for key in COSTS},
+            learning=tuple((line["epoch"], line["valid_mean_ap"]) for line in folder.log() if "valid_mean_ap" in line),
+            record=record,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BallspotError(
@@ -292,6 +335,9 @@ def _warnings(differs: Mapping[str, Any], runs: Sequence[ComparedRun]) -> tuple[
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The folders' names, or the whole paths where two folders have one name."""
-    names = [path.resolve().name for path in paths]
-    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+    """The folders' names, with the folder above where two have one name, or the whole paths where that is not enough."""
+    whole = [path.resolve() for path in paths]
+    for names in ([path.name for path in whole], [f"{path.parent.name}/{path.name}" for path in whole]):
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]

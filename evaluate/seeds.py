@@ -7,7 +7,8 @@ baseline are corrected by Holm's method.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,19 +24,23 @@ class Setting:
     """Runs that differ in their seed only: their mean AP (0..1), its interval, and its difference to the first setting.
 
     ``difference`` is None for the first setting; ``p_holm`` is its p-value corrected for the number of settings.
+    ``draws`` (R,) is the mean AP in every draw of blocks and seeds, of the same blocks for every setting.
     """
 
+    name: str
     runs: tuple[str, ...]
     n_seeds: int
     mean_ap: float
     interval: Interval
     difference: Difference | None
     p_holm: float | None
+    draws: np.ndarray = field(repr=False, compare=False)
 
     def as_record(self) -> dict[str, Any]:
         """The setting as one JSON object."""
         difference = None if self.difference is None else {**self.difference.as_record(), "p_holm": self.p_holm}
         return {
+            "name": self.name,
             "runs": list(self.runs),
             "n_seeds": self.n_seeds,
             "mean_ap": self.mean_ap,
@@ -53,6 +58,17 @@ def group_by_setting(made_from: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     return list(groups.values())
 
 
+def setting_names(groups: Sequence[Sequence[int]], paths: Sequence[Path]) -> list[str]:
+    """What each setting is called: the folder that holds its runs where these are `seed-N`, else its first run.
+
+    Where two settings would have one name, the whole paths are taken.
+    """
+    firsts = [paths[group[0]] for group in groups]
+    folders = [path.parent if path.name.startswith("seed-") else path for path in firsts]
+    called = [folder.resolve().name for folder in folders]
+    return called if len(set(called)) == len(called) else [str(folder) for folder in folders]
+
+
 def compare_settings(
     names: Sequence[str],
     groups: Sequence[Sequence[int]],
@@ -62,20 +78,41 @@ def compare_settings(
     n_resamples: int,
     block_s: float,
     seed: int = SEED,
-    min_count: int = 0,
-) -> tuple[Setting, ...]:
-    """Every setting's mean AP over its runs; ``names`` and ``pools`` are of the runs that ``groups`` counts.
+    min_counts: Sequence[int] = (0,),
+    called: Sequence[str] | None = None,
+) -> list[tuple[Setting, ...]]:
+    """Every setting's mean AP over its runs, once for each of ``min_counts``.
 
-    The mean is over the classes with at least ``min_count`` truths, 0 all; no setting when there is none.
+    ``names`` and ``pools`` are of the runs that ``groups`` counts, ``called`` the settings' names, those of their first
+    runs unless given. A mean is over the classes with at least ``min_count`` truths, 0 all; no setting when there is
+    none.
     """
-    n_truth = np.bincount(pools[0].truth_label, minlength=pools[0].n_labels)
-    chosen_labels = n_truth >= min_count
-    if not chosen_labels.any():
-        return ()
     resamples = draw_resamples(pools, n_resamples=n_resamples, block_s=block_s, seed=seed)
-    values = np.array([pooled_average_precision(pool, tolerances_s).ap[chosen_labels].mean() for pool in pools])
-    drawn = np.stack([ap_replicates(pool, tolerances_s, resamples).mean(chosen_labels) for pool in pools])  # (runs, R)
-    random = np.random.default_rng([seed, 1])
+    results = [pooled_average_precision(pool, tolerances_s) for pool in pools]
+    replicates = [ap_replicates(pool, tolerances_s, resamples) for pool in pools]
+    n_truth = np.bincount(pools[0].truth_label, minlength=pools[0].n_labels)
+    found = []
+    for min_count in min_counts:
+        chosen = n_truth >= min_count
+        if not chosen.any():
+            found.append(())
+            continue
+        values = np.array([result.ap[chosen].mean() for result in results])
+        drawn = np.stack([one.mean(chosen) for one in replicates])  # (runs, R)
+        found.append(_settings(called or [names[group[0]] for group in groups], names, groups, values, drawn, seed))
+    return found
+
+
+def _settings(
+    called: Sequence[str],
+    names: Sequence[str],
+    groups: Sequence[Sequence[int]],
+    values: np.ndarray,
+    drawn: np.ndarray,
+    seed: int,
+) -> tuple[Setting, ...]:
+    """The settings from the mean AP of each run, (runs,), and in every draw, (runs, R)."""
+    random, n_resamples = np.random.default_rng([seed, 1]), drawn.shape[1]
     means, draws = [], []
     for group in groups:
         chosen = random.integers(0, len(group), (n_resamples, len(group)))
@@ -87,12 +124,14 @@ def compare_settings(
     corrected = holm([difference.p_value for difference in differences])
     return tuple(
         Setting(
+            name=called[index],
             runs=tuple(names[place] for place in group),
             n_seeds=len(group),
             mean_ap=means[index],
             interval=interval(draws[index]),
             difference=differences[index - 1] if index else None,
             p_holm=corrected[index - 1] if index else None,
+            draws=draws[index],
         )
         for index, group in enumerate(groups)
     )

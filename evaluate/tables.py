@@ -1,16 +1,13 @@
-"""Evaluations and comparisons as tables of text, average precision in percent."""
+"""Evaluations as tables of text, average precision in percent."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from .against import Contest
-from .comparison import Comparison
 from .evaluation import GRID_STRIDE, Evaluation
 from .intervals import FEW_BLOCKS, LEVEL, Interval, interval
 from .labelsets import LabelSet
 from .metrics import frequent_ap, headline_ap
-from .seeds import Setting
 from .uncertainty import Difference
 
 FEW_TRUTHS = 20
@@ -44,7 +41,7 @@ def evaluation_table(evaluation: Evaluation, *, min_count: int) -> TextTable:
         rows.append(_row(headline_name, None, None, headlines[0], bounds, headlines[1:]))
     bounds = None if sure is None else sure.frequent_ap(result.n_truth >= min_count)
     frequents = [frequent_ap(one.ap, result.n_truth, min_count) for one in (result, original)]
-    rows.append(_row(_frequent_name(result.n_truth, min_count), None, None, frequents[0], bounds, frequents[1:]))
+    rows.append(_row(frequent_name(result.n_truth, min_count), None, None, frequents[0], bounds, frequents[1:]))
     if evaluation.teams is not None:
         bounds = None if sure is None or sure.teams is None else interval(sure.teams.mean())
         n_truth = int(evaluation.teams.n_truth.sum())
@@ -53,7 +50,7 @@ def evaluation_table(evaluation: Evaluation, *, min_count: int) -> TextTable:
     rows.append(_row(f"exact {all_name} (area)", None, None, float(evaluation.exact.mean()), bounds, ()))
     title = (
         f"AP in %, {_protocol(evaluation)}, {evaluation.fps:g} frames per second; "
-        f"{_matches(evaluation.matches)}, {evaluation.n_predictions} predictions"
+        f"{count_matches(evaluation.matches)}, {evaluation.n_predictions} predictions"
     )
     grid = f"original protocol, {evaluation.fps / GRID_STRIDE:g} fps"
     headers = ["class", "truths", "not shown", "AP", f"{100 * LEVEL:g} %", grid, "AP visible", "AP not shown"]
@@ -109,48 +106,6 @@ def _block_remarks(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def scores_table(comparison: Comparison) -> TextTable:
-    """A column a run: the means first, then every class with its truths."""
-    runs, label_set = comparison.runs, comparison.label_set
-    counts = [int(runs[0].per_class[label]["n_truth"]) for label in label_set.labels]
-    all_name, headline_name = mean_names(label_set)
-    rows = [[all_name, str(sum(counts)), *(percent(run.mean_ap) for run in runs)]]
-    if headline_name is not None:
-        rows.append([headline_name, "", *(percent(run.headline_ap) for run in runs)])
-    rows.append([_frequent_name(counts, comparison.min_count), "", *(percent(run.frequent_ap) for run in runs)])
-    if any(run.original_ap is not None for run in runs):
-        rows.append([f"{all_name}, original protocol", "", *(percent(run.original_ap) for run in runs)])
-    for label, count in zip(label_set.labels, counts, strict=True):
-        rows.append([label, str(count), *(percent(run.per_class[label]["ap"]) for run in runs)])
-    title = (
-        f"AP in %, {comparison.metric} at {comparison.fps:g} frames per second, {comparison.split}: "
-        f"{_matches(comparison.matches)}"
-    )
-    return TextTable(title, ["", "truths", *(run.name for run in runs)], rows)
-
-
-def settings_tables(comparison: Comparison) -> list[TextTable]:
-    """Two tables, over all classes and over the frequent ones: the mean over a setting's seeds and its difference."""
-    counts = [int(comparison.runs[0].per_class[label]["n_truth"]) for label in comparison.label_set.labels]
-    measures = (mean_names(comparison.label_set)[0], _frequent_name(counts, comparison.min_count))
-    tables = []
-    for measure, settings in zip(measures, (comparison.settings, comparison.frequent_settings), strict=True):
-        rows = [_setting_row(setting) for setting in settings]
-        bounds = f"{100 * LEVEL:g} %"
-        headers = ["setting", "seeds", "mean", bounds, "difference", bounds, "P(better)", "p, Holm"]
-        title = f"{measure} over seeds; differences to the first setting, on the same resampled blocks"
-        tables += [TextTable(title, headers, rows)] if rows else []
-    return tables
-
-
-def _setting_row(setting: Setting) -> list[str]:
-    name = setting.runs[0] if len(setting.runs) == 1 else f"{setting.runs[0]} and {len(setting.runs) - 1} more"
-    cells = ["-"] * 4
-    if setting.difference is not None:
-        cells = [*_difference_cells(setting.difference), f"{setting.p_holm:.3f}"]
-    return [name, str(setting.n_seeds), percent(setting.mean_ap), span(setting.interval), *cells]
-
-
 def contest_table(result: Contest, other: str) -> TextTable:
     """A row a class and mean: how much better the first predictions are."""
     all_name, headline_name = mean_names(result.label_set)
@@ -158,19 +113,13 @@ def contest_table(result: Contest, other: str) -> TextTable:
     if headline_name is not None:
         means.append((headline_name, result.headline_ap))
     classes = zip(result.label_set.labels, result.per_class, strict=True)
-    rows = [[name, *_difference_cells(one)] for name, one in (*means, *classes)]
+    rows = [[name, *difference_cells(one)] for name, one in (*means, *classes)]
     title = f"paired difference in AP points to {other} (mAP {percent(result.other_mean_ap)})"
     return TextTable(title, ["", "difference", f"{100 * LEVEL:g} %", "P(better)"], rows)
 
 
-def differences_table(comparison: Comparison) -> TextTable:
-    """A column a run, a row for each setting that is not the same in all of them."""
-    rows = [[key, *(_shown(value) for value in values)] for key, values in comparison.differs.items()]
-    title = "what differs in how the runs were made" if rows else "nothing differs in how the runs were made"
-    return TextTable(title, ["setting", *(run.name for run in comparison.runs)], rows)
-
-
-def _difference_cells(difference: Difference) -> list[str]:
+def difference_cells(difference: Difference) -> list[str]:
+    """A difference in points, its interval, and the chance that it is one for the better."""
     bounds = span(difference.interval)
     return [f"{100 * difference.value:+.2f}", bounds, "-" if bounds == "-" else f"{difference.p_better:.3f}"]
 
@@ -200,7 +149,8 @@ def mean_names(label_set: LabelSet) -> tuple[str, str | None]:
     return f"mAP@{len(label_set)}", f"mAP@{n_headline}" if n_headline < len(label_set) else None
 
 
-def _frequent_name(counts: Iterable[int], min_count: int) -> str:
+def frequent_name(counts: Iterable[int], min_count: int) -> str:
+    """What the mean over the classes with so many truths is called."""
     return f"mAP of the {sum(int(count) >= min_count for count in counts)} with {min_count} truths or more"
 
 
@@ -216,11 +166,6 @@ def span(bounds: Interval | None) -> str:
     return f"{100 * bounds.low:.1f}..{100 * bounds.high:.1f}"
 
 
-def _matches(names: Sequence[str]) -> str:
+def count_matches(names: Sequence[str]) -> str:
+    """How many matches, in words."""
     return f"{len(names)} match{'' if len(names) == 1 else 'es'}"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "-"
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

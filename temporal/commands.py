@@ -175,6 +175,7 @@ def predict(
     ballspot predict runs/tcn features/SET --data DATA --split test
     """
     from ..cache.runs import RunFolder
+    from ..cache.sweeps import seed_folders
     from .checkpoints import read_checkpoint
     from .postprocessing import read_postprocessing
     from .predicting import claim_folder, predict_matches, prediction_record, require_fingerprint
@@ -196,14 +197,6 @@ def predict(
     claim_folder(out, prediction_record(kept, run_keys=keys, checkpoint_name=checkpoint, names=names, tuned=decodings))
     for done in predict_matches(kept, source, names, out=out, device=pick_device(device), tuned=decodings):
         click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
-
-
-def seed_folders(path: Path) -> list[Path]:
-    """The run folder itself, or those of its seeds, in order, where `train --seeds` made it."""
-    if (path / "run.json").is_file():
-        return [path]
-    seeds = [folder for folder in path.glob("seed-*") if folder.name.removeprefix("seed-").isdigit()]
-    return sorted(seeds, key=lambda folder: int(folder.name.removeprefix("seed-"))) or [path]
 
 
 def split_names(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..cache.errors import BallspotError
 from ..cache.fingerprint import fingerprint
+from ..cache.processes import peak_memory_mb
 from ..cache.runs import RunFolder
 from ..evaluate.evaluation import OFFICIAL_FPS
 from ..evaluate.labels import Spot, read_labels
@@ -227,7 +228,13 @@ def _finish(
         "n_epochs": progress.n_epochs_done,
         "train_s": round(progress.train_s, 3),
         "n_parameters": n_parameters(head),
+        "peak_memory_mb": round(_peak_memory_mb(experiment.device), 1),
     }
     run.update(finished=timestamp())
     run.finish(metrics)
     return metrics
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    """The most memory this process has held so far, in 10^6 bytes: on the GPU it trains on, else of the machine."""
+    return torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else peak_memory_mb()

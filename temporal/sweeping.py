@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from ..cache.errors import BallspotError
-from ..cache.files import make_folder, read_json, write_json
 from ..cache.runs import RunFolder
+from ..cache.sweeps import SweepRecord, SweepSetting
 from ..evaluate.labels import LabelArrays
 from .checkpoints import HeadDescription
 from .configuration import as_table
@@ -25,8 +25,6 @@ from .optimisation import make_optimizer
 from .sweep import Sweep
 from .training import clips_an_epoch, train_epoch, training_material
 
-SWEEP_FORMAT = "ballspot-sweep/1"
-RECORD = "sweep.json"
 PROBE_STEPS = 6
 PROBE_ROWS = 2000
 
@@ -100,24 +98,16 @@ def check_runs(planned: Sequence[PlannedRun]) -> list[Experiment]:
 
 def record_sweep(folder: Path, sweep: Sweep, planned: Sequence[PlannedRun], *, source: Path) -> None:
     """Writes sweep.json, which says what the runs of the folder are. BallspotError where another sweep lies there."""
-    path = make_folder(folder) / RECORD
-    settings = []
-    for place, setting in enumerate(sweep.settings):
-        runs = [str(run.job.run.relative_to(folder)) for run in planned if run.setting == place]
-        settings.append({"name": setting.name, "varied": dict(setting.varied), "runs": runs})
-    record = {
-        "format": SWEEP_FORMAT,
-        "title": sweep.title,
-        "source": source.name,
-        "seeds": list(sweep.seeds),
-        "baseline": sweep.settings[sweep.baseline].name,
-        "settings": settings,
-    }
-    if path.is_file():
-        there = read_json(path)
-        if there.get("title") != sweep.title:
-            raise BallspotError(f"{folder}: holds the sweep {there.get('title')!r}; choose another --out")
-    write_json(path, record)
+    settings = tuple(
+        SweepSetting(
+            setting.name,
+            setting.varied,
+            tuple(run.job.run.relative_to(folder).as_posix() for run in planned if run.setting == place),
+        )
+        for place, setting in enumerate(sweep.settings)
+    )
+    baseline = sweep.settings[sweep.baseline].name
+    SweepRecord(sweep.title, source.name, sweep.seeds, baseline, settings).write(folder)
 
 
 def run_sweep(

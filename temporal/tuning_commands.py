@@ -11,7 +11,7 @@ import click
 
 from ..cache.console import note, print_table
 from ..cache.errors import BallspotError
-from .commands import seed_folders
+from ..cache.sweeps import seed_folders
 
 if TYPE_CHECKING:
     from ..cache.runs import RunFolder

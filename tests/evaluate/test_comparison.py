@@ -169,8 +169,10 @@ def test_data_that_moved_is_named_and_can_be_given(run: Callable, label_file: Ca
     assert compare_runs([path], split="test", data_root=moved).runs[0].per_class["PASS"]["ap"] == 1.0
 
 
-def test_runs_of_one_folder_name_are_told_apart_by_their_paths(run: Callable):
+def test_runs_of_one_folder_name_are_told_apart_by_the_folder_above_or_their_paths(run: Callable):
     paths = [run("x/same", {}), run("y/same", {})]
+    assert [run.name for run in compare_runs(paths).runs] == ["x/same", "y/same"]
+    paths = [run("x/z/same", {}), run("y/z/same", {})]
     assert [run.name for run in compare_runs(paths).runs] == [str(path) for path in paths]
 
 

@@ -64,7 +64,7 @@ def test_the_same_setting_twice_does_not_differ(runs: list[Path], tmp_path: Path
 def test_the_command_prints_settings_and_their_difference(runs: list[Path]):
     words = ["compare", *map(str, runs), "--split", "test", "--block", "60"]
     table = CliRunner().invoke(main, words).stdout
-    assert "better-0 and 2 more" in table and "p, Holm" in table
+    assert "better-0  " in table and "p, Holm" in table
     record = json.loads(CliRunner().invoke(main, [*words, "--format", "json"]).stdout)
     assert [one["n_seeds"] for one in record["settings"]] == [3, 3]
     assert record["settings"][1]["difference_to_first"]["p_better"] == 1.0

@@ -1,0 +1,95 @@
+"""A sweep on disk: `sweep.json` in its folder says which settings it has and where the runs of each lie."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import BallspotError
+from .files import make_folder, read_json, write_json
+from .runs import RunFolder
+
+SWEEP_FORMAT = "ballspot-sweep/1"
+SWEEP_FILE = "sweep.json"
+
+
+@dataclass(frozen=True)
+class SweepSetting:
+    """One setting: its name, the keys that it varies with their values, and the folders of its runs in the sweep's."""
+
+    name: str
+    varied: Mapping[str, Any]
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """What sweep.json holds; ``baseline`` is the name of the setting that the others are compared with."""
+
+    title: str
+    source: str
+    seeds: tuple[int, ...]
+    baseline: str
+    settings: tuple[SweepSetting, ...]
+
+    def write(self, folder: Path) -> None:
+        """Writes sweep.json. Raises BallspotError where the folder holds a sweep of another title."""
+        path = make_folder(folder) / SWEEP_FILE
+        if path.is_file() and (there := read_sweep_record(folder)).title != self.title:
+            raise BallspotError(f"{folder}: holds the sweep {there.title!r}; choose another --out")
+        write_json(path, {"format": SWEEP_FORMAT, **asdict(self)})
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a sweep lies in the folder."""
+    return (folder / SWEEP_FILE).is_file()
+
+
+def read_sweep_record(folder: Path) -> SweepRecord:
+    """The sweep in ``folder``. Raises BallspotError when there is none, or none that can be read."""
+    path = folder / SWEEP_FILE
+    record = read_json(path)
+    found = record.get("format") if isinstance(record, dict) else type(record).__name__
+    if found != SWEEP_FORMAT:
+        raise BallspotError(f"{path}: format {found!r} is not {SWEEP_FORMAT!r}; use the ballspot that wrote it")
+    try:
+        settings = tuple(
+            SweepSetting(one["name"], dict(one["varied"]), tuple(one["runs"])) for one in record["settings"]
+        )
+        return SweepRecord(record["title"], record["source"], tuple(record["seeds"]), record["baseline"], settings)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BallspotError(f"{path}: lacks or garbles {error}; give the sweep's command again") from error
+
+
+def expand_runs(paths: Sequence[Path]) -> list[Path]:
+    """The run folders that ``paths`` mean: runs, folders of seeds (`train --seeds`), and sweeps.
+
+    Of a sweep the finished runs, those of its baseline first. Raises BallspotError for a sweep without any.
+    """
+    runs: list[Path] = []
+    for path in paths:
+        if is_sweep(path):
+            runs += _finished(path)
+        elif (path / "run.json").is_file():
+            runs.append(path)
+        else:
+            runs += seed_folders(path)
+    return list(dict.fromkeys(runs))
+
+
+def seed_folders(path: Path) -> list[Path]:
+    """The run folder itself, or those of its seeds, in order, where `train --seeds` made it."""
+    if (path / "run.json").is_file():
+        return [path]
+    seeds = [folder for folder in path.glob("seed-*") if folder.name.removeprefix("seed-").isdigit()]
+    return sorted(seeds, key=lambda folder: int(folder.name.removeprefix("seed-"))) or [path]
+
+
+def _finished(path: Path) -> list[Path]:
+    record = read_sweep_record(path)
+    ordered = sorted(record.settings, key=lambda setting: setting.name != record.baseline)
+    runs = [path / run for setting in ordered for run in setting.runs]
+    done = [run for run in runs if RunFolder(run).is_done]
+    if not done:
+        raise BallspotError(f"{path}: none of the {len(runs)} runs of this sweep is done; give its command again")
+    return done

@@ -1,0 +1,67 @@
+"""Tables for papers, pages and spreadsheets: Markdown, LaTeX (booktabs) and CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from .tables import TextTable
+
+LATEX_SIGNS = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def as_markdown(tables: Sequence[TextTable]) -> str:
+    """The tables in Markdown, each below its title; the first column to the left, the others to the right."""
+    parts = []
+    for table in tables:
+        lines = [f"**{table.title}**", ""]
+        if table.rows:
+            lines.append(_piped(table.headers))
+            lines.append("|" + "|".join(["---", *["--:"] * (len(table.headers) - 1)]) + "|")
+            lines += [_piped(row) for row in table.rows]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def as_latex(tables: Sequence[TextTable]) -> str:
+    r"""The tables as LaTeX `table` environments; they want ``\usepackage{booktabs}``."""
+    parts = []
+    for table in tables:
+        if not table.rows:
+            continue
+        lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
+        lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.headers) - 1)}}}", r"\toprule", _latex_row(table.headers)]
+        lines += [r"\midrule", *(_latex_row(row) for row in table.rows), r"\bottomrule"]
+        parts.append("\n".join([*lines, r"\end{tabular}", r"\end{table}"]))
+    return "\n\n".join(parts)
+
+
+def as_csv(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """One table as CSV with a line of headers; None is an empty field."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(headers)
+    writer.writerows(rows)
+    return stream.getvalue().rstrip("\n")
+
+
+def _piped(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(_latex(cell) for cell in cells) + r" \\"
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX_SIGNS.get(sign, sign) for sign in text).replace("..", "--")
