@@ -182,7 +182,7 @@ def _effects(comparison: Comparison) -> dict[str, Any] | None:
     for key, effects in groups.items():
         labels = [
             (
-                f"{key.rpartition('.')[2]} = {_shown(one.value)} ({one.n_pairs} pair{'' if one.n_pairs == 1 else 's'})",
+                f"{_shown(one.value)} ({one.n_pairs} pair{'' if one.n_pairs == 1 else 's'})",
                 False,
             )
             for one in effects
