@@ -335,7 +335,7 @@ def _warnings(differs: Mapping[str, Any], runs: Sequence[ComparedRun]) -> tuple[
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The folders' names, with the folder above where two have one name, or the whole paths where that is not enough."""
+    """The folders' names, with the folder above where two have one name, or whole paths where that is not enough."""
     whole = [path.resolve() for path in paths]
     for names in ([path.name for path in whole], [f"{path.parent.name}/{path.name}" for path in whole]):
         if len(set(names)) == len(names):

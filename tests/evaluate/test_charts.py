@@ -1,3 +1,4 @@
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -17,7 +18,7 @@ def test_ticks_are_even_and_cover_what_they_should(one, other):
     assert 2 <= len(found) <= 8
     assert found[0] <= low + slack
     assert found[-1] >= high - slack
-    steps = [after - before for before, after in zip(found, found[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(found)]
     assert max(steps) - min(steps) <= 1e-6 * max(map(abs, found))
 
 
