@@ -46,17 +46,18 @@ def ray_tasks(
     *,
     n_workers: int,
     address: str = "",
+    n_cpus: int = 1,
     on_gpu: bool = False,
     on_poll: Callable[[], None] = lambda: None,
 ) -> Iterator[Ended[Task]]:
-    """The tasks as Ray tasks, `n_workers` at a time; without an address in a Ray of its own on this machine.
+    """The tasks as Ray tasks of `n_cpus`, `n_workers` at a time; without an address in a Ray of its own here.
 
     ``tasks`` is asked for the next one only when a worker is free. Raises BallspotError where there is no Ray.
     """
     ray = _extra("ray", "ray")
     if not ray.is_initialized():
-        _start_ray(ray, n_workers, address)
-    resources = {"num_gpus": 1} if on_gpu else {"num_cpus": 1}
+        _start_ray(ray, n_workers * n_cpus, address)
+    resources = {"num_gpus": 1} if on_gpu else {"num_cpus": n_cpus}
 
     def call(task: Task) -> Any:  # Ray takes functions alone, no other callable
         return function(task)
@@ -88,6 +89,7 @@ def slurm_tasks(
     name: str,
     cluster: str = "slurm",
     minutes: int = 60,
+    n_cpus: int = 1,
     on_gpu: bool = False,
     on_poll: Callable[[], None] = lambda: None,
 ) -> Iterator[Ended[Task]]:
@@ -98,7 +100,7 @@ def slurm_tasks(
     submitit = _extra("submitit", "slurm")
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
-        parameters: dict[str, Any] = {"timeout_min": minutes, "cpus_per_task": 1, "name": name}
+        parameters: dict[str, Any] = {"timeout_min": minutes, "cpus_per_task": n_cpus, "name": name}
         if on_gpu:
             parameters["gpus_per_node"] = 1
         if cluster == "slurm":
@@ -138,17 +140,17 @@ def _slurm_ended(job: Any, task: Task) -> Ended[Task]:
     return Ended(task, job.result())
 
 
-def _start_ray(ray: Any, n_workers: int, address: str) -> None:
+def _start_ray(ray: Any, n_cpus: int, address: str) -> None:
     # Ray asks the network for its usage report and warns about accelerators: neither is of use here.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    note(f"ray: {'joining ' + address if address else f'starting with {n_workers} workers'}")
+    note(f"ray: {'joining ' + address if address else f'starting with {n_cpus} CPUs'}")
     try:
         if address:
             ray.init(address=address, log_to_driver=False, logging_level="error")
         else:
             ray.init(
-                num_cpus=n_workers,
+                num_cpus=n_cpus,
                 include_dashboard=False,
                 object_store_memory=100 * 2**20,
                 log_to_driver=False,

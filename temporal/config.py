@@ -131,7 +131,7 @@ class TrainingSection(Section):
     warmup_epochs: NotNegative = 1.0
     warmup_start: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
     weight_decay: NotNegative = 0.01
-    ema_decay: Share = 0.0
+    ema_decay: Share = 0.99
     sam_rho: NotNegative = 0.0
     gradient_clip: NotNegative = 0.0
     early_stop_epochs: CountOrNone = 0

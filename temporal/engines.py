@@ -1,12 +1,15 @@
-"""Where the jobs of a sweep are done: in processes on this machine."""
+"""Where the jobs of a sweep are done: in processes on this machine, or by Ray or SLURM on others."""
 
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
+from ..cache.clusters import place_of, ray_tasks, slurm_tasks
 from ..cache.processes import end_with_parent
 from .jobs import Job, do_job, record_failure
 
@@ -54,6 +57,51 @@ def local_engine(*, n_jobs: int, n_threads: int, devices: Sequence[str]) -> Engi
                 process.kill()  # what a run has written is whole at any moment
             for process, _ in running.values():
                 process.join()
+
+    return run
+
+
+def cluster_engine(on: str, *, n_jobs: int, n_threads: int, device: str, folder: Path, minutes: int) -> Engine:
+    """`ray`, `ray:ADDRESS`, `slurm` or `slurm:local`: `n_jobs` at a time, each with `n_threads` threads or one GPU.
+
+    Everything a job gets and gives is a path, alike from everywhere; `folder` receives SLURM's logs and `minutes` is
+    what it is told that a run takes at most. Raises BallspotError for another word.
+    """
+    place = place_of(on)
+    do = partial(do_job, n_threads=n_threads)
+    on_gpu = device.startswith("cuda")
+
+    def run(jobs: Sequence[Job], on_poll: Callable[[Sequence[Job]], None]) -> Iterator[Job]:
+        begun: dict[Path, Job] = {}
+
+        def given_out() -> Iterator[Job]:
+            for job in jobs:
+                begun[job.run] = replace(job, device=device.partition(":")[0])  # which GPU is the cluster's to say
+                yield begun[job.run]
+
+        common: dict[str, Any] = {
+            "n_workers": n_jobs,
+            "on_gpu": on_gpu,
+            "on_poll": lambda: on_poll(list(begun.values())),
+        }
+        if place.kind == "ray":
+            every = ray_tasks(do, given_out(), address=place.address, n_cpus=n_threads, **common)
+        else:
+            every = slurm_tasks(
+                do,
+                given_out(),
+                folder=folder,
+                name="ballspot-sweep",
+                cluster=place.address or "slurm",
+                minutes=minutes,
+                n_cpus=n_threads,
+                **common,
+            )
+        for ended in every:
+            del begun[ended.task.run]
+            if ended.error is not None:
+                record_failure(ended.task, ended.error, after_s=0.0)
+            yield ended.task
 
     return run
 

@@ -33,6 +33,10 @@ SWEEP_FILES = Path(__file__).parent / "sweeps"
 @click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
 @click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
 @click.option("--device", default="auto", show_default=True, help="auto (all GPUs there are), cpu, cuda, cuda:1, ...")
+@click.option("--on", default="local", show_default=True,
+              help="local, ray, ray:ADDRESS, slurm, or slurm:local (SLURM's jobs as processes here).")  # fmt: skip
+@click.option("--minutes", type=click.IntRange(min=1), default=120, show_default=True,
+              help="What SLURM is told that a run takes at most.")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="Try runs again that failed before.")
 @click.option("--dry-run", is_flag=True, help="List the runs with their expected time and disk; train nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -48,6 +52,8 @@ def sweep(
     leave_out: str | None,
     labels: str,
     device: str,
+    on: str,
+    minutes: int,
     retry_failed: bool,
     dry_run: bool,
     as_json: bool,
@@ -65,7 +71,7 @@ def sweep(
     import torch
 
     from ..evaluate.matches import find_matches
-    from .engines import local_engine
+    from .engines import cluster_engine, local_engine
     from .jobs import Job
     from .provenance import command_line
     from .sweep import read_sweep
@@ -95,8 +101,12 @@ def sweep(
         torch.set_num_threads(n_threads)
         show_plan(planned_sweep, planned, costs(planned, experiments), n_jobs, as_json=as_json)
         return
+    if on == "local":
+        engine = local_engine(n_jobs=n_jobs, n_threads=n_threads, devices=devices)
+    else:
+        logs = out / "slurm"
+        engine = cluster_engine(on, n_jobs=n_jobs, n_threads=n_threads, device=devices[0], folder=logs, minutes=minutes)
     record_sweep(out, planned_sweep, planned, source=path)
-    engine = local_engine(n_jobs=n_jobs, n_threads=n_threads, devices=devices)
     with SweepProgress(planned) as progress:
         try:
             run_sweep(planned, engine, retry_failed=retry_failed, on_progress=progress.show, on_end=progress.ended)

@@ -56,11 +56,11 @@ def done(sweep_file, season, tmp_path_factory):
 
 
 def numbers(out: Path) -> dict[str, dict]:
-    """What every run found: its metrics without the seconds that it took."""
+    """What every run found: its metrics without the seconds and the memory that it took."""
     found = {}
     for path in sorted(out.glob("*/seed-*/metrics.json")):
         metrics = json.loads(path.read_text())
-        del metrics["train_s"]
+        del metrics["train_s"], metrics["peak_memory_mb"]
         found[str(path.parent.relative_to(out))] = metrics
     return found
 
@@ -157,6 +157,34 @@ def test_a_failed_run_is_told_left_alone_and_tried_again_when_asked(sweep_file, 
     assert result.exit_code == 0, result.output
     assert len(numbers(out)) == N_RUNS
     assert not list(out.glob("*/*.failure.json"))
+
+
+@pytest.mark.parametrize(("on", "module"), [("ray", "ray"), ("slurm:local", "submitit")])
+def test_other_places_give_the_same_numbers(
+    done, sweep_file, season, tmp_path_factory, tmp_path, monkeypatch, on, module
+):
+    pytest.importorskip(module, reason=f"{module} is not installed")
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    out = tmp_path / "out"
+    words = ["sweep", sweep_file, season.features, "--data", season.data, "--out", out, "--device", "cpu", "--jobs", 2]
+    try:
+        result = ballspot(*words, "--on", on)
+        assert result.exit_code == 0, result.output
+        assert numbers(out) == numbers(done[0])
+        assert predictions(out) == predictions(done[0])
+    finally:
+        if module == "ray":
+            import ray
+
+            ray.shutdown()
+
+
+def test_a_place_that_is_none_is_named_before_anything_is_written(sweep_file, season, tmp_path):
+    words = ["sweep", sweep_file, season.features, "--data", season.data, "--out", tmp_path / "out", "--device", "cpu"]
+    result = ballspot(*words, "--on", "moon")
+    assert result.exit_code == 1
+    assert "--on moon: no such place" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_wrong_settings_and_missing_features_are_told_before_a_run_begins(sweep_file, season, tmp_path):
