@@ -68,12 +68,7 @@ def expand_runs(paths: Sequence[Path]) -> list[Path]:
     """
     runs: list[Path] = []
     for path in paths:
-        if is_sweep(path):
-            runs += _finished(path)
-        elif (path / "run.json").is_file():
-            runs.append(path)
-        else:
-            runs += seed_folders(path)
+        runs += _finished(path) if is_sweep(path) else seed_folders(path)
     return list(dict.fromkeys(runs))
 
 

@@ -15,6 +15,7 @@ from .comparison import ComparedRun, Comparison
 from .intervals import LEVEL
 from .metrics import pooled_average_precision
 from .seeds import Setting
+from .settings_tables import shown
 from .tables import mean_names, percent
 from .uncertainty import Difference
 
@@ -114,23 +115,20 @@ def _bars(
 
     rows = []
     for (name, base), (value, lower, upper) in zip(labels, spans, strict=True):
-        bounds = lower is not None and upper is not None
         number = f"{100 * value:+.1f}" if zero else f"{100 * value:.1f}"
+        row = {
+            "name": name,
+            "base": base,
+            "at": at(value),
+            "low": None,
+            "width": None,
+            "zero": at(0.0) if zero else None,
+        }
         if lower is not None and upper is not None:
-            number += (
-                f" [{100 * lower:+.1f}, {100 * upper:+.1f}]" if zero else f" [{100 * lower:.1f}, {100 * upper:.1f}]"
-            )
-        rows.append(
-            {
-                "name": name,
-                "base": base,
-                "at": at(value),
-                "low": at(lower) if bounds and lower is not None else None,
-                "width": round(at(upper) - at(lower), 2) if lower is not None and upper is not None else None,
-                "zero": at(0.0) if zero else None,
-                "number": number,
-            }
-        )
+            sign = "+" if zero else ""
+            number += f" [{100 * lower:{sign}.1f}, {100 * upper:{sign}.1f}]"
+            row |= {"low": at(lower), "width": round(at(upper) - at(lower), 2)}
+        rows.append({**row, "number": number})
     scale = [f"{value:+.1f}" if zero else f"{value:.1f}" for value in (low, (low + high) / 2, high)]
     return {"rows": rows, "scale": scale}
 
@@ -146,7 +144,7 @@ def _settings_table(comparison: Comparison, entries: Sequence[Entry]) -> dict[st
         cells = [entry.name, str(entry.n_seeds), percent(entry.mean_ap), *_difference_cells(entry.setting)]
         cells += [percent(None if frequent is None else frequent.mean_ap), *_difference_cells(frequent)[:1]]
         cells += [_mean_cost(runs, key) for key in ("train_s", "peak_memory_mb", "n_parameters")]
-        cells += [_shown(varied[entry.place][key]) for key in keys]
+        cells += [shown(varied[entry.place][key]) for key in keys]
         rows.append({"cells": cells, "base": entry.place == 0})
     headers = ["setting", "seeds", "mAP", "difference", "P(better)", "p, Holm", "mAP, frequent", "difference"]
     headers += ["train s", "peak MB", "parameters", *(key.rpartition(".")[2] for key in keys)]
@@ -178,20 +176,20 @@ def _effects(comparison: Comparison) -> dict[str, Any] | None:
         groups.setdefault(effect.key, []).append(effect)
     if not groups:
         return None
-    shown = []
+    blocks = []
     for key, effects in groups.items():
         labels = [
             (
-                f"{_shown(one.value)} ({one.n_pairs} pair{'' if one.n_pairs == 1 else 's'})",
+                f"{shown(one.value)} ({one.n_pairs} pair{'' if one.n_pairs == 1 else 's'})",
                 False,
             )
             for one in effects
         ]
         spans = [(one.difference.value, one.difference.interval.low, one.difference.interval.high) for one in effects]
-        reference = _shown(effects[0].reference)
-        shown.append({"key": key.rpartition(".")[2], "reference": reference, **_bars(labels, spans, zero=True)})
+        reference = shown(effects[0].reference)
+        blocks.append({"key": key.rpartition(".")[2], "reference": reference, **_bars(labels, spans, zero=True)})
     note = "Mean difference in mAP, in points, over the pairs of settings that differ in this key alone."
-    return {"note": note, "groups": shown}
+    return {"note": note, "groups": blocks}
 
 
 def _heat(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -319,9 +317,3 @@ def _distinct(values: Any, *, most: int = 4) -> str:
     found = list(dict.fromkeys(str(value) for value in values if value is not None))
     more = f" and {len(found) - most} more" if len(found) > most else ""
     return ", ".join(found[:most]) + more if found else "-"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return "+".join(map(_shown, value))
-    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -90,7 +90,7 @@ def means_table(comparison: Comparison) -> TextTable:
 
 def differences_table(comparison: Comparison) -> TextTable:
     """A column a run, a row for each setting that is not the same in all of them."""
-    rows = [[key, *(_shown(value) for value in values)] for key, values in comparison.differs.items()]
+    rows = [[key, *(shown(value) for value in values)] for key, values in comparison.differs.items()]
     title = "what differs in how the runs were made" if rows else "nothing differs in how the runs were made"
     return TextTable(title, ["setting", *(run.name for run in comparison.runs)], rows)
 
@@ -101,7 +101,7 @@ def settings_differences_table(comparison: Comparison) -> TextTable:
     keys = list(varied[0]) if varied else []
     if not keys:
         return TextTable("nothing differs in how the settings were made", ["setting"], [])
-    rows = [[name, *(_shown(one[key]) for key in keys)] for name, one in zip(_names(comparison), varied, strict=True)]
+    rows = [[name, *(shown(one[key]) for key in keys)] for name, one in zip(_names(comparison), varied, strict=True)]
     return TextTable("what differs in how the settings were made", ["setting", *keys], rows)
 
 
@@ -117,7 +117,7 @@ def settings_rows(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
         cells: list[Any] = [name, len(runs), mean(run.mean_ap for run in runs)]
         cells += _numbers(comparison.settings[place] if comparison.settings else None)
         cells += [_mean([run.frequent_ap for run in runs]), _mean([run.cost.get("train_s") for run in runs])]
-        cells += [_shown(varied[place][key]) for key in keys]
+        cells += [shown(varied[place][key]) for key in keys]
         cells += [mean(run.per_class[label]["ap"] for run in runs) for label in labels]
         rows.append(cells)
     return headers, rows
@@ -155,7 +155,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return mean(known) if known and len(known) == len(values) else None
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "-"
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+def shown(value: Any) -> str:
+    """A setting's value in few signs; "-" where there is none."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(shown, value))
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
