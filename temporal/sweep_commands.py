@@ -170,13 +170,13 @@ def show_plan(
                 "varied": dict(setting.varied),
                 "n_runs": len(states),
                 "n_left": n_left,
-                "run_s": round(cost.seconds, 1),
+                "run_s": round(cost.seconds, 3),
                 "run_bytes": cost.n_bytes,
                 "from_finished_runs": cost.measured,
             }
             for setting, states, n_left, cost in rows
         ]
-        found = {"title": sweep.title, "n_jobs": n_jobs, "cpu_s": round(total_s, 1), "bytes": total_bytes}
+        found = {"title": sweep.title, "n_jobs": n_jobs, "cpu_s": round(total_s, 3), "bytes": total_bytes}
         click.echo(json.dumps({**found, "settings": entries}, indent=1, ensure_ascii=False))
         return
     print_table(
