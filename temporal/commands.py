@@ -38,6 +38,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option(
     "--device", default="auto", show_default=True, help="auto (a GPU if there is one), cpu, cuda, cuda:1, ..."
 )
+@click.option("--track", is_flag=True, help="Write TensorBoard files into RUN/tensorboard (extra track).")
 @click.option("--shuffle-labels", is_flag=True, help="Control: train on events at random times.")
 @click.option("--mistakes", type=FOLDER,
               help="Scores of the training matches by heads not trained on them: hard negatives.")  # fmt: skip
@@ -55,6 +56,7 @@ def train(
     leave_out: str | None,
     labels: str,
     device: str,
+    track: bool,
     shuffle_labels: bool,
     mistakes: Path | None,
 ) -> None:
@@ -73,7 +75,10 @@ def train(
     from .configuration import load_config
     from .experiment import Experiment
     from .sources import open_source
+    from .tracking import require_tracker
 
+    if track:
+        require_tracker()
     config = load_config(preset, [*settings, *([f"head.kind={head}"] if head else [])])
     label_set = load_label_set(labels)
     matches = find_matches(data_root)
@@ -89,14 +94,16 @@ def train(
         mistakes=mistakes,
     )
     paths = [run_path] if n_seeds is None else [run_path / f"seed-{seed + index}" for index in range(n_seeds)]
-    metrics = train_seeds(experiment, paths, data_root)
+    metrics = train_seeds(experiment, paths, data_root, track=track)
     if n_seeds is not None:
         values = [100 * one["mean_ap"] for one in metrics]
         spread = f", standard deviation {stdev(values):.2f}" if n_seeds > 1 else ""
         click.echo(f"{run_path}: {n_seeds} seeds, valid mAP@1 mean {mean(values):.2f}{spread}")
 
 
-def train_seeds(experiment: "Experiment", paths: Sequence[Path], data_root: Path) -> list[dict[str, Any]]:
+def train_seeds(
+    experiment: "Experiment", paths: Sequence[Path], data_root: Path, *, track: bool
+) -> list[dict[str, Any]]:
     """The metrics of one run a folder, seeds counting up from the experiment's; runs that are done are left alone.
 
     All folders are prepared before the first is trained, so that a folder that is taken is named at once.
@@ -124,7 +131,7 @@ def train_seeds(experiment: "Experiment", paths: Sequence[Path], data_root: Path
                 metrics = run.metrics()
             else:
                 loaded = loaded or load_both(experiment, spill=run.path)
-                metrics = run_experiment(of_seed, run, key=key, report=note, loaded=loaded)
+                metrics = run_experiment(of_seed, run, key=key, report=note, loaded=loaded, track=track)
         click.echo(
             f"{run.path}: valid mAP@1 {100 * metrics['mean_ap']:.2f} (epoch {metrics['best_epoch']} of "
             f"{metrics['n_epochs']}, {metrics['n_parameters']:,} parameters, {metrics['train_s']:.0f} s)"

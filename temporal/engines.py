@@ -1,8 +1,8 @@
 """Where the jobs of a sweep are done: in processes on this machine, or by Ray or SLURM on others."""
 
 import multiprocessing
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import wait
@@ -13,8 +13,9 @@ from ..cache.clusters import place_of, ray_tasks, slurm_tasks
 from ..cache.processes import end_with_parent
 from .jobs import Job, do_job, record_failure
 
-Engine = Callable[[Sequence[Job], Callable[[Sequence[Job]], None]], Iterator[Job]]
-# Does the jobs, calls its second argument now and then with those that are running, and yields each job that ended.
+OnPoll = Callable[[Sequence[Job]], Collection[Path]]  # hears which jobs are running, says which runs to stop
+Engine = Callable[[Iterable[Job], OnPoll], Iterator[Job]]
+# Does the jobs, taking each when there is room for it, and yields each one that ended.
 
 MAX_TRIES = 3
 POLL_S = 0.5
@@ -24,31 +25,41 @@ def local_engine(*, n_jobs: int, n_threads: int, devices: Sequence[str]) -> Engi
     """`n_jobs` processes at a time, each doing one job with `n_threads` threads; jobs are dealt to the devices in turn.
 
     A process that ends by itself (killed, say, for want of memory) has its job taken up again, where its run stands,
-    three times at most. All processes end with this one, however it ends.
+    three times at most. A run that ``on_poll`` stops stays where its last epoch ended. All processes end with this
+    one, however it ends.
     """
 
-    def run(jobs: Sequence[Job], on_poll: Callable[[Sequence[Job]], None]) -> Iterator[Job]:
+    def run(jobs: Iterable[Job], on_poll: OnPoll) -> Iterator[Job]:
         context = _context()
-        waiting, tries = deque(jobs), dict.fromkeys((job.run for job in jobs), 0)
+        given, again = iter(jobs), deque[Job]()
+        tries: Counter[Path] = Counter()
         slots = [devices[k % len(devices)] for k in range(n_jobs)]
         running: dict[Any, tuple[Any, Job]] = {}  # by the process's sentinel
+        stopped: set[Path] = set()
         try:
-            while waiting or running:
-                while waiting and slots:
-                    job = replace(waiting.popleft(), device=slots.pop())
+            while True:
+                while slots and (job := again.popleft() if again else next(given, None)) is not None:
+                    job = replace(job, device=slots.pop())
                     tries[job.run] += 1
                     process = context.Process(target=work, args=(job, n_threads), name="sweep")
                     process.start()
                     running[process.sentinel] = (process, job)
-                on_poll([job for _, job in running.values()])
+                if not running:
+                    return
+                stops = on_poll([job for _, job in running.values()])
+                for process, job in running.values():
+                    if job.run in stops and job.run not in stopped:
+                        stopped.add(job.run)
+                        process.kill()
                 for sentinel in wait(list(running), timeout=POLL_S):
                     process, job = running.pop(sentinel)
                     process.join()
                     slots.append(job.device)
-                    if process.exitcode and tries[job.run] < MAX_TRIES:
-                        waiting.appendleft(job)
+                    ended_by_itself = process.exitcode and job.run not in stopped
+                    if ended_by_itself and tries[job.run] < MAX_TRIES:
+                        again.append(job)
                         continue
-                    if process.exitcode:
+                    if ended_by_itself:
                         problem = f"its process ended by itself {MAX_TRIES} times (exit code {process.exitcode})"
                         record_failure(job, f"{problem}; is there memory for so many --jobs?", after_s=0.0)
                     yield job
@@ -65,13 +76,13 @@ def cluster_engine(on: str, *, n_jobs: int, n_threads: int, device: str, folder:
     """`ray`, `ray:ADDRESS`, `slurm` or `slurm:local`: `n_jobs` at a time, each with `n_threads` threads or one GPU.
 
     Everything a job gets and gives is a path, alike from everywhere; `folder` receives SLURM's logs and `minutes` is
-    what it is told that a run takes at most. Raises BallspotError for another word.
+    what it is told that a run takes at most. Runs cannot be stopped there. Raises BallspotError for another word.
     """
     place = place_of(on)
     do = partial(do_job, n_threads=n_threads)
     on_gpu = device.startswith("cuda")
 
-    def run(jobs: Sequence[Job], on_poll: Callable[[Sequence[Job]], None]) -> Iterator[Job]:
+    def run(jobs: Iterable[Job], on_poll: OnPoll) -> Iterator[Job]:
         begun: dict[Path, Job] = {}
 
         def given_out() -> Iterator[Job]:

@@ -30,6 +30,7 @@ from .material import LoadedFeatures, Report, load_both, training_side
 from .optimisation import WeightAverage, make_optimizer
 from .predicting import claim_folder, predict_matches, prediction_record, prediction_views
 from .sources import FeatureSource
+from .tracking import Tracker
 from .training import TrainingMaterial, epoch_seed, train_epoch
 from .validation import METRIC, ValidationMaterial, validate, validation_material
 
@@ -111,13 +112,21 @@ class Experiment:
 
 
 def run_experiment(
-    experiment: Experiment, run: RunFolder, *, key: str, report: Report, loaded: LoadedFeatures | None = None
+    experiment: Experiment,
+    run: RunFolder,
+    *,
+    key: str,
+    report: Report,
+    loaded: LoadedFeatures | None = None,
+    track: bool = False,
 ) -> dict[str, Any]:
     """Trains to the end, from where the run stands, and returns what metrics.json holds.
 
     ``run`` was prepared with ``key``. Every epoch ends with last.safetensors, from which a killed run goes on, to the
-    same bits. ``report`` receives a line an epoch. ``loaded`` spares reading the features again.
+    same bits. ``report`` receives a line an epoch. ``loaded`` spares reading the features again. ``track`` writes
+    TensorBoard files, too.
     """
+    tracker = Tracker(run) if track else None
     with torch.random.fork_rng(devices=[experiment.device] if experiment.device.type == "cuda" else []):
         loaded = loaded or load_both(experiment, spill=run.path)
         training = training_side(experiment, loaded.training, report)
@@ -129,8 +138,11 @@ def run_experiment(
         )
         torch.manual_seed(epoch_seed(experiment.seed, 0))
         head = description.build().to(experiment.device)
-        progress = _train(experiment, run, description, head, training, validation, loaded.scaling, report)
-    return _finish(experiment, run, head, progress, key=key)
+        progress = _train(experiment, run, description, head, training, validation, loaded.scaling, report, tracker)
+    metrics = _finish(experiment, run, head, progress, key=key)
+    if tracker is not None:
+        tracker.end(as_table(experiment.config), experiment.seed, metrics)
+    return metrics
 
 
 def _train(
@@ -142,6 +154,7 @@ def _train(
     validation: ValidationMaterial,
     scaling: Scaling | None,
     report: Report,
+    tracker: Tracker | None,
 ) -> Progress:
     """The epochs that are still to do. Returns the progress after the last one."""
     config, section = experiment.config, experiment.config.training
@@ -179,6 +192,8 @@ def _train(
         )
         line = log_line(epoch, asdict(summary), result, experiment.label_set, epoch_s)
         run.append_log(line)
+        if tracker is not None:
+            tracker.epoch(line)
         report(spoken(line, section.n_epochs))
         state: dict[str, Any] = {"description": description, "progress": progress, "scaling": scaling}
         if is_best:

@@ -38,6 +38,7 @@ class Job:
     device: str
     resident: Path
     command: str
+    track: bool = False
 
     def experiment(self) -> Experiment:
         """The experiment of this job. Raises BallspotError for what is wrong with its data, features or settings."""
@@ -85,7 +86,7 @@ def do_job(job: Job, *, n_threads: int = 1) -> Mapping[str, Any] | None:
             if folder.is_done:
                 return folder.metrics()
             loaded = shared_features(experiment, job.resident)
-            return run_experiment(experiment, folder, key=key, report=lambda line: None, loaded=loaded)
+            return run_experiment(experiment, folder, key=key, report=lambda line: None, loaded=loaded, track=job.track)
     except BallspotError as error:
         record_failure(job, str(error), after_s=time.monotonic() - started)
     except Exception as error:  # noqa: BLE001 - a sweep goes on, and says at its end what went wrong

@@ -2,14 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cache.console import print_table
+from ..cache.console import note, print_table
 from ..cache.errors import BallspotError
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ SWEEP_FILES = Path(__file__).parent / "sweeps"
               help="local, ray, ray:ADDRESS, slurm, or slurm:local (SLURM's jobs as processes here).")  # fmt: skip
 @click.option("--minutes", type=click.IntRange(min=1), default=120, show_default=True,
               help="What SLURM is told that a run takes at most.")  # fmt: skip
+@click.option("--search", "searcher", type=click.Choice(("optuna",)),
+              help="Try some settings instead of all, giving poor ones up early (extra search).")  # fmt: skip
+@click.option("--trials", "n_trials", type=click.IntRange(min=1),
+              help="Of a search: settings to try, with the first seed.  [default: 20]")  # fmt: skip
+@click.option("--finalists", "n_finalists", type=click.IntRange(min=1),
+              help="Of a search: so many of the best, and the baseline, get all seeds.  [default: 3]")  # fmt: skip
+@click.option("--track", is_flag=True, help="Write TensorBoard files into the runs (extra track).")
 @click.option("--retry-failed", is_flag=True, help="Try runs again that failed before.")
 @click.option("--dry-run", is_flag=True, help="List the runs with their expected time and disk; train nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -54,6 +62,10 @@ def sweep(
     device: str,
     on: str,
     minutes: int,
+    searcher: str | None,
+    n_trials: int | None,
+    n_finalists: int | None,
+    track: bool,
     retry_failed: bool,
     dry_run: bool,
     as_json: bool,
@@ -67,6 +79,7 @@ def sweep(
     \b
     ballspot sweep experiment-2 features/SET --data DATA --out runs/experiment-2
     ballspot compare runs/experiment-2
+    ballspot sweep space.toml features/SET --data DATA --out runs/search --search optuna --trials 30
     """
     import torch
 
@@ -74,17 +87,21 @@ def sweep(
     from .engines import cluster_engine, local_engine
     from .jobs import Job
     from .provenance import command_line
-    from .sweep import read_sweep
+    from .sweep import read_space
     from .sweep_progress import SweepProgress
     from .sweeping import check_runs, costs, plan_runs, record_sweep, run_sweep
+    from .tracking import require_tracker
 
+    require_sense(searcher, on, n_trials=n_trials, n_finalists=n_finalists)
+    if track:
+        require_tracker()
     path = find_sweep(file)
-    planned_sweep = read_sweep(path, settings=settings, matches=[match.name for match in find_matches(data_root)])
+    space = read_space(path, settings=settings, matches=[match.name for match in find_matches(data_root)])
     devices = pick_devices(device)
     n_jobs = n_jobs or default_jobs(devices, n_threads)
     template = Job(
         run=out,
-        config=planned_sweep.settings[0].config,
+        config=space.setting(space.baseline()).config,
         seed=0,
         features=features,
         data_root=data_root,
@@ -94,32 +111,65 @@ def sweep(
         device=devices[0],
         resident=out / "resident",
         command=command_line(),
+        track=track,
     )
-    planned = plan_runs(planned_sweep, template)
-    experiments = check_runs(planned)
-    if dry_run:
-        torch.set_num_threads(n_threads)
-        show_plan(planned_sweep, planned, costs(planned, experiments), n_jobs, as_json=as_json)
-        return
     if on == "local":
         engine = local_engine(n_jobs=n_jobs, n_threads=n_threads, devices=devices)
     else:
         logs = out / "slurm"
         engine = cluster_engine(on, n_jobs=n_jobs, n_threads=n_threads, device=devices[0], folder=logs, minutes=minutes)
-    record_sweep(out, planned_sweep, planned, source=path)
-    with SweepProgress(planned) as progress:
-        try:
+    if searcher is not None and not dry_run:
+        from .searching import search_space
+
+        with going_on_later(out):
+            planned_sweep, planned = search_space(
+                space,
+                template,
+                engine,
+                n_trials=n_trials or 20,
+                n_finalists=n_finalists or 3,
+                retry_failed=retry_failed,
+            )
+    else:
+        planned_sweep = space.sweep(space.points)
+        planned = plan_runs(planned_sweep, template)
+        experiments = check_runs(planned)
+        if dry_run:
+            torch.set_num_threads(n_threads)
+            show_plan(planned_sweep, planned, costs(planned, experiments), n_jobs, as_json=as_json)
+            return
+        record_sweep(out, planned_sweep, planned, source=path)
+        with going_on_later(out), SweepProgress(planned) as progress:
             run_sweep(planned, engine, retry_failed=retry_failed, on_progress=progress.show, on_end=progress.ended)
-        except KeyboardInterrupt:
-            raise BallspotError(f"{out}: interrupted; the same command goes on where it stands") from None
     shutil.rmtree(template.resident, ignore_errors=True)
     show_results(planned_sweep, planned, as_json=as_json)
+    if searcher is not None:
+        note("the best of many tries on the validation matches is flattered there; `compare --split test` is not")
     failed = [run for run in planned if run.state == "failed"]
     if failed:
         raise BallspotError(
             f"{out}: {len(failed)} of {len(planned)} runs failed, the first {failed[0].job.run.relative_to(out)}; "
             "mend the cause and give the same command with --retry-failed"
         )
+
+
+def require_sense(searcher: str | None, on: str, *, n_trials: int | None, n_finalists: int | None) -> None:
+    """Raises BallspotError for options that do not go together."""
+    if searcher is None and (n_trials or n_finalists):
+        raise BallspotError("--trials and --finalists are for a search; give --search optuna with them")
+    if searcher is not None and on != "local":
+        raise BallspotError(
+            f"--search {searcher} --on {on}: a search stops its trials, which it can here alone; drop --on"
+        )
+
+
+@contextmanager
+def going_on_later(out: Path) -> Iterator[None]:
+    """Says, when it is interrupted, how it goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise BallspotError(f"{out}: interrupted; the same command goes on where it stands") from None
 
 
 def find_sweep(name: str) -> Path:

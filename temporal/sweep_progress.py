@@ -20,10 +20,14 @@ PLAIN_EVERY_S = 10.0
 
 
 class SweepProgress:
-    """Counts, time left and the runs under way. Time left is by the epochs done since this began; a context manager."""
+    """Counts, time left and the runs under way. Time left is by the epochs done since this began; a context manager.
 
-    def __init__(self, planned: Sequence[PlannedRun]) -> None:
+    ``planned`` may grow while it is shown; ``n_runs`` says how many there will be at most, where that is known.
+    """
+
+    def __init__(self, planned: Sequence[PlannedRun], *, n_runs: int | None = None) -> None:
         self.planned = planned
+        self.n_runs = n_runs
         self.running: Sequence[PlannedRun] = ()
         self.states = Counter(run.state for run in planned)
         self.epochs = {run.job.run: run.n_epochs_done for run in planned}
@@ -62,7 +66,7 @@ class SweepProgress:
 
     def line(self) -> str:
         """The counts and the time left, e.g. ``12/24 runs done, 1 failed, 2 running  0:03:10 left``."""
-        text = f"{self.states['done']}/{len(self.planned)} runs done"
+        text = f"{self.states['done']}/{max(self.n_runs or 0, len(self.planned))} runs done"
         if self.states["failed"]:
             text += f", {self.states['failed']} failed"
         if self.running:
@@ -70,10 +74,12 @@ class SweepProgress:
         new = sum(self.epochs.values()) - self.first
         if new:
             left = sum(
-                run.job.config.training.n_epochs - self.epochs[run.job.run]
+                run.job.config.training.n_epochs - self.epochs.get(run.job.run, 0)
                 for run in self.planned
                 if run.state in ("waiting", "started")
             )
+            longest = max(run.job.config.training.n_epochs for run in self.planned)
+            left += longest * max(0, (self.n_runs or 0) - len(self.planned))
             left_s = round(left * (time.monotonic() - self.started) / new)
             text += f"  {left_s // 3600}:{left_s // 60 % 60:02d}:{left_s % 60:02d} left"
         return text

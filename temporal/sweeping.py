@@ -22,7 +22,7 @@ from .features import from_arrays, read_layout
 from .heads import n_parameters
 from .jobs import Job, failure_of
 from .optimisation import make_optimizer
-from .sweep import Sweep
+from .sweep import Setting, Sweep
 from .training import clips_an_epoch, train_epoch, training_material
 
 PROBE_STEPS = 6
@@ -66,24 +66,26 @@ def plan_runs(sweep: Sweep, template: Job) -> list[PlannedRun]:
     ``template`` gives what all runs share; its features stand in where a setting names none. Raises BallspotError
     where neither does.
     """
-    planned = []
-    for place, setting in enumerate(sweep.settings):
-        features = setting.features or template.features
-        if not features:
-            raise BallspotError(
-                f"{sweep.title}: names no feature set; give one after the sweep file, or write features in it"
-            )
-        for seed in sweep.seeds:
-            job = replace(
-                template,
-                run=template.run / setting.name / f"seed-{seed}",
-                config=setting.config,
-                seed=seed,
-                features=features,
-                leave_out=setting.leave_out or template.leave_out,
-            )
-            planned.append(PlannedRun(place, job))
-    return planned
+    return [
+        PlannedRun(place, job_of(setting, seed, template))
+        for place, setting in enumerate(sweep.settings)
+        for seed in sweep.seeds
+    ]
+
+
+def job_of(setting: Setting, seed: int, template: Job) -> Job:
+    """The job of one setting and seed, as `plan_runs` says."""
+    features = setting.features or template.features
+    if not features:
+        raise BallspotError("the sweep names no feature set; give one after the sweep file, or write features in it")
+    return replace(
+        template,
+        run=template.run / setting.name / f"seed-{seed}",
+        config=setting.config,
+        seed=seed,
+        features=features,
+        leave_out=setting.leave_out or template.leave_out,
+    )
 
 
 def check_runs(planned: Sequence[PlannedRun]) -> list[Experiment]:
@@ -97,7 +99,10 @@ def check_runs(planned: Sequence[PlannedRun]) -> list[Experiment]:
 
 
 def record_sweep(folder: Path, sweep: Sweep, planned: Sequence[PlannedRun], *, source: Path) -> None:
-    """Writes sweep.json, which says what the runs of the folder are. BallspotError where another sweep lies there."""
+    """Writes sweep.json, which says what the runs of the folder are. BallspotError where another sweep lies there.
+
+    ``source`` is the sweep's file.
+    """
     settings = tuple(
         SweepSetting(
             setting.name,
@@ -125,8 +130,9 @@ def run_sweep(
     left = [run for run in planned if run.state in ("waiting", "started") or (retry_failed and run.state == "failed")]
     by_path = {run.job.run: run for run in planned}
 
-    def on_poll(jobs: Sequence[Job]) -> None:
+    def on_poll(jobs: Sequence[Job]) -> tuple[Path, ...]:
         on_progress([by_path[job.run] for job in jobs])
+        return ()
 
     for job in engine([run.job for run in left], on_poll):
         on_end(by_path[job.run])
