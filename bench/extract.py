@@ -120,6 +120,7 @@ def prepare(
     from ballspot.extract.engines import default_batch_rows, normalisation
     from ballspot.extract.segments import Recipe, SegmentRunner, Settings
     from ballspot.extract.video import probe_video
+    from ballspot.extract.windows import WindowEngine
 
     matches = find_matches(data)
     video = matches[number % len(matches)].video
@@ -167,6 +168,7 @@ def prepare(
     difference = 0.0
     for runner in runners.values():
         rows = runner.job.settings.batch_rows
+        assert not isinstance(runner.engine, WindowEngine)
         made = np.concatenate([runner.engine(given[first : first + rows]) for first in range(0, len(given), rows)])
         difference = max(difference, float(np.abs(made - expected).max() / np.abs(expected).max()))
     return {engine: extraction(engine) for engine in OURS}, difference

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from ..cache.errors import BallspotError
 from ..cache.layout import ORIGINAL
+from .foreign import recognise
 from .pooling import POOLED, with_pooling
+from .shift import Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
 from .transforms import INTERPOLATIONS, views_settings
 from .weights import (
     OFFLINE_BACKBONE,
@@ -29,13 +31,28 @@ from .weights import (
 )
 
 FOLD_TOLERANCE = 1e-4
+EARLY_ROWS, LATE_ROWS = 64, 128  # that a window keeps: with shift from the first stages, large maps wait in memory
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """What a backbone with temporal shift needs beside its model.
+
+    `front` is its part before the first shift, float (B, 3, H, W) -> maps of single frames, which the model reads as
+    clips of `clips.n_frames`. Frames up to `reach` away decide a feature. Windows keep `window_rows` rows each.
+    """
+
+    front: nn.Module
+    clips: Clips
+    reach: int
+    window_rows: int
 
 
 @dataclass(frozen=True)
 class Backbone:
     """A model in evaluation mode that turns float (B, 3, H, W) into features (B, dim), and what its features hang on.
 
-    `mean`, `std` and `interpolation` are those its weights were trained with.
+    `mean`, `std` and `interpolation` are those its weights were trained with. With `shifted`, `model` reads maps.
     """
 
     name: str
@@ -48,9 +65,19 @@ class Backbone:
     weights_sha256: str
     layers: tuple[str, ...] = (POOLED,)
     grid: tuple[int, int] = (1, 1)
+    shifted: Shifted | None = None
 
-    def extraction(self, *, stride: int, dtype: str = "float16", views: Sequence[str] = (ORIGINAL,)) -> dict[str, Any]:
-        """All that decides a feature, for the store: see docs/store-format.md."""
+    def extraction(
+        self, *, stride: int, dtype: str = "float16", views: Sequence[str] = (ORIGINAL,), margin: int = 0
+    ) -> dict[str, Any]:
+        """All that decides a feature, for the store: see docs/store-format.md.
+
+        `margin` is that of the windows of a backbone with temporal shift; below its reach their length decides, too.
+        """
+        windows: dict[str, Any] = {}
+        if self.shifted is not None:
+            windows = {"margin": margin, "reach": self.shifted.reach}
+            windows |= {"window": self.shifted.window_rows} if margin < self.shifted.reach else {}
         return {
             "backbone": self.name,
             "weights_sha256": self.weights_sha256,
@@ -63,6 +90,7 @@ class Backbone:
             "layers": list(self.layers),
             "grid": list(self.grid),
             **({"views": views_settings(views)} if tuple(views) != (ORIGINAL,) else {}),
+            **({"shift": windows} if windows else {}),
         }
 
 
@@ -77,22 +105,31 @@ def load_backbone(
 ) -> Backbone:
     """The timm model `name` with the given weights, batch norms folded, on `device`; `size` is (height, width).
 
-    Its features are those of `layers`, over the cells of `grid`: see `GridPooling`.
+    Its features are those of `layers`, over the cells of `grid`: see `GridPooling`. `name` may say a temporal shift,
+    `regnety_002+gsf:s3,s4`; a checkpoint of another system brings its own, which then becomes part of the name.
     Raises BallspotError for a model timm does not know (naming the nearest), weights that cannot be had or do not fit,
     and a model that gives no pooled features for pictures of that size.
     """
-    pretrained_cfg = _pretrained_cfg(name)
-    if weights.kind == "offline" and name.split(".")[0] != OFFLINE_BACKBONE:
-        raise BallspotError(f"--weights offline: there are none for {name}; use --backbone {OFFLINE_BACKBONE}")
-    model = _with_weights(name, weights, pretrained_cfg, size).eval()
+    base, shift = parse_backbone(name)
+    pretrained_cfg = _pretrained_cfg(base)
+    if weights.kind == "offline" and base.split(".")[0] != OFFLINE_BACKBONE:
+        raise BallspotError(f"--weights offline: there are none for {base}; use --backbone {OFFLINE_BACKBONE}")
+    loaded = _with_weights(base, shift, weights, pretrained_cfg, size)
+    name, model = loaded.name, loaded.model.eval()
     digest = weights_digest(model.state_dict())
-    model = fold_batch_norms(model, size=size).to(device).to(memory_format=torch.channels_last)
-    model = with_pooling(model, backbone=name, layers=layers, grid=grid, size=size).eval()
+    model = channels_last(fold_batch_norms(model, size=size).to(device))
+    shifted = None
+    if loaded.shift is not None and loaded.clips is not None:
+        reach, is_late = reach_of(model, loaded.shift), loaded.shift.stages[0] in ("s3", "s4")
+        front, model = split_at_shift(model, loaded.shift)
+        shifted = Shifted(front.eval().requires_grad_(False), loaded.clips, reach, LATE_ROWS if is_late else EARLY_ROWS)
+    before = None if shifted is None else shifted.front
+    model = with_pooling(model, backbone=name, layers=layers, grid=grid, size=size, before=before).eval()
     interpolation = str(pretrained_cfg.get("interpolation"))
     return Backbone(
         name=name,
         model=model.requires_grad_(False),
-        dim=_feature_dim(name, model, size, device),
+        dim=_feature_dim(name, model, size, device, before=before),
         size=size,
         mean=tuple(map(float, pretrained_cfg["mean"])),
         std=tuple(map(float, pretrained_cfg["std"])),
@@ -100,7 +137,16 @@ def load_backbone(
         weights_sha256=digest,
         layers=tuple(layers),
         grid=grid,
+        shifted=shifted,
     )
+
+
+def channels_last(model: nn.Module) -> nn.Module:
+    """The model with the weights of its two-dimensional convolutions laid out channels last, in place."""
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model
 
 
 def fold_batch_norms(model: nn.Module, *, size: tuple[int, int]) -> nn.Module:
@@ -197,24 +243,50 @@ def _pretrained_cfg(name: str) -> Mapping[str, Any]:
     return cfg.to_dict()
 
 
-def _with_weights(name: str, weights: WeightsSpec, cfg: Mapping[str, Any], size: tuple[int, int]) -> nn.Module:
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its weights; with a shift, what sets its clips' length."""
+
+    name: str
+    model: nn.Module
+    shift: ShiftSpec | None
+    clips: Clips | None
+
+
+def _with_weights(
+    name: str, shift: ShiftSpec | None, weights: WeightsSpec, cfg: Mapping[str, Any], size: tuple[int, int]
+) -> Loaded:
     classifier = cfg.get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    state, source = None, ""
+    state, source, has_shift = None, "", False
     if weights.kind == "offline":
         state, source = offline_state_dict(), "--weights offline"
     elif weights.kind == "file" and weights.path is not None:
         state, source = read_state_dict(weights.path), str(weights.path)
+        found = recognise(state, source=source)
+        if found is not None:
+            theirs = parse_backbone(found.backbone)
+            if name != theirs[0] or (shift is not None and shift != theirs[1]):
+                asked = name if shift is None else f"{name}+{shift}"
+                raise BallspotError(f"{source}: holds {found.backbone}, not --backbone {asked}; leave --backbone out")
+            state, shift = found.state, theirs[1]
+        has_shift = shift is not None and any(".conv1.net." in key for key in state)
     elif weights.kind == "hub" and cached_hub_file(cfg) is None:
         require_hub(name)
+    whole = name if shift is None else f"{name}+{shift}"
+    clips = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights.seed)
         model = _create(name, size, cfg, pretrained=weights.kind == "hub")
-    if state is not None:
-        load_into(model, state, source=source, classifier=names)
-    elif weights.kind == "random":
-        _open_residuals(model)
-    return model
+        if shift is not None and has_shift:
+            clips = insert_shift(model, shift, backbone=whole)
+        if state is not None:
+            load_into(model, state, source=source, classifier=names)
+        elif weights.kind == "random":
+            _open_residuals(model)
+        if shift is not None and clips is None:  # new shifts in a backbone that was trained without
+            clips = insert_shift(model, shift, backbone=whole)
+    return Loaded(whole, model, shift, clips)
 
 
 def _create(name: str, size: tuple[int, int], cfg: Mapping[str, Any], *, pretrained: bool) -> nn.Module:
@@ -237,10 +309,13 @@ def _open_residuals(model: nn.Module) -> None:
             nn.init.ones_(module.weight)
 
 
-def _feature_dim(name: str, model: nn.Module, size: tuple[int, int], device: torch.device) -> int:
+def _feature_dim(
+    name: str, model: nn.Module, size: tuple[int, int], device: torch.device, *, before: nn.Module | None
+) -> int:
     try:
         with torch.inference_mode():
-            features = model(torch.zeros(1, 3, *size, device=device))
+            images = torch.zeros(1, 3, *size, device=device)
+            features = model(images if before is None else before(images))
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         raise BallspotError(f"--backbone {name}: cannot read {size} pictures ({first_line(error)})") from error
     if features.ndim != 2:

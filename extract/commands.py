@@ -67,15 +67,26 @@ class GridType(click.ParamType):
 @click.command("extract")
 @DATA
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of feature sets.")
-@click.option("--backbone", "backbone_name", default="regnety_002", show_default=True, help="Any timm model name.")
+@click.option(
+    "--backbone",
+    "backbone_name",
+    help="Any timm model name; a RegNet with temporal shift as regnety_002+gsf:s3,s4.  [default: what the weights say, "
+    "else regnety_002]",
+)
 @click.option(
     "--weights",
     default="hub",
     show_default=True,
-    help="hub, random[:SEED], offline, a .pth or .safetensors file, or the folder of a run that trained a backbone.",
+    help="hub, random[:SEED], offline, a .pt, .pth or .safetensors file (timm's, E2E-Spot's, T-DEED's, the course "
+    "baseline's), or the folder of a run that trained a backbone.",
 )
-@click.option("--size", type=SIZE, default="224x398", show_default=True, help="What frames are resized to, pixels.")
+@click.option(
+    "--size", type=SIZE, help="What frames are resized to, pixels.  [default: what the weights say, else 224x398]"
+)
 @click.option("--stride", type=click.IntRange(1), default=1, show_default=True, help="Every how many frames a row.")
+@click.option(
+    "--margin", type=click.IntRange(0), help="Of temporal shift: rows either side of a window.  [default: its reach]"
+)
 @click.option("--views", default="original", show_default=True, help="Some of original, hflip, photo:K, with commas.")
 @click.option("--grid", type=GridType(), default="1x1", show_default=True, help="Cells that are pooled apart.")
 @click.option("--layers", default="pooled", show_default=True, help="Layers to pool, with commas, e.g. s3,s4.")
@@ -124,10 +135,11 @@ class GridType(click.ParamType):
 def extract(
     data: Path,
     out: Path,
-    backbone_name: str,
+    backbone_name: str | None,
     weights: str,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     stride: int,
+    margin: int | None,
     views: str,
     grid: tuple[int, int],
     layers: str,
@@ -158,6 +170,7 @@ def extract(
     from ..evaluate.matches import find_matches
     from .engines import default_batch_rows
     from .extraction import ExtractionError, extract_matches, videos_of
+    from .foreign import settle
     from .segments import AUTO_DECODERS, Recipe, Settings
     from .transforms import parse_views
     from .weights import parse_weights
@@ -165,6 +178,9 @@ def extract(
     spec = parse_weights(weights)
     if spec.path is not None:
         weights = str(spec.path.resolve())
+    backbone_name, size, whose = settle(backbone_name, size, spec.path)
+    if whose:
+        note(whose)
     devices = _devices(device)
     chosen = videos_of(_chosen(find_matches(data), names, data))
     settings = Settings(
@@ -177,6 +193,7 @@ def extract(
         views=parse_views(views),
         substitute=on_bad_frame == "substitute",
         image_fps=parse_fps(image_fps, option="--image-fps") if image_fps else None,
+        margin=margin,
     )
     recipe = Recipe(backbone_name, weights, size, devices[0], tuple(filter(None, layers.split(","))), grid, settings)
     default_name = default_set_name(backbone_name, spec.tag, size, stride, views=views, grid=grid, layers=layers)

@@ -47,6 +47,7 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
             views=store.views,
             substitute=len(store.substituted) > 0,
             image_fps=store.fps,
+            margin=made.get("shift", {}).get("margin"),
         )
         size, grid = tuple(made["size"]), tuple(made["grid"])
         return Recipe(made["backbone"], chosen, size, "cpu", tuple(made["layers"]), grid, settings)
@@ -99,7 +100,7 @@ def check_chunks(
     decoder = "jpg" if video.is_dir() else "pyav"
     worst, n_rows = 0.0, 0
     for start in sorted(rng.choice(starts, size=min(n_chunks, len(starts)), replace=False).tolist()):
-        runner.decoding.open(probe, decoder)
+        runner.open(probe, decoder)
         stop = min(start + CHUNK_ROWS, store.n_rows)
         for block in runner.rows(Segment(start, stop), match=store.match):
             for view in store.views:

@@ -49,9 +49,13 @@ class TorchEngine:
             self.model = fuse_convolutions(self.model, example)
 
     def __call__(self, pictures: Tensor) -> np.ndarray:
+        return self.tensor(pictures).float().cpu().numpy()
+
+    def tensor(self, pictures: Tensor) -> Tensor:
+        """What the model gives for the pictures, where and in the type that it has it."""
         given = pictures.to(self.device, non_blocking=True)
         with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.uses_autocast):
-            return self.model(given).float().cpu().numpy()
+            return self.model(given)
 
 
 class OpenvinoEngine:

@@ -184,7 +184,7 @@ def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
     decoders = ("jpg",) if probe.path.is_dir() else settings.decoders
     heads = [head for head in map(read_header, find_parts(path)) if head is not None]
     begun = [head.decoder for head in heads if head.decoder in decoders][:1]
-    segments = tuple(cut_segments(probe, stride=settings.stride, batch_rows=settings.batch_rows))
+    segments = tuple(cut_segments(probe, stride=settings.stride, aligned_rows=job.aligned_rows))
     order = tuple(dict.fromkeys([*begun, *decoders]))
     return MatchPlan(match.name, probe, header, path, segments, order)
 

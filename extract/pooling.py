@@ -54,9 +54,17 @@ class GridPooling(nn.Module):
 
 
 def with_pooling(
-    model: nn.Module, *, backbone: str, layers: Sequence[str], grid: tuple[int, int], size: tuple[int, int]
+    model: nn.Module,
+    *,
+    backbone: str,
+    layers: Sequence[str],
+    grid: tuple[int, int],
+    size: tuple[int, int],
+    before: nn.Module | None = None,
 ) -> nn.Module:
     """The model itself for the plain pooled output, else in a `GridPooling` for pictures of `size`.
+
+    `before` makes what the model reads of pictures, where it does not read pictures themselves.
 
     Raises BallspotError for a layer that the model does not have, naming the nearest, one that is there twice, one that
     gives no map, and a map with fewer cells than the grid.
@@ -74,15 +82,16 @@ def with_pooling(
         raise BallspotError(f"--layers {','.join(layers)}: name every layer once")
     pooling = GridPooling(model, layers, grid)
     pooling.has_channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
-    _require_cells(pooling, backbone, size)
+    _require_cells(pooling, backbone, size, before)
     return pooling
 
 
-def _require_cells(pooling: GridPooling, backbone: str, size: tuple[int, int]) -> None:
+def _require_cells(pooling: GridPooling, backbone: str, size: tuple[int, int], before: nn.Module | None) -> None:
     device = next((value.device for value in pooling.parameters()), torch.device("cpu"))
     try:
         with torch.inference_mode():
-            maps = pooling.maps(torch.zeros(1, 3, *size, device=device))
+            images = torch.zeros(1, 3, *size, device=device)
+            maps = pooling.maps(images if before is None else before(images))
     except (RuntimeError, AssertionError, TypeError, ValueError):
         return  # a backbone that cannot read such pictures is told as that
     rows, columns = pooling.grid

@@ -1,7 +1,7 @@
 """The unit of extraction: one segment of one match's rows, filled into a part file of its own, by whoever runs it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -15,11 +15,12 @@ from ..cache.errors import BallspotError
 from ..cache.journal import Journal, Segment, part_path
 from ..cache.layout import ORIGINAL, Block, StoreHeader, rows_of_chunks
 from .backbones import Backbone, load_backbone
-from .decoding import DecodingProcess
-from .engines import make_engine
+from .decoding import Batch, DecodingProcess
+from .engines import Engine, make_engine
 from .transforms import resize, see
 from .video import DecodingError, VideoProbe, probe_video
 from .weights import parse_weights
+from .windows import WindowEngine, require_margin, window_engine
 
 SEGMENT_ROWS = 1024
 RECORD_ROWS = 64
@@ -34,6 +35,7 @@ class Settings:
     """How pictures are read and features stored; none of it needs the backbone.
 
     `decoders` are tried in their order; with `substitute` a damaged frame is replaced and written down, else an error.
+    `margin` is that of the windows of a backbone with temporal shift, in rows, its reach where there is none.
     """
 
     stride: int = 1
@@ -45,6 +47,7 @@ class Settings:
     views: tuple[str, ...] = (ORIGINAL,)
     substitute: bool = False
     image_fps: Fraction | None = None
+    margin: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,20 @@ class ExtractionJob:
     def extraction(self) -> dict[str, Any]:
         """What decides the features; its digest is the set's fingerprint."""
         settings = self.settings
-        return self.backbone.extraction(stride=settings.stride, dtype=settings.dtype, views=settings.views)
+        return self.backbone.extraction(
+            stride=settings.stride, dtype=settings.dtype, views=settings.views, margin=self.margin
+        )
+
+    @property
+    def margin(self) -> int:
+        """Rows either side of a window's kept ones; 0 for a backbone that sees one frame at a time."""
+        return require_margin(self.settings.margin, self.backbone)
+
+    @property
+    def aligned_rows(self) -> int:
+        """How many rows are computed together: segments begin and records end at multiples of it."""
+        shifted = self.backbone.shifted
+        return self.settings.batch_rows if shifted is None else shifted.window_rows
 
 
 @dataclass(frozen=True)
@@ -122,14 +138,30 @@ class SegmentRunner:
     def __init__(self, job: ExtractionJob) -> None:
         settings = job.settings
         self.job = job
-        self.engine = make_engine(
-            job.backbone,
-            kind=settings.engine,
-            batch_rows=settings.batch_rows,
-            device=job.device,
-            compiles=settings.compiles,
-        )
+        self.engine: Engine | WindowEngine
+        if job.backbone.shifted is None:
+            self.engine = make_engine(
+                job.backbone,
+                kind=settings.engine,
+                batch_rows=settings.batch_rows,
+                device=job.device,
+                compiles=settings.compiles,
+            )
+        else:
+            self.engine = window_engine(
+                job.backbone,
+                kind=settings.engine,
+                batch_rows=settings.batch_rows,
+                device=job.device,
+                margin=job.margin,
+            )
         self.decoding = DecodingProcess(batch_rows=settings.batch_rows, substitute=settings.substitute)
+        self.n_rows = 0
+
+    def open(self, probe: VideoProbe, decoder: str) -> tuple[str, str]:
+        """Opens a video in the decoder of that name, whose name and version come back; else raises DecodingError."""
+        self.n_rows = -(-probe.n_frames // self.job.settings.stride)
+        return self.decoding.open(probe, decoder)
 
     def run(self, task: SegmentTask, *, on_rows: OnRows = lambda n_rows, is_new: None) -> Outcome:
         """Fills the task's part file from where it stands; errors that a user can cause come back in the outcome."""
@@ -137,7 +169,7 @@ class SegmentRunner:
         n_new_rows = 0
         try:
             probe = probed(task.video, self.job.settings.image_fps)
-            name, version = self.decoding.open(probe, task.decoder)
+            name, version = self.open(probe, task.decoder)
             header = replace(task.header, decoder=name, decoder_version=version, engine=self.engine.name)
             with Journal.open(task.part, header, segment=task.segment, patience_s=LOCK_PATIENCE_S) as journal:
                 if task.store.exists():  # another process finished the match while this one waited
@@ -156,8 +188,8 @@ class SegmentRunner:
 
     def records(self, segment: Segment, *, match: str) -> Iterator[Block]:
         """The same as `rows`, in whole batches put together to about 64 rows: each is one write and one sync."""
-        batch_rows = self.job.settings.batch_rows
-        return rows_of_chunks(self.rows(segment, match=match), max(RECORD_ROWS // batch_rows, 1) * batch_rows)
+        n_rows = self.job.aligned_rows
+        return rows_of_chunks(self.rows(segment, match=match), max(RECORD_ROWS // n_rows, 1) * n_rows)
 
     def rows(self, segment: Segment, *, match: str) -> Iterator[Block]:
         """The segment's rows of the video that is open in `decoding`, batch by batch.
@@ -166,8 +198,10 @@ class SegmentRunner:
         """
         if segment.start >= segment.stop:
             return
+        if isinstance(self.engine, WindowEngine):
+            yield from self._rows_of_windows(self.engine, segment, match)
+            return
         job = self.job
-        dtype = np.float16 if job.settings.dtype == "float16" else np.float32
         for batch in self.decoding.batches(segment, stride=job.settings.stride):
             pictures = resize(
                 torch.from_numpy(batch.pictures).to(job.device),
@@ -175,16 +209,35 @@ class SegmentRunner:
                 interpolation=job.backbone.interpolation,
             )
             n_rows = len(batch.frame_index)
-            features = {}
-            for view in job.settings.views:
-                with np.errstate(over="ignore"):  # an overflow is told as such below
-                    features[view] = self.engine(see(pictures, view))[:n_rows].astype(dtype)
-                if not np.isfinite(features[view]).all():
-                    raise BallspotError(
-                        f"match {match!r}: a feature of frame {batch.frame_index[0]} or the next {n_rows - 1} does not "
-                        f"fit {np.dtype(dtype)}; check the weights"
-                    )
-            yield Block(batch.frame_index, features, batch.substituted)
+            features = {view: self.engine(see(pictures, view))[:n_rows] for view in job.settings.views}
+            yield self._block(batch.frame_index, features, batch.substituted, match)
+
+    def _rows_of_windows(self, engine: WindowEngine, segment: Segment, match: str) -> Iterator[Block]:
+        stride = self.job.settings.stride
+        substituted: set[int] = set()
+
+        def batches() -> Iterator[Batch]:
+            for batch in self.decoding.batches(engine.span(segment, self.n_rows), stride=stride):
+                substituted.update(batch.substituted.tolist())
+                yield batch
+
+        for centre in engine.centres(batches(), segment, n_rows=self.n_rows, views=self.job.settings.views):
+            frame_index = np.arange(centre.rows.start, centre.rows.stop, dtype=np.int64) * stride
+            shown = np.array(sorted(substituted.intersection(frame_index.tolist())), dtype=np.int64)
+            yield self._block(frame_index, centre.features, shown, match)
+
+    def _block(
+        self, frame_index: np.ndarray, features: Mapping[str, np.ndarray], substituted: np.ndarray, match: str
+    ) -> Block:
+        dtype = np.float16 if self.job.settings.dtype == "float16" else np.float32
+        with np.errstate(over="ignore"):  # an overflow is told as such below
+            stored = {view: rows.astype(dtype) for view, rows in features.items()}
+        if not all(np.isfinite(rows).all() for rows in stored.values()):
+            raise BallspotError(
+                f"match {match!r}: a feature of frame {frame_index[0]} or the next {len(frame_index) - 1} does not "
+                f"fit {np.dtype(dtype)}; check the weights"
+            )
+        return Block(frame_index, stored, substituted)
 
     def close(self) -> None:
         """Ends the decoding process."""
@@ -203,8 +256,8 @@ def probed(video: Path, image_fps: Fraction | None) -> VideoProbe:
     return probe_video(video, image_fps=image_fps)
 
 
-def cut_segments(probe: VideoProbe, *, stride: int, batch_rows: int) -> list[Segment]:
-    """The segments of a video's rows: about 1024 rows each, in whole batches, beginning soon after key frames.
+def cut_segments(probe: VideoProbe, *, stride: int, aligned_rows: int) -> list[Segment]:
+    """The segments of a video's rows: about 1024 each, at multiples of `aligned_rows`, beginning soon after key frames.
 
     They depend on the video and on these numbers only, never on how many workers there are: any number of workers
     takes up what any other has left.
@@ -218,7 +271,7 @@ def cut_segments(probe: VideoProbe, *, stride: int, batch_rows: int) -> list[Seg
         key = int(probe.key_index[at]) if at < len(probe.key_index) else probe.n_frames
         # With key frames far apart their places are no help: the bound stays where it was wanted.
         row = -(-(key if key - wanted < SEGMENT_ROWS * stride // 4 else wanted) // stride)
-        row = -(-row // batch_rows) * batch_rows
+        row = -(-row // aligned_rows) * aligned_rows
         if bounds[-1] < row < n_rows:
             bounds.append(row)
     return [Segment(start, stop) for start, stop in zip(bounds, [*bounds[1:], n_rows], strict=True)]

@@ -294,10 +294,10 @@ def test_a_decoder_that_dies_is_an_error_that_another_decoder_may_mend(video: Pa
 def test_segments_are_whole_batches_that_begin_soon_after_key_frames(video: Path) -> None:
     probe = replace(probe_video(video), n_frames=5000, key_index=np.arange(0, 5000, 12), pts=None)
     for stride in (1, 2):
-        segments = cut_segments(probe, stride=stride, batch_rows=4)
+        segments = cut_segments(probe, stride=stride, aligned_rows=4)
         assert segments[0].start == 0 and segments[-1].stop == -(-5000 // stride)
         assert all(before.stop == after.start for before, after in pairwise(segments))
         assert all(segment.start % 4 == 0 for segment in segments)
         assert all((segment.start * stride) % 12 < 4 * stride for segment in segments)
         assert all(500 < segment.stop - segment.start < 1600 for segment in segments)
-    assert cut_segments(probe_video(video), stride=1, batch_rows=4) == [Segment(0, 250)]
+    assert cut_segments(probe_video(video), stride=1, aligned_rows=4) == [Segment(0, 250)]
