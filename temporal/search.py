@@ -1,4 +1,4 @@
-"""A budgeted search of a sweep's space by Optuna (extra `search`): fewer settings tried, poor ones given up early.
+"""A budgeted search of a sweep's space by Optuna (extra `optuna`): fewer settings tried, poor ones given up early.
 
 Every setting is tried with the first seed and judged by its best validation mAP so far; a trial below the median of the
 others at its epoch is stopped (Optuna's MedianPruner; the sampler is TPE: Bergstra et al., NeurIPS 2011). The study
@@ -220,6 +220,6 @@ def _optuna() -> Any:
         optuna = import_module("optuna")
         import_module("optuna.storages.journal")
     except ImportError as error:
-        raise BallspotError("--search optuna: it is not installed; pip install 'ballspot[search]'") from error
+        raise BallspotError("--search optuna: it is not installed; pip install 'ballspot[optuna]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

@@ -39,7 +39,7 @@ SWEEP_FILES = Path(__file__).parent / "sweeps"
 @click.option("--minutes", type=click.IntRange(min=1), default=120, show_default=True,
               help="What SLURM is told that a run takes at most.")  # fmt: skip
 @click.option("--search", "searcher", type=click.Choice(("optuna",)),
-              help="Try some settings instead of all, giving poor ones up early (extra search).")  # fmt: skip
+              help="Try some settings instead of all, giving poor ones up early (extra optuna).")  # fmt: skip
 @click.option("--trials", "n_trials", type=click.IntRange(min=1),
               help="Of a search: settings to try, with the first seed.  [default: 20]")  # fmt: skip
 @click.option("--finalists", "n_finalists", type=click.IntRange(min=1),

@@ -272,7 +272,7 @@ def test_a_failed_trial_counts_and_is_tried_again_only_when_asked(tmp_path):
 def test_without_optuna_the_extra_is_named(space_file, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with (
-        pytest.raises(BallspotError, match=r"pip install 'ballspot\[search\]'"),
+        pytest.raises(BallspotError, match=r"pip install 'ballspot\[optuna\]'"),
         open_search(read_space(space_file), tmp_path / "out", identity=""),
     ):
         pass
