@@ -25,6 +25,7 @@ CACHE: dict[str, Place] = {
 }
 COMMANDS: dict[str, Place] = {
     "extract": ("extract.commands", "extract", "Turn the videos of a data root into feature stores."),
+    "finetune": ("extract.finetune_commands", "finetune", "Train a backbone and a head together on video."),
     "train": ("temporal.commands", "train", "Train a head on a feature set."),
     "sweep": ("temporal.sweep_commands", "sweep", "Train every setting of a sweep file, several seeds each."),
     "predict": ("temporal.commands", "predict", "Find the spots of a split with a trained run."),

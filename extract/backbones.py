@@ -7,12 +7,11 @@ from typing import Any
 
 import timm
 import torch
-from timm.layers.conv2d_same import Conv2dSame
-from timm.layers.norm_act import BatchNormAct2d
-from torch import Tensor, nn
+from torch import nn
 
 from ..cache.errors import BallspotError
 from ..cache.layout import ORIGINAL
+from .folding import channels_last, fold_batch_norms
 from .foreign import recognise
 from .pooling import POOLED, with_pooling
 from .shift import Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
@@ -30,8 +29,17 @@ from .weights import (
     weights_digest,
 )
 
-FOLD_TOLERANCE = 1e-4
 EARLY_ROWS, LATE_ROWS = 64, 128  # that a window keeps: with shift from the first stages, large maps wait in memory
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its weights; with a shift, what sets its clips' length."""
+
+    name: str
+    model: nn.Module
+    shift: ShiftSpec | None
+    clips: Clips | None
 
 
 @dataclass(frozen=True)
@@ -111,10 +119,21 @@ def load_backbone(
     and a model that gives no pooled features for pictures of that size.
     """
     base, shift = parse_backbone(name)
-    pretrained_cfg = _pretrained_cfg(base)
     if weights.kind == "offline" and base.split(".")[0] != OFFLINE_BACKBONE:
         raise BallspotError(f"--weights offline: there are none for {base}; use --backbone {OFFLINE_BACKBONE}")
-    loaded = _with_weights(base, shift, weights, pretrained_cfg, size)
+    loaded = load_model(base, shift, weights, size)
+    return assemble(loaded, size=size, device=device, layers=layers, grid=grid)
+
+
+def assemble(
+    loaded: Loaded,
+    *,
+    size: tuple[int, int],
+    device: torch.device,
+    layers: Sequence[str] = (POOLED,),
+    grid: tuple[int, int] = (1, 1),
+) -> Backbone:
+    """The backbone that extracts with a model, which is taken over and changed: norms folded, on `device`."""
     name, model = loaded.name, loaded.model.eval()
     digest = weights_digest(model.state_dict())
     model = channels_last(fold_batch_norms(model, size=size).to(device))
@@ -125,15 +144,15 @@ def load_backbone(
         shifted = Shifted(front.eval().requires_grad_(False), loaded.clips, reach, LATE_ROWS if is_late else EARLY_ROWS)
     before = None if shifted is None else shifted.front
     model = with_pooling(model, backbone=name, layers=layers, grid=grid, size=size, before=before).eval()
-    interpolation = str(pretrained_cfg.get("interpolation"))
+    mean, std, interpolation = picture_settings(name)
     return Backbone(
         name=name,
         model=model.requires_grad_(False),
         dim=_feature_dim(name, model, size, device, before=before),
         size=size,
-        mean=tuple(map(float, pretrained_cfg["mean"])),
-        std=tuple(map(float, pretrained_cfg["std"])),
-        interpolation=interpolation if interpolation in INTERPOLATIONS else "bilinear",
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
         weights_sha256=digest,
         layers=tuple(layers),
         grid=grid,
@@ -141,97 +160,12 @@ def load_backbone(
     )
 
 
-def channels_last(model: nn.Module) -> nn.Module:
-    """The model with the weights of its two-dimensional convolutions laid out channels last, in place."""
-    for parameter in model.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return model
-
-
-def fold_batch_norms(model: nn.Module, *, size: tuple[int, int]) -> nn.Module:
-    """The same model with every batch norm that directly follows a convolution multiplied into it; changed in place.
-
-    Which norm follows which convolution is seen by running a picture through. The result is compared with the model
-    before: should a model use a convolution's output elsewhere too, it is given back as it was.
-    """
-    images = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)) * 4 - 2
-    with torch.inference_mode():
-        expected = model(images)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    replaced: list[tuple[nn.Module, str, nn.Module]] = []
-    added: list[nn.Conv2d] = []
-    places = {module: (parent, name) for parent in model.modules() for name, module in parent.named_children()}
-    for conv, norm in _conv_norm_pairs(model, images):
-        if conv.bias is None:
-            conv.bias = nn.Parameter(torch.zeros(conv.out_channels))
-            added.append(conv)
-        _fold(conv, norm)
-        parent, name = places[norm]
-        replaced.append((parent, name, norm))
-        setattr(parent, name, _rest_of(norm))
-    with torch.inference_mode():
-        difference = (model(images) - expected).abs().max() / expected.abs().max().clamp_min(1e-12)
-    if not difference <= FOLD_TOLERANCE:
-        for parent, name, norm in replaced:
-            setattr(parent, name, norm)
-        for conv in added:
-            conv.bias = None
-        model.load_state_dict(before)
-    return model
-
-
-def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    """W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + beta, in double precision."""
-    if norm.running_mean is None or norm.running_var is None or conv.bias is None:
-        return
-    one, zero = torch.ones_like(norm.running_mean), torch.zeros_like(norm.running_mean)
-    gain = (norm.weight if norm.affine else one).double() / torch.sqrt(norm.running_var.double() + norm.eps)
-    beta = (norm.bias if norm.affine else zero).double()
-    with torch.no_grad():
-        bias = (conv.bias.double() - norm.running_mean.double()) * gain + beta
-        conv.weight.copy_((conv.weight.double() * gain.view(-1, 1, 1, 1)).to(conv.weight.dtype))
-        conv.bias.copy_(bias.to(conv.bias.dtype))
-
-
-def _rest_of(norm: nn.BatchNorm2d) -> nn.Module:
-    """What a norm does after normalising: timm's carries the activation."""
-    return nn.Sequential(*norm.children()) if isinstance(norm, BatchNormAct2d) else nn.Identity()
-
-
-def _conv_norm_pairs(model: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Convolutions whose output a batch norm reads, both called once in one run of the model."""
-    outputs: list[tuple[Tensor, nn.Conv2d]] = []
-    inputs: list[tuple[Tensor, nn.BatchNorm2d]] = []
-    hooks = []
-
-    def written(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-        if isinstance(module, nn.Conv2d):
-            outputs.append((output, module))
-
-    def read(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        if isinstance(module, nn.BatchNorm2d):
-            inputs.append((args[0], module))
-
-    for module in model.modules():
-        # Exactly these classes: a subclass may do something else with its weight.
-        if type(module) in (nn.Conv2d, Conv2dSame):
-            hooks.append(module.register_forward_hook(written))
-        elif type(module) in (nn.BatchNorm2d, BatchNormAct2d):
-            hooks.append(module.register_forward_pre_hook(read))
-    try:
-        with torch.inference_mode():
-            model(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    convs, norms = [conv for _, conv in outputs], [norm for _, norm in inputs]
-    return [
-        (conv, norm)
-        for given, norm in inputs
-        for made, conv in outputs
-        if given is made and convs.count(conv) == 1 and norms.count(norm) == 1 and norm.running_var is not None
-    ]
+def picture_settings(name: str) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    """Mean, standard deviation and interpolation that a backbone's weights were trained with, by its own config."""
+    config = _pretrained_cfg(parse_backbone(name)[0])
+    interpolation = str(config.get("interpolation"))
+    mean, std = (tuple(map(float, config[key])) for key in ("mean", "std"))
+    return mean, std, interpolation if interpolation in INTERPOLATIONS else "bilinear"
 
 
 def _pretrained_cfg(name: str) -> Mapping[str, Any]:
@@ -243,19 +177,12 @@ def _pretrained_cfg(name: str) -> Mapping[str, Any]:
     return cfg.to_dict()
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A model with its weights; with a shift, what sets its clips' length."""
+def load_model(name: str, shift: ShiftSpec | None, weights: WeightsSpec, size: tuple[int, int]) -> Loaded:
+    """The timm model `name`, with the shift asked for or the checkpoint's own, as it was trained: no norm is folded.
 
-    name: str
-    model: nn.Module
-    shift: ShiftSpec | None
-    clips: Clips | None
-
-
-def _with_weights(
-    name: str, shift: ShiftSpec | None, weights: WeightsSpec, cfg: Mapping[str, Any], size: tuple[int, int]
-) -> Loaded:
+    Raises BallspotError as `load_backbone` does.
+    """
+    cfg = _pretrained_cfg(name)
     classifier = cfg.get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     state, source, has_shift = None, "", False

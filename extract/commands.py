@@ -83,7 +83,9 @@ class GridType(click.ParamType):
 @click.option(
     "--size", type=SIZE, help="What frames are resized to, pixels.  [default: what the weights say, else 224x398]"
 )
-@click.option("--stride", type=click.IntRange(1), default=1, show_default=True, help="Every how many frames a row.")
+@click.option(
+    "--stride", type=click.IntRange(1), help="Every how many frames a row.  [default: what the weights say, else 1]"
+)
 @click.option(
     "--margin", type=click.IntRange(0), help="Of temporal shift: rows either side of a window.  [default: its reach]"
 )
@@ -138,7 +140,7 @@ def extract(
     backbone_name: str | None,
     weights: str,
     size: tuple[int, int] | None,
-    stride: int,
+    stride: int | None,
     margin: int | None,
     views: str,
     grid: tuple[int, int],
@@ -178,9 +180,10 @@ def extract(
     spec = parse_weights(weights)
     if spec.path is not None:
         weights = str(spec.path.resolve())
-    backbone_name, size, whose = settle(backbone_name, size, spec.path)
-    if whose:
-        note(whose)
+    settled = settle(spec.path, backbone=backbone_name, size=size, stride=stride)
+    backbone_name, size, stride = settled.backbone, settled.size, settled.stride
+    if settled.line:
+        note(settled.line)
     devices = _devices(device)
     chosen = videos_of(_chosen(find_matches(data), names, data))
     settings = Settings(

@@ -73,37 +73,41 @@ def recognise(state: Mapping[str, Tensor], *, source: str) -> Foreign | None:
     return Foreign(family, name, found, len(rest))
 
 
-def settle(backbone: str | None, size: tuple[int, int] | None, path: Path | None) -> tuple[str, tuple[int, int], str]:
-    """The backbone and the (height, width) of its pictures, and a line on whose checkpoint it is ("" for none).
-
-    What is not given comes from the weights file, where it is another system's or a run's, else it is the default.
-    """
-    if path is None or not path.is_file():
-        return backbone or DEFAULT_BACKBONE, size or DEFAULT_SIZE, ""
-    own = own_settings(path)
-    if own is not None:
-        return backbone or own.backbone, size or own.size, ""
-    found = recognise(read_state_dict(path), source=str(path))
-    if found is None:
-        return backbone or DEFAULT_BACKBONE, size or DEFAULT_SIZE, ""
-    height, width = size or found.family.size
-    line = (
-        f"{path}: a checkpoint of {found.family.name}: {found.backbone}, {len(found.state)} tensors, at "
-        f"{height}x{width} pixels; {found.n_of_head} tensors of its head are left out"
-    )
-    return backbone or found.backbone, (height, width), line
-
-
 @dataclass(frozen=True)
-class OwnSettings:
-    """What a backbone that a run of ours trained says of itself."""
+class Settled:
+    """How a backbone is extracted with: its name, the (height, width) of its pictures, every how many frames a row.
+
+    `line` says whose checkpoint it is, "" for nobody's.
+    """
 
     backbone: str
     size: tuple[int, int]
+    stride: int
+    line: str = ""
 
 
-def own_settings(path: Path) -> OwnSettings | None:
-    """The settings beside the tensors of a .safetensors file that `save_backbone` wrote, None for another file."""
+def settle(
+    path: Path | None, *, backbone: str | None = None, size: tuple[int, int] | None = None, stride: int | None = None
+) -> Settled:
+    """What was asked for; what is not given comes from the weights file, where it says so, else it is the default."""
+    found = Settled(DEFAULT_BACKBONE, DEFAULT_SIZE, 1)
+    if path is not None and path.is_file():
+        own = own_settings(path)
+        foreign = None if own is not None else recognise(read_state_dict(path), source=str(path))
+        if own is not None:
+            found = own
+        elif foreign is not None:
+            height, width = size or foreign.family.size
+            line = (
+                f"{path}: a checkpoint of {foreign.family.name}: {foreign.backbone}, {len(foreign.state)} tensors, at "
+                f"{height}x{width} pixels; {foreign.n_of_head} tensors of its head are left out"
+            )
+            found = Settled(foreign.backbone, foreign.family.size, 1, line)
+    return Settled(backbone or found.backbone, size or found.size, stride or found.stride, found.line)
+
+
+def own_settings(path: Path) -> Settled | None:
+    """What a .safetensors file that `save_backbone` wrote says of itself, None for another file."""
     if path.suffix != ".safetensors":
         return None
     try:
@@ -114,12 +118,14 @@ def own_settings(path: Path) -> OwnSettings | None:
     if said.get("format") != OWN_FORMAT:
         return None
     height, width = (int(part) for part in said["size"].split("x"))
-    return OwnSettings(said["backbone"], (height, width))
+    return Settled(said["backbone"], (height, width), int(said["stride"]))
 
 
-def save_backbone(path: Path, state: Mapping[str, Tensor], *, backbone: str, size: tuple[int, int]) -> None:
+def save_backbone(
+    path: Path, state: Mapping[str, Tensor], *, backbone: str, size: tuple[int, int], stride: int
+) -> None:
     """Writes a trained backbone, whole or not at all, with what `extract --weights` needs to know of it."""
-    said = {"format": OWN_FORMAT, "backbone": backbone, "size": f"{size[0]}x{size[1]}"}
+    said = {"format": OWN_FORMAT, "backbone": backbone, "size": f"{size[0]}x{size[1]}", "stride": str(stride)}
     with whole_file(path) as temporary:
         save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary, metadata=said)
 

@@ -51,14 +51,22 @@ def drop_frames(frames: Tensor, *, chance: float) -> Tensor:
 
 
 def mix_clips(frames: Tensor, *, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Every clip mixed with another of its batch: the mixed clips (B, T, D), the others' places (B,), own share (B,).
+    """Every clip mixed with another of its batch: the clips (B, T, D), the others' places (B,), its own share (B,)."""
+    other, share = draw_partners(len(frames), alpha=alpha, device=frames.device)
+    return mixed_with(frames, other, share), other, share
+
+
+def draw_partners(n_clips: int, *, alpha: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """For each of the clips of a batch the place of another (B,), and its own share (B,) of the mixture.
 
     The share comes from Beta(alpha, alpha) and is at least a half, so that a clip stays mostly itself (Zhang et al.
     2018).
     """
-    n_clips = len(frames)
     share = torch.distributions.Beta(alpha, alpha).sample((n_clips,))
-    share = share.maximum(1.0 - share).to(frames.device)
-    other = torch.randperm(n_clips).to(frames.device)
-    mixed = share[:, None, None] * frames + (1.0 - share)[:, None, None] * frames[other]
-    return mixed, other, share
+    return torch.randperm(n_clips).to(device), share.maximum(1.0 - share).to(device)
+
+
+def mixed_with(frames: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    """``share`` (B,) of every clip (B, ...) and the rest of its partner ``other`` (B,)."""
+    own = share.view(-1, *([1] * (frames.ndim - 1)))
+    return own * frames + (1.0 - own) * frames[other]

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..cache.errors import BallspotError
 from ..cache.files import whole_file
@@ -89,7 +89,7 @@ def write_checkpoint(
     path: Path,
     *,
     description: HeadDescription,
-    head: SpottingHead,
+    head: nn.Module,
     progress: Progress,
     scaling: Scaling | None,
     optimizer: torch.optim.Optimizer | None = None,
@@ -140,7 +140,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, head: SpottingHead, kept: dict[str, Tensor]) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer, head: nn.Module, kept: dict[str, Tensor]) -> None:
     """Gives ``optimizer`` the state that `write_checkpoint` kept for the parameters of ``head``."""
     parameters = dict(head.named_parameters())
     for name, value in kept.items():

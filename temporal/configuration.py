@@ -37,7 +37,7 @@ def load_config(preset: str = "best", settings: Sequence[str] = ()) -> Config:
         if not equals:
             raise BallspotError(f"setting {setting!r} is not key=value; write e.g. n_epochs=30")
         section, leaf = _place(key.strip())
-        table.setdefault(section, {})[leaf] = _value(text.strip())
+        table.setdefault(section, {})[leaf] = config_value(text.strip())
     return config_from_table(table, source=f"{source} with {', '.join(settings)}" if settings else source)
 
 
@@ -93,7 +93,8 @@ def _place(key: str) -> tuple[str, str]:
     raise BallspotError(f"unknown key {key!r}; {_hint(key, dotted if section else PLACES)}")
 
 
-def _value(text: str) -> Any:
+def config_value(text: str) -> Any:
+    """The value that a `key=value` text means: as in TOML, text without quotes allowed."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -1,27 +1,20 @@
 """One run from features and labels to metrics: material, epochs, checkpoints, resuming, final predictions."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..cache.errors import BallspotError
 from ..cache.fingerprint import fingerprint
 from ..cache.processes import peak_memory_mb
 from ..cache.runs import RunFolder
 from ..evaluate.evaluation import OFFICIAL_FPS
-from ..evaluate.labels import Spot, read_labels
-from ..evaluate.labelsets import LabelSet
-from ..evaluate.matches import Match
-from ..evaluate.predictions import SCORES_FILE
-from ..evaluate.splits import Splits
 from .checkpoints import HeadDescription, Progress, read_checkpoint, restore_optimizer, write_checkpoint
-from .config import Config, TrainingSection
+from .config import TrainingSection
 from .configuration import as_table
 from .features import Scaling, read_layout, row_stride
 from .heads import HeadOutput, SpottingHead, n_parameters
@@ -30,6 +23,7 @@ from .material import LoadedFeatures, Report, load_both, training_side
 from .optimisation import WeightAverage, make_optimizer
 from .predicting import claim_folder, predict_matches, prediction_record, prediction_views
 from .sources import FeatureSource
+from .task import Task
 from .tracking import Tracker
 from .training import TrainingMaterial, epoch_seed, train_epoch
 from .validation import METRIC, ValidationMaterial, validate, validation_material
@@ -38,52 +32,11 @@ BEST, LAST = "best.safetensors", "last.safetensors"
 SPLIT = "valid"
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """All that decides a run's result, and the device it runs on.
+@dataclass(frozen=True, kw_only=True)
+class Experiment(Task):
+    """All that decides a run's result, and the device it runs on: a task on the stored features of ``source``."""
 
-    ``mistakes`` is a folder of scores of the training matches by heads that were not trained on them; hard negatives
-    are drawn from it.
-    """
-
-    config: Config
     source: FeatureSource
-    matches: Mapping[str, Match]
-    splits: Splits
-    label_set: LabelSet
-    seed: int
-    shuffle_labels: bool
-    device: torch.device
-    mistakes: Path | None = None
-
-    def spots(self, split: str) -> dict[str, tuple[Spot, ...]]:
-        """The labels of every match of a split, in the order of its file. Raises BallspotError where there are none."""
-        spots = {}
-        for name in self.splits.part(split):
-            path = self.matches[name].labels_path
-            if path is None:
-                raise BallspotError(f"{self.matches[name].folder}: match {name!r} has no labels; it cannot {split}")
-            spots[name] = read_labels(path, self.label_set, in_file_order=True)
-        return spots
-
-    def mistake_files(self) -> dict[str, Path]:
-        """The score file of every training match in ``mistakes``, none without hard negatives. Else BallspotError."""
-        if self.config.training.sampling != "hard-negatives":
-            if self.mistakes is not None:
-                raise BallspotError(
-                    f"--mistakes {self.mistakes} is for hard negatives; give --set sampling=hard-negatives with it"
-                )
-            return {}
-        if self.mistakes is None:
-            raise BallspotError(
-                "sampling hard-negatives needs scores of the training matches by heads that did not train on them; "
-                "give their folder with --mistakes (docs/configuration.md says how to make it)"
-            )
-        files = {name: self.mistakes / name / SCORES_FILE for name in self.splits.train}
-        for name, path in files.items():
-            if not path.is_file():
-                raise BallspotError(f"{path}: no scores of training match {name!r}; predict it with another run's head")
-        return files
 
     def check(self) -> None:
         """Raises BallspotError for all that is wrong with settings and stores and can be seen before work begins."""
@@ -172,7 +125,7 @@ def _train(
     judged = head if average is None else description.build().to(experiment.device)
     forward = _forward(head, section, report)
     run.keep_log(progress.n_epochs_done)
-    while not _is_over(progress, section):
+    while not is_over(progress, section):
         epoch, started = progress.n_epochs_done + 1, time.monotonic()
         summary = train_epoch(
             head, optimizer, training, config, epoch=epoch, seed=experiment.seed, average=average, forward=forward
@@ -198,7 +151,7 @@ def _train(
         state: dict[str, Any] = {"description": description, "progress": progress, "scaling": scaling}
         if is_best:
             write_checkpoint(run.path / BEST, head=judged, **state)
-        if _is_over(progress, section):
+        if is_over(progress, section):
             write_checkpoint(run.path / LAST, head=judged, **state)
         else:
             weights = None if average is None else average.weights
@@ -206,7 +159,7 @@ def _train(
     return progress
 
 
-def _is_over(progress: Progress, section: TrainingSection) -> bool:
+def is_over(progress: Progress, section: TrainingSection) -> bool:
     """Whether all epochs are done, or so many have passed without a better one that training stops early."""
     waited = progress.n_epochs_done - progress.best_epoch
     stops = section.early_stop_epochs and progress.best_epoch and waited >= section.early_stop_epochs

@@ -111,6 +111,26 @@ def team_loss(logits: Tensor, teams: Tensor, *, share: Tensor | None = None) -> 
     return _known_mean(error, known, share)
 
 
+def class_total(class_index: Tensor, weights: Tensor, *, strength: Tensor | None, share: Tensor | None) -> Tensor:
+    """What `class_loss` divides by: it hangs on the targets alone, so parts of a batch can be judged as one: ()."""
+    weight = weights[class_index]
+    if strength is not None:
+        weight = strength * weight + (1.0 - strength) * weights[0]
+    return (weight if share is None else weight * share[:, None]).sum()
+
+
+def sigmoid_total(labels: Tensor, weights: Tensor, *, share: Tensor | None) -> Tensor:
+    """What `sigmoid_loss` divides by: ()."""
+    weight = labels * weights[1:] + (1.0 - labels) * weights[0]
+    return (weight if share is None else weight * share[:, None, None]).sum()
+
+
+def known_total(targets: Tensor, *, share: Tensor | None) -> Tensor:
+    """What the losses of offsets and teams divide by, the tokens that have such a target: ()."""
+    known = (~targets.isnan()).float()
+    return (known if share is None else known * share[:, None]).sum()
+
+
 def _focal(log_p: Tensor, weight: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
     """Cross-entropy times weight times (1 - p)^gamma, and the weight."""
     loss = -log_p * weight

@@ -12,6 +12,7 @@ from .features import MatchRows, ResidentFeatures, Scaling, load_features, scale
 from .predicting import DTYPES, prediction_views
 from .sampling import Anchors, event_anchors, mistake_anchors
 from .scores import read_scores
+from .task import Task
 from .training import TrainingMaterial, training_material
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def load_both(
     return LoadedFeatures(training, validation, scaling)
 
 
-def training_side(experiment: "Experiment", features: ResidentFeatures, report: Report) -> TrainingMaterial:
+def training_side(experiment: Task, features: ResidentFeatures, report: Report) -> TrainingMaterial:
     """Features, events and anchors of the training matches; ``report`` hears of labels that were left out."""
     config = experiment.config
     labels = _label_arrays(experiment, experiment.spots("train"), features.matches, report)
@@ -63,7 +64,7 @@ def training_side(experiment: "Experiment", features: ResidentFeatures, report: 
 
 
 def _anchors(
-    experiment: "Experiment", features: ResidentFeatures, events: EventTable, labels: Sequence[LabelArrays]
+    experiment: Task, features: ResidentFeatures, events: EventTable, labels: Sequence[LabelArrays]
 ) -> Anchors | None:
     section = experiment.config.training
     if section.sampling == "uniform":
@@ -107,7 +108,7 @@ def _features(
 
 
 def _label_arrays(
-    experiment: "Experiment", spots: Mapping[str, Sequence[Spot]], matches: Sequence[MatchRows], report: Report
+    experiment: Task, spots: Mapping[str, Sequence[Spot]], matches: Sequence[MatchRows], report: Report
 ) -> list[LabelArrays]:
     """The training labels as arrays; a line to ``report`` for every match that has collisions or late events."""
     labels = []

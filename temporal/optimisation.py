@@ -70,7 +70,10 @@ class WeightAverage:
         """Takes in the weights after a step, ``n_steps_done`` of the whole training before it."""
         decay = min(self.decay, (1 + n_steps_done) / (10 + n_steps_done))
         for name, value in head.state_dict().items():
-            self.weights[name].lerp_(value, 1.0 - decay)
+            if value.is_floating_point():
+                self.weights[name].lerp_(value, 1.0 - decay)
+            else:  # what counts, such as the batches that a norm has seen
+                self.weights[name].copy_(value)
 
 
 def _climb(parameters: Iterable[nn.Parameter], rho: float) -> list[tuple[nn.Parameter, Tensor]]:

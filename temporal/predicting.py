@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..cache.store import ORIGINAL, StoreHeader
 from ..evaluate.predictions import SCORES_FILE
 from ..evaluate.spots import SPOTS_FILE, write_spots
 from .checkpoints import Checkpoint
-from .config import Config
+from .config import Config, PredictionSection
 from .decoding import decode_as_configured, spots_of
 from .features import ResidentFeatures, load_features, scale_features
 from .postprocessing import ClassDecoding, decode_classes
@@ -63,14 +64,28 @@ def predict_matches(
         for checkpoint, head in zip(checkpoints, heads, strict=True):
             features = match_features(checkpoint, source, name, device=device, spill=out)
             every.append(score_match(head, features, 0, prediction_of(checkpoint.description.config)))
-        match, scored = _match_of(source, name), mean_scores(every)
-        share = None if scored.right_share is None else scored.right_share.astype(np.float16)
-        saved = SavedScores(scored.scores, scored.frame_index, labels, match.fps, match.n_video_frames, name, share)
-        peaks = decode_as_configured(scored.scores, section) if tuned is None else decode_classes(saved, tuned)
-        spots = spots_of(peaks, scored.frame_index, fps=match.fps, labels=labels, right_share=share)
-        write_scores(out / name / SCORES_FILE, saved)
-        write_spots(out / name / SPOTS_FILE, name, spots)
-        yield PredictedMatch(name, len(scored.scores), len(spots))
+        match = _match_of(source, name)
+        saved = saved_scores(mean_scores(every), labels, name, fps=match.fps, n_video_frames=match.n_video_frames)
+        yield write_prediction(out, saved, section, tuned=tuned)
+
+
+def saved_scores(
+    scored: MatchScores, labels: tuple[str, ...], name: str, *, fps: Fraction, n_video_frames: int
+) -> SavedScores:
+    """The scores of a match as its file holds them."""
+    share = None if scored.right_share is None else scored.right_share.astype(np.float16)
+    return SavedScores(scored.scores, scored.frame_index, labels, fps, n_video_frames, name, share)
+
+
+def write_prediction(
+    out: Path, saved: SavedScores, section: PredictionSection, *, tuned: Mapping[str, ClassDecoding] | None = None
+) -> PredictedMatch:
+    """Writes a match's scores and the spots that ``section``, or ``tuned``, makes of them, below ``out``."""
+    peaks = decode_as_configured(saved.scores, section) if tuned is None else decode_classes(saved, tuned)
+    spots = spots_of(peaks, saved.frame_index, fps=saved.fps, labels=saved.labels, right_share=saved.right_share)
+    write_scores(out / saved.match / SCORES_FILE, saved)
+    write_spots(out / saved.match / SPOTS_FILE, saved.match, spots)
+    return PredictedMatch(saved.match, len(saved.scores), len(spots))
 
 
 def _match_of(source: FeatureSource, name: str) -> StoreHeader:

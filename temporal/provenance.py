@@ -13,6 +13,7 @@ import torch
 from .. import __version__
 from .experiment import Experiment
 from .log import timestamp
+from .task import Task
 
 
 def command_line() -> str:
@@ -23,22 +24,29 @@ def command_line() -> str:
 def run_record(experiment: Experiment, data_root: Path, *, command: str) -> dict[str, Any]:
     """What run.json says of how the run was made, ``command`` being what was typed."""
     source, splits = experiment.source, experiment.splits
+    features = {
+        "set": source.name,
+        "fingerprint": source.fingerprint,
+        "files": source.files(splits.train + splits.valid),
+    }
+    return task_record(experiment, data_root, command=command, features=features)
+
+
+def task_record(task: Task, data_root: Path, *, command: str, features: dict[str, Any]) -> dict[str, Any]:
+    """What run.json says of a training, ``features`` being what it says of where they came from."""
+    splits = task.splits
     return {
         "command_line": command,
         "version": __version__,
         "git_commit": git_commit(),
         "torch": torch.__version__,
         "timm": version("timm"),
-        "device": str(experiment.device),
+        "device": str(task.device),
         "n_threads": torch.get_num_threads(),
-        "seed": experiment.seed,
-        "shuffle_labels": experiment.shuffle_labels,
+        "seed": task.seed,
+        "shuffle_labels": task.shuffle_labels,
         "started": timestamp(),
-        "features": {
-            "set": source.name,
-            "fingerprint": source.fingerprint,
-            "files": source.files(splits.train + splits.valid),
-        },
+        "features": features,
         "data": str(data_root),
         "splits": {
             "train": list(splits.train),
@@ -46,8 +54,8 @@ def run_record(experiment: Experiment, data_root: Path, *, command: str) -> dict
             "test": list(splits.test),
             "source": splits.source,
         },
-        "label_set": experiment.label_set.name,
-        "labels": list(experiment.label_set.labels),
+        "label_set": task.label_set.name,
+        "labels": list(task.label_set.labels),
     }
 
 

@@ -15,7 +15,16 @@ from .config import Config
 from .events import EventTable, clip_events
 from .features import FeatureLayout, ResidentFeatures, row_stride
 from .heads import HeadOutput, SpottingHead
-from .losses import class_loss, class_weights, offset_loss, sigmoid_loss, team_loss
+from .losses import (
+    class_loss,
+    class_total,
+    class_weights,
+    known_total,
+    offset_loss,
+    sigmoid_loss,
+    sigmoid_total,
+    team_loss,
+)
 from .optimisation import WeightAverage, descend
 from .sampling import Anchors, draw_clips
 from .schedule import learning_rate
@@ -237,6 +246,16 @@ def batch_loss(
     output: HeadOutput, wanted: TokenTargets, share: Tensor | None, weights: Tensor, config: Config
 ) -> LossParts:
     """The losses of a batch; with ``share`` (2 B,) every clip of the output answers for two clips' targets."""
+    class_part, offset_part, team_part = means = loss_means(output, wanted, share, weights, config)
+    section = config.loss
+    total = class_part + section.offset_weight * offset_part + section.team_weight * team_part
+    return LossParts(total, torch.stack([total, *means]).detach())
+
+
+def loss_means(
+    output: HeadOutput, wanted: TokenTargets, share: Tensor | None, weights: Tensor, config: Config
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean loss of the classes, of the offsets and of the teams, each (); 0 for what the head does not say."""
     section = config.loss
     logits, offsets, team_logits = (None if one is None else one.float() for one in output)
     if share is not None:
@@ -258,6 +277,18 @@ def batch_loss(
         )
     if team_logits is not None:
         team_part = team_loss(team_logits, wanted.team, share=share)
-    total = class_part + section.offset_weight * offset_part + section.team_weight * team_part
-    parts = torch.stack([total, class_part, offset_part, team_part]).detach()
-    return LossParts(total, parts)
+    return class_part, offset_part, team_part
+
+
+def loss_totals(wanted: TokenTargets, share: Tensor | None, weights: Tensor, config: Config) -> Tensor:
+    """What each of the means of `loss_means` was divided by, (3,).
+
+    Means times totals add up over the parts of a batch, so that parts on several devices, or one after another, can
+    be judged as the whole batch would be.
+    """
+    if wanted.labels is not None:
+        of_classes = sigmoid_total(wanted.labels, weights, share=share)
+    else:
+        strength = wanted.strength if config.targets.label_sd else None
+        of_classes = class_total(wanted.class_index, weights, strength=strength, share=share)
+    return torch.stack([of_classes, known_total(wanted.offset, share=share), known_total(wanted.team, share=share)])

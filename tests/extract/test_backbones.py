@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from ballspot.cache.errors import BallspotError
-from ballspot.extract.backbones import fold_batch_norms, load_backbone
+from ballspot.extract.backbones import load_backbone
+from ballspot.extract.folding import fold_batch_norms
 from ballspot.extract.weights import parse_weights
 
 CPU = torch.device("cpu")

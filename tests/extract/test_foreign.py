@@ -13,7 +13,7 @@ from ballspot.cache.errors import BallspotError
 from ballspot.cache.sets import open_feature_set
 from ballspot.cli import main
 from ballspot.extract.backbones import load_backbone
-from ballspot.extract.foreign import recognise, save_backbone, settle
+from ballspot.extract.foreign import Settled, recognise, save_backbone, settle
 from ballspot.extract.shift import ShiftSpec, insert_shift, parse_backbone
 from ballspot.extract.weights import parse_weights, weights_digest
 
@@ -80,13 +80,14 @@ def test_wrapped_and_parallel_checkpoints_load_too(wrapper, tmp_path):
 def test_what_is_not_given_comes_from_the_checkpoint(tmp_path):
     path = tmp_path / "c.pt"
     torch.save(checkpoint("tdeed-gsf"), path)
-    name, size, line = settle(None, None, path)
-    assert (name, size) == ("regnety_002+gsf:s3,s4", (448, 796))
-    assert "a checkpoint of T-DEED" in line and "4 tensors of its head are left out" in line
-    assert settle("regnety_002", SIZE, path)[:2] == ("regnety_002", SIZE)
-    assert settle(None, None, None) == ("regnety_002", (224, 398), "")
+    settled = settle(path)
+    assert (settled.backbone, settled.size, settled.stride) == ("regnety_002+gsf:s3,s4", (448, 796), 1)
+    assert "a checkpoint of T-DEED" in settled.line and "4 tensors of its head are left out" in settled.line
+    asked = settle(path, backbone="regnety_002", size=SIZE, stride=2)
+    assert (asked.backbone, asked.size, asked.stride) == ("regnety_002", SIZE, 2)
+    assert settle(None) == Settled("regnety_002", (224, 398), 1)
     torch.save(timm.create_model("resnet18", num_classes=0).state_dict(), path)
-    assert settle("resnet18", None, path) == ("resnet18", (224, 398), "")
+    assert settle(path, backbone="resnet18") == Settled("resnet18", (224, 398), 1)
 
 
 def without(state: dict[str, Tensor], part: str) -> dict[str, Tensor]:
@@ -121,10 +122,10 @@ def test_a_backbone_of_our_own_says_what_it_is(tmp_path):
     torch.manual_seed(1)
     model = timm.create_model("regnety_002", num_classes=0)
     insert_shift(model, ShiftSpec("gsf", ("s3", "s4")), backbone="x")
-    save_backbone(tmp_path / "backbone.safetensors", model.state_dict(), backbone="regnety_002+gsf:s3,s4", size=SIZE)
-    name, size, _ = settle(None, None, tmp_path / "backbone.safetensors")
-    assert (name, size) == ("regnety_002+gsf:s3,s4", SIZE)
-    backbone = load_backbone(name, parse_weights(str(tmp_path)), size=size, device=CPU)
+    name = "regnety_002+gsf:s3,s4"
+    save_backbone(tmp_path / "backbone.safetensors", model.state_dict(), backbone=name, size=SIZE, stride=2)
+    assert settle(tmp_path / "backbone.safetensors") == Settled(name, SIZE, 2)
+    backbone = load_backbone(name, parse_weights(str(tmp_path)), size=SIZE, device=CPU)
     assert backbone.weights_sha256 == weights_digest(model.state_dict())
 
 

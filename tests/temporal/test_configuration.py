@@ -20,11 +20,11 @@ from ballspot.temporal.configuration import (
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_there_are_the_four_presets():
-    assert preset_names() == ("best", "fast", "original", "original-fixed")
+def test_there_are_the_five_presets():
+    assert preset_names() == ("best", "fast", "finetune", "original", "original-fixed")
 
 
-@pytest.mark.parametrize("name", ["best", "fast", "original", "original-fixed"])
+@pytest.mark.parametrize("name", ["best", "fast", "finetune", "original", "original-fixed"])
 def test_a_preset_lists_every_key(name):
     table = tomllib.loads(resources.files(presets).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
     assert {section: set(values) for section, values in table.items()} == {
@@ -103,7 +103,7 @@ def test_a_wrong_setting_is_named_in_one_line(setting, message):
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
-    with pytest.raises(BallspotError, match=r"bst: neither a preset \(best, fast, original, original-fixed\)"):
+    with pytest.raises(BallspotError, match=r"bst: neither a preset \(best, fast, finetune, original, original-fixed\)"):
         load_config("bst")
 
 
@@ -133,7 +133,7 @@ def test_a_wrong_file_is_named_with_its_place(tmp_path, text, message):
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["best", "fast", "original", "original-fixed"])
+@pytest.mark.parametrize("name", ["best", "fast", "finetune", "original", "original-fixed"])
 def test_a_configuration_survives_its_table(name):
     config = load_config(name, ["offset_window=none"])
     assert config_from_table(as_table(config), source="here") == config

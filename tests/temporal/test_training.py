@@ -91,7 +91,7 @@ def what_decides(run: RunFolder) -> dict[str, object]:
         for name in ("best.safetensors", "last.safetensors")
     }
     log = [{key: value for key, value in line.items() if key != "epoch_s"} for line in run.log()]
-    metrics = {key: value for key, value in run.metrics().items() if key != "train_s"}
+    metrics = {key: value for key, value in run.metrics().items() if key not in ("train_s", "peak_memory_mb")}
     return {"files": files, "heads": heads, "log": log, "metrics": metrics}
 
 

@@ -1,0 +1,86 @@
+"""Clips of decoded pictures straight from videos, read ahead by worker processes; nothing is dumped to disk."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..temporal.clips import ClipStarts
+from .decoders import open_source
+from .transforms import resize
+from .video import VideoProbe
+
+
+@dataclass(frozen=True)
+class ClipPictures:
+    """One clip: its number, pictures (T, H, W, 3), uint8 or, where they were resized, float32, of 0..255.
+
+    ``inside`` bool (T,): whether the frame lies within its video; the pictures of those that do not are black.
+    """
+
+    number: int
+    pictures: Tensor
+    inside: Tensor
+
+
+class VideoClips(Dataset[ClipPictures]):
+    """The clips that an epoch drew, decoded when they are asked for; `size` is (height, width)."""
+
+    def __init__(
+        self,
+        probes: Sequence[VideoProbe],
+        clips: ClipStarts,
+        *,
+        clip_frames: int,
+        clip_stride: int,
+        size: tuple[int, int],
+        interpolation: str,
+        decoder: str = "pyav",
+    ) -> None:
+        self.probes, self.clips = tuple(probes), clips
+        self.clip_frames, self.clip_stride = clip_frames, clip_stride
+        self.size, self.interpolation, self.decoder = size, interpolation, decoder
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, number: int) -> ClipPictures:
+        """Raises DecodingError for a frame that cannot be had."""
+        probe = self.probes[int(self.clips.match_index[number])]
+        frames = int(self.clips.start_row[number]) + np.arange(self.clip_frames) * self.clip_stride
+        inside = (frames >= 0) & (frames < probe.n_frames)
+        shape = (self.clip_frames, probe.height, probe.width, 3)
+        pictures = np.zeros(shape, dtype=np.uint8)
+        wanted = frames[inside]
+        decoder = "jpg" if probe.path.is_dir() else self.decoder
+        with open_source(probe, decoder) as source:
+            read = source.frames(int(wanted[0]), int(wanted[-1]) + 1, self.clip_stride)
+            for place, picture in zip(np.flatnonzero(inside), read, strict=True):
+                pictures[place] = picture
+        resized = resize(torch.from_numpy(pictures), self.size, interpolation=self.interpolation)
+        return ClipPictures(number, resized, torch.from_numpy(inside))
+
+
+def read_clips(dataset: VideoClips, order: Sequence[int], *, n_workers: int) -> Iterator[ClipPictures]:
+    """The clips of these numbers, in this order, decoded by `n_workers` processes ahead of time, or here with none."""
+    if n_workers == 0:
+        yield from (dataset[number] for number in order)
+        return
+    loader: Any = DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=list(order),
+        num_workers=n_workers,
+        prefetch_factor=4,
+        multiprocessing_context="spawn",
+        worker_init_fn=_one_thread,
+    )
+    yield from loader
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,242 @@
+"""Fine-tuning end to end on drawn videos: the same numbers however it is cut into batches, processes and runs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from ballspot.cache.errors import BallspotError
+from ballspot.cache.runs import RunFolder
+from ballspot.cli import main
+from ballspot.evaluate.matches import find_matches
+from ballspot.extract.backbones import load_model
+from ballspot.extract.clip_pictures import VideoClips, read_clips
+from ballspot.extract.decoders import open_source
+from ballspot.extract.end_to_end import EndToEnd, make_optimizer
+from ballspot.extract.finetune_settings import FinetuneSection, read_settings
+from ballspot.extract.picture_changes import change_pictures
+from ballspot.extract.shift import parse_backbone
+from ballspot.extract.video import probe_video
+from ballspot.extract.weights import parse_weights
+from ballspot.temporal.clips import ClipStarts
+from ballspot.temporal.config import HeadSection
+from ballspot.temporal.heads import build_head
+
+SIZE = (64, 96)
+SMALL = (
+    "kind=gru", "width=16", "clip_frames=8", "pad_frames=2", "n_epochs=2", "warmup_epochs=0", "epoch_frames=64",
+    "batch_clips=4", "decode_workers=0", "class_dropout=0.0", "dropout=0.0",
+)  # fmt: skip
+
+
+def words_for(data: Path, run: Path, *settings: str, backbone: str = "regnety_002+gsf:s4") -> list[str]:
+    words = ["finetune", data, "--out", run, "--backbone", backbone, "--weights", "random:3", "--size", "64x96"]
+    words += ["--device", "cpu", *(word for one in (*SMALL, *settings) for word in ("--set", one))]
+    return [str(word) for word in words]
+
+
+def ballspot(words: list[str]):
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output + result.stderr
+    return result
+
+
+def weights(run: Path, name: str = "last.safetensors") -> dict[str, torch.Tensor]:
+    return load_file(run / name)
+
+
+def assert_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        if not name.startswith("optimizer."):
+            torch.testing.assert_close(value, theirs[name], rtol=2e-3, atol=2e-4, msg=name)
+
+
+@pytest.fixture(scope="module")
+def tuned(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("tuned") / "run"
+    ballspot(words_for(drawn, run))
+    return run
+
+
+def test_a_run_is_left_with_all_that_the_other_commands_read(tuned):
+    metrics = RunFolder(tuned).metrics()
+    log = RunFolder(tuned).log()
+    assert [line["epoch"] for line in log] == [1, 2]
+    assert metrics["best_epoch"] in (1, 2) and metrics["mean_ap"] == log[metrics["best_epoch"] - 1]["valid_mean_ap"]
+    assert all(np.isfinite(line["loss"]) for line in log)
+    config = RunFolder(tuned).config()
+    assert config["finetune"]["backbone"] == "regnety_002+gsf:s4" and config["clips"]["scaling"] == "none"
+
+
+def test_extract_and_predict_give_what_training_saw(tuned, drawn, tmp_path):
+    """The cached pipeline and the model on video: the same spots from the same checkpoint."""
+    ballspot(
+        ["extract", str(drawn), "--out", str(tmp_path), "--weights", str(tuned), "--set", "tuned", "--workers", "1"]
+    )
+    ballspot(["predict", str(tuned), str(tmp_path / "tuned"), "--data", str(drawn), "--split", "valid",
+              "--out", str(tmp_path / "cached"), "--device", "cpu"])  # fmt: skip
+    files = sorted((tuned / "predictions" / "valid").rglob("results_spotting.json"))
+    assert files
+    for path in files:
+        cached = tmp_path / "cached" / path.relative_to(tuned / "predictions" / "valid")
+        ours, theirs = (json.loads(one.read_text())["predictions"] for one in (cached, path))
+        assert [(one["label"], one["position"]) for one in ours] == [(one["label"], one["position"]) for one in theirs]
+        np.testing.assert_allclose(
+            [float(one["confidence"]) for one in ours], [float(one["confidence"]) for one in theirs], atol=1e-3
+        )
+
+
+def test_the_same_seed_gives_the_same_bits_with_and_without_a_break(tuned, drawn, tmp_path, monkeypatch):
+    import ballspot.extract.finetune_epochs as module
+
+    train, run = module.Epochs.train, tmp_path / "run"
+
+    def stop(self, epoch: int):
+        if epoch == 2:
+            raise BallspotError("the power went")
+        return train(self, epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.Epochs, "train", stop)
+        assert CliRunner().invoke(main, words_for(drawn, run)).exit_code == 1
+    assert not RunFolder(run).is_done
+    assert "resuming after epoch 1 of 2" in ballspot(words_for(drawn, run)).stderr
+    for name in ("last.safetensors", "best.safetensors", "backbone.safetensors"):
+        ours, theirs = weights(run, name), weights(tuned, name)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert "nothing to do" in ballspot(words_for(drawn, run)).stderr
+
+
+@pytest.fixture(scope="module")
+def steady(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """The last state of a run whose norms stay as they are, so that a batch's size decides nothing but the step."""
+    run = tmp_path_factory.mktemp("steady") / "run"
+    ballspot(words_for(drawn, run, "norms=frozen"))
+    return weights(run)
+
+
+@pytest.mark.parametrize("more", [("batch_clips=1", "accumulate=4"), ("checkpointing=true",)])
+def test_smaller_batches_and_less_memory_change_no_number(drawn, tmp_path, steady, more):
+    ballspot(words_for(drawn, tmp_path / "run", "norms=frozen", *more))
+    assert_close(weights(tmp_path / "run"), steady)
+
+
+def test_two_processes_are_one_with_twice_the_batch(drawn, tmp_path, steady):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--no-python"]
+    command += [sys.executable, "-m", "ballspot.cli"]
+    words = words_for(drawn, tmp_path / "two", "norms=frozen", "batch_clips=2")
+    done = subprocess.run(
+        [*command, *words], capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert_close(weights(tmp_path / "two"), steady)
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["n_processes"] == 2
+
+
+def test_frozen_parts_stay_as_they_are(drawn, tmp_path):
+    run = tmp_path / "run"
+    ballspot([*words_for(drawn, run), "--freeze", "stem,s1,s2"])
+    base, shift = parse_backbone("regnety_002+gsf:s4")
+    before = load_model(base, shift, parse_weights("random:3"), SIZE).model.state_dict()
+    after = load_file(run / "backbone.safetensors")
+    frozen = [name for name in before if name.split(".")[0] in ("stem", "s1", "s2")]
+    assert frozen and all(torch.equal(before[name], after[name]) for name in frozen)
+    moved = [name for name in before if name.split(".")[0] in ("s3", "s4") and name.endswith("conv.weight")]
+    assert all(not torch.equal(before[name], after[name]) for name in moved)
+
+
+@pytest.mark.parametrize("more", [("copies=2",), ("mixup_alpha=0.4",), ("teams=labels",), ("class_loss=sigmoid",)])
+def test_other_ways_of_training_work_too(drawn, tmp_path, more):
+    ballspot(words_for(drawn, tmp_path / "run", "n_epochs=1", *more, backbone="regnety_002"))
+    assert RunFolder(tmp_path / "run").is_done
+
+
+def end_to_end(**settings) -> EndToEnd:
+    base, shift = parse_backbone("regnety_002+tsm")
+    head = build_head(HeadSection(kind="gru", width=16, offsets=True), dims=(368,), n_labels=12, clip_frames=8)
+    loaded = load_model(base, shift, parse_weights("random"), SIZE)
+    return EndToEnd(loaded, head, FinetuneSection(**settings))
+
+
+def test_rates_fall_from_the_head_to_the_first_part():
+    section = FinetuneSection(backbone_rate=0.5, layer_decay=0.5)
+    optimizer = make_optimizer(end_to_end(), section, rate=0.01, weight_decay=0.0)
+    factors = [group["factor"] for group in optimizer.param_groups]
+    assert factors == [0.5, 0.25, 0.125, 0.0625, 0.03125, 1.0]  # s4, s3, s2, s1, stem, head
+
+
+def test_norms_that_are_frozen_keep_their_statistics():
+    model = end_to_end(norms="frozen").train()
+    before = {name: value.clone() for name, value in model.backbone.named_buffers()}
+    model(torch.randint(0, 256, (2, 8, *SIZE, 3)).float(), torch.ones(2, 8))
+    assert all(torch.equal(before[name], value) for name, value in model.backbone.named_buffers())
+    moving = end_to_end().train()
+    before = {name: value.clone() for name, value in moving.backbone.named_buffers()}
+    moving(torch.randint(0, 256, (2, 8, *SIZE, 3)).float(), torch.ones(2, 8))
+    assert not torch.equal(
+        before["stem.bn.running_mean"], dict(moving.backbone.named_buffers())["stem.bn.running_mean"]
+    )
+
+
+def test_clips_are_the_frames_of_the_video_and_black_outside_it(video):
+    probe = probe_video(video)
+    with open_source(probe, "pyav") as source:
+        every = np.stack(list(source.frames(0, probe.n_frames)))
+    clips = ClipStarts(torch.tensor([0, 0, 0]), torch.tensor([-4, 37, probe.n_frames - 5]))
+    dataset = VideoClips([probe], clips, clip_frames=6, clip_stride=3, size=every.shape[1:3], interpolation="bilinear")
+    for n_workers in (0, 2):
+        found = list(read_clips(dataset, [2, 0, 1], n_workers=n_workers))
+        assert [clip.number for clip in found] == [2, 0, 1]
+        for clip in found:
+            frames = int(clips.start_row[clip.number]) + 3 * np.arange(6)
+            inside = (frames >= 0) & (frames < probe.n_frames)
+            assert clip.inside.tolist() == inside.tolist()
+            assert np.array_equal(clip.pictures.numpy()[inside], every[frames[inside]])
+            assert not clip.pictures.numpy()[~inside].any()
+
+
+def test_changes_come_from_the_seed_alone_and_leave_pictures_when_off():
+    pictures = torch.randint(0, 256, (3, *SIZE, 3), dtype=torch.uint8)
+    off = FinetuneSection(flip=0, colour=0, blur=0, crop=0)
+    assert torch.equal(change_pictures(pictures, off, seed=1, mirrored=False), pictures.float())
+    assert torch.equal(change_pictures(pictures, off, seed=1, mirrored=True), pictures.float().flip(2))
+    on = FinetuneSection(colour=0.4, blur=1.0, crop=0.5)
+    one, again, other = (change_pictures(pictures, on, seed=seed, mirrored=False) for seed in (1, 1, 2))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+    assert one.shape == pictures.shape and float(one.min()) >= 0 and float(one.max()) <= 255
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["freeze=s5"], "freeze 's5' is no part of the backbone"),
+        (["layer_decay=0"], "finetune.layer_decay"),
+        (["copies=3"], "is no multiple of finetune.copies 3"),
+        (["scaling=match"], "clips.scaling = 'match': fine-tuning knows 'none' only"),
+        (["n_epoch=3"], "did you mean 'n_epochs'"),
+    ],
+)
+def test_wrong_settings_are_named(settings, message):
+    with pytest.raises(BallspotError, match=message):
+        read_settings("finetune", settings)
+
+
+def test_a_match_without_video_is_named(drawn, tmp_path):
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(drawn, data)
+    match = find_matches(data)[0]
+    assert match.video is not None
+    match.video.unlink()
+    result = CliRunner().invoke(main, words_for(data, tmp_path / "run"))
+    assert result.exit_code == 1 and "has no video to train on" in result.stderr
