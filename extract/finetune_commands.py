@@ -9,7 +9,7 @@ from .commands import SIZE
 FOLDER = click.Path(path_type=Path)
 
 
-@click.command("finetune", short_help="Train a backbone and a head together on video.")
+@click.command("finetune")
 @click.argument("data", type=FOLDER)
 @click.option("--out", "run_path", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
 @click.option("--backbone", help="A timm model; a RegNet with shift as regnety_002+gsf:s3,s4.  [default: the weights']")
@@ -40,7 +40,9 @@ def finetune(
     labels: str,
     device: str,
 ) -> None:
-    """Train a backbone and a head together on clips straight from the videos of DATA.
+    """Train a backbone and a head together on video.
+
+    Clips come straight from the videos of DATA, decoded as they are needed.
 
     OUT receives backbone.safetensors, which `extract --weights OUT` takes, and a head for `predict`. With several GPUs
     or machines, start it by torchrun. docs/finetuning.md has every key.
