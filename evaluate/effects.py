@@ -30,7 +30,7 @@ class Effect:
             "value": self.value,
             "reference": self.reference,
             "n_pairs": self.n_pairs,
-            **self.difference.as_record(),
+            "difference": self.difference.as_record(),
         }
 
 

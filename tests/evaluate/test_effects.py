@@ -36,3 +36,10 @@ def test_values_that_are_lists_and_absent_ones_are_values_like_others():
     values = [{"a": [1, 2]}, {"a": None}, {"a": [1, 3]}]
     effects = effects_of([setting(x, [x, x]) for x in (0.1, 0.3, 0.2)], values)
     assert [(one.value, round(one.difference.value, 6)) for one in effects] == [(None, 0.2), ([1, 3], 0.1)]
+
+
+def test_a_record_tells_the_value_of_the_key_from_what_it_does():
+    (effect,) = effects_of([setting(x, [x, x]) for x in (0.1, 0.3)], [{"a": 1}, {"a": 2}])
+    record = effect.as_record()
+    assert (record["key"], record["reference"], record["value"]) == ("a", 1, 2)
+    assert record["difference"]["value"] == pytest.approx(0.2)
