@@ -23,6 +23,7 @@ from .table import csv_losses, read_csv, write_csv
 from .videos import Format, VideoSpots
 
 MAX_NAME_BYTES = 200  # of 255 that file systems take: some go to the name of the file
+MAX_MATCH_BYTES = 2000  # of 4096 that a whole path may have
 ANY_MATCH = "*"  # in a pattern: the last folder of the match's name
 FORMATS: dict[str, Format] = {
     one.name: one
@@ -85,7 +86,8 @@ def write_videos(path: Path, kind: Format, videos: Sequence[VideoSpots], *, fps:
             parts = Path(video.name).parts
             if Path(video.name).is_absolute() or ".." in parts:
                 raise BallspotError(f"match name {brief(video.name)} leads out of {path}; rename it")
-            if "\0" in video.name or any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
+            too_long = any(len(part.encode()) > MAX_NAME_BYTES for part in parts)
+            if "\0" in video.name or too_long or len(video.name.encode()) > MAX_MATCH_BYTES:
                 raise BallspotError(f"match name {brief(video.name)} cannot be a folder; rename it")
             texts[folder / kind.pattern.replace(ANY_MATCH, folder.name)] = kind.write([video], fps)
     there = next((file for file in texts if file.exists()), None)

@@ -163,7 +163,7 @@ def test_nothing_is_overwritten_and_names_stay_inside(tmp_path: Path):
     for name in ("../b", str(tmp_path / "b")):
         with pytest.raises(BallspotError, match="leads out of"):
             write_videos(tmp_path / "c", FORMATS["labels-ball"], [VideoSpots(name, ())], fps=25)
-    for name in ("a\x00b", "a" * 300):
+    for name in ("a\x00b", "a" * 300, "season/" * 700 + "match"):
         with pytest.raises(BallspotError, match="cannot be a folder"):
             write_videos(tmp_path / "c", FORMATS["labels-ball"], [VideoSpots(name, ())], fps=25)
     with pytest.raises(BallspotError, match="did you mean 'osl'"):
