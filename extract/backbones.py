@@ -119,8 +119,6 @@ def load_backbone(
     and a model that gives no pooled features for pictures of that size.
     """
     base, shift = parse_backbone(name)
-    if weights.kind == "offline" and base.split(".")[0] != OFFLINE_BACKBONE:
-        raise BallspotError(f"--weights offline: there are none for {base}; use --backbone {OFFLINE_BACKBONE}")
     loaded = load_model(base, shift, weights, size)
     return assemble(loaded, size=size, device=device, layers=layers, grid=grid)
 
@@ -186,6 +184,8 @@ def load_model(name: str, shift: ShiftSpec | None, weights: WeightsSpec, size: t
     classifier = cfg.get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     state, source, has_shift = None, "", False
+    if weights.kind == "offline" and name.split(".")[0] != OFFLINE_BACKBONE:
+        raise BallspotError(f"--weights offline: there are none for {name}; use --backbone {OFFLINE_BACKBONE}")
     if weights.kind == "offline":
         state, source = offline_state_dict(), "--weights offline"
     elif weights.kind == "file" and weights.path is not None:

@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ..cache.errors import BallspotError
 from ..temporal.clips import ClipStarts
 from .decoders import open_source
+from .decoding import PATIENCE_S
 from .transforms import resize
-from .video import VideoProbe
+from .video import DecodingError, VideoProbe
+from .weights import first_line
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,11 @@ class ClipPictures:
     inside: Tensor
 
 
-class VideoClips(Dataset[ClipPictures]):
-    """The clips that an epoch drew, decoded when they are asked for; `size` is (height, width)."""
+class VideoClips(Dataset["ClipPictures | str"]):
+    """The clips that an epoch drew, decoded when they are asked for; `size` is (height, width).
+
+    A frame that cannot be had gives its error's text instead: what a worker process raises would come with a traceback.
+    """
 
     def __init__(
         self,
@@ -39,25 +45,29 @@ class VideoClips(Dataset[ClipPictures]):
         clip_stride: int,
         size: tuple[int, int],
         interpolation: str,
-        decoder: str = "pyav",
     ) -> None:
         self.probes, self.clips = tuple(probes), clips
         self.clip_frames, self.clip_stride = clip_frames, clip_stride
-        self.size, self.interpolation, self.decoder = size, interpolation, decoder
+        self.size, self.interpolation = size, interpolation
 
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, number: int) -> ClipPictures:
-        """Raises DecodingError for a frame that cannot be had."""
+    def __getitem__(self, number: int) -> "ClipPictures | str":
+        try:
+            return self.clip(number)
+        except DecodingError as error:
+            return str(error)
+
+    def clip(self, number: int) -> ClipPictures:
+        """The clip of that number. Raises DecodingError for a frame that cannot be had."""
         probe = self.probes[int(self.clips.match_index[number])]
         frames = int(self.clips.start_row[number]) + np.arange(self.clip_frames) * self.clip_stride
         inside = (frames >= 0) & (frames < probe.n_frames)
         shape = (self.clip_frames, probe.height, probe.width, 3)
         pictures = np.zeros(shape, dtype=np.uint8)
         wanted = frames[inside]
-        decoder = "jpg" if probe.path.is_dir() else self.decoder
-        with open_source(probe, decoder) as source:
+        with open_source(probe, "pyav") as source:
             read = source.frames(int(wanted[0]), int(wanted[-1]) + 1, self.clip_stride)
             for place, picture in zip(np.flatnonzero(inside), read, strict=True):
                 pictures[place] = picture
@@ -66,9 +76,12 @@ class VideoClips(Dataset[ClipPictures]):
 
 
 def read_clips(dataset: VideoClips, order: Sequence[int], *, n_workers: int) -> Iterator[ClipPictures]:
-    """The clips of these numbers, in this order, decoded by `n_workers` processes ahead of time, or here with none."""
+    """The clips of these numbers, in this order, decoded by `n_workers` processes ahead of time, or here with none.
+
+    Raises DecodingError for a frame that cannot be had, BallspotError for processes that end or hang.
+    """
     if n_workers == 0:
-        yield from (dataset[number] for number in order)
+        yield from (dataset.clip(number) for number in order)
         return
     loader: Any = DataLoader(
         dataset,
@@ -78,8 +91,20 @@ def read_clips(dataset: VideoClips, order: Sequence[int], *, n_workers: int) -> 
         prefetch_factor=4,
         multiprocessing_context="spawn",
         worker_init_fn=_one_thread,
+        generator=torch.Generator(),  # the global one is for dropout, and must not hang on how clips are read
+        timeout=PATIENCE_S,
     )
-    yield from loader
+    clips = iter(loader)
+    for _ in order:
+        try:
+            clip = next(clips)
+        except RuntimeError as error:  # a worker ended, or gave nothing for so long
+            raise BallspotError(
+                f"decoding ahead: {first_line(error)}; is there room in memory and /dev/shm? Or set decode_workers=0"
+            ) from error
+        if isinstance(clip, str):
+            raise DecodingError(clip)
+        yield clip
 
 
 def _one_thread(_: int) -> None:

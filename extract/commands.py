@@ -89,7 +89,9 @@ class GridType(click.ParamType):
 @click.option(
     "--margin", type=click.IntRange(0), help="Of temporal shift: rows either side of a window.  [default: its reach]"
 )
-@click.option("--views", default="original", show_default=True, help="Some of original, hflip, photo:K, with commas.")
+@click.option(
+    "--views", help="Some of original, hflip, photo:K, with commas.  [default: what the weights say, else original]"
+)
 @click.option("--grid", type=GridType(), default="1x1", show_default=True, help="Cells that are pooled apart.")
 @click.option("--layers", default="pooled", show_default=True, help="Layers to pool, with commas, e.g. s3,s4.")
 @click.option(
@@ -142,7 +144,7 @@ def extract(
     size: tuple[int, int] | None,
     stride: int | None,
     margin: int | None,
-    views: str,
+    views: str | None,
     grid: tuple[int, int],
     layers: str,
     dtype: str,
@@ -180,8 +182,8 @@ def extract(
     spec = parse_weights(weights)
     if spec.path is not None:
         weights = str(spec.path.resolve())
-    settled = settle(spec.path, backbone=backbone_name, size=size, stride=stride)
-    backbone_name, size, stride = settled.backbone, settled.size, settled.stride
+    settled = settle(spec.path, backbone=backbone_name, size=size, stride=stride, views=views)
+    backbone_name, size, stride, views = settled.backbone, settled.size, settled.stride, settled.views
     if settled.line:
         note(settled.line)
     devices = _devices(device)

@@ -37,8 +37,13 @@ class EndToEnd(nn.Module):
             if part is None:
                 raise BallspotError(f"finetune.freeze: {loaded.name} has no part {name!r}; freeze is for RegNets")
             part.requires_grad_(False)
+        if section.layer_decay < 1 and not all(hasattr(self.backbone, name) for name in PARTS):
+            raise BallspotError(f"finetune.layer_decay: {loaded.name} has no parts {','.join(PARTS)}; leave it at 1")
         if section.checkpointing:
-            self.backbone.set_grad_checkpointing(True)  # pyright: ignore[reportCallIssue]
+            try:
+                self.backbone.set_grad_checkpointing(True)  # pyright: ignore[reportCallIssue]
+            except (AssertionError, AttributeError) as error:
+                raise BallspotError(f"finetune.checkpointing: {loaded.name} cannot do it; leave it out") from error
 
     def forward(self, pictures: Tensor, inside: Tensor) -> HeadOutput:
         n_clips, n_frames = inside.shape

@@ -1,5 +1,6 @@
 """The command `finetune`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -84,8 +85,10 @@ def finetune(
             device=group.device,
         )
         finetuning = Finetuning(task, section, settled.backbone, weights, settled.size)
-        finetuning.probes("train"), finetuning.probes("valid")  # complains before the work begins
-        key = finetuning.key(start_digest(finetuning))
+        for split in ("train", "valid"):
+            finetuning.probes(split)  # complains before the work begins
+        finetuning = replace(finetuning, backbone=finetuning.loaded().name)  # a checkpoint may bring a shift of its own
+        key = finetuning.key(start_digest(finetuning), n_processes=group.n_processes)
         run = RunFolder(run_path)
         if not group.is_first:
             group.wait()

@@ -70,6 +70,8 @@ def read_settings(preset: str, settings: Sequence[str]) -> tuple[Config, Finetun
     ):
         if value != wanted:
             raise BallspotError(f"{name} = {value!r}: fine-tuning knows {wanted!r} only; set it so")
+    if config.training.sampling == "hard-negatives":
+        raise BallspotError("training.sampling = 'hard-negatives' is for cached features; give near-actions or another")
     if config.training.batch_clips % section.copies:
         raise BallspotError(
             f"training.batch_clips {config.training.batch_clips} is no multiple of finetune.copies {section.copies}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -58,15 +59,19 @@ class Finetuning:
         base, shift = parse_backbone(self.backbone)
         return load_model(base, shift, parse_weights(self.weights), self.size)
 
-    def key(self, weights_sha256: str) -> str:
+    def key(self, weights_sha256: str, *, n_processes: int) -> str:
         """The digest of all that decides the result, `weights_sha256` being that of the weights it begins with."""
+        left_out = {"decode_workers"}
+        if self.section.norms == "frozen":
+            left_out.add("checkpointing")  # else norms see every batch twice
         labels = {
             split: {name: repr(spots) for name, spots in self.task.spots(split).items()} for split in ("train", SPLIT)
         }
         return fingerprint(
             {
                 "config": self.task.config.model_dump(mode="json"),
-                "finetune": self.section.model_dump(mode="json", exclude={"decode_workers", "checkpointing"}),
+                "finetune": self.section.model_dump(mode="json", exclude=left_out),
+                "n_processes": n_processes,
                 "backbone": self.backbone,
                 "weights": weights_sha256,
                 "size": list(self.size),
@@ -95,7 +100,10 @@ class Finetuning:
         for name in self.task.splits.part(split):
             video = self.task.matches[name].video
             if video is None:
-                raise BallspotError(f"{self.task.matches[name].folder}: match {name!r} has no video to train on")
+                raise BallspotError(
+                    f"{self.task.matches[name].folder}: match {name!r} has no video; put one there, or name other "
+                    "matches with --splits"
+                )
             found[name] = probe_video(video)
         return found
 
@@ -120,7 +128,7 @@ class Finetuning:
         matches, pieces, first_row = [], {view: list[np.ndarray]() for view in views}, 0
         with SegmentRunner(job) as runner:
             for name, probe in probes.items():
-                runner.open(probe, "jpg" if probe.path.is_dir() else "pyav")
+                runner.open(probe, "pyav")
                 for block in runner.rows(Segment(0, runner.n_rows), match=name):
                     for view in views:
                         pieces[view].append(block.features[view])
@@ -143,7 +151,7 @@ def finetune(finetuning: Finetuning, run: RunFolder, *, group: Group, key: str, 
     description = HeadDescription(config, task.label_set, (dim,), "")
     model = EndToEnd(loaded, description.build(), section).to(task.device)
     if group.n_processes > 1 and section.norms == "train" and task.device.type == "cuda":
-        model.backbone = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model.backbone)
+        model.backbone = convert_sync_batchnorm(model.backbone)  # torch's own would drop the activations
     forward = model
     if group.n_processes > 1:
         forward = DistributedDataParallel(model, device_ids=[task.device] if task.device.type == "cuda" else None)
@@ -157,6 +165,10 @@ def finetune(finetuning: Finetuning, run: RunFolder, *, group: Group, key: str, 
         model.load_state_dict(kept.head)
         restore_optimizer(optimizer, model, kept.optimizer)
         report(f"resuming after epoch {progress.n_epochs_done} of {config.training.n_epochs}")
+    if group.agreed(progress.n_epochs_done) != progress.n_epochs_done:
+        raise BallspotError(
+            f"{run.path}: not what the first process sees; all processes need one --out on a shared disk"
+        )
     decay = config.training.ema_decay
     average = WeightAverage(model, decay, kept=kept_average) if decay else None
     train_probes, valid_probes = finetuning.probes("train"), finetuning.probes(SPLIT)
@@ -175,7 +187,10 @@ def finetune(finetuning: Finetuning, run: RunFolder, *, group: Group, key: str, 
         ):
             trained = Trained.of(finetuning, description, state)
             features = finetuning.extracted(
-                trained.backbone, valid_probes, stride=config.clips.clip_stride, views=prediction_views(config)
+                trained.backbone,
+                valid_probes,
+                stride=finetuning.stride(trained.backbone),
+                views=prediction_views(config),
             )
             spots = list(task.spots(SPLIT).values())
             material_of_valid = validation_material(features, spots, task.label_set)
@@ -243,6 +258,7 @@ class Trained:
             backbone=self.backbone.name,
             size=finetuning.size,
             stride=finetuning.stride(self.backbone),
+            views=prediction_views(finetuning.task.config),
         )
         write_checkpoint(run.path / BEST, description=self.description, head=self.head, progress=progress, scaling=None)
 
@@ -279,6 +295,7 @@ def _finish(
     kept = read_checkpoint(run.path / BEST)
     base, shift = parse_backbone(finetuning.backbone)
     loaded = load_model(base, shift, parse_weights(str(run.path)), finetuning.size)
+    n_trained = n_parameters(EndToEnd(loaded, kept.description.build(), finetuning.section))
     backbone = assemble(loaded, size=finetuning.size, device=task.device)
     features = finetuning.extracted(
         backbone, probes, stride=finetuning.stride(backbone), views=prediction_views(config)
@@ -304,7 +321,7 @@ def _finish(
         "best_epoch": progress.best_epoch,
         "n_epochs": progress.n_epochs_done,
         "train_s": round(progress.train_s, 3),
-        "n_parameters": n_parameters(head) + n_parameters(loaded.model.requires_grad_(True)),
+        "n_parameters": n_trained,
         "peak_memory_mb": round(memory, 1),
     }
     run.update(finished=timestamp())
@@ -314,6 +331,6 @@ def _finish(
 
 def start_digest(finetuning: Finetuning) -> str:
     """The digest of the weights that a fine-tuning begins with, as far as they come from somewhere."""
-    if finetuning.weights.startswith("random"):
+    if parse_weights(finetuning.weights).kind == "random":
         return finetuning.weights
     return weights_digest(finetuning.loaded().model.state_dict())

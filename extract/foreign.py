@@ -4,7 +4,7 @@ E2E-Spot (Hong et al., ECCV 2022), T-DEED (Xarles et al., CVPR workshop 2024) wi
 course all keep a timm RegNetY under `_features.`; keys alone tell them apart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..cache.errors import BallspotError
 from ..cache.files import whole_file
+from ..cache.layout import ORIGINAL
 from .shift import STAGES, ShiftSpec, insert_shift
 from .weights import UNREADABLE, first_line, read_state_dict
 
@@ -77,17 +78,23 @@ def recognise(state: Mapping[str, Tensor], *, source: str) -> Foreign | None:
 class Settled:
     """How a backbone is extracted with: its name, the (height, width) of its pictures, every how many frames a row.
 
-    `line` says whose checkpoint it is, "" for nobody's.
+    `views` are as `--views` has them. `line` says whose checkpoint it is, "" for nobody's.
     """
 
     backbone: str
     size: tuple[int, int]
     stride: int
     line: str = ""
+    views: str = ORIGINAL
 
 
 def settle(
-    path: Path | None, *, backbone: str | None = None, size: tuple[int, int] | None = None, stride: int | None = None
+    path: Path | None,
+    *,
+    backbone: str | None = None,
+    size: tuple[int, int] | None = None,
+    stride: int | None = None,
+    views: str | None = None,
 ) -> Settled:
     """What was asked for; what is not given comes from the weights file, where it says so, else it is the default."""
     found = Settled(DEFAULT_BACKBONE, DEFAULT_SIZE, 1)
@@ -103,7 +110,9 @@ def settle(
                 f"{height}x{width} pixels; {foreign.n_of_head} tensors of its head are left out"
             )
             found = Settled(foreign.backbone, foreign.family.size, 1, line)
-    return Settled(backbone or found.backbone, size or found.size, stride or found.stride, found.line)
+    return Settled(
+        backbone or found.backbone, size or found.size, stride or found.stride, found.line, views or found.views
+    )
 
 
 def own_settings(path: Path) -> Settled | None:
@@ -117,15 +126,25 @@ def own_settings(path: Path) -> Settled | None:
         raise BallspotError(f"{path}: not a weights file ({first_line(error)}); give another") from error
     if said.get("format") != OWN_FORMAT:
         return None
-    height, width = (int(part) for part in said["size"].split("x"))
-    return Settled(said["backbone"], (height, width), int(said["stride"]))
+    try:
+        height, width = (int(part) for part in said["size"].split("x"))
+        return Settled(said["backbone"], (height, width), int(said["stride"]), views=said["views"])
+    except (KeyError, ValueError) as error:
+        raise BallspotError(f"{path}: lacks or garbles {error}; fine-tune again, or give another file") from error
 
 
 def save_backbone(
-    path: Path, state: Mapping[str, Tensor], *, backbone: str, size: tuple[int, int], stride: int
+    path: Path,
+    state: Mapping[str, Tensor],
+    *,
+    backbone: str,
+    size: tuple[int, int],
+    stride: int,
+    views: Sequence[str] = (ORIGINAL,),
 ) -> None:
     """Writes a trained backbone, whole or not at all, with what `extract --weights` needs to know of it."""
     said = {"format": OWN_FORMAT, "backbone": backbone, "size": f"{size[0]}x{size[1]}", "stride": str(stride)}
+    said["views"] = ",".join(views)
     with whole_file(path) as temporary:
         save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary, metadata=said)
 

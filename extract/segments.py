@@ -154,6 +154,7 @@ class SegmentRunner:
                 batch_rows=settings.batch_rows,
                 device=job.device,
                 margin=job.margin,
+                compiles=settings.compiles,
             )
         self.decoding = DecodingProcess(batch_rows=settings.batch_rows, substitute=settings.substitute)
         self.n_rows = 0

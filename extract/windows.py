@@ -84,8 +84,12 @@ class WindowEngine:
         return features[kept.start - window.start : kept.stop - window.start].float().cpu().numpy()
 
 
-def window_engine(backbone: Backbone, *, kind: str, batch_rows: int, device: torch.device, margin: int) -> WindowEngine:
-    """The engine of a backbone with temporal shift. Raises BallspotError where another than torch is asked for."""
+def window_engine(
+    backbone: Backbone, *, kind: str, batch_rows: int, device: torch.device, margin: int, compiles: bool
+) -> WindowEngine:
+    """The engine of a backbone with temporal shift. Raises BallspotError for another than plain torch."""
+    if compiles:
+        raise BallspotError(f"--compile: temporal shift ({backbone.name}) is not compiled; leave it out")
     if kind != "torch":
         raise BallspotError(f"--engine {kind}: cannot run temporal shift ({backbone.name}); give --engine torch")
     return WindowEngine(backbone, batch_rows=batch_rows, device=device, margin=margin)

@@ -140,6 +140,8 @@ def _require_alike(checkpoints: Sequence[Checkpoint]) -> None:
 def require_fingerprint(checkpoint: Checkpoint, source: FeatureSource) -> None:
     """Raises BallspotError when the set was not extracted as the one that the head was trained on."""
     wanted = checkpoint.description.features_fingerprint
+    if not wanted:
+        raise BallspotError("the last checkpoint of a fine-tuning is for going on with it; give --checkpoint best")
     if source.fingerprint != wanted:
         raise BallspotError(
             f"{source.path}: fingerprint {source.fingerprint[:12]} is not the run's {wanted[:12]}; give features of "

@@ -202,7 +202,8 @@ def _before(scores: Path, label_set: "LabelSet", rate: float) -> dict[str, "Clas
 
     run = _run_of(scores)
     if run is not None:
-        section = config_from_table(run.config(), source=str(run.path / "config.toml")).prediction
+        table = {name: values for name, values in run.config().items() if name != "finetune"}  # of its backbone
+        section = config_from_table(table, source=str(run.path / "config.toml")).prediction
         return as_configured(section, label_set.labels, rate=rate)
     section = load_config("best").prediction
     return as_configured(section, label_set.labels, rate=OFFICIAL_RATE)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from ballspot.temporal.heads import build_head
 SIZE = (64, 96)
 SMALL = (
     "kind=gru", "width=16", "clip_frames=8", "pad_frames=2", "n_epochs=2", "warmup_epochs=0", "epoch_frames=64",
-    "batch_clips=4", "decode_workers=0", "class_dropout=0.0", "dropout=0.0",
+    "batch_clips=4", "decode_workers=0", "gradient_clip=0", "class_dropout=0.0", "dropout=0.0",
 )  # fmt: skip
 
 
@@ -55,7 +56,10 @@ def weights(run: Path, name: str = "last.safetensors") -> dict[str, torch.Tensor
 def assert_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
-        if not name.startswith("optimizer."):
+        if name.endswith("exp_avg"):  # the gradients themselves: AdamW's steps do not know their scale
+            largest = float(theirs[name].abs().max())
+            torch.testing.assert_close(value, theirs[name], rtol=0.02, atol=0.02 * largest + 1e-7, msg=name)
+        elif not name.startswith("optimizer."):
             torch.testing.assert_close(value, theirs[name], rtol=2e-3, atol=2e-4, msg=name)
 
 
@@ -74,6 +78,61 @@ def test_a_run_is_left_with_all_that_the_other_commands_read(tuned):
     assert all(np.isfinite(line["loss"]) for line in log)
     config = RunFolder(tuned).config()
     assert config["finetune"]["backbone"] == "regnety_002+gsf:s4" and config["clips"]["scaling"] == "none"
+    model = end_to_end_of("regnety_002+gsf:s4")
+    assert metrics["n_parameters"] == sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("backbone", ["regnety_002+gsf:s4", "regnety_002"])
+def test_the_metrics_of_a_run_are_those_of_its_predictions(drawn, tmp_path, tuned, backbone):
+    run = tuned
+    if backbone == "regnety_002":
+        run = tmp_path / "run"
+        ballspot(words_for(drawn, run, "n_epochs=1", backbone=backbone))
+    words = ["evaluate", run / "predictions" / "valid", "--data", drawn, "--split", "valid", "--json"]
+    found = json.loads(ballspot(list(map(str, words))).stdout)
+    assert found["mean_ap"] == pytest.approx(RunFolder(run).metrics()["mean_ap"], abs=1e-9)
+
+
+def test_tune_takes_a_fine_tuned_run(tuned, drawn):
+    ballspot(["tune", str(tuned), "--data", str(drawn)])
+
+
+def test_the_last_checkpoint_is_no_head(tuned, drawn, tmp_path):
+    words = ["extract", drawn, "--out", tmp_path, "--weights", tuned, "--set", "tuned", "--workers", 1]
+    ballspot(list(map(str, words)))
+    words = ["predict", tuned, tmp_path / "tuned", "--data", drawn, "--split", "valid", "--checkpoint", "last"]
+    result = CliRunner().invoke(main, list(map(str, words)))
+    assert result.exit_code == 1 and "give --checkpoint best" in result.stderr
+
+
+def test_mirrored_views_are_extracted_where_prediction_wants_them(drawn, tmp_path):
+    run = tmp_path / "run"
+    ballspot(words_for(drawn, run, "n_epochs=1", "flip_average=true"))
+    words = ["extract", drawn, "--out", tmp_path, "--weights", run, "--set", "tuned", "--workers", 1]
+    ballspot(list(map(str, words)))
+    words = ["predict", run, tmp_path / "tuned", "--data", drawn, "--split", "test", "--device", "cpu"]
+    ballspot(list(map(str, words)))
+
+
+def test_a_checkpoint_that_brings_its_shift_is_fine_tuned_with_it(drawn, tmp_path, tuned):
+    state = load_file(tuned / "backbone.safetensors")
+    torch.save({f"_features.{name}": value for name, value in state.items()}, tmp_path / "c.pt")
+    words = words_for(drawn, tmp_path / "run", "n_epochs=1", backbone="regnety_002")
+    words[words.index("random:3")] = str(tmp_path / "c.pt")
+    ballspot(words)
+    assert RunFolder(tmp_path / "run").config()["finetune"]["backbone"] == "regnety_002+gsf:s4"
+
+
+def test_batch_norms_over_several_gpus_keep_their_activations():
+    from timm.layers.norm_act import convert_sync_batchnorm
+
+    model = end_to_end_of("regnety_002+gsf:s4").eval()
+    pictures, inside = torch.randint(0, 256, (1, 8, *SIZE, 3)).float(), torch.ones(1, 8)
+    with torch.inference_mode():
+        before = model(pictures, inside).class_logits
+        model.backbone = convert_sync_batchnorm(model.backbone)
+        torch.testing.assert_close(model(pictures, inside).class_logits, before)
+    assert not any(isinstance(module, (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)) for module in model.modules())
 
 
 def test_extract_and_predict_give_what_training_saw(tuned, drawn, tmp_path):
@@ -116,18 +175,28 @@ def test_the_same_seed_gives_the_same_bits_with_and_without_a_break(tuned, drawn
     assert "nothing to do" in ballspot(words_for(drawn, run)).stderr
 
 
+@dataclass(frozen=True)
+class Steady:
+    """What a run left: its last state, and its log."""
+
+    state: dict[str, torch.Tensor]
+    log: list[dict]
+
+
 @pytest.fixture(scope="module")
-def steady(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+def steady(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> "Steady":
     """The last state of a run whose norms stay as they are, so that a batch's size decides nothing but the step."""
     run = tmp_path_factory.mktemp("steady") / "run"
     ballspot(words_for(drawn, run, "norms=frozen"))
-    return weights(run)
+    return Steady(weights(run), RunFolder(run).log())
 
 
 @pytest.mark.parametrize("more", [("batch_clips=1", "accumulate=4"), ("checkpointing=true",)])
 def test_smaller_batches_and_less_memory_change_no_number(drawn, tmp_path, steady, more):
     ballspot(words_for(drawn, tmp_path / "run", "norms=frozen", *more))
-    assert_close(weights(tmp_path / "run"), steady)
+    assert_close(weights(tmp_path / "run"), steady.state)
+    for ours, theirs in zip(RunFolder(tmp_path / "run").log(), steady.log, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
 
 
 def test_two_processes_are_one_with_twice_the_batch(drawn, tmp_path, steady):
@@ -138,7 +207,10 @@ def test_two_processes_are_one_with_twice_the_batch(drawn, tmp_path, steady):
         [*command, *words], capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert_close(weights(tmp_path / "two"), steady)
+    assert_close(weights(tmp_path / "two"), steady.state)
+    for ours, theirs in zip(RunFolder(tmp_path / "two").log(), steady.log, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+        assert ours["class_loss"] == pytest.approx(theirs["class_loss"], rel=1e-3)
     assert json.loads((tmp_path / "two" / "run.json").read_text())["n_processes"] == 2
 
 
@@ -161,8 +233,13 @@ def test_other_ways_of_training_work_too(drawn, tmp_path, more):
 
 
 def end_to_end(**settings) -> EndToEnd:
-    base, shift = parse_backbone("regnety_002+tsm")
-    head = build_head(HeadSection(kind="gru", width=16, offsets=True), dims=(368,), n_labels=12, clip_frames=8)
+    return end_to_end_of("regnety_002+tsm", **settings)
+
+
+def end_to_end_of(backbone: str, **settings) -> EndToEnd:
+    base, shift = parse_backbone(backbone)
+    section = HeadSection(kind="gru", width=16, offsets=True, temporal_stride=1)
+    head = build_head(section, dims=(368,), n_labels=12, clip_frames=8)
     loaded = load_model(base, shift, parse_weights("random"), SIZE)
     return EndToEnd(loaded, head, FinetuneSection(**settings))
 
@@ -239,4 +316,4 @@ def test_a_match_without_video_is_named(drawn, tmp_path):
     assert match.video is not None
     match.video.unlink()
     result = CliRunner().invoke(main, words_for(data, tmp_path / "run"))
-    assert result.exit_code == 1 and "has no video to train on" in result.stderr
+    assert result.exit_code == 1 and "has no video; put one there" in result.stderr
