@@ -91,17 +91,18 @@ def make_folder(path: Path) -> Path:
 
 
 @contextmanager
-def locked_folder(path: Path, *, waits: bool = True) -> Iterator[None]:
+def locked_folder(path: Path, *, waits: bool = True, shared: bool = False) -> Iterator[None]:
     """Holds a lock on an existing folder, which leaves no file behind and ends with the process that holds it.
 
-    Another process that asks for it meanwhile waits, or gets a BallspotError where it does not want to. Where the
-    system has no such locks there is none.
+    Processes that want it ``shared`` hold it together. Another that asks for it meanwhile waits, or gets a
+    BallspotError where it does not want to. Where the system has no such locks there is none.
     """
     descriptor = -1
     if fcntl is not None:
         try:
             descriptor = os.open(path, os.O_RDONLY)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(descriptor, kind | (0 if waits else fcntl.LOCK_NB))
         except BlockingIOError as error:
             os.close(descriptor)
             raise BallspotError(f"{path}: another process is at work here; wait for it or stop it") from error

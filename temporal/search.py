@@ -8,7 +8,7 @@ lies in OUT/search.journal, to which every ask and answer is appended as it is m
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -44,7 +44,8 @@ def open_search(space: Space, out: Path, *, identity: str) -> Iterator["Search"]
         _mend(out / JOURNAL)
         storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(out / JOURNAL)))
         study = optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True)
-        digest = sha256(json.dumps([[_texts(space), space.laid], identity], sort_keys=True).encode()).hexdigest()
+        whole = [_texts(space), list(space.points.items()), space.baseline(), space.laid, identity]
+        digest = sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
         if study.user_attrs.get(SPACE, digest) != digest:
             raise BallspotError(f"{out}: holds a search of another space or other features; choose another --out")
         study.set_user_attr(SPACE, digest)
@@ -54,9 +55,10 @@ def open_search(space: Space, out: Path, *, identity: str) -> Iterator["Search"]
                 n_startup_trials=STARTUP_TRIALS, constant_liar=True, seed=len(study.trials)
             )
         for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
+            params = {**trial.params, **trial.system_attrs.get("fixed_params", {})}
+            if params:
+                study.enqueue_trial(params)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            if trial.params:
-                study.enqueue_trial(trial.params)
         yield Search(space, study, optuna.trial.TrialState)
 
 
@@ -104,16 +106,15 @@ class Search:
         seen = {self.space.setting(place).identity: place for place in self.tried()}
         if not study.trials:
             study.enqueue_trial(self._params(self.space.baseline()))
-        if retry_failed:
-            for place, trial in self.tried().items():
-                if trial.state == states.FAIL:
-                    del seen[self.space.setting(place).identity]
-                    failure_path(job_of(self.space.setting(place)).run).unlink(missing_ok=True)
-                    study.enqueue_trial(self._params(place))
+        retries: set[str] = set()
+        for place, trial in self.tried().items():
+            if retry_failed and trial.state == states.FAIL:
+                retries.add(self.space.setting(place).identity)
+                study.enqueue_trial(self._params(place))
 
         def asked() -> Iterator[Job]:
             n_repeats = 0
-            while len(seen) < n_trials:
+            while len(seen) < n_trials or retries:
                 trial = study.ask()
                 place = tuple(
                     texts.index(trial.suggest_categorical(axis.name, texts)) if len(texts) > 1 else 0
@@ -122,12 +123,14 @@ class Search:
                 if place not in self.space.points:  # a condition skips it
                     study.tell(trial, state=states.PRUNED)
                     n_repeats += 1
-                elif (setting := self.space.setting(place)).identity in seen:
-                    self._repeat(trial, seen[setting.identity])
+                elif (setting := self.space.setting(place)).identity in seen and setting.identity not in retries:
+                    study.tell(trial, state=states.FAIL)  # nothing new; told again it would weigh twice
                     n_repeats += 1
                 else:
                     seen[setting.identity] = place
+                    retries.discard(setting.identity)
                     job = job_of(setting)
+                    failure_path(job.run).unlink(missing_ok=True)
                     trial.set_user_attr(PLACE, list(place))
                     trial.set_user_attr(NAME, setting.name)
                     under_way[job.run], n_reported[job.run], n_repeats = trial, 0, 0
@@ -166,21 +169,14 @@ class Search:
                 trial.set_user_attr(FAILED, True)
                 study.tell(trial, state=states.FAIL)
             else:
-                with folder.at_work(waits=True):  # clears what the killed process left half-written
-                    study.tell(trial, state=states.PRUNED)
+                with suppress(BallspotError), folder.at_work(waits=False):
+                    pass  # clears what the killed process left half-written
+                study.tell(trial, state=states.PRUNED)
             on_end(job)
 
     def _params(self, place: Place) -> dict[str, str]:
         every = zip(self.space.axes, self.texts, place, strict=True)
         return {axis.name: texts[index] for axis, texts, index in every if len(texts) > 1}
-
-    def _repeat(self, trial: "Trial", place: Place) -> None:
-        """Tells a trial of a setting that was tried already what that one gave."""
-        before = self.tried().get(place)
-        if before is not None and before.state == self.states.COMPLETE and before.value is not None:
-            self.study.tell(trial, before.value)
-        else:
-            self.study.tell(trial, state=self.states.FAIL)
 
     def _untried(self, seen: set[str]) -> Place | None:
         """A place that was not tried, by a draw that is the same for the same number of trials; None for none."""

@@ -42,13 +42,20 @@ def shared_features(experiment: Experiment, resident: Path) -> LoadedFeatures:
 
 
 def shared_name(experiment: Experiment) -> str:
-    """The folder of an experiment's features: a digest of sets, split, views, precision and scaling."""
+    """The folder of an experiment's features: a digest of stores, split, views, precision and scaling."""
     section, splits = experiment.config.clips, experiment.splits
+    rows: dict[str, list[str]] = {}
+    for name in sorted({name for part in PARTS for name in splits.part(part)}):
+        with experiment.source.open(name) as group:
+            rows[name] = [
+                f"{store.rows_sha256 or store.path.stat().st_mtime_ns} {store.n_rows}" for store in group.stores
+            ]
     digest = fingerprint(
         {
             "sets": [str(one.path.resolve()) for one in experiment.source.sets],
             "fingerprint": experiment.source.fingerprint,
             "matches": {part: list(splits.part(part)) for part in PARTS},
+            "rows": rows,
             "views": {"train": list(section.views), SPLIT: list(prediction_views(experiment.config))},
             "dtype": section.resident_dtype,
             "scaling": section.scaling,

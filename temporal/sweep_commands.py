@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import click
 
 from ..cache.console import note, print_table
 from ..cache.errors import BallspotError
+from ..cache.files import locked_folder, make_folder
 
 if TYPE_CHECKING:
     from .sweep import Sweep
@@ -139,9 +140,11 @@ def sweep(
             show_plan(planned_sweep, planned, costs(planned, experiments), n_jobs, as_json=as_json)
             return
         record_sweep(out, planned_sweep, planned, source=path)
-        with going_on_later(out), SweepProgress(planned) as progress:
+        held = locked_folder(make_folder(out), waits=False, shared=True)
+        with going_on_later(out), held, SweepProgress(planned) as progress:
             run_sweep(planned, engine, retry_failed=retry_failed, on_progress=progress.show, on_end=progress.ended)
-    shutil.rmtree(template.resident, ignore_errors=True)
+    with suppress(BallspotError), locked_folder(out, waits=False):  # else another sweep is at work on them
+        shutil.rmtree(template.resident, ignore_errors=True)
     show_results(planned_sweep, planned, as_json=as_json)
     if searcher is not None:
         note("the best of many tries on the validation matches is flattered there; `compare --split test` is not")

@@ -199,7 +199,7 @@ class Simulation:
                 if job.run in on_poll([job]):
                     break
             else:
-                (job.run / "metrics.json").write_text(json.dumps({"mean_ap": value}))
+                (job.run / "metrics.json").write_text(json.dumps({"mean_ap": value, "train_s": 1.0}))
             yield job
 
 
@@ -238,6 +238,13 @@ def test_poor_trials_are_given_up_early_and_good_ones_never(wide_file, tmp_path)
     assert all(state == "COMPLETE" for _, state in trials[:5])  # there is no median before
 
 
+def test_no_trial_is_given_up_before_the_sixth_however_small_the_space(tmp_path):
+    path = tmp_path / "space.toml"
+    path.write_text("[set]\nn_epochs = 20\n[axes]\nlearning_rate = [1e-3, 2e-5, 3e-5, 4e-5, 5e-5, 6e-5]\n")
+    trials, _ = simulated(path, tmp_path / "out", 6)
+    assert [state for _, state in trials[:5]] == ["COMPLETE"] * 5
+
+
 def test_the_sampler_is_told_what_was_found(wide_file, tmp_path):
     import optuna
 
@@ -267,6 +274,77 @@ def test_a_failed_trial_counts_and_is_tried_again_only_when_asked(tmp_path):
     failure_path(out / "batch_clips=7" / "seed-0").write_text('{"error": "of before"}')
     assert dict(simulated(path, out, 3, retry_failed=True)[0])["batch_clips=7"] == "FAIL"
     assert "no such thing" in failure_path(out / "batch_clips=7" / "seed-0").read_text()
+
+
+def test_failed_trials_are_retried_beyond_the_budget_and_stay_told_until_they_are(tmp_path):
+    path = tmp_path / "space.toml"
+    path.write_text("[set]\nn_epochs = 20\n[axes]\nbatch_clips = [4, 7, 8, 9, 10, 11]\n")
+    out = tmp_path / "out"
+    simulated(path, out, 6)
+    failure = failure_path(out / "batch_clips=7" / "seed-0")
+    failure.write_text('{"error": "of before"}')
+    _, engine = simulated(path, out, 3, retry_failed=True)
+    assert "no such thing" in failure.read_text()
+    assert engine.n_logged == {}
+
+
+def swept(path: Path, out: Path, engine, monkeypatch, **more):
+    """`search_space` on a simulated engine, without data."""
+    import ballspot.temporal.searching as module
+
+    check = module.check_space
+
+    def without_data(space, template):
+        space.sweep(space.points)
+        return "simulated"
+
+    monkeypatch.setattr(module, "check_space", without_data)
+    space = read_space(path)
+    template = Job(out, space.setting(space.baseline()).config, 0, (out,), out, None, None, "ball-12", "cpu", out, "")
+    try:
+        return module.search_space(space, template, engine, n_finalists=1, **more)
+    finally:
+        monkeypatch.setattr(module, "check_space", check)
+
+
+def test_a_retry_beside_new_trials_leaves_every_setting_its_own_runs(tmp_path, monkeypatch):
+    path, out = tmp_path / "space.toml", tmp_path / "out"
+    path.write_text("seeds = 2\n[set]\nn_epochs = 20\n[axes]\nbatch_clips = [4, 7, 8, 9, 10, 11, 12]\n")
+    for n_trials, retry in ((4, False), (7, True)):
+        swept(path, out, Simulation(20), monkeypatch, n_trials=n_trials, retry_failed=retry)
+        for name, runs in runs_of(out).items():
+            assert {run.split("/")[0] for run in runs} == {name}
+    assert len(runs_of(out)) == 7
+    assert next(iter(runs_of(out))) == "batch_clips=4"
+
+
+def test_seeds_of_earlier_finalists_stay_in_the_sweep(tmp_path, monkeypatch):
+    path, out = tmp_path / "space.toml", tmp_path / "out"
+    path.write_text("seeds = 2\n[set]\nn_epochs = 20\n[axes]\nbatch_clips = [4, 5, 6, 8]\n")
+    swept(path, out, Simulation(20), monkeypatch, n_trials=2)
+    before = {run for runs in runs_of(out).values() for run in runs}
+    swept(path, out, Simulation(20), monkeypatch, n_trials=4)
+    assert before <= {run for runs in runs_of(out).values() for run in runs}
+
+
+def test_combinations_and_names_are_tried_before_a_trial(space_file, season, tmp_path):
+    bad = tmp_path / "bad.toml"
+    bad.write_text(SPACE.replace("[axes]", "[axes]\nn_epochs = [8, 5]\nwarmup_epochs = [3, 5]").replace(
+        "n_epochs = 3\nwarmup_epochs = 0\n", ""))  # fmt: skip
+    result = ballspot(words_for(bad, season, tmp_path / "out"))
+    assert result.exit_code == 1 and "warmup_epochs 5 must be smaller" in result.stderr
+    each = tmp_path / "each.toml"
+    each.write_text('leave_out = "each"\n' + SPACE)
+    result = ballspot(words_for(each, season, tmp_path / "out"))
+    assert result.exit_code == 1 and "a search compares settings on the same validation matches" in result.stderr
+    assert not list((tmp_path / "out").glob("*/seed-*"))
+
+
+def test_a_changed_condition_is_another_space(wide_file, tmp_path):
+    simulated(wide_file, tmp_path / "out", 2)
+    wide_file.write_text(wide_file.read_text() + "[[when]]\nif = { n_layers = 3, learning_rate = 1e-3 }\nskip = true\n")
+    with pytest.raises(BallspotError, match="another space"):
+        simulated(wide_file, tmp_path / "out", 3)
 
 
 def test_without_optuna_the_extra_is_named(space_file, tmp_path, monkeypatch):
