@@ -12,7 +12,7 @@ import numpy as np
 
 from .exact import exact_curves
 from .matching import HALF_S, Pool, match_truths
-from .metrics import THRESHOLDS, interpolated_ap, score_bins, trapezoid_mean
+from .metrics import interpolated_ap, score_bins, trapezoid_mean
 
 BLOCK_S = 300.0
 N_RESAMPLES = 1000
@@ -142,10 +142,12 @@ def drawn_ap(
     ap = np.zeros(n_truth.shape)
     for index, chosen in enumerate(_members(label, n_truth.shape[1])):
         found = chosen[is_hit[chosen]]
-        if not n_truth[:, index].any() or not found.size:
+        bins = np.unique(score_bin[found])
+        bins = bins[bins > 0]  # the others reach no threshold
+        if not n_truth[:, index].any() or not bins.size:
             continue
-        n_detected = _above(block[chosen], score_bin[chosen], resamples)
-        n_hits = _above(block[found], score_bin[found], resamples)
+        n_detected = _above(block[chosen], score_bin[chosen], bins, resamples)
+        n_hits = _above(block[found], score_bin[found], bins, resamples)
         ap[:, index] = interpolated_ap(n_detected, n_hits, n_truth[:, index])
     return ap
 
@@ -220,9 +222,8 @@ def _members(label: np.ndarray, n_labels: int) -> list[np.ndarray]:
     return np.split(order, np.cumsum(np.bincount(label, minlength=n_labels))[:-1])
 
 
-def _above(block: np.ndarray, score_bin: np.ndarray, resamples: Resamples) -> np.ndarray:
-    """(R, 200): how many predictions reach each threshold in each draw."""
-    n_bins = THRESHOLDS.size + 1
-    shape = (resamples.blocks.size, n_bins)
-    per_bin = np.bincount(block * n_bins + score_bin, minlength=shape[0] * n_bins).reshape(shape)
-    return resamples.weights @ per_bin[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:].astype(np.float64)
+def _above(block: np.ndarray, score_bin: np.ndarray, bins: np.ndarray, resamples: Resamples) -> np.ndarray:
+    """(R, n): how many predictions reach each of the ``bins`` (n,), sorted, in each draw."""
+    n_reached = np.searchsorted(bins, score_bin, side="right")
+    per_number = count_table(block, n_reached, bins.size + 1, resamples)
+    return resamples.weights @ per_number[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]

@@ -156,22 +156,25 @@ def score_bins(score: np.ndarray) -> np.ndarray:
 
 
 def interpolated_ap(n_detected: np.ndarray, n_hits: np.ndarray, n_truth: np.ndarray) -> np.ndarray:
-    """The 11-point average precision, float64 (...,), from counts at the 200 thresholds.
+    """The 11-point average precision, float64 (...,), from counts at the thresholds.
 
-    ``n_detected`` and ``n_hits`` (..., 200) count the predictions, and the hits among them, that reach each
-    threshold; ``n_truth`` (...,) the truths. Nothing detected is precision 0, no truth is recall 0: both give AP 0.
+    ``n_detected`` and ``n_hits`` (..., n) count the predictions, and the hits among them, that reach each threshold,
+    from the lowest on; ``n_truth`` (...,) the truths. Thresholds between two hits may be left out: one that no more
+    hits reach than the next higher one is never the more precise. Nothing detected is precision 0, no truth is recall
+    0: both give AP 0.
     """
     precision = np.divide(n_hits, n_detected, out=np.zeros(n_hits.shape), where=n_detected > 0)
     n_truth = np.broadcast_to(np.asarray(n_truth)[..., None], n_hits.shape)
     recall = np.divide(n_hits, n_truth, out=np.zeros(n_hits.shape), where=n_truth > 0)
     # Recall falls from threshold to threshold: a level is reached by the first n of them, and the best precision among
     # the first n is a running maximum; none reached is 0.
-    best = np.zeros((*precision.shape[:-1], THRESHOLDS.size + 1))
+    n_thresholds = precision.shape[-1]
+    best = np.zeros((*precision.shape[:-1], n_thresholds + 1))
     np.maximum.accumulate(precision, axis=-1, out=best[..., 1:])
     total = np.zeros(precision.shape[:-1])
     for level in RECALLS:
         short = recall < level
-        n_reached = np.where(short[..., -1], short.argmax(axis=-1), THRESHOLDS.size)
+        n_reached = np.where(short[..., -1], short.argmax(axis=-1), n_thresholds)
         total += np.take_along_axis(best, n_reached[..., None], axis=-1)[..., 0]
     return total / len(RECALLS)
 

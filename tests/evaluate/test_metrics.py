@@ -11,6 +11,7 @@ from ballspot.evaluate.metrics import (
     average_precision,
     frequent_ap,
     headline_ap,
+    interpolated_ap,
     metric_frame,
     score_bins,
     spot_arrays,
@@ -149,3 +150,17 @@ def test_average_precision_is_between_0_and_1_and_perfect_for_the_truths_themsel
         assert np.all((values >= 0) & (values <= 1))
     own = average_precision([scored(truths)], [scored(truths)], n_labels=3, fps=25, tolerance_s=0)
     np.testing.assert_array_equal(own.ap, (own.n_truth > 0).astype(float))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_thresholds_that_no_hit_ends_at_change_no_average_precision(seed):
+    draw = np.random.default_rng(seed)
+    label_bins = draw.integers(0, 201, draw.integers(1, 60))
+    is_hit = draw.random(label_bins.size) < 0.4
+    thresholds = np.arange(1, 201)
+    n_detected = (label_bins >= thresholds[:, None]).sum(1)
+    n_hits = (label_bins[is_hit] >= thresholds[:, None]).sum(1)
+    n_truth = np.array(is_hit.sum() + draw.integers(0, 5))
+    kept = np.unique(label_bins[is_hit & (label_bins > 0)]) - 1
+    whole = interpolated_ap(n_detected, n_hits, n_truth)
+    assert (interpolated_ap(n_detected[kept], n_hits[kept], n_truth) if kept.size else 0.0) == whole
