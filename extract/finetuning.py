@@ -14,21 +14,19 @@ from torch.nn.parallel import DistributedDataParallel
 from ..cache.errors import BallspotError
 from ..cache.fingerprint import fingerprint
 from ..cache.journal import Segment
-from ..cache.processes import peak_memory_mb
 from ..cache.runs import RunFolder
-from ..evaluate.evaluation import OFFICIAL_FPS
 from ..temporal.checkpoints import HeadDescription, Progress, read_checkpoint, restore_optimizer, write_checkpoint
-from ..temporal.experiment import BEST, LAST, SPLIT, is_over
+from ..temporal.experiment import BEST, LAST, SPLIT, finish_run, is_over
 from ..temporal.features import MatchRows, ResidentFeatures
 from ..temporal.heads import n_parameters
-from ..temporal.log import log_line, spoken, timestamp
+from ..temporal.log import log_line, spoken
 from ..temporal.material import training_side
 from ..temporal.optimisation import WeightAverage
 from ..temporal.predicting import claim_folder, prediction_record, prediction_views, saved_scores, write_prediction
 from ..temporal.prediction import prediction_of, score_match
 from ..temporal.task import Task
 from ..temporal.training import epoch_seed
-from ..temporal.validation import METRIC, validate, validation_material
+from ..temporal.validation import validate, validation_material
 from .backbones import Backbone, Loaded, assemble, load_model
 from .end_to_end import EndToEnd, make_optimizer
 from .engines import default_batch_rows
@@ -309,24 +307,7 @@ def _finish(
             scored, task.label_set.labels, match.name, fps=match.fps, n_video_frames=match.n_video_frames
         )
         write_prediction(out, saved, config.prediction)
-    best = next(line for line in run.log() if line["epoch"] == progress.best_epoch)
-    memory = torch.cuda.max_memory_allocated(task.device) / 1e6 if task.device.type == "cuda" else peak_memory_mb()
-    metrics = {
-        "split": SPLIT,
-        "metric": METRIC,
-        "fps": OFFICIAL_FPS,
-        "mean_ap": best["valid_mean_ap"],
-        "headline_ap": best["valid_headline_ap"],
-        "per_class": best["valid_per_class"],
-        "best_epoch": progress.best_epoch,
-        "n_epochs": progress.n_epochs_done,
-        "train_s": round(progress.train_s, 3),
-        "n_parameters": n_trained,
-        "peak_memory_mb": round(memory, 1),
-    }
-    run.update(finished=timestamp())
-    run.finish(metrics)
-    return metrics
+    return finish_run(run, progress, n_trained=n_trained, device=task.device)
 
 
 def start_digest(finetuning: Finetuning) -> str:

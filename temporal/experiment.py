@@ -184,6 +184,11 @@ def _finish(
     claim_folder(out, prediction_record([checkpoint], run_keys=[key], checkpoint_name="best", names=names))
     for _ in predict_matches([checkpoint], experiment.source, names, out=out, device=experiment.device):
         pass
+    return finish_run(run, progress, n_trained=n_parameters(head), device=experiment.device)
+
+
+def finish_run(run: RunFolder, progress: Progress, *, n_trained: int, device: torch.device) -> dict[str, Any]:
+    """Writes the metrics of the best epoch and what training took, marks the run done, and returns the metrics."""
     best = next(line for line in run.log() if line["epoch"] == progress.best_epoch)
     metrics = {
         "split": SPLIT,
@@ -195,8 +200,8 @@ def _finish(
         "best_epoch": progress.best_epoch,
         "n_epochs": progress.n_epochs_done,
         "train_s": round(progress.train_s, 3),
-        "n_parameters": n_parameters(head),
-        "peak_memory_mb": round(_peak_memory_mb(experiment.device), 1),
+        "n_parameters": n_trained,
+        "peak_memory_mb": round(_peak_memory_mb(device), 1),
     }
     run.update(finished=timestamp())
     run.finish(metrics)
