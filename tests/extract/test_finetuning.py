@@ -18,7 +18,6 @@ from ballspot.cache.runs import RunFolder
 from ballspot.cli import main
 from ballspot.evaluate.matches import find_matches
 from ballspot.extract.backbones import load_model
-from ballspot.extract.clip_pictures import VideoClips, read_clips
 from ballspot.extract.decoders import open_source
 from ballspot.extract.end_to_end import EndToEnd, make_optimizer
 from ballspot.extract.finetune_settings import FinetuneSection, read_settings
@@ -26,7 +25,6 @@ from ballspot.extract.picture_changes import change_pictures
 from ballspot.extract.shift import parse_backbone
 from ballspot.extract.video import probe_video
 from ballspot.extract.weights import parse_weights
-from ballspot.temporal.clips import ClipStarts
 from ballspot.temporal.config import HeadSection
 from ballspot.temporal.heads import build_head
 
@@ -264,21 +262,42 @@ def test_norms_that_are_frozen_keep_their_statistics():
     )
 
 
-def test_clips_are_the_frames_of_the_video_and_black_outside_it(video):
-    probe = probe_video(video)
+READS_AHEAD = """
+import sys
+import numpy as np, torch
+from pathlib import Path
+from ballspot.extract.video import probe_video
+
+if __name__ == "__main__":
+    probe = probe_video(Path(sys.argv[1]))
+    clips = ClipStarts(torch.tensor([0, 0, 0]), torch.tensor([-4, 37, probe.n_frames - 5]))
+    size = (probe.height, probe.width)
+    dataset = VideoClips([probe], clips, clip_frames=6, clip_stride=3, size=size, interpolation="bilinear")
+    found = list(read_clips(dataset, [2, 0, 1], n_workers=int(sys.argv[2])))
+    np.savez(sys.argv[3], number=[clip.number for clip in found],
+             pictures=np.stack([clip.pictures.numpy() for clip in found]),
+             inside=np.stack([clip.inside.numpy() for clip in found]))
+"""
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_clips_are_the_frames_of_the_video_and_black_outside_it(video, tmp_path, n_workers):
+    """In a process of its own: this one has other decoders' libraries in it, which a training has not."""
+    script = tmp_path / "read.py"
+    script.write_text(READS_AHEAD)
+    words = [sys.executable, script, video, n_workers, tmp_path / "clips.npz"]
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found, probe = np.load(tmp_path / "clips.npz"), probe_video(video)
     with open_source(probe, "pyav") as source:
         every = np.stack(list(source.frames(0, probe.n_frames)))
-    clips = ClipStarts(torch.tensor([0, 0, 0]), torch.tensor([-4, 37, probe.n_frames - 5]))
-    dataset = VideoClips([probe], clips, clip_frames=6, clip_stride=3, size=every.shape[1:3], interpolation="bilinear")
-    for n_workers in (0, 2):
-        found = list(read_clips(dataset, [2, 0, 1], n_workers=n_workers))
-        assert [clip.number for clip in found] == [2, 0, 1]
-        for clip in found:
-            frames = int(clips.start_row[clip.number]) + 3 * np.arange(6)
-            inside = (frames >= 0) & (frames < probe.n_frames)
-            assert clip.inside.tolist() == inside.tolist()
-            assert np.array_equal(clip.pictures.numpy()[inside], every[frames[inside]])
-            assert not clip.pictures.numpy()[~inside].any()
+    assert found["number"].tolist() == [2, 0, 1]
+    for start, pictures, inside in zip((probe.n_frames - 5, -4, 37), found["pictures"], found["inside"], strict=True):
+        frames = start + 3 * np.arange(6)
+        expected = (frames >= 0) & (frames < probe.n_frames)
+        assert inside.tolist() == expected.tolist()
+        assert np.array_equal(pictures[inside], every[frames[inside]])
+        assert not pictures[~inside].any()
 
 
 def test_changes_come_from_the_seed_alone_and_leave_pictures_when_off():
