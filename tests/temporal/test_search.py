@@ -170,13 +170,6 @@ def test_what_is_wrong_is_told_before_a_trial(space_file, season, tmp_path, more
     assert not list((tmp_path / "out").glob("*/seed-*"))
 
 
-def test_a_budget_without_a_search_is_refused(space_file, season, tmp_path):
-    words = ["sweep", str(space_file), str(season.features), "--data", str(season.data), "--out", str(tmp_path / "o")]
-    result = ballspot([*words, "--trials", "3"])
-    assert result.exit_code == 1
-    assert "--trials and --finalists are for a search" in result.stderr
-
-
 class Simulation:
     """An engine without training: every run logs a validation mAP that its learning rate decides, epoch by epoch."""
 
