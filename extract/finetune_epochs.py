@@ -80,7 +80,7 @@ class Epochs:
         pictures = self.decoded(drawn)
         training = self.config.training
         sums = torch.zeros(4, dtype=torch.float64, device=self.group.device)
-        n_collisions, rate = 0, 0.0
+        rate = 0.0
         self.forward.train()
         for step in range(drawn.n_steps):
             n_done = (epoch - 1) * drawn.n_steps + step
@@ -97,8 +97,7 @@ class Epochs:
             sums += self.step(drawn, step, pictures, seed)
             if self.average is not None:
                 self.average.update(self.model, n_steps_done=n_done)
-        wanted = clip_targets(self.mirrored, drawn.clips, self.config)
-        n_collisions = int(wanted.n_collisions.sum())
+        n_collisions = int(clip_targets(self.mirrored, drawn.clips, self.config).n_collisions.sum())
         total, class_part, offset_part, team_part = (self.group.total(sums) / drawn.n_steps).tolist()
         if not math.isfinite(total):
             raise BallspotError(

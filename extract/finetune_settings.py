@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ..cache.errors import BallspotError
 from ..temporal.config import Chance, Config, Count, CountOrNone, Rate, Section
-from ..temporal.configuration import config_value, load_config
+from ..temporal.configuration import config_value, first_problem, load_config
 
 PARTS = ("stem", "s1", "s2", "s3", "s4")
 
@@ -54,9 +54,7 @@ def read_settings(preset: str, settings: Sequence[str]) -> tuple[Config, Finetun
     try:
         section = FinetuneSection.model_validate(own)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
+        place, message = first_problem(error)
         raise BallspotError(f"finetune.{place or 'freeze'}: {message}; docs/finetuning.md has every key") from error
     config = load_config(preset, rest)
     for name, value, wanted in (

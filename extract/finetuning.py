@@ -179,10 +179,11 @@ def finetune(finetuning: Finetuning, run: RunFolder, *, group: Group, key: str, 
     while not is_over(progress, config.training):
         epoch, started = progress.n_epochs_done + 1, time.monotonic()
         summary = epochs.train(epoch)
-        result, state = None, model.state_dict() if average is None else average.weights
+        result, trained = None, None
         if group.is_first and (
             epoch == config.training.n_epochs or epoch % config.training.validation_every_epochs == 0
         ):
+            state = model.state_dict() if average is None else average.weights
             trained = Trained.of(finetuning, description, state)
             features = finetuning.extracted(
                 trained.backbone,
@@ -205,8 +206,8 @@ def finetune(finetuning: Finetuning, run: RunFolder, *, group: Group, key: str, 
             line = log_line(epoch, asdict(summary), result, task.label_set, epoch_s)
             run.append_log(line)
             report(spoken(line, config.training.n_epochs))
-            if is_best:
-                Trained.of(finetuning, description, state).write(run, finetuning, progress)
+            if is_best and trained is not None:
+                trained.write(run, finetuning, progress)
             write_checkpoint(
                 run.path / LAST,
                 description=description,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -138,24 +138,14 @@ class SegmentRunner:
     def __init__(self, job: ExtractionJob) -> None:
         settings = job.settings
         self.job = job
-        self.engine: Engine | WindowEngine
-        if job.backbone.shifted is None:
-            self.engine = make_engine(
-                job.backbone,
-                kind=settings.engine,
-                batch_rows=settings.batch_rows,
-                device=job.device,
-                compiles=settings.compiles,
-            )
-        else:
-            self.engine = window_engine(
-                job.backbone,
-                kind=settings.engine,
-                batch_rows=settings.batch_rows,
-                device=job.device,
-                margin=job.margin,
-                compiles=settings.compiles,
-            )
+        make = make_engine if job.backbone.shifted is None else partial(window_engine, margin=job.margin)
+        self.engine: Engine | WindowEngine = make(
+            job.backbone,
+            kind=settings.engine,
+            batch_rows=settings.batch_rows,
+            device=job.device,
+            compiles=settings.compiles,
+        )
         self.decoding = DecodingProcess(batch_rows=settings.batch_rows, substitute=settings.substitute)
         self.n_rows = 0
 

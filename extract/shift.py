@@ -6,6 +6,7 @@ against what stayed. Parameters have the names of the public code (E2E-Spot's `g
 convolution that follows), so that its checkpoints load as they are.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -64,7 +65,7 @@ class Clips:
         self.n_frames = 1
 
 
-class Shift(nn.Module):
+class Shift(nn.Module, ABC):
     """Base of the shifts: pictures (B, C, H, W), B a whole number of clips, the first channels of each exchanged."""
 
     def __init__(self, n_channels: int, clips: Clips) -> None:
@@ -81,9 +82,9 @@ class Shift(nn.Module):
         mixed = self.exchange(clips).transpose(1, 2).flatten(0, 1)
         return torch.cat((mixed, images[:, self.n_folded :]), dim=1)
 
+    @abstractmethod
     def exchange(self, clips: Tensor) -> Tensor:
         """The folded channels (N, F, T, H, W) after the exchange."""
-        raise NotImplementedError
 
 
 class TemporalShift(Shift):

@@ -57,11 +57,16 @@ def config_from_table(table: Mapping[str, Any], *, source: str) -> Config:
     try:
         return Config.model_validate(table)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"][:2])
-        shown = "" if isinstance(first["input"], (Mapping, Config)) else f" = {first['input']!r}"
-        allowed = first["msg"].removeprefix("Value error, ")
+        place, allowed = first_problem(error, depth=2)
+        value = error.errors()[0]["input"]
+        shown = "" if isinstance(value, (Mapping, Config)) else f" = {value!r}"
         raise BallspotError(f"{source}: {place}{shown}: {allowed}; see docs/configuration.md") from error
+
+
+def first_problem(error: ValidationError, *, depth: int | None = None) -> tuple[str, str]:
+    """The dotted place of the first thing that is wrong, down to ``depth``, and what pydantic says of it."""
+    first = error.errors()[0]
+    return ".".join(str(part) for part in first["loc"][:depth]), first["msg"].removeprefix("Value error, ")
 
 
 def as_table(config: Config) -> dict[str, Any]:

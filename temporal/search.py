@@ -103,7 +103,7 @@ class Search:
         study, states = self.study, self.states
         under_way: dict[Path, Trial] = {}
         n_reported: dict[Path, int] = {}
-        seen = {self.space.setting(place).identity: place for place in self.tried()}
+        seen = {self.space.setting(place).identity for place in self.tried()}
         if not study.trials:
             study.enqueue_trial(self._params(self.space.baseline()))
         retries: set[str] = set()
@@ -127,7 +127,7 @@ class Search:
                     study.tell(trial, state=states.FAIL)  # nothing new; told again it would weigh twice
                     n_repeats += 1
                 else:
-                    seen[setting.identity] = place
+                    seen.add(setting.identity)
                     retries.discard(setting.identity)
                     job = job_of(setting)
                     failure_path(job.run).unlink(missing_ok=True)
@@ -138,7 +138,7 @@ class Search:
                     yield job
                     continue
                 if n_repeats >= MAX_REPEATS:
-                    untried = self._untried(set(seen))
+                    untried = self._untried(seen)
                     if untried is None:
                         return
                     study.enqueue_trial(self._params(untried))

@@ -42,6 +42,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..cache.errors import BallspotError
 from ..evaluate.labelsets import nearest_name
+from .configuration import first_problem
 
 Table = dict[str, Any]
 
@@ -86,10 +87,8 @@ def read_sweep_file(path: Path) -> SweepFile:
     except FileNotFoundError as error:
         raise BallspotError(f"{path}: no such sweep file; check the path") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
+        place, message = first_problem(error)
+        if error.errors()[0]["type"] == "extra_forbidden":
             near = nearest_name(place, SweepFile.model_fields)
             known = ", ".join(SweepFile.model_fields)
             message = f"unknown key; did you mean {near!r}?" if near else f"unknown key; known are {known}"
