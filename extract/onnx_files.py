@@ -1,5 +1,6 @@
 """A head, or a frozen backbone, as an ONNX file for other runtimes, kept only where it agrees with torch."""
 
+import copy
 import io
 import json
 import warnings
@@ -25,6 +26,7 @@ from ..temporal.trained import read_trained
 from .bundle import open_bundle
 from .bundled_features import BundledFeatures
 from .engines import normalised
+from .weights import first_line
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 17
@@ -183,7 +185,7 @@ def _export(
     try:
         with _quiet(), torch.no_grad():
             torch.onnx.export(
-                model,
+                _padded_in_numbers(model),
                 (examples[0],),
                 buffer,
                 input_names=list(inputs),
@@ -193,7 +195,7 @@ def _export(
                 dynamo=False,  # the newer one unrolls recurrent layers to one length
             )
     except Exception as error:
-        raise BallspotError(f"--format onnx: torch cannot export it ({type(error).__name__}: {error})") from error
+        raise BallspotError(f"--format onnx: torch cannot export it ({first_line(error)})") from error
     file = onnx.load_from_string(buffer.getvalue())
     file.producer_name = "ballspot"
     for name, value in metadata.items():
@@ -201,7 +203,10 @@ def _export(
         entry.key, entry.value = name, value
     onnx.checker.check_model(file)
     content = file.SerializeToString(deterministic=True)
-    difference = _difference(content, model, examples)
+    try:
+        difference = _difference(content, model, examples)
+    except Exception as error:
+        raise BallspotError(f"--format onnx: onnxruntime cannot run it ({first_line(error)})") from error
     if not difference <= MOST_DIFFERENCE:
         raise BallspotError(
             f"--format onnx: differs from torch by {difference:.1e}, above {MOST_DIFFERENCE:.0e}; nothing was written"
@@ -209,6 +214,15 @@ def _export(
     with whole_file(out) as temporary:
         temporary.write_bytes(content)
     return difference
+
+
+def _padded_in_numbers(model: nn.Module) -> nn.Module:
+    """A copy whose convolutions say how much they pad: onnxruntime has no "same" for dilated ones."""
+    copied = copy.deepcopy(model)
+    for module in copied.modules():
+        if isinstance(module, nn.Conv1d) and module.padding == "same":  # kernels are odd
+            module.padding = (module.dilation[0] * (module.kernel_size[0] - 1) // 2,)
+    return copied
 
 
 def _difference(content: bytes, model: nn.Module, examples: Sequence[Tensor]) -> float:

@@ -1,7 +1,7 @@
 """Trained heads in one file that travels: what a bundle's header says, and the part of it that predicts.
 
-A bundle is a safetensors file; its header has one entry, ``ballspot``, in JSON. docs/bundle-format.md specifies it. What
-turns video into features is in it, too; the module `bundle` of stage one reads that part.
+A bundle is a safetensors file; its header has one entry, ``ballspot``, in JSON. docs/bundle-format.md specifies it.
+What turns video into features is in it, too; the module `bundle` of stage one reads that part.
 """
 
 import json
