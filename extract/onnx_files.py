@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -83,9 +84,9 @@ def export_head(source: Path, out: Path, *, checkpoint: str = "best") -> Exporte
     Raises BallspotError for several heads, and, leaving nothing, where an output differs from torch's by above 1e-4.
     """
     trained = read_trained(source, checkpoint=checkpoint)
-    if len(trained.checkpoints) > 1:
-        raise BallspotError(f"{source}: {len(trained.checkpoints)} heads; an ONNX file holds one: give one seed's run")
-    kept = trained.checkpoints[0]
+    kept, *others = trained.checkpoints
+    if others:
+        raise BallspotError(f"{source}: {1 + len(others)} heads; an ONNX file holds one: give one seed's run")
     head = kept.load("cpu")
     model = ScaledHead(head, kept.scaling).eval()
     clip_frames = kept.description.config.clips.clip_frames
@@ -108,9 +109,9 @@ def export_backbone(source: Path, out: Path, *, features: Sequence[Path] = ()) -
     temporal shift, for several feature sets, and where it differs from torch's by above 1e-4 of the largest feature.
     """
     bundle = open_bundle(source, features=features)
-    if len(bundle.features) > 1:
-        raise BallspotError(f"{source}: reads {len(bundle.features)} feature sets; --backbone is for heads on one")
-    made = bundle.features[0]
+    made, *others = bundle.features
+    if others:
+        raise BallspotError(f"{source}: reads {1 + len(others)} feature sets; --backbone is for heads on one")
     backbone = made.backbone(device=torch.device("cpu"))
     if backbone.shifted is not None:
         raise BallspotError(f"{backbone.name}: sees neighbouring frames; --backbone is for those without shift")
@@ -181,22 +182,21 @@ def _export(
     """Writes the file, whole or not at all, and returns its largest difference to torch over the examples."""
     require_onnx()
     onnx: Any = import_module("onnx")
-    buffer = io.BytesIO()
     try:
-        with _quiet(), torch.no_grad():
+        with _quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
             torch.onnx.export(
                 _padded_in_numbers(model),
                 (examples[0],),
-                buffer,
+                Path(folder) / "head.onnx",
                 input_names=list(inputs),
                 output_names=list(outputs),
                 dynamic_axes={name: dict(places) for name, places in axes.items()},
                 opset_version=OPSET,
                 dynamo=False,  # the newer one unrolls recurrent layers to one length
             )
+            file = onnx.load(Path(folder) / "head.onnx")
     except Exception as error:
         raise BallspotError(f"--format onnx: torch cannot export it ({first_line(error)})") from error
-    file = onnx.load_from_string(buffer.getvalue())
     file.producer_name = "ballspot"
     for name, value in metadata.items():
         entry = file.metadata_props.add()
