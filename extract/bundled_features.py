@@ -13,8 +13,8 @@ from torch import Tensor
 from ..cache.errors import BallspotError
 from ..cache.fingerprint import fingerprint
 from ..cache.layout import ORIGINAL
-from ..temporal.bundle import below
 from ..temporal.bundle_header import SetPart
+from ..temporal.checkpoints import below
 from ..temporal.configuration import first_problem
 from .backbones import Backbone, assemble, load_model
 from .engines import default_batch_rows

@@ -23,7 +23,7 @@ from ..cache.files import reason_of, whole_file
 from ..cache.fingerprint import canonical_json, fingerprint
 from ..evaluate.labelsets import LabelSet
 from .bundle_header import BundleHeader
-from .checkpoints import Checkpoint, HeadDescription, Progress
+from .checkpoints import Checkpoint, HeadDescription, Progress, below
 from .config import Config
 from .configuration import config_from_table, first_problem
 from .features import Scaling
@@ -100,11 +100,6 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with ``prefix``, without it."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _read_parts(path: Path) -> tuple[str, dict[str, Tensor]]:

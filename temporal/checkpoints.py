@@ -138,10 +138,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint(
             description=_description(path, header),
             progress=Progress(**header["progress"]),
-            head=_below("head.", tensors),
+            head=below("head.", tensors),
             scaling=Scaling(tensors["scaling.mean"], tensors["scaling.sd"]) if "scaling.mean" in tensors else None,
-            optimizer=_below("optimizer.", tensors),
-            average=_below("average.", tensors),
+            optimizer=below("optimizer.", tensors),
+            average=below("average.", tensors),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise BallspotError(f"{path}: its header lacks or garbles {error}; train the run again") from error
@@ -165,5 +165,6 @@ def _description(path: Path, header: dict[str, Any]) -> HeadDescription:
     return HeadDescription(config, label_set, tuple(header["dims"]), header["features_fingerprint"])
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
