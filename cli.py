@@ -28,7 +28,7 @@ COMMANDS: dict[str, Place] = {
     "finetune": ("extract.finetune_commands", "finetune", "Train a backbone and a head together on video."),
     "train": ("temporal.commands", "train", "Train a head on a feature set."),
     "sweep": ("temporal.sweep_commands", "sweep", "Train every setting of a sweep file, several seeds each."),
-    "predict": ("temporal.commands", "predict", "Find the spots of a split with a trained run."),
+    "predict": ("extract.predict_commands", "predict", "Find the spots of a split, or of any video."),
     "tune": ("temporal.tuning_commands", "tune", "Find the post-processing of every class on saved scores."),
     "probe": ("temporal.tuning_commands", "probe", "Score single frames by logistic regression: the floor for heads."),
     "evaluate": ("evaluate.commands", "evaluate", "Score predictions as SoccerNet does."),
