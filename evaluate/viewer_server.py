@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -21,7 +22,12 @@ from .viewer import View, ViewedMatch, curves_of, match_record
 from .viewer_curves import Curves
 
 PAGE = Path(__file__).parent / "viewer_page"
-PAGE_TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css"}
+PAGE_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 VIDEO_TYPES = {
     ".avi": "video/x-msvideo",
     ".m4v": "video/mp4",
@@ -72,6 +78,11 @@ class ViewServer(ThreadingHTTPServer):
             super().__init__(("127.0.0.1", port), ViewHandler)
         except OSError as error:
             raise BallspotError(f"port {port} cannot be had ({error.strerror}); give another --port, or none") from error
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing where the browser went away, between two requests or within one; else the traceback."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
