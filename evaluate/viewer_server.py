@@ -77,7 +77,9 @@ class ViewServer(ThreadingHTTPServer):
         try:
             super().__init__(("127.0.0.1", port), ViewHandler)
         except OSError as error:
-            raise BallspotError(f"port {port} cannot be had ({error.strerror}); give another --port, or none") from error
+            raise BallspotError(
+                f"port {port} cannot be had ({error.strerror}); give another --port, or none"
+            ) from error
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing where the browser went away, between two requests or within one; else the traceback."""
@@ -109,11 +111,15 @@ class ViewHandler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer(with_body=False)
 
-    def _refuse_method(self) -> None:
+    def parse_request(self) -> bool:
+        """Reads the head of a request; False, after an answer, where it is malformed or of another method."""
+        if not super().parse_request():
+            return False
+        if self.command in ("GET", "HEAD"):
+            return True
         self.close_connection = True  # a body may follow, which is not read
         self._send(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n", more={"Allow": "GET, HEAD"})
-
-    do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = do_CONNECT = _refuse_method
+        return False
 
     def _answer(self, *, with_body: bool) -> None:
         try:
@@ -198,8 +204,8 @@ class ViewHandler(BaseHTTPRequestHandler):
 def parse_range(header: str, n_bytes: int) -> tuple[int, int] | tuple[()] | None:
     """The bytes [start, end) that a Range header asks for, of a file of ``n_bytes``.
 
-    ``bytes=2-5`` gives (2, 6), ``bytes=2-`` the rest, ``bytes=-3`` the last three; () where it holds no such byte (416).
-    None, the whole file, for several ranges and for what is no range: a server may ignore them (RFC 9110, 14.2).
+    ``bytes=2-5`` gives (2, 6), ``bytes=2-`` the rest, ``bytes=-3`` the last three; () where it holds no such byte
+    (416). None, the whole file, for several ranges and for what is no range: a server may ignore them (RFC 9110, 14.2).
     """
     found = re.fullmatch(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", header, flags=re.IGNORECASE)
     if found is None or found[1] == found[2] == "":

@@ -398,7 +398,7 @@ async function start() {
   bind();
   const isKnown = view.matches.some((one) => one.name === state.match);
   const missing = state.match && !isKnown ? state.match : "";
-  if (!isKnown) Object.assign(state, { match: "", t: DEFAULTS.t, from: 0, span: 0 });
+  if (missing) Object.assign(state, { match: "", t: DEFAULTS.t, from: 0, span: 0 });
   await open(isKnown ? state.match : view.matches[0].name, state.half);
   if (missing) $("notes").append(element("li", `the link names a match that is not shown here: ${missing}`));
 }

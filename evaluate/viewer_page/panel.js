@@ -25,6 +25,7 @@ export function element(tag, text = "", className = "") {
 /** Rewrites the table; `onClass(label, alone)` is called for a class that is clicked. */
 export function fillCounts(table, model, state, onClass) {
   const runs = model.runs.filter((run) => run.isThere);
+  table.className = runs.length > 1 ? "two" : "";
   const head = element("thead");
   if (runs.length > 1) {
     const row = element("tr", "", "sides");

@@ -7,9 +7,9 @@ import { BELOW, IS_FALSE, IS_HIT } from "./model.js";
 import { clamp, clockText } from "./state.js";
 
 const AXIS = 20;
-const TRUTH = 12; // height of the row of truths
+const TRUTH = 11; // height of the row of truths
 const COLUMN = 2; // px of a column where spots crowd
-const LANE = { low: 27, more: 14, high: 46 };
+const LANE = { low: 25, more: 13, high: 46 };
 const TICKS = [0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800];
 const MIN_SPAN = 1;
 
@@ -234,12 +234,14 @@ export class Timeline {
     const { colours, width } = this;
     const bottom = y + height;
     const [first, end] = this.#inView(pool, label, this.from - this.span * 0.01, this.from + this.span * 1.01);
-    if (end - first > width / 5) {
-      this.#columns(context, run, first, end, bottom, height);
-      return;
-    }
+    const few = width / 5;
+    const counts = [0, 0, 0, 0];
+    for (let i = first; i < end; i++) counts[category[i]]++;
+    const crowded = [false, counts[BELOW] > few, counts[IS_HIT] + counts[IS_FALSE] > few, counts[IS_HIT] + counts[IS_FALSE] > few];
+    if (crowded.includes(true)) this.#columns(context, run, first, end, bottom, height, crowded);
     const half = (SIZE + 4) / 2;
     for (const [kind, sprite] of [[BELOW, null], [IS_FALSE, "false"], [IS_HIT, "hit"]]) {
+      if (crowded[kind] || !counts[kind]) continue;
       context.fillStyle = colours[sprite ?? "below"];
       for (let i = first; i < end; i++) {
         if (category[i] !== kind) continue;
@@ -251,8 +253,8 @@ export class Timeline {
     }
   }
 
-  /** One bar a column and kind, as high as the best score in it. */
-  #columns(context, run, first, end, bottom, height) {
+  /** One bar a column and crowded kind, as high as the best score in it. */
+  #columns(context, run, first, end, bottom, height, crowded) {
     const { pool, category } = run;
     const n = Math.ceil(this.width / COLUMN);
     if (this.best?.length !== 4 * n) this.best = new Float32Array(4 * n);
@@ -265,6 +267,7 @@ export class Timeline {
       }
     }
     for (const [kind, name] of [[BELOW, "below"], [IS_FALSE, "false"], [IS_HIT, "hit"]]) {
+      if (!crowded[kind]) continue;
       context.fillStyle = this.colours[name];
       for (let column = 0; column < n; column++) {
         const score = best[4 * column + kind];
@@ -295,9 +298,9 @@ export class Timeline {
   }
 }
 
-/** How high a score stands in a row. */
+/** How high a score stands in a row: its square root, so that low ones can be told apart in a low lane. */
 function stem(score, height) {
-  return Math.max(clamp(score, 0, 1) * (height - 4), 1);
+  return Math.max(Math.sqrt(clamp(score, 0, 1)) * (height - 4), 1);
 }
 
 function line(context, colour, y, width, thickness) {
