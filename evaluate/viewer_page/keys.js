@@ -49,7 +49,9 @@ export function listenToKeys(actions) {
   document.addEventListener("keydown", (event) => {
     const { target } = event;
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (target.closest?.("select, textarea, input:not([type=checkbox], [type=range])")) return;
+    const field = target.closest?.("select, textarea, input:not([type=checkbox], [type=range])");
+    if (field?.offsetParent && (event.key === "Enter" || event.key === "Escape")) field.blur();
+    if (field?.offsetParent) return; // one in a dialog that was just closed keeps the focus for a moment
     if (event.key === " " && target.closest?.("button, summary, input")) return;
     if (target.type === "range" && event.key.startsWith("Arrow")) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
