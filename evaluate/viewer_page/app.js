@@ -221,9 +221,8 @@ function mark() {
   };
   $("note-time").textContent = clockText(clock.time);
   $("note-text").value = "";
-  $("note").returnValue = "";
-  $("note").onclose = () => {
-    if ($("note").returnValue !== "save") return;
+  $("note").querySelector("form").onsubmit = (event) => {
+    if (event.submitter?.value === "cancel") return;
     marks.add({ ...made, note: $("note-text").value });
     $("marks-box").open = true;
     fillMarks();
