@@ -19,7 +19,7 @@ const KEYS = [
 ];
 const TEXT = [
   "A lane a class: truth in its upper row, predictions below, each as high as the square root of its score. Drag or wheel to pan and zoom, click a spot to go there, a class in the table to hide its lane; shift-click shows it alone.",
-  "Hits are counted as `ballspot evaluate` counts them: a truth takes the best-scored free prediction of its class within half the tolerance either side. Filters hide spots and leave the counts alone.",
+  "Hits are counted as “ballspot evaluate” counts them: a truth takes the best-scored free prediction of its class within half the tolerance either side. Filters hide spots and leave the counts alone.",
 ];
 
 export function fillHelp(dialog) {

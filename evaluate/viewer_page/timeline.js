@@ -9,7 +9,7 @@ import { clamp, clockText } from "./state.js";
 const AXIS = 20;
 const TRUTH = 11; // height of the row of truths
 const COLUMN = 2; // px of a column where spots crowd
-const LANE = { low: 25, more: 13, high: 46 };
+const LANE = { low: 23, more: 13, high: 46 };
 const TICKS = [0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800];
 const MIN_SPAN = 1;
 
