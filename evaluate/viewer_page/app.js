@@ -347,7 +347,7 @@ function bind() {
     0: () => closer(Infinity), a: () => pan(-0.25), e: () => pan(0.25),
     b: () => set({ below: !state.below }), c: () => set({ curves: !state.curves }),
     x: () => model.runs.length > 1 && set({ run: { "": "A", A: "B", B: "" }[state.run] ?? "" }),
-    t: () => navigator.clipboard?.writeText(location.href), "?": () => $("help").showModal(),
+    s: () => ($("video").muted = !$("video").muted), t: () => navigator.clipboard?.writeText(location.href), "?": () => $("help").showModal(),
   };
   const buttons = {
     play: " ", "frame-back": "ArrowLeft", "frame-on": "ArrowRight", "previous-error": "p", "next-error": "n",

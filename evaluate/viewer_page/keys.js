@@ -14,6 +14,7 @@ const KEYS = [
   ["b", "predictions below the threshold"],
   ["c", "scores of every frame"],
   ["x", "runs: A and B, only A, only B"],
+  ["s", "sound on or off"],
   ["t", "copy the link to this view"],
   ["?", "this page; Esc closes it"],
 ];

@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import threading
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -188,6 +189,15 @@ def test_every_answer_forbids_sniffing_and_scripts_from_elsewhere(server: ViewSe
         policy = headers["Content-Security-Policy"]
         assert "default-src 'none'; script-src 'self';" in policy
         assert "unsafe" not in policy
+
+
+def test_every_file_of_the_page_is_shipped_and_served(server: ViewServer):
+    root = Path(__file__).resolve().parents[2]
+    files = [path for path in (root / "evaluate" / "viewer_page").iterdir() if path.name != "index.html"]
+    assert len(files) > 5
+    assert all(ask(server, f"/{path.name}")[1] == path.read_bytes() for path in files)
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "viewer_page/*" in project["tool"]["setuptools"]["package-data"]["ballspot.evaluate"]
 
 
 def test_the_server_listens_on_this_machine_alone(server: ViewServer):
