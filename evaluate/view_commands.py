@@ -86,7 +86,8 @@ def view(
 
     with ViewServer(resources_of(shown), port=port) as server:
         click.echo(server.url)
-        note(f"{len(shown.matches)} matches; Ctrl-C ends")
+        n_matches = len(shown.matches)
+        note(f"{n_matches} match{'' if n_matches == 1 else 'es'}; Ctrl-C ends")
         if opens:
             threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
         try:
@@ -102,4 +103,4 @@ def _data_of(predictions: tuple[Path, ...]) -> Path:
             recorded = RunFolder(path).record().get("data")
             if isinstance(recorded, str):
                 return Path(recorded)
-    raise BallspotError(f"{predictions[0]}: is no run that names its data root; give --data")
+    raise BallspotError(f"{predictions[0]}: is no run that tells its data root; give --data")

@@ -275,7 +275,7 @@ async function open(name, half, time = null) {
   refresh();
   const here = model;
   if (state.half === 1) {
-    loadCurves(match, record, view.fps, {
+    loadCurves(match, record, {
       isWanted: () => model === here,
       onCurve: (place, label, curve) => {
         timeline.curves[place].set(label, curve);

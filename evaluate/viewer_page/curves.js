@@ -26,7 +26,7 @@ export class Curve {
 }
 
 /** Fetches the curves of a match as they come; `onCurve` after each. */
-export async function loadCurves(match, record, fps, { isWanted, onCurve }) {
+export async function loadCurves(match, record, { isWanted, onCurve }) {
   for (const [place, run] of record.runs.entries()) {
     if (!run.curves) continue;
     for (const [label, isThere] of run.curves.labels.entries()) {
