@@ -55,7 +55,7 @@ def test_next_and_previous_error_visit_every_error_in_order_of_time(tmp_path: Pa
 
 
 def test_filters_hide_errors_and_leave_the_counts_alone(tmp_path: Path, opened: Callable):
-    with serving(made_up(tmp_path / "p", MATCH, seed=4, n_more=600)) as server:
+    with serving(made_up(tmp_path / "p", MATCH, seed=4, n_more=2000)) as server:
         page = opened(server.url)
         before = table(page)
         page.click("#kinds button[data-kind='missed']")
