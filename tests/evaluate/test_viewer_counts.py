@@ -42,13 +42,13 @@ def test_every_hit_and_kind_equals_pythons_on_crowded_spots(tmp_path: Path, open
     random_ = np.random.default_rng(3)
     with serving(made_up(tmp_path / "p", MATCH, seed=1)) as server:
         page = opened(server.url)
-        for case in range(30):
+        for case in range(150):
             sides = []
             for n in random_.integers(0, 60, 2):
-                ms = random_.integers(0, random_.choice([3_000, 60_000, 7_300_000]), n)
-                score = np.round(random_.uniform(-0.1, 1.1, n), int(random_.integers(1, 4)))
+                ms = random_.integers(0, random_.choice([1_500, 3_000, 10_000, 7_300_000]), n)
+                score = np.round(random_.uniform(-0.1, 1.1, n), int(random_.choice([0, 1, 1, 3])))
                 sides.append((ms, random_.integers(0, 3, n), score))
-            tolerance_s = float(random_.choice([0, 0.1, 0.5, 1, 3.3, 10]))
+            tolerance_s = float(random_.choice([0, 0.2, 0.5, 1, 3.3]))
             fps = float(random_.choice([25, 12.5, 29.97]))
             arrays = [SpotArrays((fps * (ms / 1000)).astype(np.int64), label, score) for ms, label, score in sides]
             pool = pool_spots([arrays[0]], [arrays[1]], n_labels=3, fps=fps)
