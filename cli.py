@@ -33,6 +33,7 @@ COMMANDS: dict[str, Place] = {
     "probe": ("temporal.tuning_commands", "probe", "Score single frames by logistic regression: the floor for heads."),
     "evaluate": ("evaluate.commands", "evaluate", "Score predictions as SoccerNet does."),
     "compare": ("evaluate.commands", "compare", "Put runs side by side, with what differs in their configs."),
+    "view": ("evaluate.view_commands", "view", "Look at mistakes on the video, in the browser."),
     "export": ("evaluate.commands", "export", "Make a submission of predictions."),
     "demo": ("extract.demo_commands", "demo", "Run the whole pipeline on seven short matches."),
 }
