@@ -23,6 +23,10 @@ CACHE: dict[str, Place] = {
     "pca": ("extract.cache_commands", "cache_pca", "Make a smaller feature set by principal components."),
     "remove": ("cache.commands", "cache_remove", "Remove feature sets or single stores."),
 }
+HUB: dict[str, Place] = {
+    "push": ("extract.hub_commands", "hub_push", "Put a run's head, configuration and card on the hub."),
+    "pull": ("extract.hub_commands", "hub_pull", "Get a head from the hub, checked, ready to predict."),
+}
 COMMANDS: dict[str, Place] = {
     "extract": ("extract.commands", "extract", "Turn the videos of a data root into feature stores."),
     "finetune": ("extract.finetune_commands", "finetune", "Train a backbone and a head together on video."),
@@ -34,7 +38,7 @@ COMMANDS: dict[str, Place] = {
     "evaluate": ("evaluate.commands", "evaluate", "Score predictions as SoccerNet does."),
     "compare": ("evaluate.commands", "compare", "Put runs side by side, with what differs in their configs."),
     "view": ("evaluate.view_commands", "view", "Look at mistakes on the video, in the browser."),
-    "export": ("evaluate.commands", "export", "Make a submission of predictions."),
+    "export": ("extract.export_commands", "export", "Make a file for others of predictions or of a run."),
     "demo": ("extract.demo_commands", "demo", "Run the whole pipeline on seven short matches."),
 }
 
@@ -91,6 +95,11 @@ def data() -> None:
 @main.group(cls=LazyGroup, table=CACHE)
 def cache() -> None:
     """Look at feature stores, make smaller ones, remove them."""
+
+
+@main.group(cls=LazyGroup, table=HUB)
+def hub() -> None:
+    """Give trained heads to others through the Hugging Face hub."""
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise BallspotError(f"{path.parent}: cannot write here ({error.strerror}); choose another folder") from error
     temporary = Path(name)
     try:
-        temporary.chmod(0o666 & ~_umask())
         yield temporary
+        temporary.chmod(0o666 & ~_umask())  # after: some writers put a file of their own in its place
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)

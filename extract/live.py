@@ -17,7 +17,7 @@ from ..temporal.predicting import DTYPES
 from ..temporal.prediction import MatchScores
 from ..temporal.streaming import joined
 from .live_frames import LiveFrames
-from .origins import RowMaker
+from .row_maker import RowMaker
 
 HOLD_WINDOWS = 2  # a peak counts when nothing within so many suppression windows after it is still to come
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,7 @@ from ..temporal.commands import predict as predict_features
 from .commands import parse_fps
 
 if TYPE_CHECKING:
-    from ..temporal.checkpoints import Checkpoint
-    from .origins import Origin
+    from .bundle import Bundle
 
 FOLDER = click.Path(path_type=Path)
 OF_SPLITS = ("data_root", "split", "splits_file", "leave_out")
@@ -36,11 +36,11 @@ def _shared_options() -> list[click.Parameter]:
 
 
 @click.command("predict", params=_shared_options(), short_help="Find the spots of a split, or of any video.")
-@click.argument("run_path", metavar="RUN", type=FOLDER)
+@click.argument("run_path", metavar="RUN|BUNDLE", type=FOLDER)
 @click.argument("inputs", metavar="FEATURES|VIDEO...", nargs=-1, required=True)
 @click.option("--weights", help="Where the backbone's weights are now.  [default: where they were]")
-@click.option("--engine", type=click.Choice(("torch", "openvino")), default="torch", show_default=True,
-              help="What computes a video's features on a CPU.")  # fmt: skip
+@click.option("--engine", type=click.Choice(("torch", "openvino")),
+              help="What computes a video's features.  [default: what computed those of the training]")  # fmt: skip
 @click.option("--keep-features", type=FOLDER, help="Also keep the videos' feature sets in this folder.")
 @click.option("--live", is_flag=True, help="The video is still being made: a growing file, a named pipe, or - (stdin).")
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.2, show_default=True,
@@ -57,7 +57,7 @@ def predict(
     run_path: Path,
     inputs: tuple[str, ...],
     weights: str | None,
-    engine: str,
+    engine: str | None,
     keep_features: Path | None,
     live: bool,
     threshold: float,
@@ -112,26 +112,23 @@ def _refuse(names: set[str], why: str) -> None:
         raise BallspotError(f"--{shown.replace('_', '-')}: {why}")
 
 
-def _loaded(
-    run_path: Path, stored: dict[str, Any], weights: str | None, engine: str
-) -> "tuple[list[Checkpoint], list[str], tuple[Origin, ...]]":
-    """The heads, their runs' keys, and how their features are made."""
-    from ..cache.runs import RunFolder
-    from ..cache.sweeps import seed_folders
-    from ..temporal.checkpoints import read_checkpoint
+def _loaded(run_path: Path, stored: dict[str, Any], weights: str | None) -> "Bundle":
+    """The heads of a run or a bundle, and how their features are made."""
+    from ..temporal.bundle import is_bundle
     from ..temporal.predicting import require_alike
-    from .origins import origins_of
+    from .bundle import bundle_of, load_bundle
 
-    runs = [RunFolder(path) for given in (run_path, *stored["others"]) for path in seed_folders(given)]
-    keys = [run.record()["key"] for run in runs]
-    kept = [read_checkpoint(run.path / f"{stored['checkpoint']}.safetensors") for run in runs]
-    require_alike(kept)
-    prints = {one.description.features_fingerprint for one in kept}
-    if len(prints) > 1:
-        raise BallspotError(f"{run_path}: --with names runs of other features; give runs of the same feature sets")
-    device = str(pick_device(stored["device"]))
-    origins = origins_of(runs[0], prints.pop(), features=stored["more"], weights=weights, device=device, engine=engine)
-    return kept, keys, origins
+    if is_bundle(run_path):
+        _refuse({"others"} if stored["others"] else set(), "is for runs; a bundle brings all of its heads")
+        return load_bundle(run_path)
+    bundle = bundle_of(
+        [run_path, *stored["others"]],
+        features=stored["more"],
+        checkpoint=stored["checkpoint"],
+        with_backbone=weights is None,
+    )
+    require_alike(bundle.heads)
+    return replace(bundle, postprocessing=None)  # a run's is asked for with --tuned
 
 
 def _videos(
@@ -139,7 +136,7 @@ def _videos(
     inputs: Sequence[str],
     stored: dict[str, Any],
     weights: str | None,
-    engine: str,
+    engine: str | None,
     keep_features: Path | None,
 ) -> None:
     import torch
@@ -148,23 +145,36 @@ def _videos(
     from ..temporal.postprocessing import read_postprocessing
     from ..temporal.predicting import claim_folder, prediction_record
     from .keeping import predict_keeping
-    from .origins import RowMaker
+    from .row_maker import RowMaker
     from .segments import AUTO_DECODERS
     from .video_prediction import given_videos, predict_videos
 
     videos = given_videos([Path(text) for text in inputs])
-    tuned = None if stored["tuned"] is None else read_postprocessing(stored["tuned"])
-    kept, keys, origins = _loaded(run_path, stored, weights, engine)
+    bundle = _loaded(run_path, stored, weights)
+    tuned = bundle.postprocessing if stored["tuned"] is None else read_postprocessing(stored["tuned"])
+    kept = bundle.heads
     device = pick_device(stored["device"])
     out = stored["out"] or Path("predictions")
-    record = prediction_record(kept, run_keys=keys, checkpoint_name=stored["checkpoint"], names=(), tuned=tuned)
+    record = prediction_record(kept, run_keys=bundle.run_keys, checkpoint_name=bundle.checkpoint, names=(), tuned=tuned)
     claim_folder(out, record)
     torch.set_num_threads(max(torch.get_num_threads() - 1, 1))  # one core decodes
     if keep_features is not None:
-        for done in predict_keeping(kept, origins, videos, folder=keep_features, out=out, device=device, tuned=tuned):
+        for done in predict_keeping(
+            kept,
+            bundle.features,
+            videos,
+            folder=keep_features,
+            out=out,
+            device=device,
+            weights=weights,
+            engine=engine,
+            tuned=tuned,
+        ):
             click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
     else:
-        with RowMaker(origins, wanted_views(kept)) as maker:
+        with RowMaker(
+            bundle.features, wanted_views(kept), device=device, weights=weights, engine=engine
+        ) as maker:
             for done in predict_videos(
                 kept, maker, videos, out=out, device=device, decoders=AUTO_DECODERS, tuned=tuned
             ):
@@ -177,7 +187,7 @@ def _live(
     inputs: Sequence[str],
     stored: dict[str, Any],
     weights: str | None,
-    engine: str,
+    engine: str | None,
     threshold: float,
     warm_up_s: float,
     idle_s: float,
@@ -189,16 +199,18 @@ def _live(
     from ..temporal.match_stream import wanted_views
     from .live import live_spots
     from .live_frames import LiveFrames, open_live
-    from .origins import RowMaker
+    from .row_maker import RowMaker
 
     if len(inputs) > 1:
         raise BallspotError(f"{inputs[1]}: --live takes one stream; start another process for it")
-    kept, _, origins = _loaded(run_path, stored, weights, engine)
+    bundle = _loaded(run_path, stored, weights)
+    kept, device = bundle.heads, pick_device(stored["device"])
     stream = open_live(inputs[0], patience_s=idle_s)
-    with RowMaker(origins, wanted_views(kept)) as maker:
+    with RowMaker(
+            bundle.features, wanted_views(kept), device=device, weights=weights, engine=engine
+        ) as maker:
         maker.shorten_windows()
         frames = LiveFrames(stream, inputs[0], fps=fps)
-        device = pick_device(stored["device"])
         for told in live_spots(kept, maker, frames, device=device, warm_up_s=warm_up_s, tell=note):
             spot = told.spot
             if (spot.confidence or 0.0) < threshold:

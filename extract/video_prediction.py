@@ -20,7 +20,7 @@ from ..temporal.postprocessing import ClassDecoding
 from ..temporal.predicting import PredictedMatch, saved_scores, write_prediction
 from ..temporal.prediction import MatchScores
 from ..temporal.streaming import joined
-from .origins import RowMaker
+from .row_maker import RowMaker
 from .video import DecodingError, VideoProbe, probe_video, video_bytes
 
 TABLE_FILE = "spots.csv"

@@ -150,17 +150,23 @@ def cached_hub_file(pretrained_cfg: Mapping[str, Any]) -> Path | None:
 
 def require_hub(backbone: str) -> None:
     """Raises BallspotError, within seconds, when the hub does not answer: the hub's own client retries for a minute."""
-    reason = "offline mode is set" if constants.HF_HUB_OFFLINE else None
-    if reason is None:
-        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
-        try:
-            urllib.request.urlopen(request, timeout=REACH_TIMEOUT_S).close()
-        except urllib.error.HTTPError:
-            return
-        except (OSError, ValueError) as error:
-            reason = str(getattr(error, "reason", error))
+    reason = hub_silence()
     if reason:
         raise hub_error(backbone, reason)
+
+
+def hub_silence() -> str | None:
+    """Why the hub gives no answer, None where it gives one."""
+    if constants.HF_HUB_OFFLINE:
+        return "offline mode is set"
+    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=REACH_TIMEOUT_S).close()
+    except urllib.error.HTTPError:
+        return None
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
+    return None
 
 
 def hub_error(backbone: str, reason: str) -> BallspotError:

@@ -81,7 +81,10 @@ class Checkpoint:
         """The trained head on ``device``, in evaluation mode."""
         with torch.random.fork_rng(devices=[]):
             head = self.description.build()
-        head.load_state_dict(self.head)
+        try:
+            head.load_state_dict(self.head)
+        except RuntimeError as error:
+            raise BallspotError(f"head: {' '.join(str(error).split())[:200]}; train the run again") from error
         return head.to(device).eval()
 
 
@@ -126,18 +129,22 @@ def read_checkpoint(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["ballspot"])
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise BallspotError(f"{path}: holds no head ({error}); train the run again") from error
-    if header.get("format") != CHECKPOINT_FORMAT:
-        raise BallspotError(f"{path}: format {header.get('format')!r} is not {CHECKPOINT_FORMAT!r}; train it again")
-    return Checkpoint(
-        description=_description(path, header),
-        progress=Progress(**header["progress"]),
-        head=_below("head.", tensors),
-        scaling=Scaling(tensors["scaling.mean"], tensors["scaling.sd"]) if "scaling.mean" in tensors else None,
-        optimizer=_below("optimizer.", tensors),
-        average=_below("average.", tensors),
-    )
+    found = header.get("format") if isinstance(header, dict) else None
+    if found != CHECKPOINT_FORMAT:
+        raise BallspotError(f"{path}: format {found!r} is not {CHECKPOINT_FORMAT!r}; train it again")
+    try:
+        return Checkpoint(
+            description=_description(path, header),
+            progress=Progress(**header["progress"]),
+            head=_below("head.", tensors),
+            scaling=Scaling(tensors["scaling.mean"], tensors["scaling.sd"]) if "scaling.mean" in tensors else None,
+            optimizer=_below("optimizer.", tensors),
+            average=_below("average.", tensors),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BallspotError(f"{path}: its header lacks or garbles {error}; train the run again") from error
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, head: nn.Module, kept: dict[str, Tensor]) -> None:

@@ -1,6 +1,6 @@
 """The commands of stage two: `train` and `predict`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -141,7 +141,7 @@ def train_seeds(
 
 
 @click.command(short_help="Find the spots of a split with a trained run.")
-@click.argument("run_path", metavar="RUN", type=FOLDER)
+@click.argument("run_path", metavar="RUN|BUNDLE", type=FOLDER)
 @click.argument("features", type=FOLDER)
 @click.option("--features", "more", type=FOLDER, multiple=True, help="The further sets that the run was trained on.")
 @click.option("--data", "data_root", type=FOLDER, required=True, help="Data root: the match folders.")
@@ -176,38 +176,38 @@ def predict(
 
     Writes OUT/MATCH/results_spotting.json in SoccerNet's format and OUT/MATCH/scores.npz with the scores of every
     frame. FEATURES must be extracted as those that the run was trained on. A RUN of several seeds (`train --seeds`)
-    gives the mean of their scores.
+    gives the mean of their scores. A BUNDLE (`export --format bundle`) stands for its run, and brings its tuned
+    post-processing.
 
     \b
     ballspot predict runs/tcn features/SET --data DATA --split test
     """
-    from ..cache.runs import RunFolder
-    from ..cache.sweeps import seed_folders
-    from .checkpoints import read_checkpoint
     from .postprocessing import read_postprocessing
     from .predicting import claim_folder, predict_matches, prediction_record, require_fingerprint
     from .sources import open_source
+    from .trained import read_trained
 
-    runs = [RunFolder(path) for given in (run_path, *others) for path in seed_folders(given)]
-    records = [run.record() for run in runs]
-    kept = [read_checkpoint(run.path / f"{checkpoint}.safetensors") for run in runs]
+    trained = [read_trained(path, checkpoint=checkpoint) for path in (run_path, *others)]
+    kept = [one for each in trained for one in each.checkpoints]
     source = open_source(features, more)
-    decodings = None if tuned is None else read_postprocessing(tuned)
+    decodings = trained[0].tuned if tuned is None else read_postprocessing(tuned)
     for one in kept:
         require_fingerprint(one, source)
-    names = split_names(records[0], data_root, split, splits_file=splits_file, leave_out=leave_out)
+    names = split_names(trained[0].splits, data_root, split, splits_file=splits_file, leave_out=leave_out)
     for name in names:
         with source.open(name):  # complains before the work begins
             pass
+    if out is None and run_path.is_file():
+        raise BallspotError(f"{run_path}: a bundle keeps no predictions; give --out FOLDER")
     out = out or run_path / "predictions" / split
-    keys = [record["key"] for record in records]
+    keys = [key for each in trained for key in each.run_keys]
     claim_folder(out, prediction_record(kept, run_keys=keys, checkpoint_name=checkpoint, names=names, tuned=decodings))
     for done in predict_matches(kept, source, names, out=out, device=pick_device(device), tuned=decodings):
         click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
 
 
 def split_names(
-    record: dict[str, Any], data_root: Path, split: str, *, splits_file: Path | None, leave_out: str | None
+    parts: Mapping[str, Any], data_root: Path, split: str, *, splits_file: Path | None, leave_out: str | None
 ) -> tuple[str, ...]:
     """The matches to predict: of the run's own split where the data root has them, else of the data's."""
     from ..evaluate.matches import find_matches
@@ -215,7 +215,6 @@ def split_names(
 
     matches = find_matches(data_root)
     if splits_file is None and leave_out is None:
-        parts = record["splits"]
         of_run = Splits(*(tuple(parts[part]) for part in ("train", "valid", "test")), source=parts["source"])
         names = of_run.part(split)
         if set(names) <= {match.name for match in matches}:

@@ -88,13 +88,14 @@ def read_postprocessing(path: Path) -> dict[str, ClassDecoding]:
     if not isinstance(document, dict) or found != POSTPROCESSING_FORMAT:
         raise BallspotError(f"{path}: format {found!r} is not {POSTPROCESSING_FORMAT!r}; give a `ballspot tune` file")
     try:
-        how = {label: _class_decoding(values) for label, values in document["classes"].items()}
+        how = {label: class_decoding(values) for label, values in document["classes"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BallspotError(f"{path}: lacks or garbles {error}; run `ballspot tune` again") from error
     return how
 
 
-def _class_decoding(values: Mapping[str, Any]) -> ClassDecoding:
+def class_decoding(values: Mapping[str, Any]) -> ClassDecoding:
+    """One class's decoding from its plain values. KeyError, TypeError or ValueError when they are not such."""
     numbers = [float(values[name]) for name in ("window_s", "smoothing_s", "score_floor")]
     if values["suppression"] not in get_args(Suppression) or not all(0.0 <= number < 1e6 for number in numbers):
         raise ValueError(f"a class of {dict(values)}")

@@ -148,7 +148,19 @@ class Transformer(nn.Module):
 
 def stretched(positions: Tensor, length: int) -> Tensor:
     """Learned positions (n, width) for ``length`` tokens: themselves, or stretched linearly to (length, width)."""
+    if torch.onnx.is_in_onnx_export():
+        return _stretched_in_steps(positions, length)
     if length == len(positions):
         return positions
     columns = positions.T.unsqueeze(0)  # interpolation wants (1, width, n)
     return F.interpolate(columns, size=length, mode="linear", align_corners=False)[0].T
+
+
+def _stretched_in_steps(positions: Tensor, length: int) -> Tensor:
+    """The same in plain steps without a choice by the length, so that an exported head takes any length."""
+    n = len(positions)
+    at = ((torch.arange(length, device=positions.device) + 0.5) * (n / length) - 0.5).clamp(0, n - 1)  # (length,)
+    before = at.floor()
+    share = (at - before)[:, None]
+    index = before.long()
+    return positions[index] * (1 - share) + positions[(index + 1).clamp(max=n - 1)] * share

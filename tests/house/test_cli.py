@@ -15,6 +15,7 @@ PLACES = {
     **{name: place for name, place in cli.COMMANDS.items()},
     **{f"data {name}": place for name, place in cli.DATA.items()},
     **{f"cache {name}": place for name, place in cli.CACHE.items()},
+    **{f"hub {name}": place for name, place in cli.HUB.items()},
 }
 
 
