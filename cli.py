@@ -33,7 +33,9 @@ COMMANDS: dict[str, Place] = {
     "probe": ("temporal.tuning_commands", "probe", "Score single frames by logistic regression: the floor for heads."),
     "evaluate": ("evaluate.commands", "evaluate", "Score predictions as SoccerNet does."),
     "compare": ("evaluate.commands", "compare", "Put runs side by side, with what differs in their configs."),
-    "export": ("evaluate.commands", "export", "Make a submission of predictions."),
+    "export": ("evaluate.export_commands", "export", "Make timelines, subtitles, chapters or a submission."),
+    "clips": ("extract.clip_commands", "clips", "Cut a short video around every predicted spot."),
+    "sheet": ("extract.clip_commands", "sheet", "Draw the worst mistakes of every class on one picture."),
     "demo": ("extract.demo_commands", "demo", "Run the whole pipeline on seven short matches."),
 }
 
