@@ -69,7 +69,7 @@ class PyavSource:
         expected = key
         reformatter = VideoReformatter()
         try:
-            for index, frame in self._decoded(start):
+            for index, frame in self.decoded(start):
                 if index is None or index in bad or index < expected:
                     continue
                 if index >= stop:
@@ -94,7 +94,7 @@ class PyavSource:
         if not self.substitute and expected != stop:
             raise DecodingError(f"{self.probe.path}: decoding ended at frame {expected} of {stop}; {REPAIR}")
 
-    def _decoded(self, start: int) -> Iterator[tuple[int | None, av.VideoFrame]]:
+    def decoded(self, start: int) -> Iterator[tuple[int | None, av.VideoFrame]]:
         """Frames from a key frame at or before `start` on, with their index; None for one that no packet announced."""
         pts, order = self.probe.pts, count()
         for packet in packets_from(self.probe, start):

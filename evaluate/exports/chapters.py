@@ -23,8 +23,8 @@ class Chapter:
 def chapters_of(spans: Sequence[Span], *, gap_ms: int, length_ms: int | None = None) -> tuple[Chapter, ...]:
     """Chapters that begin where spans do, each up to the next; starts nearer than ``gap_ms`` share the first's chapter.
 
-    A title lists the classes in order of time, each once. The last chapter ends with its last span, and where it would be
-    shorter than ``gap_ms`` up to the video's end it joins the one before.
+    A title lists the classes in order of time, each once. The last chapter ends with its last span, and where it would
+    be shorter than ``gap_ms`` up to the video's end it joins the one before.
     """
     groups: list[list[Span]] = []
     for span in sorted(spans, key=lambda one: (one.start_ms, one.spot.position_ms)):
@@ -48,7 +48,7 @@ def ffmetadata(match: str, chapters: Sequence[Chapter]) -> str:
 
 
 def youtube(chapters: Sequence[Chapter]) -> str:
-    """Lines for a video's description; the first is at 0:00, where the match begins or the first chapter is moved to."""
+    """Lines for a video's description; the first is at 0:00: "Start", or a first chapter that would come too soon."""
     lines = []
     if not chapters or chapters[0].start_ms >= YOUTUBE_GAP_MS:
         lines.append("0:00 Start")

@@ -17,7 +17,7 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Selection:
-    """Predictions from confidence ``threshold`` up, of ``classes`` (none: all) and ``team`` (None: all, and no team)."""
+    """Predictions from confidence ``threshold`` up, of ``classes`` (none: all) and ``team`` (None: any, or without)."""
 
     threshold: float = THRESHOLD
     classes: tuple[str, ...] = ()
@@ -48,9 +48,9 @@ def choose_spots(
 ) -> Chosen:
     """The spots of ``predictions`` that a selection takes, sorted by half, time, class, team and falling confidence.
 
-    ``matches`` are the matches there are (None: all that have predictions), ``named`` those of them to take (none: all).
-    Raises BallspotError for a match, class or team that there is not, naming the nearest, a threshold that is not finite,
-    and a malformed file.
+    ``matches`` are the matches there are (None: all that have predictions), ``named`` those of them to take (none:
+    all). Raises BallspotError for a match, class or team that there is not, naming the nearest, a threshold that is not
+    finite, and a malformed file.
     """
     if not math.isfinite(selection.threshold):
         raise BallspotError(f"--threshold {selection.threshold}: is no number; give a confidence, such as 0.3")

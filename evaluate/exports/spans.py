@@ -25,8 +25,8 @@ def spans_of(
 ) -> tuple[Span, ...]:
     """A span a spot, from ``before_s`` ahead of it to ``after_s`` behind, in the order of the spots.
 
-    A span begins at 0 at the earliest and ends at ``length_ms``, the video's, at the latest; that of a spot at or beyond
-    the video's end is not cut there. Each lasts a millisecond at least.
+    A span begins at 0 at the earliest and ends at ``length_ms``, the video's, at the latest; that of a spot at or
+    beyond the video's end is not cut there. Each lasts a millisecond at least.
     """
     spans = []
     for spot in spots:
