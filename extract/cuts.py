@@ -30,8 +30,8 @@ ENCODER: dict[str, str] = {"preset": "veryfast", "crf": "18"}
 class Cut:
     """Frame indices of one cut: the spot's, the wanted start, and the run from ``start`` to before ``stop``.
 
-    A copy begins at a key frame, so ``start`` can be ahead of ``wanted``; and it can end some frames behind ``stop``, for
-    what is shown in order is not stored in order.
+    A copy begins at a key frame, so ``start`` can be ahead of ``wanted``; and it can end some frames behind ``stop``,
+    for what is shown in order is not stored in order.
     """
 
     spot: int
