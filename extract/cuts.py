@@ -18,7 +18,7 @@ from av.video.frame import PictureType
 
 from ..cache.errors import BallspotError
 from ..cache.files import whole_file
-from .decoders import PyavSource
+from .decoders import PyavSource, index_of
 from .packets import INEXACT, packets_from
 from .video import REPAIR, DecodingError, VideoProbe
 
@@ -113,6 +113,7 @@ def _copied(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Packe
     waiting: list[Packet] = []
     shown: set[int] = set()
     last = -1
+    has_hidden = False
     for packet in packets_from(probe, cut.start):
         if not packet.size or packet.pts is None:
             continue
@@ -130,8 +131,8 @@ def _copied(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Packe
         else:
             ready = [packet]
         for one in ready:
-            place = int(np.searchsorted(stamps, one.pts))
-            if place < len(stamps) and stamps[place] == one.pts and place >= cut.start:
+            place = index_of(stamps, one.pts)
+            if place is not None and place >= cut.start:
                 shown.add(place)
                 last = max(last, place)
             yield _moved(one, origin, stream)

@@ -106,7 +106,7 @@ class PyavSource:
                 continue
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
-                    yield (next(order) if pts is None else _index_of(pts, frame.pts)), frame
+                    yield (next(order) if pts is None else index_of(pts, frame.pts)), frame
 
     def _stand_in(self, index: int, picture: np.ndarray) -> np.ndarray:
         self.substituted.add(index)
@@ -325,7 +325,7 @@ def _require_times(probe: VideoProbe, begins_s: np.ndarray, decoder: str, first:
         raise DecodingError(f"{probe.path}: {decoder} shows frames at other times than the packets say")
 
 
-def _index_of(pts: np.ndarray, stamp: int | None) -> int | None:
+def index_of(pts: np.ndarray, stamp: int | None) -> int | None:
     if stamp is None:
         return None
     index = int(np.searchsorted(pts, stamp))

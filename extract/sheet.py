@@ -1,6 +1,5 @@
 """A contact sheet: per class a row of pictures of its worst mistakes, each with time, score and kind."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
-MARGIN, GAP, TITLE, CAPTION = 12, 8, 26, 46  # pixels
+MARGIN, GAP, TITLE, CAPTION = 12, 8, 26, 56  # pixels
 LETTER = 5.6  # pixels that a letter of a caption takes
 Place = tuple[str, int]  # match and frame index
 
@@ -31,7 +30,7 @@ Place = tuple[str, int]  # match and frame index
 def draw_sheet(
     worst: Sequence[ClassMistakes], matches: Sequence[Match], path: Path, *, width: int, columns: tuple[int, int]
 ) -> int:
-    """Draws the sheet as a PNG file, whole or not at all; ``width`` is a picture's, ``columns`` those of false and missed.
+    """Draws the sheet as a PNG file, whole or not at all; ``columns`` are those of false and missed, ``width`` theirs.
 
     The pictures' number comes back. A spot beyond the end of its video has a grey field. Raises BallspotError when
     matplotlib is not installed (extra `plots`), for a match without a video, and a frame that cannot be decoded.
@@ -70,7 +69,7 @@ def draw_sheet(
 
 
 def read_pictures(probes: Mapping[str, VideoProbe], spots: Iterable[tuple[str, Spot]]) -> dict[Place, np.ndarray]:
-    """The very frame of each spot, uint8 (height, width, 3), by match and frame; none for those beyond a video's end."""
+    """The very frame of each spot, uint8 (height, width, 3), by match and index; none for one beyond a video's end."""
     places = sorted({(match, frame_of(spot.position_ms, probes[match].fps)) for match, spot in spots})
     pictures = {}
     for match, frame in places:
@@ -88,8 +87,8 @@ def _title(row: ClassMistakes) -> str:
 
 def _caption(mistake: Mistake, *, several: bool) -> list[str]:
     """Three lines: where, what, and about which truth."""
-    seconds = mistake.spot.position_ms / 1000
-    time = f"{int(seconds // 60)}:{math.floor(100 * (seconds % 60)) / 100:05.2f}"
+    seconds, ms = divmod(mistake.spot.position_ms, 1000)
+    time = f"{seconds // 60}:{seconds % 60:02d}.{ms // 10:02d}"
     where = f"{PurePosixPath(mistake.match).name}  {time}" if several else time
     kind = mistake.kind.replace("_", " ")
     if mistake.kind == "missed":
@@ -97,7 +96,8 @@ def _caption(mistake: Mistake, *, several: bool) -> list[str]:
         return [one_line(where), f"missed   {best}", "" if mistake.spot.visible else "not shown"]
     about = ""
     if mistake.truth is not None and mistake.late_s is not None:
-        about = f"{one_line(mistake.truth.label)} is {abs(mistake.late_s):.2f} s {'earlier' if mistake.late_s >= 0 else 'later'}"
+        side = "after" if mistake.late_s >= 0 else "before"
+        about = f"{abs(mistake.late_s):.2f} s {side} {one_line(mistake.truth.label)}"
     return [one_line(where), f"{mistake.score:.2f}   {kind}", about]
 
 
