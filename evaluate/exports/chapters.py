@@ -34,7 +34,7 @@ def chapters_of(spans: Sequence[Span], *, gap_ms: int, length_ms: int | None = N
             groups.append([span])
     if len(groups) > 1 and length_ms is not None and length_ms - groups[-1][0].start_ms < gap_ms:
         groups[-2] += groups.pop()
-    ends = [*(group[0].start_ms for group in groups[1:]), max((span.end_ms for span in spans), default=0)]
+    ends = [*(group[0].start_ms for group in groups[1:]), *([max(span.end_ms for span in spans)] if spans else [])]
     return tuple(Chapter(group[0].start_ms, end, _title(group)) for group, end in zip(groups, ends, strict=True))
 
 
@@ -59,8 +59,13 @@ def youtube(chapters: Sequence[Chapter]) -> str:
 
 
 def ffmetadata_text(text: str) -> str:
-    r"""One line of metadata: ``=``, ``;``, ``#`` and ``\`` behind a backslash, as FFmpeg reads them back."""
-    return "".join(f"\\{letter}" if letter in "=;#\\" else letter for letter in one_line(text))
+    r"""One line of metadata: ``=``, ``;``, ``#`` and ``\`` behind a backslash, as FFmpeg reads them back.
+
+    A last ``\`` becomes ``/``: FFmpeg takes any backslash at the end of a line for one before a line end.
+    """
+    line = one_line(text)
+    line = f"{line[:-1]}/" if line.endswith("\\") else line
+    return "".join(f"\\{letter}" if letter in "=;#\\" else letter for letter in line)
 
 
 def youtube_text(text: str) -> str:
