@@ -43,13 +43,12 @@ class Cut:
 def plan_cut(probe: VideoProbe, spot: int, *, before_s: float, after_s: float, how: str) -> Cut:
     """The frames around frame ``spot``, which is one of the video's: seconds to the nearest frame, within the video.
 
-    At a variable frame rate the seconds are counted by the frames' time stamps.
+    At a variable frame rate the seconds are counted by the time stamps: from the frame that is shown then.
     """
     if probe.is_variable:
         times_us = probe.frame_times_us(np.arange(probe.n_frames))
-        bounds = times_us[spot] + np.array([-1_000_000 * before_s, 1_000_000 * after_s])
-        wanted = int(np.searchsorted(times_us, bounds[0], side="left"))
-        last = int(np.searchsorted(times_us, bounds[1], side="right")) - 1
+        bounds_us = times_us[spot] + np.array([-1_000_000 * before_s, 1_000_000 * after_s])
+        wanted, last = (int(index) - 1 for index in np.searchsorted(times_us, bounds_us, side="right"))
     else:
         wanted, last = (spot + round(seconds * float(probe.fps)) for seconds in (-before_s, after_s))
     wanted, last = max(wanted, 0), min(last, probe.n_frames - 1)

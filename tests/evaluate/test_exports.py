@@ -22,7 +22,9 @@ from ballspot.evaluate.labels import Spot
 CHROMIUM = Path("/usr/bin/chromium")
 texts = st.one_of(
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=12),
-    st.sampled_from(["a --> b", "<b>x</b>", "&amp;", '"q" \'r\'', "a\n\nb", "a\r\nb", "{\\an8}x", "=;#\\", "\x00", " x "]),
+    st.sampled_from(
+        ["a --> b", "<b>x</b>", "&amp;", "\"q\" 'r'", "a\n\nb", "a\r\nb", "{\\an8}x", "=;#\\", "\x00", " x "]
+    ),
 )
 spots = st.builds(
     Spot,
@@ -125,7 +127,9 @@ def test_a_clock_goes_on_past_99_hours():
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed")
 def test_a_browser_shows_the_cues_of_a_webvtt_file_with_their_times_and_texts():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    odd = [Spot(text, 1000 * k, confidence=0.25) for k, text in enumerate(["a --> b", "<b>x</b> &lt;", 'q"\'', "a\n\nb"])]
+    odd = [
+        Spot(text, 1000 * k, confidence=0.25) for k, text in enumerate(["a --> b", "<b>x</b> &lt;", "q\"'", "a\n\nb"])
+    ]
     some = [*SIMPLE, *spans_of(odd, before_s=0, after_s=1.5)]
     page_text = "<video><track default kind=subtitles src='/a.vtt'></video>"
     with playwright.sync_playwright() as driver:
