@@ -159,7 +159,8 @@ def _encoded(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Pack
             stream.codec_context.time_base = 1 / probe.fps if probe.pts is None else probe.time_base
             stream.codec_context.thread_count = 1
             for name in ("color_range", "colorspace", "color_primaries", "color_trc"):
-                setattr(stream.codec_context, name, getattr(frame, name))
+                if hasattr(frame, name):  # the last two since PyAV 16
+                    setattr(stream.codec_context, name, getattr(frame, name))
         picture = frame.reformat(probe.width, probe.height, format=stream.pix_fmt)
         picture.pts = index - cut.start if probe.pts is None else int(probe.pts[index] - probe.pts[cut.start])
         picture.time_base = stream.codec_context.time_base

@@ -5,6 +5,7 @@ import io
 import re
 import xml.etree.ElementTree as ElementTree
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -120,6 +121,19 @@ def test_srt_has_three_lines_a_cue_and_no_sign_of_a_tag(some: tuple[Span, ...]):
         assert len(text) == len(caption(span))
 
 
+def test_ffmpeg_reads_the_times_and_texts_of_srt_cues():
+    some = [*SIMPLE, *spans_of([Spot("<b>x</b> --> {y}", 3_800_000, confidence=0.25)], before_s=0, after_s=1.5)]
+    with av.open(io.BytesIO(srt(some).encode()), format="srt") as read:
+        cues = [(p.pts, p.duration, bytes(p).decode()) for p in read.demux(subtitles=0) if p.size]
+    texts = [
+        "PASS left 0.87",
+        "HIGH PASS right 0.50",
+        'SHOT & "GOAL" \u2039x\u203a 1.00',
+        "\u2039b\u203ax\u2039/b\u203a --\u203a (y) 0.25",
+    ]
+    assert cues == [(s.start_ms, s.end_ms - s.start_ms, text) for s, text in zip(some, texts, strict=True)]
+
+
 def test_a_clock_goes_on_past_99_hours():
     assert [clock(ms) for ms in (0, 3_723_004, 360_000_000)] == ["00:00:00.000", "01:02:03.004", "100:00:00.000"]
 
@@ -164,7 +178,7 @@ def test_ffmpeg_reads_chapters_as_they_are_meant(some: tuple[Span, ...], match: 
         found = [(one["start"], one["end"], one["metadata"].get("title", "")) for one in read.chapters()]
     titles = [re.sub(r"\\$", "/", one_line(one.title)) for one in chapters]
     assert found == [(one.start_ms, one.end_ms, title) for one, title in zip(chapters, titles, strict=True)]
-    assert all(before[1] == after[0] for before, after in zip(found, found[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(found))
     assert all(one.end_ms - one.start_ms >= 1000 for one in chapters)
 
 
