@@ -39,6 +39,8 @@ COMMANDS: dict[str, Place] = {
     "compare": ("evaluate.commands", "compare", "Put runs side by side, with what differs in their configs."),
     "view": ("evaluate.view_commands", "view", "Look at mistakes on the video, in the browser."),
     "export": ("extract.export_commands", "export", "Make a file for others of predictions or of a run."),
+    "clips": ("extract.clip_commands", "clips", "Cut a short video around every predicted spot."),
+    "sheet": ("extract.clip_commands", "sheet", "Draw the worst mistakes of every class on one picture."),
     "demo": ("extract.demo_commands", "demo", "Run the whole pipeline on seven short matches."),
 }
 

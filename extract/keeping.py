@@ -32,9 +32,7 @@ def predict_keeping(
 ) -> Iterator[PredictedMatch]:
     """As `predict_videos`, by way of feature sets in ``folder``, which an interrupted extraction goes on with."""
     matches = [Match(video.name, video.path.parent, video.path, None) for video in videos]
-    paths = [
-        _made(one, matches, folder, one.job(device=device, weights=weights, engine=engine)) for one in features
-    ]
+    paths = [_made(one, matches, folder, one.job(device=device, weights=weights, engine=engine)) for one in features]
     source = open_source(paths[0], paths[1:])
     by_name = {video.name: video for video in videos}
     names = [name for name in by_name if not is_done(out / name, by_name[name])]

@@ -172,9 +172,7 @@ def _videos(
         ):
             click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
     else:
-        with RowMaker(
-            bundle.features, wanted_views(kept), device=device, weights=weights, engine=engine
-        ) as maker:
+        with RowMaker(bundle.features, wanted_views(kept), device=device, weights=weights, engine=engine) as maker:
             for done in predict_videos(
                 kept, maker, videos, out=out, device=device, decoders=AUTO_DECODERS, tuned=tuned
             ):
@@ -206,9 +204,7 @@ def _live(
     bundle = _loaded(run_path, stored, weights)
     kept, device = bundle.heads, pick_device(stored["device"])
     stream = open_live(inputs[0], patience_s=idle_s)
-    with RowMaker(
-            bundle.features, wanted_views(kept), device=device, weights=weights, engine=engine
-        ) as maker:
+    with RowMaker(bundle.features, wanted_views(kept), device=device, weights=weights, engine=engine) as maker:
         maker.shorten_windows()
         frames = LiveFrames(stream, inputs[0], fps=fps)
         for told in live_spots(kept, maker, frames, device=device, warm_up_s=warm_up_s, tell=note):
