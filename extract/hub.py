@@ -46,23 +46,24 @@ def push(
         if whole != bundle.heads[0].description.features_fingerprint:
             raise BallspotError(f"{features[0]}: not the features that the head reads; give its own sets, in order")
     api = HfApi(endpoint=constants.ENDPOINT)
-    with tempfile.TemporaryDirectory() as name, _asking(repo):
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         save_bundle(bundle, folder / BUNDLE_NAME)
         write_card(bundle, folder / CARD_NAME, run=source if source.is_dir() else None, title=repo)
         write_config(bundle, folder / CONFIG_NAME)
-        created = api.create_repo(repo, private=not is_public, exist_ok=True)
-        if not is_public and not api.model_info(created.repo_id).private:
-            raise BallspotError(f"{repo}: everybody sees this repository; give --public, or another REPO")
-        api.upload_folder(repo_id=created.repo_id, folder_path=folder, commit_message="A head of ballspot")
-        for path in features:
-            api.upload_folder(
-                repo_id=created.repo_id,
-                folder_path=path,
-                path_in_repo=f"{FEATURES_FOLDER}/{path.resolve().name}",
-                allow_patterns=["*.h5", FIT_FILE],
-                commit_message="Its features",
-            )
+        with _asking(repo):
+            created = api.create_repo(repo, private=not is_public, exist_ok=True)
+            if not is_public and not api.model_info(created.repo_id).private:
+                raise BallspotError(f"{repo}: everybody sees this repository; give --public, or another REPO")
+            api.upload_folder(repo_id=created.repo_id, folder_path=folder, commit_message="A head of ballspot")
+            for path in features:
+                api.upload_folder(
+                    repo_id=created.repo_id,
+                    folder_path=path,
+                    path_in_repo=f"{FEATURES_FOLDER}/{path.resolve().name}",
+                    allow_patterns=["*.h5", FIT_FILE],
+                    commit_message="Its features",
+                )
     return f"{constants.ENDPOINT}/{created.repo_id}", bundle
 
 

@@ -182,8 +182,11 @@ def _require_fits(
     n_layers = max(section.n_layers, section.gru_layers, section.unet_levels, len(section.dilations))
     if n_layers > max(len(state), 64) or config.clips.clip_frames > MOST_CLIP_FRAMES:
         _fail(path, f"head {index}: its configuration asks for more layers or frames than its tensors can be of")
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        wanted = description.build().state_dict()
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            wanted = description.build().state_dict()
+    except BallspotError as error:
+        _fail(path, f"head {index} cannot be built ({error})")
     for name in sorted(wanted.keys() | state.keys()):
         if name not in state:
             _fail(path, f"head {index}: lacks the tensor {name!r}")

@@ -1,12 +1,15 @@
 """Drawn matches, made once for all tests of stage one: ten seconds each, 64x96 pixels, 25 frames a second."""
 
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
 import torch
+from click.testing import CliRunner
 
+from ballspot.cli import main
 from ballspot.extract.synth import synthesize
 
 N_FRAMES = 250
@@ -39,3 +42,37 @@ def faststart(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 packet.stream = copy
                 new.mux(packet)
     return path
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A small head on drawn matches: data root, its features, smaller ones made of them, a run on each."""
+
+    data: Path
+    plain: Path
+    components: Path
+    plain_run: Path
+    components_runs: Path
+
+
+@pytest.fixture(scope="session")
+def shared(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Trained once by the commands that a user would give; not to be written to."""
+    root = tmp_path_factory.mktemp("shared")
+    small = ("kind=gru", "width=16", "clip_frames=20", "n_epochs=1", "warmup_epochs=0", "epoch_frames=400")
+
+    def ballspot(*words: object) -> None:
+        result = CliRunner().invoke(main, [str(word) for word in words])
+        assert result.exit_code == 0, result.output + result.stderr
+
+    def train(features: Path, run: Path, *more: object) -> None:
+        settings = [word for one in small for word in ("--set", one)]
+        ballspot("train", features, "--data", drawn, "--run", run, "--device", "cpu", *settings, *more)
+
+    sets = root / "features"
+    extract = ("extract", drawn, "--out", sets, "--set", "seen", "--size", "64x96", "--workers", 1, "--device", "cpu")
+    ballspot(*extract, "--weights", "random:3")
+    ballspot("cache", "pca", sets / "seen", "--dim", 12, "--data", drawn)
+    train(sets / "seen", root / "runs" / "plain", "--set", "scaling=train")
+    train(sets / "seen-pca12", root / "runs" / "components", "--seeds", 2)
+    return Shared(drawn, sets / "seen", sets / "seen-pca12", root / "runs" / "plain", root / "runs" / "components")

@@ -1,0 +1,42 @@
+"""A fine-tuned run as a bundle: the backbone that it trained goes along, and gives what `extract` gives of it."""
+
+import numpy as np
+import torch
+from click.testing import CliRunner
+
+from ballspot.cache.journal import Segment
+from ballspot.cache.store import FeatureStore
+from ballspot.cli import main
+from ballspot.extract.bundle import load_bundle
+from ballspot.extract.segments import SegmentRunner
+from ballspot.extract.video import probe_video
+
+SMALL = (
+    "kind=gru", "width=16", "clip_frames=8", "pad_frames=2", "n_epochs=1", "warmup_epochs=0", "epoch_frames=32",
+    "batch_clips=4", "decode_workers=0",
+)  # fmt: skip
+MATCH = "synth/drawn/match-01"
+
+
+def ballspot(*words: object) -> None:
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == 0, result.output + result.stderr
+
+
+def test_a_fine_tuned_backbone_with_shift_goes_along(drawn, video, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "tuned.ballspot"
+    settings = [word for one in SMALL for word in ("--set", one)]
+    begin = ("--backbone", "regnety_002+gsf:s4", "--weights", "random:3", "--size", "64x96", "--device", "cpu")
+    ballspot("finetune", drawn, "--out", run, *begin, *settings)
+    ballspot("extract", drawn, "--out", tmp_path, "--weights", run, "--set", "f", "--match", MATCH, "--workers", 1)
+    ballspot("export", run, "--format", "bundle", "--out", out)
+    features = load_bundle(out).features[0]
+    assert (features.origin, features.origin_name) == ("run", "run")
+    with FeatureStore.open(tmp_path / "f" / f"{MATCH}.h5") as store:
+        assert features.fingerprint == store.fingerprint
+        stored = store.read()
+    with SegmentRunner(features.job(device=torch.device("cpu"))) as runner:
+        runner.open(probe_video(video), "pyav")
+        rows = [block.features["original"] for block in runner.rows(Segment(0, len(stored)), match=MATCH)]
+    np.testing.assert_array_equal(features.project(np.concatenate(rows)), stored)
+    ballspot("predict", out, tmp_path / "f", "--data", drawn, "--split", "train", "--out", tmp_path / "spots")
