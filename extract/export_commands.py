@@ -34,7 +34,9 @@ def _formats() -> list[str]:
     show_default=True,
     help="What to make; bundle, onnx and card are of a run, the others of predictions.",
 )
-@click.option("--out", type=FOLDER, required=True, help="File to write, a folder for a file a match; it must not be there yet.")
+@click.option(
+    "--out", type=FOLDER, required=True, help="File to write, a folder for a file a match; it must not be there yet."
+)
 @click.option(
     "--with-run", "others", metavar="RUN", type=FOLDER, multiple=True,
     help="bundle: another run of the same features, whose scores are averaged. May be repeated.",

@@ -1,6 +1,5 @@
 """The frames of a video while it is being made: a file that grows, a named pipe, or standard input."""
 
-import io
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,13 +18,14 @@ from .video import REPAIR
 POLL_S = 0.2
 
 
-class GrowingFile(io.RawIOBase):
+class GrowingFile:
     """A file that another program still writes: its end is only an end when nothing has come for ``patience_s``."""
 
     def __init__(self, path: Path, *, patience_s: float, sleep: Callable[[float], None] = time.sleep) -> None:
         self._file, self._patience_s, self._sleep = path.open("rb"), patience_s, sleep
 
     def read(self, size: int = -1) -> bytes:
+        """The next bytes, once there are any; none when nothing has come for so long."""
         waited_s = 0.0
         while True:
             content = self._file.read(size)
@@ -35,21 +35,22 @@ class GrowingFile(io.RawIOBase):
             waited_s += POLL_S
 
     def close(self) -> None:
+        """Closes the file."""
         self._file.close()
-        super().close()
 
 
-class Pipe(io.RawIOBase):
-    """Standard input or a named pipe, which FFmpeg must not seek in."""
+class Pipe:
+    """Standard input or a named pipe; without `seek`, so that FFmpeg does not try."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def read(self, size: int = -1) -> bytes:
+        """The next bytes, none at the end."""
         return self._stream.read(size) or b""
 
 
-def open_live(source: str, *, patience_s: float) -> io.RawIOBase:
+def open_live(source: str, *, patience_s: float) -> GrowingFile | Pipe:
     """The bytes of a growing file, of a named pipe, or of standard input for ``-``."""
     if source == "-":
         return Pipe(sys.stdin.buffer)
@@ -64,7 +65,7 @@ def open_live(source: str, *, patience_s: float) -> io.RawIOBase:
 class LiveFrames:
     """The frames of a stream in the order of showing, as they are decoded; ``fps`` as the stream says."""
 
-    def __init__(self, stream: io.RawIOBase, source: str, *, fps: Fraction | None = None) -> None:
+    def __init__(self, stream: GrowingFile | Pipe, source: str, *, fps: Fraction | None = None) -> None:
         """Raises BallspotError when there is no video in the stream, or it cannot be read before it has ended."""
         self.source = source
         try:
