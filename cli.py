@@ -32,12 +32,15 @@ COMMANDS: dict[str, Place] = {
     "finetune": ("extract.finetune_commands", "finetune", "Train a backbone and a head together on video."),
     "train": ("temporal.commands", "train", "Train a head on a feature set."),
     "sweep": ("temporal.sweep_commands", "sweep", "Train every setting of a sweep file, several seeds each."),
-    "predict": ("temporal.commands", "predict", "Find the spots of a split with a trained run."),
+    "predict": ("extract.predict_commands", "predict", "Find the spots of a split, or of any video."),
     "tune": ("temporal.tuning_commands", "tune", "Find the post-processing of every class on saved scores."),
     "probe": ("temporal.tuning_commands", "probe", "Score single frames by logistic regression: the floor for heads."),
     "evaluate": ("evaluate.commands", "evaluate", "Score predictions as SoccerNet does."),
     "compare": ("evaluate.commands", "compare", "Put runs side by side, with what differs in their configs."),
+    "view": ("evaluate.view_commands", "view", "Look at mistakes on the video, in the browser."),
     "export": ("extract.export_commands", "export", "Make a file for others of predictions or of a run."),
+    "clips": ("extract.clip_commands", "clips", "Cut a short video around every predicted spot."),
+    "sheet": ("extract.clip_commands", "sheet", "Draw the worst mistakes of every class on one picture."),
     "demo": ("extract.demo_commands", "demo", "Run the whole pipeline on seven short matches."),
 }
 

@@ -1,4 +1,4 @@
-"""The commands `ballspot evaluate`, `compare`, `export` and `data convert`."""
+"""The commands `ballspot evaluate`, `compare` and `data convert`."""
 
 import json
 from collections import Counter
@@ -22,7 +22,6 @@ from .matches import LABELS_FILE, find_matches
 from .metrics import METRICS
 from .settings_tables import comparison_tables, settings_rows
 from .splits import load_splits
-from .submission import pack_submission
 from .tables import TextTable, contest_table, evaluation_table, remarks
 from .typesetting import as_csv, as_latex, as_markdown
 
@@ -276,42 +275,3 @@ def data_convert(source: Path, target: Path, source_format: str, target_format: 
     for name, n in sorted(FORMATS[target_format].losses(videos, fps).items()):
         if n:
             note(f"note: {target_format} cannot hold: {name} ({n})")
-
-
-@click.command()
-@click.argument("predictions", type=FOLDER)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["soccernet-zip"]),
-    default="soccernet-zip",
-    show_default=True,
-    help="What to make: the zip file that SoccerNet's evaluation takes.",
-)
-@click.option("--out", type=FOLDER, required=True, help="File to write; it must not be there yet.")
-@click.option("--data", type=FOLDER, help="Data root: only its matches, and every one of them, under its names.")
-@split_option("Part of --data to hand in.")
-@splits_option
-@labels_option
-def export(
-    predictions: Path, form: str, out: Path, data: Path | None, split: str, splits_file: Path | None, labels: str
-) -> None:
-    """Make a submission of predictions.
-
-    Every spot keeps its time, class and order, so the score stays the same; missing halves are filled in, and labels
-    that the label set does not know are refused.
-
-    \b
-    ballspot export runs/first/predictions/test --format soccernet-zip --out submission.zip
-    """
-    names = None
-    if data is not None:
-        found = find_matches(data, one_video=False)
-        chosen = split != "all" or splits_file is not None
-        names = load_splits(data, found, splits_file=splits_file).part(split) if chosen else [one.name for one in found]
-    elif split != "all" or splits_file is not None:
-        raise click.UsageError("--split and --splits need --data")
-    submission = pack_submission(predictions, out, label_set=load_label_set(labels), matches=names)
-    click.echo(f"{out}: {submission.n_spots} predictions of {submission.n_matches} matches, as {form}")
-    for line in submission.notes:
-        note(f"note: {line}")

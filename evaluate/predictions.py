@@ -34,15 +34,20 @@ class Predictions:
         A file that lies too deep or too high is used, and its place told, when no other could be meant; else raises
         BallspotError naming the match and where such files lie, as for a file that is malformed or cannot be unpacked.
         """
+        name = self.find(match)
+        if name is None:
+            raise BallspotError(self._missing(match))
+        found_at = None if name == f"{match}/{SPOTS_FILE}" else name
+        if self.entries is None:
+            path = self.path / name
+            return replace(spots_in(read_json(path), str(path)), found_at=found_at)
+        return replace(self._unpacked(name), found_at=found_at)
+
+    def find(self, match: str) -> str | None:
+        """The path of a match's file in the folder or zip, also too deep or too high; None where there is none."""
         name = f"{match}/{SPOTS_FILE}"
         is_there = (self.path / name).is_file() if self.entries is None else name in self.entries
-        found_at = None if is_there else self._elsewhere(match)
-        if not is_there and found_at is None:
-            raise BallspotError(self._missing(match))
-        if self.entries is None:
-            path = self.path / (found_at or name)
-            return replace(spots_in(read_json(path), str(path)), found_at=found_at)
-        return replace(self._unpacked(found_at or name), found_at=found_at)
+        return name if is_there else self._elsewhere(match)
 
     def matches(self) -> list[str]:
         """The names of all matches that have predictions, sorted: the folders of their files."""

@@ -69,7 +69,7 @@ class PyavSource:
         expected = key
         reformatter = VideoReformatter()
         try:
-            for index, frame in self._decoded(start):
+            for index, frame in self.decoded(start):
                 if index is None or index in bad or index < expected:
                     continue
                 if index >= stop:
@@ -94,7 +94,7 @@ class PyavSource:
         if not self.substitute and expected != stop:
             raise DecodingError(f"{self.probe.path}: decoding ended at frame {expected} of {stop}; {REPAIR}")
 
-    def _decoded(self, start: int) -> Iterator[tuple[int | None, av.VideoFrame]]:
+    def decoded(self, start: int) -> Iterator[tuple[int | None, av.VideoFrame]]:
         """Frames from a key frame at or before `start` on, with their index; None for one that no packet announced."""
         pts, order = self.probe.pts, count()
         for packet in packets_from(self.probe, start):
@@ -106,7 +106,7 @@ class PyavSource:
                 continue
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
-                    yield (next(order) if pts is None else _index_of(pts, frame.pts)), frame
+                    yield (next(order) if pts is None else index_of(pts, frame.pts)), frame
 
     def _stand_in(self, index: int, picture: np.ndarray) -> np.ndarray:
         self.substituted.add(index)
@@ -325,7 +325,7 @@ def _require_times(probe: VideoProbe, begins_s: np.ndarray, decoder: str, first:
         raise DecodingError(f"{probe.path}: {decoder} shows frames at other times than the packets say")
 
 
-def _index_of(pts: np.ndarray, stamp: int | None) -> int | None:
+def index_of(pts: np.ndarray, stamp: int | None) -> int | None:
     if stamp is None:
         return None
     index = int(np.searchsorted(pts, stamp))

@@ -11,7 +11,7 @@ import click
 
 from ..cache.console import note
 from ..cache.errors import BallspotError
-from ..evaluate.commands import export as export_predictions
+from ..evaluate.export_commands import export as export_predictions
 
 FOLDER = click.Path(path_type=Path)
 MODEL_FORMATS = ("bundle", "onnx", "card")
@@ -34,7 +34,9 @@ def _formats() -> list[str]:
     show_default=True,
     help="What to make; bundle, onnx and card are of a run, the others of predictions.",
 )
-@click.option("--out", type=FOLDER, required=True, help="File to write; it must not be there yet.")
+@click.option(
+    "--out", type=FOLDER, required=True, help="File to write, a folder for a file a match; it must not be there yet."
+)
 @click.option(
     "--with-run", "others", metavar="RUN", type=FOLDER, multiple=True,
     help="bundle: another run of the same features, whose scores are averaged. May be repeated.",
@@ -60,12 +62,14 @@ def _formats() -> list[str]:
 def export(context: click.Context, source: Path, form: str, out: Path, **options: Any) -> None:
     """Make a file for others of predictions or of a run.
 
-    Of predictions: what other programs read; every spot keeps its time, class and order. Of a run: `bundle`, one file
+    Of predictions: a submission, which keeps every spot as it is, or timelines, subtitles, chapters and tables of the
+    spots from --threshold up. Of a run: `bundle`, one file
     that `ballspot predict` takes anywhere; `onnx`, the head for other runtimes (extra `onnx`), compared with torch
     before it is kept; `card`, a page of Markdown that says what the head is.
 
     \b
     ballspot export runs/first/predictions/test --format soccernet-zip --out submission.zip
+    ballspot export runs/first/predictions/test --format sportscode --threshold 0.3 --out timelines
     ballspot export runs/first --format bundle --out first.ballspot
     """
     of_predictions = {one.name for one in PREDICTIONS_ONLY}

@@ -1,7 +1,8 @@
 """The unit of extraction: one segment of one match's rows, filled into a part file of its own, by whoever runs it."""
 
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -192,27 +193,42 @@ class SegmentRunner:
         if isinstance(self.engine, WindowEngine):
             yield from self._rows_of_windows(self.engine, segment, match)
             return
+        for batch in self.decoding.batches(segment, stride=self.job.settings.stride):
+            yield self._block_of(batch, self.engine, match)
+
+    def rows_of_stream(self, batches: Iterable[Batch], *, match: str) -> Iterator[Block]:
+        """The rows of batches from elsewhere, of a video whose end nobody knows yet."""
+        if isinstance(self.engine, WindowEngine):
+            yield from self._centres(self.engine, batches, Segment(0, sys.maxsize), None, match)
+            return
+        for batch in batches:
+            yield self._block_of(batch, self.engine, match)
+
+    def _block_of(self, batch: Batch, engine: Engine, match: str) -> Block:
         job = self.job
-        for batch in self.decoding.batches(segment, stride=job.settings.stride):
-            pictures = resize(
-                torch.from_numpy(batch.pictures).to(job.device),
-                job.backbone.size,
-                interpolation=job.backbone.interpolation,
-            )
-            n_rows = len(batch.frame_index)
-            features = {view: self.engine(see(pictures, view))[:n_rows] for view in job.settings.views}
-            yield self._block(batch.frame_index, features, batch.substituted, match)
+        pictures = resize(
+            torch.from_numpy(batch.pictures).to(job.device), job.backbone.size, interpolation=job.backbone.interpolation
+        )
+        n_rows = len(batch.frame_index)
+        features = {view: engine(see(pictures, view))[:n_rows] for view in job.settings.views}
+        return self._block(batch.frame_index, features, batch.substituted, match)
 
     def _rows_of_windows(self, engine: WindowEngine, segment: Segment, match: str) -> Iterator[Block]:
+        batches = self.decoding.batches(engine.span(segment, self.n_rows), stride=self.job.settings.stride)
+        return self._centres(engine, batches, segment, self.n_rows, match)
+
+    def _centres(
+        self, engine: WindowEngine, batches: Iterable[Batch], segment: Segment, n_rows: int | None, match: str
+    ) -> Iterator[Block]:
         stride = self.job.settings.stride
         substituted: set[int] = set()
 
-        def batches() -> Iterator[Batch]:
-            for batch in self.decoding.batches(engine.span(segment, self.n_rows), stride=stride):
+        def watched() -> Iterator[Batch]:
+            for batch in batches:
                 substituted.update(batch.substituted.tolist())
                 yield batch
 
-        for centre in engine.centres(batches(), segment, n_rows=self.n_rows, views=self.job.settings.views):
+        for centre in engine.centres(watched(), segment, n_rows=n_rows, views=self.job.settings.views):
             frame_index = np.arange(centre.rows.start, centre.rows.stop, dtype=np.int64) * stride
             shown = np.array(sorted(substituted.intersection(frame_index.tolist())), dtype=np.int64)
             yield self._block(frame_index, centre.features, shown, match)

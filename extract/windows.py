@@ -4,8 +4,10 @@ The stages before the first shift see one frame at a time and are run once a fra
 for the window's length. With a margin of the backbone's reach every feature is what the whole video at once would give.
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -39,35 +41,45 @@ class WindowEngine:
         self.name = self.front.name.replace(" batch ", f" windows of {self.shifted.window_rows} batch ")
 
     def centres(
-        self, batches: Iterable[Batch], segment: Segment, *, n_rows: int, views: tuple[str, ...]
+        self, batches: Iterable[Batch], segment: Segment, *, n_rows: int | None, views: tuple[str, ...]
     ) -> Iterator[Centre]:
-        """The segment's rows, window by window; ``batches`` are those of its `span`."""
-        at, first = segment.start, self.span(segment, n_rows).start
-        n_read, maps = first, {view: list[Tensor]() for view in views}
-        for batch in batches:
-            pictures = resize(
-                torch.from_numpy(batch.pictures).to(self.device),
-                self.backbone.size,
-                interpolation=self.backbone.interpolation,
-            )
-            n_new = len(batch.frame_index)
-            for view in views:
-                maps[view] += self.front.tensor(see(pictures, view))[:n_new].unbind()
-            n_read += n_new
-            while at < segment.stop:
-                window = self._window(at, n_rows)
+        """The segment's rows, window by window; ``batches`` are those of its `span`.
+
+        With ``n_rows`` None nobody knows how many rows there will be: all of them are wanted, until the batches end.
+        """
+        at = segment.start
+        first = n_read = 0 if n_rows is None else self.span(segment, n_rows).start
+        maps = {view: list[Tensor]() for view in views}
+        for batch in chain(batches, (None,)):
+            if batch is not None:
+                pictures = resize(
+                    torch.from_numpy(batch.pictures).to(self.device),
+                    self.backbone.size,
+                    interpolation=self.backbone.interpolation,
+                )
+                n_new = len(batch.frame_index)
+                for view in views:
+                    maps[view] += self.front.tensor(see(pictures, view))[:n_new].unbind()
+                n_read += n_new
+            end = n_rows if n_rows is not None else (n_read if batch is None else sys.maxsize)
+            while at < min(segment.stop, end):
+                window = self._window(at, end)
                 if n_read < window.stop:
                     break
-                kept = range(at, min(at + self.shifted.window_rows, segment.stop))
+                kept = range(at, min(at + self.shifted.window_rows, segment.stop, end))
                 features = {
                     view: self._back(held[window.start - first : window.stop - first], kept, window)
                     for view, held in maps.items()
                 }
                 yield Centre(kept, features)
                 at = kept.stop
-                n_past = max(self._window(at, n_rows).start - first, 0)
+                n_past = max(self._window(at, end).start - first, 0)
                 first += n_past
                 maps = {view: held[n_past:] for view, held in maps.items()}
+
+    def shorten(self, window_rows: int) -> None:
+        """Makes windows keep so many rows; features stay what they are where the margin is the reach."""
+        self.shifted = replace(self.shifted, window_rows=window_rows)
 
     def span(self, segment: Segment, n_rows: int) -> Segment:
         """The rows whose frames the segment's features hang on."""

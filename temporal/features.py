@@ -5,7 +5,7 @@ operating system then keeps those of its pages that fit. Every result is the sam
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -194,19 +194,25 @@ def fit_scaling(rows: Tensor, *, common: bool = False) -> Scaling:
     """The mean and standard deviation of each feature over ``rows`` (n, D); a constant feature gets sd 1.
 
     With ``common`` every feature gets the same deviation, the root of the mean variance: features keep their ratios.
-
-    Summed in float64 over pieces, so that neither the number of rows nor their size costs precision or memory.
     """
-    total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
-    for piece in rows.split(READ_ROWS):
-        total += piece.double().sum(0)
-    mean = total / len(rows)
+    return fit_scaling_to(lambda: rows.split(READ_ROWS), common=common)
+
+
+def fit_scaling_to(pieces: Callable[[], Iterable[Tensor]], *, common: bool = False) -> Scaling:
+    """The same of rows that come in pieces of READ_ROWS; ``pieces`` is called twice.
+
+    Summed in float64, so that neither the number of rows nor their size costs precision or memory.
+    """
+    n_rows, total = 0, torch.zeros(())
+    for piece in pieces():
+        n_rows, total = n_rows + len(piece), total + piece.double().sum(0)
+    mean = total / n_rows
     squares = torch.zeros_like(total)
-    for piece in rows.split(READ_ROWS):
+    for piece in pieces():
         squares += (piece.double() - mean).square().sum(0)
     if common:
         squares = squares.mean().expand_as(squares)
-    sd = (squares / len(rows)).sqrt()
+    sd = (squares / n_rows).sqrt()
     sd[sd < SMALLEST_SD] = 1.0
     return Scaling(mean.float().cpu(), sd.float().cpu())
 

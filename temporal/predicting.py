@@ -55,7 +55,7 @@ def predict_matches(
     """
     for checkpoint in checkpoints:
         require_fingerprint(checkpoint, source)
-    _require_alike(checkpoints)
+    require_alike(checkpoints)
     description = checkpoints[0].description
     labels, section = description.label_set.labels, description.config.prediction
     heads = [checkpoint.load(device) for checkpoint in checkpoints]
@@ -117,7 +117,8 @@ def prediction_views(config: Config) -> tuple[str, ...]:
     return (ORIGINAL, FLIPPED_VIEW) if config.prediction.flip_average else (ORIGINAL,)
 
 
-def _require_alike(checkpoints: Sequence[Checkpoint]) -> None:
+def require_alike(checkpoints: Sequence[Checkpoint]) -> None:
+    """Raises BallspotError for heads whose scores have no mean: other labels, or other frames."""
     first = checkpoints[0].description
     for checkpoint in checkpoints[1:]:
         other = checkpoint.description

@@ -137,14 +137,7 @@ def _score_view(
         counts = torch.from_numpy(kept[part]).to(device)  # (B, T)
         clips = ClipStarts(torch.full_like(batch, match_index), batch, torch.full_like(batch, view_index))
         frames = gather_clips(features, clips, clip_frames=how.clip_frames, row_stride=row_stride)  # (B, T, D)
-        output = head(frames)
-        placed = place_scores(
-            probabilities(output, how.class_loss),
-            output.offsets,
-            clip_frames=how.clip_frames,
-            temporal_stride=how.temporal_stride,
-            merge=how.merge,
-        )  # (B, T, K), left and right classes apart where there are teams
+        placed = placed_scores(head, frames, how)
         slot = (batch.to(device)[:, None] + reach).flatten()  # (B * T,)
         total.index_add_(0, slot, (placed * counts[..., None]).flatten(0, 1))
         support.index_add_(0, slot, counts.flatten().long())
@@ -152,13 +145,32 @@ def _score_view(
     rows = np.arange(0, n_rows, 1 if how.phases == "all" else row_stride)
     support = support[:n_rows].cpu().numpy()[rows]
     scores = total[:n_rows].cpu().numpy()[rows] / np.maximum(support, 1)[:, None]
+    return match_scores(scores, rows * features.frame_spacing, support, sided=sided, class_loss=how.class_loss)
+
+
+def placed_scores(head: SpottingHead, frames: Tensor, how: Prediction) -> Tensor:
+    """The scores of clips (B, T, D) at their frames, (B, T, K); left and right classes apart where there are teams."""
+    output = head(frames)
+    return place_scores(
+        probabilities(output, how.class_loss),
+        output.offsets,
+        clip_frames=how.clip_frames,
+        temporal_stride=how.temporal_stride,
+        merge=how.merge,
+    )
+
+
+def match_scores(
+    scores: np.ndarray, frame_index: np.ndarray, support: np.ndarray, *, sided: bool, class_loss: ClassLoss
+) -> MatchScores:
+    """What mean scores (n, K) of frames say; (n, 2 K), the left team's classes first, where ``sided``."""
     right_share = None
     if sided:
         left, right = np.split(scores, 2, axis=1)
-        scores = np.maximum(left, right) if how.class_loss == "sigmoid" else left + right
+        scores = np.maximum(left, right) if class_loss == "sigmoid" else left + right
         both = left + right
         right_share = np.divide(right, both, out=np.full_like(both, 0.5), where=both > 0).astype(np.float32)
-    return MatchScores(rows * features.frame_spacing, scores.astype(np.float32), support, right_share)
+    return MatchScores(frame_index, scores.astype(np.float32), support, right_share)
 
 
 def probabilities(output: HeadOutput, class_loss: ClassLoss) -> Tensor:

@@ -1,7 +1,8 @@
-"""Match folders and prediction files written by hand."""
+"""Match folders and prediction files written by hand, and a browser."""
 
 import json
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,36 @@ def spot_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra: dev)")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def opened(browser) -> Iterator[Callable]:
+    """Opens an address at a size and waits for its counts; what goes to the console as an error fails the test."""
+    troubles: list[str] = []
+    contexts = []
+
+    def open_page(url: str, width: int = 1366, height: int = 768):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: message.type == "error" and troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.goto(url)
+        page.wait_for_selector("#counts tr.total")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert troubles == []

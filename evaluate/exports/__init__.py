@@ -1,0 +1,1 @@
+"""What match analysts load elsewhere: timelines, subtitles and chapters made of predicted spots."""

@@ -1,0 +1,120 @@
+"""Every export by its name, and writing one file a match."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...cache.errors import BallspotError
+from ...cache.files import whole_file
+from ..formats.table import write_csv
+from ..formats.videos import DEFAULT_FPS, VideoSpots, split_halves
+from ..predictions import Predictions
+from .chapters import CHAPTER_GAP_MS, YOUTUBE_FEWEST, YOUTUBE_GAP_MS, chapters_of, ffmetadata, youtube
+from .filenames import safe_names
+from .selection import Chosen
+from .spans import Span, spans_of
+from .sportscode import sportscode_xml
+from .subtitles import srt, webvtt
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One video to be written: its name, its spans, its length where it is known, and the classes of all videos."""
+
+    video: VideoSpots
+    spans: tuple[Span, ...]
+    length_ms: int | None
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Export:
+    """One kind of file: its ending, its text, and the seconds around a spot where none are asked for.
+
+    One without such seconds holds the spots alone, both halves of a match in one file.
+    """
+
+    suffix: str
+    write: Callable[[Scene], str]
+    around_s: tuple[float, float] | None
+
+
+def _ffmetadata(scene: Scene) -> str:
+    return ffmetadata(scene.video.name, chapters_of(scene.spans, gap_ms=CHAPTER_GAP_MS, length_ms=scene.length_ms))
+
+
+def _youtube(scene: Scene) -> str:
+    return youtube(chapters_of(scene.spans, gap_ms=YOUTUBE_GAP_MS, length_ms=scene.length_ms))
+
+
+EXPORTS: dict[str, Export] = {
+    "sportscode": Export(
+        ".xml", lambda scene: sportscode_xml(scene.video.name, scene.spans, codes=scene.classes), (5.0, 3.0)
+    ),
+    "vtt": Export(".vtt", lambda scene: webvtt(scene.video.name, scene.spans), (0.0, 1.5)),
+    "srt": Export(".srt", lambda scene: srt(scene.spans), (0.0, 1.5)),
+    "chapters": Export(".ffmeta", _ffmetadata, (5.0, 3.0)),
+    "youtube": Export(".txt", _youtube, (5.0, 3.0)),
+    "csv": Export(".csv", lambda scene: write_csv([scene.video], DEFAULT_FPS), None),
+}
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of an export and what its maker should know."""
+
+    paths: tuple[Path, ...]
+    n_spots: int
+    notes: tuple[str, ...]
+
+
+def write_exports(
+    out: Path,
+    form: str,
+    chosen: Chosen,
+    *,
+    predictions: Predictions,
+    before_s: float | None = None,
+    after_s: float | None = None,
+) -> Written:
+    """Writes a file for each video of ``chosen`` into folder ``out``, whole or not at all; the same bytes every time.
+
+    A match with two halves has two videos, ``<match>/1`` and ``<match>/2``. ``before_s`` and ``after_s`` are seconds
+    around a spot, None those of the format. Raises BallspotError when ``out`` holds something already.
+    """
+    kind = EXPORTS[form]
+    require_empty(out)
+    videos = list(chosen.videos) if kind.around_s is None else split_halves(chosen.videos)
+    whole = {video.name for video in chosen.videos}
+    names = safe_names(video.name for video in videos)
+    before, after = kind.around_s or (0.0, 0.0)
+    before, after = before if before_s is None else before_s, after if after_s is None else after_s
+    texts: dict[Path, str] = {}
+    n_beyond = n_few = 0
+    for video in videos:
+        length_ms = _length_ms(predictions, video.name) if video.name in whole else None
+        spans = spans_of(video.spots, before_s=before, after_s=after, length_ms=length_ms)
+        n_beyond += sum(length_ms is not None and spot.position_ms >= length_ms for spot in video.spots)
+        text = kind.write(Scene(video, spans, length_ms, chosen.classes))
+        n_few += form == "youtube" and text.count("\n") < YOUTUBE_FEWEST
+        texts[out / f"{names[video.name]}{kind.suffix}"] = text
+    for path, text in texts.items():
+        with whole_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+    said = (
+        (n_beyond, "spots lie beyond the end of their video; they are written all the same"),
+        (n_few, f"files have fewer than {YOUTUBE_FEWEST} chapters, which YouTube does not show"),
+        (sum(not video.spots for video in videos), "files hold no spot; try a lower --threshold"),
+    )
+    return Written(tuple(texts), chosen.n_spots, tuple(f"{n} {text}" for n, text in said if n))
+
+
+def require_empty(out: Path) -> None:
+    """Raises BallspotError when ``out`` is a file, or a folder with something in it."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BallspotError(f"{out}: exists and is not empty; choose another --out or remove it")
+
+
+def _length_ms(predictions: Predictions, match: str) -> int | None:
+    length_s = predictions.video_length(match, fps=DEFAULT_FPS)
+    return None if length_s is None else round(1000 * length_s)

@@ -1,0 +1,107 @@
+// The time that everything on the page goes by: the video's, or that of a still clock where there is no video.
+
+import { clamp } from "./state.js";
+
+const MIN_SAMPLES = 8;
+
+export class Clock {
+  constructor(video, { onChange, onTrouble, onLength }) {
+    this.video = video;
+    this.hooks = { onChange, onTrouble, onLength };
+    this.fps = 25;
+    this.still = 0; // the time without a video, and while it loads
+    this.pending = null; // where to go once the running seek is over: held keys would queue hundreds
+    this.isReady = false;
+    for (const event of ["play", "pause", "seeking", "timeupdate", "ratechange"]) video.addEventListener(event, onChange);
+    video.addEventListener("seeked", () => {
+      const next = this.pending;
+      this.pending = null;
+      if (next !== null && Math.abs(next - video.currentTime) > 1e-6) this.#go(next);
+      onChange();
+    });
+    video.addEventListener("loadedmetadata", () => {
+      if (!video.videoWidth) return onTrouble("it holds no picture that this browser can decode");
+      this.isReady = true;
+      onLength(video.duration);
+      this.#go(this.still);
+    });
+    video.addEventListener("error", () => video.getAttribute("src") && onTrouble(video.error?.message || "unknown format"));
+    this.#measure();
+  }
+
+  /** Shows a video, or none; `fps` where it is known, else it is measured while the video plays. */
+  load(url, fps) {
+    this.isReady = false;
+    this.pending = null;
+    this.knownFps = fps !== null;
+    this.fps = fps ?? 25;
+    this.samples = [];
+    this.video.pause();
+    if (url) this.video.src = url;
+    else {
+      this.video.removeAttribute("src");
+      this.video.load();
+    }
+  }
+
+  get time() {
+    return this.pending ?? (this.isReady ? this.video.currentTime : this.still);
+  }
+
+  get frame() {
+    return Math.floor(this.time * this.fps + 1e-3);
+  }
+
+  get isPlaying() {
+    return this.isReady && !this.video.paused && !this.video.ended;
+  }
+
+  seek(time) {
+    const end = this.isReady && Number.isFinite(this.video.duration) ? this.video.duration : Infinity;
+    this.still = clamp(time, 0, end);
+    if (this.isReady) this.#go(this.still);
+    this.hooks.onChange();
+  }
+
+  /** Goes to the middle of the frame that a spot of so many ms lies in: its start would show the one before. */
+  seekSpot(seconds) {
+    const frame = Math.ceil(((Math.round(seconds * 1000) + 1) * this.fps) / 1000) - 1;
+    this.seek((frame + 0.5) / this.fps);
+  }
+
+  step(frames) {
+    this.video.pause();
+    this.seek((Math.max(this.frame + frames, 0) + 0.5) / this.fps);
+  }
+
+  toggle() {
+    if (!this.isReady) return;
+    if (this.video.paused) this.video.play().catch(() => {});
+    else this.video.pause();
+  }
+
+  #go(time) {
+    if (this.video.seeking) this.pending = time;
+    else this.video.currentTime = time;
+  }
+
+  /** Takes the shortest time between two frames that were shown for the length of a frame. */
+  #measure() {
+    if (!("requestVideoFrameCallback" in HTMLVideoElement.prototype)) return;
+    let last = null;
+    const look = (_, { mediaTime }) => {
+      const apart = last === null ? 0 : mediaTime - last;
+      last = mediaTime;
+      if (!this.knownFps && this.isPlaying && apart > 0.004 && apart < 0.2) {
+        this.samples.push(apart);
+        if (this.samples.length === MIN_SAMPLES) {
+          const fps = 1 / Math.min(...this.samples);
+          if (Math.abs(fps - this.fps) > 0.02 * this.fps) this.fps = Math.round(fps * 1.001) === Math.round(fps) ? Math.round(fps) : fps;
+          this.knownFps = true;
+        }
+      }
+      this.video.requestVideoFrameCallback(look);
+    };
+    this.video.requestVideoFrameCallback(look);
+  }
+}

@@ -1,0 +1,227 @@
+"""The command `predict`: spots of stored features, of videos, or of a video while it is being made."""
+
+import json
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from ..cache.errors import BallspotError
+from ..temporal.commands import pick_device
+from ..temporal.commands import predict as predict_features
+from .commands import parse_fps
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
+
+FOLDER = click.Path(path_type=Path)
+OF_SPLITS = ("data_root", "split", "splits_file", "leave_out")
+OF_LIVE = ("threshold", "warm_up", "idle", "as_json", "image_fps")
+
+
+def _shared_options() -> list[click.Parameter]:
+    """The options of prediction from stored features; with videos there is no data root to give."""
+    options = []
+    for option in predict_features.params:
+        if isinstance(option, click.Option):
+            option = copy(option)
+            option.required = False
+            options.append(option)
+    return options
+
+
+@click.command("predict", params=_shared_options(), short_help="Find the spots of a split, or of any video.")
+@click.argument("run_path", metavar="RUN|BUNDLE", type=FOLDER)
+@click.argument("inputs", metavar="FEATURES|VIDEO...", nargs=-1, required=True)
+@click.option("--weights", help="Where the backbone's weights are now.  [default: where they were]")
+@click.option("--engine", type=click.Choice(("torch", "openvino")),
+              help="What computes a video's features.  [default: what computed those of the training]")  # fmt: skip
+@click.option("--keep-features", type=FOLDER, help="Also keep the videos' feature sets in this folder.")
+@click.option("--live", is_flag=True, help="The video is still being made: a growing file, a named pipe, or - (stdin).")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.2, show_default=True,
+              help="With --live: the least confidence of a spot that is told.")  # fmt: skip
+@click.option("--warm-up", type=click.FloatRange(min=0), default=60.0, show_default=True,
+              help="With --live: seconds before the first spot, where a head scales by the match.")  # fmt: skip
+@click.option("--idle", type=click.FloatRange(min=0), default=30.0, show_default=True,
+              help="With --live: seconds after which a file that no longer grows has ended.")  # fmt: skip
+@click.option("--fps", "image_fps", help="With --live: frames a second of a stream that does not say, e.g. 25.")
+@click.option("--json", "as_json", is_flag=True, help="With --live: one JSON object a spot and line.")
+@click.pass_context
+def predict(
+    context: click.Context,
+    run_path: Path,
+    inputs: tuple[str, ...],
+    weights: str | None,
+    engine: str | None,
+    keep_features: Path | None,
+    live: bool,
+    threshold: float,
+    warm_up: float,
+    idle: float,
+    image_fps: str | None,
+    as_json: bool,
+    **stored: Any,
+) -> None:
+    """Find the spots of a split, or of any video.
+
+    With FEATURES and --data, a split is predicted from stored features, extracted as those that RUN was trained on.
+    Writes OUT/MATCH/results_spotting.json in SoccerNet's format and OUT/MATCH/scores.npz with the scores of every
+    frame. A RUN of several seeds (`train --seeds`) gives the mean of their scores.
+
+    With videos, or folders of them, the frames go straight through the backbone and the head, nothing is stored, and
+    OUT (default: predictions) also gets a table, OUT/VIDEO/spots.csv.
+
+    \b
+    ballspot predict runs/tcn features/SET --data DATA --split test
+    ballspot predict runs/tcn my-match.mp4 --out my-spots
+    ffmpeg -i rtmp://... -f mpegts - | ballspot predict runs/tcn - --live
+    """
+    given = {name for name in context.params if context.get_parameter_source(name) == ParameterSource.COMMANDLINE}
+    own = {"weights", "engine", "keep_features", "live", *OF_LIVE}
+    if stored["data_root"] is not None or _is_feature_set(inputs):
+        _refuse(given & own, "stored features have no use for it; leave it out")
+        if stored["data_root"] is None:
+            raise BallspotError(f"{inputs[0]}: a feature set; give --data, the folder of its matches, with it")
+        if inputs[1:]:
+            raise BallspotError(f"{inputs[-1]}: give one feature set; further ones that RUN reads with --features")
+        context.invoke(predict_features, run_path=run_path, features=Path(inputs[0]), **stored)
+        return
+    _refuse(given & set(OF_SPLITS), "is for stored features; leave it out, or give --data too")
+    if live:
+        _refuse(given & {"keep_features", "tuned", "out"}, "cannot be had with --live; leave it out")
+        fps = None if image_fps is None else parse_fps(image_fps)
+        _live(run_path, inputs, stored, weights, engine, threshold, warm_up, idle, fps, as_json=as_json)
+        return
+    _refuse(given & set(OF_LIVE), "is for --live; leave it out")
+    _videos(run_path, inputs, stored, weights, engine, keep_features)
+
+
+def _is_feature_set(inputs: Sequence[str]) -> bool:
+    path = Path(inputs[0])
+    return path.is_dir() and next(path.rglob("*.h5"), None) is not None
+
+
+def _refuse(names: set[str], why: str) -> None:
+    for name in sorted(names):
+        shown = {"data_root": "data", "splits_file": "splits", "as_json": "json", "image_fps": "fps"}.get(name, name)
+        raise BallspotError(f"--{shown.replace('_', '-')}: {why}")
+
+
+def _loaded(run_path: Path, stored: dict[str, Any], weights: str | None) -> "Bundle":
+    """The heads of a run or a bundle, and how their features are made."""
+    from ..temporal.bundle import is_bundle
+    from ..temporal.predicting import require_alike
+    from .bundle import bundle_of, load_bundle
+
+    if is_bundle(run_path):
+        _refuse({"others"} if stored["others"] else set(), "is for runs; a bundle brings all of its heads")
+        return load_bundle(run_path)
+    bundle = bundle_of(
+        [run_path, *stored["others"]],
+        features=stored["more"],
+        checkpoint=stored["checkpoint"],
+        with_backbone=weights is None,
+    )
+    require_alike(bundle.heads)
+    return replace(bundle, postprocessing=None)  # a run's is asked for with --tuned
+
+
+def _videos(
+    run_path: Path,
+    inputs: Sequence[str],
+    stored: dict[str, Any],
+    weights: str | None,
+    engine: str | None,
+    keep_features: Path | None,
+) -> None:
+    import torch
+
+    from ..temporal.match_stream import wanted_views
+    from ..temporal.postprocessing import read_postprocessing
+    from ..temporal.predicting import claim_folder, prediction_record
+    from .keeping import predict_keeping
+    from .row_maker import RowMaker
+    from .segments import AUTO_DECODERS
+    from .video_prediction import given_videos, predict_videos
+
+    videos = given_videos([Path(text) for text in inputs])
+    bundle = _loaded(run_path, stored, weights)
+    tuned = bundle.postprocessing if stored["tuned"] is None else read_postprocessing(stored["tuned"])
+    kept = bundle.heads
+    device = pick_device(stored["device"])
+    out = stored["out"] or Path("predictions")
+    record = prediction_record(kept, run_keys=bundle.run_keys, checkpoint_name=bundle.checkpoint, names=(), tuned=tuned)
+    claim_folder(out, record)
+    torch.set_num_threads(max(torch.get_num_threads() - 1, 1))  # one core decodes
+    if keep_features is not None:
+        for done in predict_keeping(
+            kept,
+            bundle.features,
+            videos,
+            folder=keep_features,
+            out=out,
+            device=device,
+            weights=weights,
+            engine=engine,
+            tuned=tuned,
+        ):
+            click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
+    else:
+        with RowMaker(bundle.features, wanted_views(kept), device=device, weights=weights, engine=engine) as maker:
+            for done in predict_videos(
+                kept, maker, videos, out=out, device=device, decoders=AUTO_DECODERS, tuned=tuned
+            ):
+                click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
+    click.echo(f"predictions: {out}")
+
+
+def _live(
+    run_path: Path,
+    inputs: Sequence[str],
+    stored: dict[str, Any],
+    weights: str | None,
+    engine: str | None,
+    threshold: float,
+    warm_up_s: float,
+    idle_s: float,
+    fps: Fraction | None,
+    *,
+    as_json: bool,
+) -> None:
+    from ..cache.console import note
+    from ..temporal.match_stream import wanted_views
+    from .live import live_spots
+    from .live_frames import LiveFrames, open_live
+    from .row_maker import RowMaker
+
+    if len(inputs) > 1:
+        raise BallspotError(f"{inputs[1]}: --live takes one stream; start another process for it")
+    bundle = _loaded(run_path, stored, weights)
+    kept, device = bundle.heads, pick_device(stored["device"])
+    stream = open_live(inputs[0], patience_s=idle_s)
+    with RowMaker(bundle.features, wanted_views(kept), device=device, weights=weights, engine=engine) as maker:
+        maker.shorten_windows()
+        frames = LiveFrames(stream, inputs[0], fps=fps)
+        for told in live_spots(kept, maker, frames, device=device, warm_up_s=warm_up_s, tell=note):
+            spot = told.spot
+            if (spot.confidence or 0.0) < threshold:
+                continue
+            if as_json:
+                line = {"position": spot.position_ms, "label": spot.label, "team": spot.team}
+                click.echo(json.dumps({**line, "confidence": spot.confidence, "latency_s": round(told.latency_s, 3)}))
+            else:
+                click.echo(
+                    f"{clock(spot.position_ms)}  {spot.label:<24} {spot.team or '':<6}{spot.confidence:.2f}  "
+                    f"(told after {told.latency_s:.1f} s of video)"
+                )
+
+
+def clock(position_ms: int) -> str:
+    """h:mm:ss.mmm."""
+    seconds, ms = divmod(position_ms, 1000)
+    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{ms:03d}"
