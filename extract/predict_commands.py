@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
+from ..cache.console import note
 from ..cache.errors import BallspotError
 from ..temporal.commands import pick_device
 from ..temporal.commands import predict as predict_features
@@ -131,6 +133,19 @@ def _loaded(run_path: Path, stored: dict[str, Any], weights: str | None) -> "Bun
     return replace(bundle, postprocessing=None)  # a run's is asked for with --tuned
 
 
+def _engine_here(bundle: "Bundle", engine: str | None) -> str | None:
+    """The engine asked for; torch where none was and the one of the training features is not installed."""
+    if engine is None and any(one.engine.startswith("openvino") for one in bundle.features) and not has_openvino():
+        note("the features of the training came from OpenVINO, which is not installed: torch makes nearly the same")
+        return "torch"
+    return engine
+
+
+def has_openvino() -> bool:
+    """Whether OpenVINO is installed."""
+    return find_spec("openvino") is not None
+
+
 def _videos(
     run_path: Path,
     inputs: Sequence[str],
@@ -152,7 +167,7 @@ def _videos(
     videos = given_videos([Path(text) for text in inputs])
     bundle = _loaded(run_path, stored, weights)
     tuned = bundle.postprocessing if stored["tuned"] is None else read_postprocessing(stored["tuned"])
-    kept = bundle.heads
+    engine, kept = _engine_here(bundle, engine), bundle.heads
     device = pick_device(stored["device"])
     out = stored["out"] or Path("predictions")
     record = prediction_record(kept, run_keys=bundle.run_keys, checkpoint_name=bundle.checkpoint, names=(), tuned=tuned)
@@ -193,7 +208,6 @@ def _live(
     *,
     as_json: bool,
 ) -> None:
-    from ..cache.console import note
     from ..temporal.match_stream import wanted_views
     from .live import live_spots
     from .live_frames import LiveFrames, open_live
@@ -202,6 +216,7 @@ def _live(
     if len(inputs) > 1:
         raise BallspotError(f"{inputs[1]}: --live takes one stream; start another process for it")
     bundle = _loaded(run_path, stored, weights)
+    engine = _engine_here(bundle, engine)
     kept, device = bundle.heads, pick_device(stored["device"])
     stream = open_live(inputs[0], patience_s=idle_s)
     with RowMaker(bundle.features, wanted_views(kept), device=device, weights=weights, engine=engine) as maker:

@@ -236,3 +236,16 @@ def test_a_stream_without_video_is_refused(trained_run, tmp_path):
     (tmp_path / "a.ts").write_bytes(b"nothing" * 1000)
     failed = run("predict", trained_run, tmp_path / "a.ts", "--live", "--idle", "0", code=1)
     assert "no video can be read from it" in failed.stderr
+
+
+def test_where_openvino_is_missing_torch_makes_what_it_made(drawn, video, tmp_path, monkeypatch):
+    features = extracted(drawn, tmp_path / "features", "--engine", "openvino")
+    path = trained(features, drawn, tmp_path / "run", "scaling=none")
+    run("predict", path, video, "--out", tmp_path / "own")
+    monkeypatch.setattr("ballspot.extract.predict_commands.has_openvino", lambda: False)
+    done = run("predict", path, video, "--out", tmp_path / "torch")
+    assert "OpenVINO, which is not installed" in done.stderr
+    one, other = (read_scores(tmp_path / name / "64p" / "scores.npz").scores for name in ("own", "torch"))
+    np.testing.assert_allclose(one, other, atol=5e-3)
+    failed = run("predict", path, features, "--data", drawn, "--engine", "torch", code=1)
+    assert "--engine: stored features have no use for it" in failed.stderr
