@@ -57,9 +57,10 @@ def open_live(source: str, *, patience_s: float) -> GrowingFile | Pipe:
     path = Path(source)
     if not path.exists():
         raise BallspotError(f"{source}: no such file; --live takes a file that grows, a named pipe, or - for stdin")
-    if path.is_fifo():
-        return Pipe(path.open("rb"))
-    return GrowingFile(path, patience_s=patience_s)
+    try:
+        return Pipe(path.open("rb")) if path.is_fifo() else GrowingFile(path, patience_s=patience_s)
+    except OSError as error:
+        raise BallspotError(f"{source}: cannot be read ({error.strerror}); check its rights") from error
 
 
 class LiveFrames:
@@ -85,7 +86,12 @@ class LiveFrames:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         try:
-            for frame in self._container.decode(self._video):
+            for number, frame in enumerate(self._container.decode(self._video)):
+                if (frame.height, frame.width) != (self.height, self.width):
+                    raise BallspotError(
+                        f"{self.source}: frame {number}: the picture's size changes to {frame.height}x{frame.width}; "
+                        "start another process for what follows"
+                    )
                 yield frame.to_ndarray(format="rgb24")
         except FFmpegError as error:
             raise BallspotError(f"{self.source}: damaged after what was read ({error}); {REPAIR}") from error

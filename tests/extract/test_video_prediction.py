@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
 from ballspot.evaluate.spots import read_spots
-from ballspot.extract.live_frames import GrowingFile
+from ballspot.extract.live_frames import GrowingFile, LiveFrames
 from ballspot.extract.video_prediction import given_videos
 from ballspot.temporal.scores import read_scores
 
@@ -140,6 +140,8 @@ def test_one_bad_video_does_not_stop_the_others(trained_run, video, tmp_path):
         (["x.mp4", "--split", "test"], "--split: is for stored features"),
         (["x.mp4", "--threshold", "0.3"], "--threshold: is for --live"),
         (["x.mp4", "--live", "--keep-features", "kept"], "--keep-features: cannot be had with --live"),
+        (["nowhere.ts", "--live"], "nowhere.ts: no such file"),
+        ([".", "--live"], ".: cannot be read"),
         (["-", "x.mp4", "--live"], "x.mp4: --live takes one stream"),
         (["x.mp4", "--weights", "random:5"], "give those with --weights"),
     ],
@@ -230,6 +232,13 @@ def test_a_file_that_grows_is_read_to_where_it_stops_growing(tmp_path):
     reader = GrowingFile(path, patience_s=1.0, sleep=sleep)
     assert [reader.read(4), reader.read(4), reader.read(4)] == [b"ab", b"cd", b""]
     assert Fraction(len(slept), 1) == 3 + 5  # 0.2 s each: until it grew, and for the whole patience
+
+
+def test_a_picture_of_another_size_ends_a_stream_in_one_line(video, tmp_path):
+    frames = LiveFrames(GrowingFile(video, patience_s=0.0), "a stream")
+    frames.height += 2
+    with pytest.raises(BallspotError, match="a stream: frame 0: the picture's size changes to 64x96"):
+        next(iter(frames))
 
 
 def test_a_stream_without_video_is_refused(trained_run, tmp_path):
