@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..cache.errors import BallspotError
-from ..cache.files import make_folder, read_json, write_json
+from ..cache.files import find_temporary, make_folder, read_json, write_json
 from ..cache.store import ORIGINAL, StoreHeader
 from ..evaluate.predictions import SCORES_FILE
 from ..evaluate.spots import SPOTS_FILE, write_spots
@@ -166,8 +166,11 @@ def claim_folder(out: Path, record: dict[str, Any]) -> None:
                 "--out, or remove that folder"
             )
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    left = find_temporary(path)  # by a kill while the record was written
+    if out.exists() and (not out.is_dir() or any(found not in left for found in out.iterdir())):
         raise BallspotError(f"{out}: exists and holds no {RECORD_FILE}; choose another --out")
+    for found in left:
+        found.unlink(missing_ok=True)
     make_folder(out)
     write_json(path, record)
 

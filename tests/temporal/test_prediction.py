@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from ballspot.cache.errors import BallspotError
 from ballspot.evaluate.labels import Spot, frame_of
 from ballspot.temporal.config import HeadSection
 from ballspot.temporal.decoding import decode_scores, spots_of
 from ballspot.temporal.features import from_arrays
 from ballspot.temporal.heads import HeadOutput, SpottingHead, build_head
+from ballspot.temporal.predicting import claim_folder
 from ballspot.temporal.prediction import Prediction, mean_scores, score_match
 from ballspot.temporal.suppression import Peaks
 from ballspot.temporal.validation import metric_frames
@@ -179,3 +181,20 @@ def test_scores_of_other_frames_have_no_mean():
     one, other = (score_match(Echo(), features, 0, how(phases=phases)) for phases in ("all", "one"))
     with pytest.raises(ValueError, match="different frames"):
         mean_scores([one, other])
+
+
+def test_a_kill_while_the_record_is_written_does_not_take_the_folder(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    left = out / ".predictions.json.abcd1234.tmp"  # as `whole_file` names it until it is renamed
+    left.write_text('{"format": "ballspot-pre')
+    claim_folder(out, {"matches": ["a"]})
+    assert not left.exists()
+    claim_folder(out, {"matches": ["a"]})
+    with pytest.raises(BallspotError, match="holds other predictions"):
+        claim_folder(out, {"matches": ["b"]})
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".notes.tmp").write_text("somebody's own")
+    with pytest.raises(BallspotError, match=r"holds no predictions\.json"):
+        claim_folder(other, {"matches": ["a"]})
