@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from ..cache.errors import BallspotError
 from ..cache.sets import open_feature_set
 from ..evaluate.matches import Match
 from ..temporal.checkpoints import Checkpoint
@@ -12,7 +13,7 @@ from ..temporal.postprocessing import ClassDecoding
 from ..temporal.predicting import PredictedMatch, predict_matches
 from ..temporal.sources import open_source
 from .bundled_features import BundledFeatures
-from .extraction import extract_matches
+from .extraction import ExtractionError, extract_matches
 from .pca import FIT_FILE, project_set, save_components
 from .segments import ExtractionJob
 from .video_prediction import GivenVideo, is_done, write_table
@@ -32,14 +33,31 @@ def predict_keeping(
 ) -> Iterator[PredictedMatch]:
     """As `predict_videos`, by way of feature sets in ``folder``, which an interrupted extraction goes on with."""
     matches = [Match(video.name, video.path.parent, video.path, None) for video in videos]
-    paths = [_made(one, matches, folder, one.job(device=device, weights=weights, engine=engine)) for one in features]
-    source = open_source(paths[0], paths[1:])
-    by_name = {video.name: video for video in videos}
-    names = [name for name in by_name if not is_done(out / name, by_name[name])]
+    if len({one.name for one in features}) < len(features):
+        raise BallspotError("--keep-features: two of the head's sets have one name; predict without it")
+    names = [video.name for video in videos if not is_done(out / video.name, video)]
+    matches = [match for match in matches if match.name in names]
+    failure: ExtractionError | None = None
+    paths = []
+    for one in features if matches else ():
+        job = one.job(device=device, weights=weights, engine=engine)
+        try:
+            paths.append(_made(one, matches, folder, job))
+        except ExtractionError as error:
+            failure, whole = error, {result.match for result in error.results}
+            matches = [match for match in matches if match.name in whole]
+            if not matches:
+                raise
+            paths.append(_made(one, matches, folder, job))
+    if not paths:
+        return
+    source, names = open_source(paths[0], paths[1:]), [match.name for match in matches]
     for done in predict_matches(checkpoints, source, names, out=out, device=device, tuned=tuned):
         with source.open(done.name) as group:
             write_table(out / done.name, done.name, float(group.first.fps))
         yield done
+    if failure is not None:
+        raise failure
 
 
 def _made(features: BundledFeatures, matches: Sequence[Match], folder: Path, job: ExtractionJob) -> Path:

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
+from ..cache.errors import BallspotError
 from ..cache.layout import ORIGINAL
 from ..evaluate.labels import Spot
 from ..temporal.checkpoints import Checkpoint
@@ -112,7 +113,11 @@ def live_spots(
     )
     waiting: list[dict[str, np.ndarray]] = []
     n_rows = 0
-    for rows in maker.live_rows(frames):
+    broken: BallspotError | None = None
+    for rows in _until_broken(maker.live_rows(frames)):
+        if isinstance(rows, BallspotError):
+            broken = rows
+            break
         n_rows += len(rows[ORIGINAL])
         for index, scaling in enumerate(running):
             if scaling is not None:
@@ -127,6 +132,16 @@ def live_spots(
     for piece in waiting:
         yield from _told(spots.push(stream.push(piece)), n_rows * maker.stride, frames.fps)
     yield from _told(spots.push(stream.finish(), is_end=True), n_rows * maker.stride, frames.fps)
+    if broken is not None:  # what came before it was told
+        raise broken
+
+
+def _until_broken(rows: Iterator[dict[str, np.ndarray]]) -> Iterator["dict[str, np.ndarray] | BallspotError"]:
+    """The rows, and the error that ended them, if one did."""
+    try:
+        yield from rows
+    except BallspotError as error:
+        yield error
 
 
 def _told(spots: Sequence[Spot], n_frames: int, fps: Fraction) -> Iterator[LiveSpot]:

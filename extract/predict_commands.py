@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from ..cache.console import note
 from ..cache.errors import BallspotError
+from ..evaluate.matches import VIDEO_SUFFIXES
 from ..temporal.commands import pick_device
 from ..temporal.commands import predict as predict_features
 from .commands import parse_fps
@@ -105,7 +106,9 @@ def predict(
 
 def _is_feature_set(inputs: Sequence[str]) -> bool:
     path = Path(inputs[0])
-    return path.is_dir() and next(path.rglob("*.h5"), None) is not None
+    if not path.is_dir() or next(path.rglob("*.h5"), None) is None:
+        return False
+    return not any(found.suffix.lower() in VIDEO_SUFFIXES for found in path.rglob("*"))
 
 
 def _refuse(names: set[str], why: str) -> None:
@@ -216,6 +219,8 @@ def _live(
     if len(inputs) > 1:
         raise BallspotError(f"{inputs[1]}: --live takes one stream; start another process for it")
     bundle = _loaded(run_path, stored, weights)
+    if bundle.postprocessing is not None:
+        note("--live: the bundle's tuned post-processing is for whole matches; its configuration's own is used")
     engine = _engine_here(bundle, engine)
     kept, device = bundle.heads, pick_device(stored["device"])
     stream = open_live(inputs[0], patience_s=idle_s)

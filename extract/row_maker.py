@@ -68,6 +68,8 @@ class RowMaker:
             return
         if any(runner.job.backbone.shifted for runner in self._runners):
             raise BallspotError("--live: a backbone with temporal shift beside other feature sets; give another run")
+        if any(runner.job.settings.batch_rows != batch_rows for runner in self._runners):
+            raise BallspotError("--live: the feature sets came from different engines or batches; give --engine torch")
         for batch in batches:
             yield self.joined([next(one.rows_of_stream([batch], match=frames.source)) for one in self._runners])
 

@@ -13,6 +13,7 @@ from ..cache.layout import ORIGINAL
 from ..evaluate.formats.table import write_csv
 from ..evaluate.formats.videos import VideoSpots
 from ..evaluate.matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES
+from ..evaluate.predictions import SCORES_FILE
 from ..evaluate.spots import SPOTS_FILE, read_spots
 from ..temporal.checkpoints import Checkpoint
 from ..temporal.match_stream import MatchStream, RowFile, needs_whole_match, scalings_of
@@ -53,11 +54,24 @@ def given_videos(paths: Sequence[Path]) -> tuple[GivenVideo, ...]:
         else:
             raise BallspotError(f"{path}: no such video; check the path")
         for video in videos:
+            _require_name(video)
             if video.name in found:
                 other = found[video.name].path
+                if other.resolve() == video.path.resolve():
+                    continue
                 raise BallspotError(f"{video.path}: would be {video.name!r} as {other} is; give them one at a time")
             found[video.name] = video
     return tuple(found.values())
+
+
+def _require_name(video: GivenVideo) -> None:
+    """Raises BallspotError for a name that cannot be a folder's below another, or no text."""
+    try:
+        video.name.encode()
+    except UnicodeEncodeError as error:
+        raise BallspotError(f"{str(video.path)!a}: its name is not UTF-8; rename it") from error
+    if any(part in ("", ".", "..") for part in video.name.split("/")):
+        raise BallspotError(f"{video.path}: its name without the suffix is {video.name!r}; rename it")
 
 
 def _videos_below(root: Path) -> Iterator[GivenVideo]:
@@ -66,11 +80,14 @@ def _videos_below(root: Path) -> Iterator[GivenVideo]:
         relative = folder.relative_to(root)
         if any(part.startswith(".") for part in relative.parts):
             continue
-        videos = sorted(
-            path
-            for path in folder.iterdir()
-            if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
-        )
+        try:
+            videos = sorted(
+                path
+                for path in folder.iterdir()
+                if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
+            )
+        except OSError as error:
+            raise BallspotError(f"{folder}: cannot be listed ({error.strerror}); check its rights") from error
         names = {video.name: video for video in videos}
         of_match = next((names[name] for name in PREFERRED_VIDEOS if name in names), None)
         if of_match is None and len(videos) == 1 and (folder / LABELS_FILE).is_file():
@@ -124,10 +141,15 @@ def is_done(folder: Path, video: GivenVideo) -> bool:
 
     Raises BallspotError when the folder is that of another video.
     """
-    said = {"video": video.path.name, "bytes": video_bytes(video.path)}
+    try:
+        said = {"video": video.path.name, "bytes": video_bytes(video.path)}
+    except OSError as error:
+        raise BallspotError(f"{video.path}: cannot be read ({error.strerror}); check the path") from error
     path = folder / VIDEO_FILE
     if path.is_file() and read_json(path) != said:
-        raise BallspotError(f"{folder}: holds the spots of another {video.path.name}; choose another --out")
+        if any((folder / name).exists() for name in (TABLE_FILE, SPOTS_FILE, SCORES_FILE)):
+            raise BallspotError(f"{folder}: holds the spots of another {video.path.name}; choose another --out")
+        path.unlink()  # of a video that failed, and was mended since
     if not path.is_file():
         make_folder(folder)
         write_json(path, said)

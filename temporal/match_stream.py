@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +30,10 @@ class RowFile:
     def __init__(self, folder: Path, views: Sequence[str]) -> None:
         self.folder, self.views = make_folder(folder), tuple(views)
         self.n_rows, self._dim, self._type = 0, 0, np.dtype(np.float16)
-        self._files = {view: tempfile.TemporaryFile(dir=folder) for view in views}  # noqa: SIM115  # closed below
+        try:
+            self._files = {view: tempfile.TemporaryFile(dir=folder) for view in views}  # noqa: SIM115  # closed below
+        except OSError as error:
+            raise self._full(error) from error
 
     def append(self, rows: Mapping[str, np.ndarray]) -> None:
         """Takes the next rows (n, D) of every view. Raises BallspotError when the disk takes no more."""
@@ -37,8 +41,9 @@ class RowFile:
             self._type, self._dim = rows[view].dtype, rows[view].shape[1]
             try:
                 file.write(np.ascontiguousarray(rows[view]).tobytes())
+                file.flush()
             except OSError as error:
-                raise BallspotError(f"{self.folder}: no room for a match's features ({error.strerror})") from error
+                raise self._full(error) from error
         self.n_rows += len(rows[self.views[0]])
 
     def pieces(self, n_rows: int = READ_ROWS) -> Iterator[dict[str, np.ndarray]]:
@@ -51,6 +56,11 @@ class RowFile:
         for start in range(0, self.n_rows, READ_ROWS):
             yield torch.from_numpy(self._read(ORIGINAL, start, READ_ROWS)).to(dtype)
 
+    def _full(self, error: OSError) -> BallspotError:
+        return BallspotError(
+            f"{self.folder}: no room for a match's features ({error.strerror}); free space, or choose another --out"
+        )
+
     def _read(self, view: str, start: int, n_rows: int) -> np.ndarray:
         file, width = self._files[view], self._dim * self._type.itemsize
         file.seek(start * width)
@@ -59,7 +69,8 @@ class RowFile:
     def close(self) -> None:
         """Gives the room back."""
         for file in self._files.values():
-            file.close()
+            with suppress(OSError):  # what did not fit was told when it was written
+                file.close()
 
     def __enter__(self) -> "RowFile":
         return self

@@ -16,6 +16,7 @@ from ballspot.cli import main
 from ballspot.evaluate.spots import read_spots
 from ballspot.extract.live_frames import GrowingFile, LiveFrames
 from ballspot.extract.video_prediction import given_videos
+from ballspot.temporal.match_stream import RowFile
 from ballspot.temporal.scores import read_scores
 
 SMALL = (
@@ -258,3 +259,51 @@ def test_where_openvino_is_missing_torch_makes_what_it_made(drawn, video, tmp_pa
     np.testing.assert_allclose(one, other, atol=5e-3)
     failed = run("predict", path, features, "--data", drawn, "--engine", "torch", code=1)
     assert "--engine: stored features have no use for it" in failed.stderr
+
+
+def test_a_mended_video_is_predicted_where_the_bad_one_failed(trained_run, video, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(video.read_bytes()[:2000])
+    run("predict", trained_run, tmp_path / "a.mp4", "--out", tmp_path / "own", code=1)
+    (tmp_path / "a.mp4").write_bytes(video.read_bytes())
+    assert "250 frames scored" in run("predict", trained_run, tmp_path / "a.mp4", "--out", tmp_path / "own").stdout
+
+
+def test_with_kept_features_too_one_bad_video_does_not_stop_the_others(trained_run, video, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mp4").write_bytes(b"no video")
+    (tmp_path / "in" / "b.mp4").write_bytes(video.read_bytes())
+    words = ["predict", trained_run, tmp_path / "in", "--out", tmp_path / "own"]
+    words += ["--keep-features", tmp_path / "in" / "kept"]
+    for n_done in (1, 0):  # and given again: what is done stays done
+        done = run(*words, code=1)
+        assert done.stdout.count("b: 250 frames scored") == n_done and "a.mp4" in done.stderr
+    assert (tmp_path / "own" / "b" / "spots.csv").is_file()
+
+
+def test_a_stream_that_breaks_off_tells_what_came_before(trained_run, stream, monkeypatch):
+    def broken(self):
+        for number, picture in enumerate(whole(self)):
+            if number == 100:
+                raise BallspotError("a stream: damaged after what was read")
+            yield picture
+
+    whole = LiveFrames.__iter__
+    monkeypatch.setattr(LiveFrames, "__iter__", broken)
+    live = run("predict", trained_run, stream, "--live", "--json", "--threshold", "0.01", "--idle", "0", code=1)
+    positions = [position for _, position in told(live.stdout)]
+    assert positions and 3000 < max(positions) < 4000  # 96 of 100 frames are whole batches: up to 3.84 s
+    assert "damaged after what was read" in live.stderr
+
+
+@pytest.mark.parametrize("name", ["...mp4", "sp\udce9l.mp4"])
+def test_names_that_cannot_be_a_folder_are_refused(name, tmp_path, video):
+    (tmp_path / name).write_bytes(video.read_bytes())
+    with pytest.raises(BallspotError, match="rename it"):
+        given_videos([tmp_path / name])
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
+    kept = RowFile(tmp_path, ("original",))
+    monkeypatch.setitem(kept._files, "original", open("/dev/full", "wb"))  # noqa: SIM115  # closed by the row file
+    with kept, pytest.raises(BallspotError, match="no room for a match's features"):
+        kept.append({"original": np.zeros((4, 3), np.float16)})
