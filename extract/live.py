@@ -1,7 +1,7 @@
 """Spots of a video that has not ended, each told once what is still to come can hardly change it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -61,19 +61,8 @@ class SpotStream:
         ]
         self._told_before = settled
         past = int(np.searchsorted(rows.frame_index, settled - 2 * self.hold_rows * self.row_frames))
-        self._kept = [_from(rows, max(past, 0))]
+        self._kept = [rows.part(past)]
         return told
-
-
-def _from(rows: MatchScores, start: int) -> MatchScores:
-    share = rows.right_share
-    return replace(
-        rows,
-        frame_index=rows.frame_index[start:],
-        scores=rows.scores[start:],
-        support=rows.support[start:],
-        right_share=None if share is None else share[start:],
-    )
 
 
 def live_spots(

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,9 @@ from ..cache.files import make_folder
 from ..cache.layout import ORIGINAL
 from .checkpoints import Checkpoint
 from .config import Config
-from .features import READ_ROWS, Scaling, fit_scaling_to, row_stride
+from .features import READ_ROWS, SMALLEST_SD, Scaling, fit_scaling_to, row_stride
 from .predicting import DTYPES, prediction_views
-from .prediction import MatchScores, mean_scores, prediction_of
+from .prediction import MatchScores, mean_of_views, mean_scores, prediction_of
 from .streaming import ScoreStream, joined
 from .training import FLIPPED_VIEW
 
@@ -136,12 +135,9 @@ class MatchStream:
         n_rows = min(len(scores.frame_index) for of_views in whole for scores in of_views.values())
         every = []
         for index, of_views in enumerate(whole):
-            self._waiting[index] = {view: [_part(scores, n_rows, None)] for view, scores in of_views.items()}
-            scored = [_part(scores, 0, n_rows) for scores in of_views.values()]
-            if len(scored) > 1:  # the mirror image, whose left is our right
-                share = scored[1].right_share
-                scored[1] = scored[1] if share is None else replace(scored[1], right_share=1.0 - share)
-            every.append(mean_scores(scored) if len(scored) > 1 else scored[0])
+            self._waiting[index] = {view: [scores.part(n_rows)] for view, scores in of_views.items()}
+            scored = [scores.part(0, n_rows) for scores in of_views.values()]
+            every.append(mean_of_views(*scored) if len(scored) > 1 else scored[0])
         return mean_scores(every)
 
 
@@ -181,7 +177,7 @@ class RunningScaling:
         if self.common:
             variance = variance.mean().expand_as(variance)
         sd = variance.sqrt()
-        return Scaling(mean.float(), torch.where(sd < 1e-6, torch.ones_like(sd), sd).float())
+        return Scaling(mean.float(), torch.where(sd < SMALLEST_SD, torch.ones_like(sd), sd).float())
 
 
 def _of_match(config: Config, rows: RowFile | None) -> Scaling:
@@ -189,13 +185,3 @@ def _of_match(config: Config, rows: RowFile | None) -> Scaling:
         raise ValueError("a scaling by the whole match needs its rows")
     dtype = DTYPES[config.clips.resident_dtype]
     return fit_scaling_to(lambda: rows.original(dtype), common=config.clips.scaling == "match-common")
-
-
-def _part(scores: MatchScores, start: int, stop: int | None) -> MatchScores:
-    share = scores.right_share
-    return MatchScores(
-        scores.frame_index[start:stop],
-        scores.scores[start:stop],
-        scores.support[start:stop],
-        None if share is None else share[start:stop],
-    )

@@ -65,6 +65,15 @@ class MatchScores:
     support: np.ndarray
     right_share: np.ndarray | None = None
 
+    def part(self, start: int, stop: int | None = None) -> "MatchScores":
+        """Rows ``start`` to ``stop``."""
+        return MatchScores(
+            self.frame_index[start:stop],
+            self.scores[start:stop],
+            self.support[start:stop],
+            None if self.right_share is None else self.right_share[start:stop],
+        )
+
 
 def score_match(head: SpottingHead, features: ResidentFeatures, match_index: int, how: Prediction) -> MatchScores:
     """The scores of one match of ``features``.
@@ -78,6 +87,11 @@ def score_match(head: SpottingHead, features: ResidentFeatures, match_index: int
     if not how.flip_average:
         return scored
     mirrored = _score_view(head, features, match_index, how, view_index=features.views.index(FLIPPED_VIEW))
+    return mean_of_views(scored, mirrored)
+
+
+def mean_of_views(scored: MatchScores, mirrored: MatchScores) -> MatchScores:
+    """The mean of the picture's scores and of its mirror image's, whose left is our right."""
     if mirrored.right_share is not None:
         mirrored = replace(mirrored, right_share=1.0 - mirrored.right_share)
     return mean_scores([scored, mirrored])

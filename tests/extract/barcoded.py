@@ -10,7 +10,7 @@ import numpy as np
 from ballspot.extract.barcode import draw_number, read_number
 from ballspot.extract.decoders import open_source
 from ballspot.extract.synth import write_video
-from ballspot.extract.video import VideoProbe
+from ballspot.extract.video import VideoProbe, probe_video
 
 N_FRAMES = 250
 SIZE = (64, 96)
@@ -129,3 +129,16 @@ WHOLE: dict[str, tuple[Callable[[Path], Path], str, list[int], tuple[str, ...]]]
     "closed groups in MPEG-TS": (encoded, ".ts", list(range(N_FRAMES)), ("pyav",)),
     "gradual refresh": (gradual_refresh, ".mp4", list(range(N_FRAMES)), ("pyav",)),
 }
+
+
+def written_once(folder: Path) -> Callable[[str], VideoProbe]:
+    """What gives the probe of a kind of video, which is written below ``folder`` when it is first asked for."""
+    probes: dict[str, VideoProbe] = {}
+
+    def probe_of(kind: str) -> VideoProbe:
+        if kind not in probes:
+            write, suffix, *_ = WHOLE[kind]
+            probes[kind] = probe_video(write(folder / f"{len(probes)}{suffix}"))
+        return probes[kind]
+
+    return probe_of

@@ -24,6 +24,7 @@ from .barcoded import (
     plain,
     truncated,
     variable_rate,
+    written_once,
 )
 
 
@@ -51,16 +52,7 @@ BACKENDS = [
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], VideoProbe]:
-    """The probe of a kind of video, written when it is first asked for."""
-    probes: dict[str, VideoProbe] = {}
-
-    def probe_of(kind: str) -> VideoProbe:
-        if kind not in probes:
-            write, suffix, *_ = WHOLE[kind]
-            probes[kind] = probe_video(write(tmp_path_factory.mktemp("barcoded") / f"a{suffix}"))
-        return probes[kind]
-
-    return probe_of
+    return written_once(tmp_path_factory.mktemp("barcoded"))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -13,7 +13,7 @@ from ballspot.extract.barcode import read_number
 from ballspot.extract.cuts import CUTS, Cut, audio_note, container_of, plan_cut, write_cut
 from ballspot.extract.video import DecodingError, VideoProbe, probe_video
 
-from .barcoded import WHOLE, corrupted, encoded, plain
+from .barcoded import WHOLE, corrupted, encoded, plain, written_once
 
 KINDS = ("B-frames, key frame every 12", "29.97 in Matroska", "variable frame rate", "edit list", "odd width",
          "open groups", "open groups in MPEG-TS", "gradual refresh")  # fmt: skip
@@ -23,16 +23,7 @@ STARTS = ((0, 1.0), (5, 0.08), (11, 0.0), (12, 0.0), (13, 0.0), (130, 1.2), (LAS
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], VideoProbe]:
-    """The probe of a kind of video, written when it is first asked for."""
-    probes: dict[str, VideoProbe] = {}
-
-    def probe_of(kind: str) -> VideoProbe:
-        if kind not in probes:
-            write, suffix, *_ = WHOLE[kind]
-            probes[kind] = probe_video(write(tmp_path_factory.mktemp("cuts") / f"a{suffix}"))
-        return probes[kind]
-
-    return probe_of
+    return written_once(tmp_path_factory.mktemp("cuts"))
 
 
 def shown(path: Path) -> list[int | None]:

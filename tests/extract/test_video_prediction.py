@@ -1,5 +1,7 @@
 """Spots straight from videos: the very ones that extraction and prediction from the store give."""
 
+import errno
+import io
 import json
 import os
 import threading
@@ -302,8 +304,15 @@ def test_names_that_cannot_be_a_folder_are_refused(name, tmp_path, video):
         given_videos([tmp_path / name])
 
 
+class Full(io.BytesIO):
+    """A file on a disk that takes no more."""
+
+    def write(self, content) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
     kept = RowFile(tmp_path, ("original",))
-    monkeypatch.setitem(kept._files, "original", open("/dev/full", "wb"))  # noqa: SIM115  # closed by the row file
-    with kept, pytest.raises(BallspotError, match="no room for a match's features"):
+    monkeypatch.setitem(kept._files, "original", Full())
+    with kept, pytest.raises(BallspotError, match=r"no room for a match's features \(No space left on device\)"):
         kept.append({"original": np.zeros((4, 3), np.float16)})
