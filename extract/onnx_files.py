@@ -192,7 +192,7 @@ def _export(
                 output_names=list(outputs),
                 dynamic_axes={name: dict(places) for name, places in axes.items()},
                 opset_version=OPSET,
-                dynamo=False,  # the newer one unrolls recurrent layers to one length
+                dynamo=False,  # one way for all heads; the newer exporter was not tried
             )
             file = onnx.load(Path(folder) / "head.onnx")
     except Exception as error:
