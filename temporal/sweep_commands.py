@@ -12,7 +12,8 @@ import click
 
 from ..cache.console import note, print_table
 from ..cache.errors import BallspotError
-from ..cache.files import locked_folder, make_folder
+from ..cache.files import find_temporary, locked_folder, make_folder
+from ..cache.sweeps import SWEEP_FILE
 
 if TYPE_CHECKING:
     from .sweep import Sweep
@@ -145,6 +146,8 @@ def sweep(
             run_sweep(planned, engine, retry_failed=retry_failed, on_progress=progress.show, on_end=progress.ended)
     with suppress(BallspotError), locked_folder(out, waits=False):  # else another sweep is at work on them
         shutil.rmtree(template.resident, ignore_errors=True)
+        for left in (*find_temporary(out / SWEEP_FILE), *out.glob("*/.*.failure.json.????????.tmp")):
+            left.unlink(missing_ok=True)  # of a sweep that was killed while it wrote
     show_results(planned_sweep, planned, as_json=as_json)
     if searcher is not None:
         note("the best of many tries on the validation matches is flattered there; `compare --split test` is not")
