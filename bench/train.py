@@ -4,11 +4,14 @@
 
 One process, the named baselines beside ours in one run: a step of 4 clips x 50 frames of 224x398, end to end (backbone
 forward and backward), frozen (backbone forward only), and cached (gather, targets, head, AdamW as `ballspot train`
-does it). Medians of several steps. Then an epoch's worth of clips at batch 4 against larger batches, samples a second.
+does it). The three take turns, round by round, so that a machine whose speed drifts is alike for all; medians over the
+rounds. Then an epoch's worth of clips at batch 4 against larger batches, samples a second.
 """
 
 import argparse
 import time
+from collections.abc import Iterator
+from itertools import count, islice
 from statistics import median
 
 import numpy as np
@@ -41,24 +44,27 @@ def material_of(n_frames: int, config: Config) -> TrainingMaterial:
     return training_material(features, event_table([labels], n_labels=N_LABELS), config)
 
 
-def cached_s(kind: str, *, batch_clips: int, n_steps: int, rounds: int, preset: str = "original") -> float:
-    """Median seconds of a training step on cached features."""
-    config = load_config(preset, [f"kind={kind}", f"batch_clips={batch_clips}"])
+def cached_epochs(kind: str, *, batch_clips: int, n_steps: int) -> Iterator[float]:
+    """Seconds of a training step on cached features, over and over: each the mean of an epoch of ``n_steps``."""
+    config = load_config("original", [f"kind={kind}", f"batch_clips={batch_clips}"])
     frames = batch_clips * n_steps * config.clips.clip_frames
     config = config.model_copy(update={"training": config.training.model_copy(update={"epoch_frames": frames})})
     material = material_of(150_000, config)
     head = build_head(config.head, dims=(DIM,), n_labels=N_LABELS, clip_frames=config.clips.clip_frames)
     optimizer = make_optimizer(head, config)
-    times = []
-    for epoch in range(rounds + 1):  # the first warms up
+    for epoch in count():
         started = time.perf_counter()
         train_epoch(head, optimizer, material, config, epoch=1 + epoch % config.training.n_epochs, seed=0)
-        times.append((time.perf_counter() - started) / n_steps)
-    return median(times[1:])
+        yield (time.perf_counter() - started) / n_steps
 
 
-def in_the_loop_s(kind: str, *, frozen: bool, steps: int) -> float:
-    """Median seconds of a step of 4 clips x 50 frames with regnety_002 in the loop, trained or frozen."""
+def cached_s(kind: str, *, batch_clips: int, n_steps: int, rounds: int) -> float:
+    """Median seconds of a training step on cached features; the first epoch warms up."""
+    return median(islice(cached_epochs(kind, batch_clips=batch_clips, n_steps=n_steps), 1, 1 + rounds))
+
+
+def steps_in_the_loop(kind: str, *, frozen: bool) -> Iterator[float]:
+    """Seconds of a step of 4 clips x 50 frames with regnety_002 in the loop, trained or frozen, over and over."""
     config = load_config("original", [f"kind={kind}"])
     backbone = timm.create_model("regnety_002", num_classes=0).train(not frozen).requires_grad_(not frozen)
     head = build_head(config.head, dims=(DIM,), n_labels=N_LABELS, clip_frames=50)
@@ -67,8 +73,7 @@ def in_the_loop_s(kind: str, *, frozen: bool, steps: int) -> float:
     clips = torch.randn(4, 50, 3, 224, 398)
     classes, offsets = torch.zeros(4, 25, dtype=torch.int64), torch.zeros(4, 25)
     weights = torch.ones(1 + N_LABELS)
-    times = []
-    for _ in range(steps):
+    while True:
         started = time.perf_counter()
         with torch.set_grad_enabled(not frozen):
             features = backbone(clips.flatten(0, 1)).view(4, 50, DIM)
@@ -79,15 +84,27 @@ def in_the_loop_s(kind: str, *, frozen: bool, steps: int) -> float:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        times.append(time.perf_counter() - started)
-    return median(times)
+        yield time.perf_counter() - started
+
+
+def against_the_loop(kind: str, *, rounds: int) -> tuple[float, float, float]:
+    """Median seconds of a step end to end, with a frozen backbone, and cached, which take turns ``rounds`` times."""
+    ways = (
+        steps_in_the_loop(kind, frozen=False),
+        steps_in_the_loop(kind, frozen=True),
+        cached_epochs(kind, batch_clips=4, n_steps=20),
+    )
+    for way in ways:
+        next(way)  # warms up
+    whole, frozen, cached = zip(*([next(way) for way in ways] for _ in range(rounds)), strict=True)
+    return median(whole), median(frozen), median(cached)
 
 
 def main() -> None:
     """Prints two Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--loop-steps", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--heads", nargs="+", default=["transformer", "tcn"])
     parser.add_argument("--batches", nargs="+", type=int, default=[4, 16, 32, 64, 128])
     parser.add_argument("--skip-loop", action="store_true", help="leave the backbone out, measure batches alone")
@@ -98,9 +115,7 @@ def main() -> None:
         print("| head | end to end, s a step | frozen, s | cached, ms | end to end / cached | frozen / cached |")
         print("|---|---|---|---|---|---|")
         for kind in arguments.heads:
-            cached = cached_s(kind, batch_clips=4, n_steps=20, rounds=5)
-            whole = in_the_loop_s(kind, frozen=False, steps=arguments.loop_steps)
-            frozen = in_the_loop_s(kind, frozen=True, steps=arguments.loop_steps)
+            whole, frozen, cached = against_the_loop(kind, rounds=arguments.rounds)
             print(
                 f"| {kind} | {whole:.2f} | {frozen:.2f} | {1000 * cached:.1f} | {whole / cached:.0f} | "
                 f"{frozen / cached:.0f} |",
