@@ -2,17 +2,22 @@
 
     python bench/train.py
 
-One process, the named baselines beside ours in one run: a step of 4 clips x 50 frames of 224x398, end to end (backbone
-forward and backward), frozen (backbone forward only), and cached (gather, targets, head, AdamW as `ballspot train`
-does it). The three take turns, round by round, so that a machine whose speed drifts is alike for all; medians over the
-rounds. Then an epoch's worth of clips at batch 4 against larger batches, samples a second.
+The named baselines beside ours in one run: a step of 4 clips x 50 frames of 224x398, end to end (backbone forward and
+backward), frozen (backbone forward only), and cached (gather, targets, head, AdamW as `ballspot train` does it). Each
+has a process of its own, as it would have in use; they take turns, round by round, so that a machine whose speed drifts
+is alike for all; medians over the rounds. Then an epoch's worth of clips at batch 4 against larger batches, samples a
+second.
 """
 
 import argparse
+import multiprocessing
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from itertools import count, islice
 from statistics import median
+from typing import Any
 
 import numpy as np
 import timm
@@ -87,17 +92,47 @@ def steps_in_the_loop(kind: str, *, frozen: bool) -> Iterator[float]:
         yield time.perf_counter() - started
 
 
-def against_the_loop(kind: str, *, rounds: int) -> tuple[float, float, float]:
-    """Median seconds of a step end to end, with a frozen backbone, and cached, which take turns ``rounds`` times."""
-    ways = (
-        steps_in_the_loop(kind, frozen=False),
-        steps_in_the_loop(kind, frozen=True),
-        cached_epochs(kind, batch_clips=4, n_steps=20),
-    )
-    for way in ways:
-        next(way)  # warms up
-    whole, frozen, cached = zip(*([next(way) for way in ways] for _ in range(rounds)), strict=True)
-    return median(whole), median(frozen), median(cached)
+WAYS = {
+    "end to end": partial(steps_in_the_loop, frozen=False),
+    "frozen": partial(steps_in_the_loop, frozen=True),
+    "cached": partial(cached_epochs, batch_clips=4, n_steps=20),
+}
+
+
+def serve(way: str, kind: str, n_threads: int, pipe: Any) -> None:
+    """One way in a process of its own: seconds of a step for every question, until none comes."""
+    torch.set_num_threads(n_threads)
+    torch.manual_seed(0)
+    steps = WAYS[way](kind)
+    next(steps)  # warms up
+    with suppress(EOFError):
+        while True:
+            pipe.send(None)
+            pipe.recv()
+            pipe.send(next(steps))
+
+
+def against_the_loop(kind: str, *, n_threads: int, rounds: int) -> dict[str, float]:
+    """Median seconds of a step of every way; they take turns ``rounds`` times."""
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[str, Any] = {}
+    processes = []
+    for way in WAYS:
+        pipes[way], theirs = context.Pipe()
+        processes.append(context.Process(target=serve, args=(way, kind, n_threads, theirs)))
+        processes[-1].start()
+        theirs.close()
+        pipes[way].recv()  # ready, before the next one warms up
+    times: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in range(rounds):
+        for way, pipe in pipes.items():
+            pipe.send(None)
+            times[way].append(pipe.recv())
+            pipe.recv()
+    for pipe, process in zip(pipes.values(), processes, strict=True):
+        pipe.close()
+        process.join()
+    return {way: median(one) for way, one in times.items()}
 
 
 def main() -> None:
@@ -115,7 +150,9 @@ def main() -> None:
         print("| head | end to end, s a step | frozen, s | cached, ms | end to end / cached | frozen / cached |")
         print("|---|---|---|---|---|---|")
         for kind in arguments.heads:
-            whole, frozen, cached = against_the_loop(kind, rounds=arguments.rounds)
+            whole, frozen, cached = against_the_loop(
+                kind, n_threads=arguments.threads, rounds=arguments.rounds
+            ).values()
             print(
                 f"| {kind} | {whole:.2f} | {frozen:.2f} | {1000 * cached:.1f} | {whole / cached:.0f} | "
                 f"{frozen / cached:.0f} |",
