@@ -4,8 +4,8 @@
     python bench/licences.py --write    puts it into docs/licences.md
     python bench/licences.py --check    exit code 1 when the page lacks a dependency or tells another kind of licence
 
-A package that is not installed keeps the row that the page has. Of FFmpeg's and the encoders' libraries in a package the
-table says what they are under too: FFmpeg's own words are read from the library itself.
+A package that is not installed keeps the row that the page has. Of FFmpeg and of encoders inside a package the table
+says what they are under too: FFmpeg in its own words, read from the library itself.
 """
 
 import argparse

@@ -188,5 +188,5 @@ def test_a_missing_torchcodec_is_named_with_the_remedy(video: Path) -> None:
 
 def test_a_missing_decord_is_named_with_the_remedy(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "decord", None)
-    with pytest.raises(DecodingError, match="--decoder decord: cannot be loaded .*; pip install decord, or give"):
+    with pytest.raises(DecodingError, match=r"--decoder decord: cannot be loaded .*; pip install decord, or give"):
         DecordSource(probe_video(video))
