@@ -2,13 +2,14 @@
 
     python bench/release.py [--python python3.11 python3.12 ...] [--floors] [--tests PATH ...]
 
-In a folder for temporary files (TMPDIR), outside the checkout: the sdist of the tracked files and the wheel of that sdist,
-with the same content as the wheel of the checkout; then for each Python a new environment with the wheel and its
-dependencies, the session below, and once more with the package built from the sdist. An environment takes 1 to 7 GB and is
-removed before the next is made. A Python that cannot be run is named and passed over.
+In a folder for temporary files (TMPDIR), outside the checkout: the sdist of the tracked files, and the wheel of that
+sdist, with the same content as the wheel of the checkout. Then for each Python a new environment with the wheel and its
+dependencies, the session below, and once more with the package built from the sdist. An environment takes 1 to 7 GB and
+is removed before the next is made. A Python that cannot be run is named and passed over; those of pyenv are found.
 
 With --floors instead: the lowest version of every direct dependency and extra that pyproject.toml allows, chosen by uv
-(`--resolution lowest-direct`), on the first Python; the session; then pytest on the paths of --tests, with the checkout.
+(`--resolution lowest-direct`), on the first Python; the session; then pytest on the paths of --tests, in a copy of the
+checkout.
 """
 
 import argparse
@@ -17,7 +18,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 import time
@@ -60,13 +60,20 @@ def log(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
 
 
-def version_of(python: str) -> str | None:
-    """The version of an interpreter that really starts (a shim may name one that is not chosen), else None."""
-    try:
-        done = subprocess.run([python, "-c", "import platform; print(platform.python_version())"], capture_output=True)
-    except OSError:
-        return None
-    return done.stdout.decode().strip() if done.returncode == 0 else None
+def find_python(name: str) -> str | None:
+    """An interpreter of that name that really starts (a shim of pyenv may name one that is not chosen), else None."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for candidate in [name, *map(str, versions.glob(f"*/bin/{name}"))]:
+        try:
+            if subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0:
+                return candidate
+        except OSError:
+            continue
+    return None
+
+
+def version_of(python: str) -> str:
+    return run([python, "-c", "import platform; print(platform.python_version())"], ROOT).strip()
 
 
 def make_environment(python: str, folder: Path) -> Path:
@@ -123,7 +130,7 @@ def session(python: Path, work: Path, expected: str) -> None:
 
 def prove_python(python: str, work: Path, sdist: Path, wheel: Path, expected: str) -> None:
     """Wheel, then sdist, in one new environment that is removed in the end."""
-    log(f"{python} ({version_of(python)})")
+    log(f"Python {version_of(python)}")
     environment = work / "environment"
     try:
         inside = make_environment(python, environment)
@@ -150,7 +157,7 @@ def prove_floors(python: str, work: Path, wheel: Path, expected: str, tests: lis
     )  # fmt: skip
     pins = [line for line in chosen.splitlines() if not line.startswith("ballspot")]
     (work / "floors.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
-    log(f"floors on {python} ({version_of(python)}): {', '.join(direct_pins(pins))}")
+    log(f"floors on Python {version_of(python)}: {', '.join(direct_pins(pins))}")
     environment = work / "environment"
     try:
         inside = make_environment(python, environment)
@@ -187,14 +194,13 @@ def main() -> None:
     parser.add_argument("--floors", action="store_true", help="the lowest versions instead of the newest")
     parser.add_argument("--tests", nargs="*", default=[], help="with --floors: what pytest runs there")
     options = parser.parse_args()
-    pythons = [python for python in options.python if version_of(python)]
-    for python in options.python:
-        if python not in pythons:
-            log(f"{python}: cannot be started here, passed over")
+    found = {name: find_python(name) for name in options.python}
+    for name in (name for name, python in found.items() if python is None):
+        log(f"{name}: cannot be started here, passed over")
+    pythons = [python for python in found.values() if python is not None]
     if not pythons:
         raise Failure("no Python to prove the release with; give --python")
-    found = re.search(r'__version__ = "(.*)"', (ROOT / "__init__.py").read_text(encoding="utf-8"))
-    expected = found[1] if found else ""
+    expected = (ROOT / "__init__.py").read_text(encoding="utf-8").partition('__version__ = "')[2].partition('"')[0]
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
         work = Path(folder)
         sdist, wheel = build(pythons[0], work)
