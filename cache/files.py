@@ -5,6 +5,7 @@ import json
 import os
 import re
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,16 @@ def read_json(path: Path) -> Any:
         raise BallspotError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
         raise BallspotError(f"{path}: JSON that cannot be held ({error}); restore or rewrite the file") from error
+
+
+def read_toml(path: Path, *, remedy: str) -> dict[str, Any]:
+    """The table in ``path``. Raises BallspotError naming the file, what is wrong with it, and the ``remedy``."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BallspotError(f"{path}: no such file; check the path") from error
+    except (OSError, ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits, deep nesting
+        raise BallspotError(f"{path}: is no readable TOML ({error}); {remedy}") from error
 
 
 def make_folder(path: Path) -> Path:

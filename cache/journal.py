@@ -98,11 +98,6 @@ class Journal:
             raise
         return cls(path, header, segment, stream, next_row)
 
-    @property
-    def is_full(self) -> bool:
-        """True when every row of the segment is there."""
-        return self.next_row == self.segment.stop
-
     def append(self, block: Block) -> None:
         """Adds the next rows and syncs them to the disk: they survive whatever happens afterwards.
 

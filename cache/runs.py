@@ -5,7 +5,6 @@
 """
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 import tomli_w
 
 from .errors import BallspotError
-from .files import locked_folder, make_folder, read_json, whole_file, write_json
+from .files import locked_folder, make_folder, read_json, read_toml, whole_file, write_json
 
 RUN_FORMAT = "ballspot-run/1"
 
@@ -90,11 +89,7 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """The resolved configuration as plain nested dictionaries."""
-        path = self.path / "config.toml"
-        try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:  # TOML and UTF-8 errors are ValueErrors
-            raise BallspotError(f"{path}: cannot be read ({error}); train the run again") from error
+        return read_toml(self.path / "config.toml", remedy="train the run again")
 
     def append_log(self, line: Mapping[str, Any]) -> None:
         """Adds one epoch's line to log.jsonl."""

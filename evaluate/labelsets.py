@@ -8,13 +8,13 @@ A label set file::
 """
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..cache.errors import BallspotError
+from ..cache.files import read_toml
 
 FILE_KEYS = ("name", "labels", "headline_excludes")
 
@@ -96,10 +96,7 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
         raise BallspotError(
             f"{name_or_path}: neither a built-in label set ({', '.join(BUILT_IN)}) nor a file; give one of these"
         )
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits, deep nesting
-        raise BallspotError(f"{path}: is no readable TOML ({error}); see the label set format in the docs") from error
+    table = read_toml(path, remedy='it holds labels = ["PASS", ...]')
     for key in table:
         if key not in FILE_KEYS:
             near = nearest_name(key, FILE_KEYS)

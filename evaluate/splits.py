@@ -7,12 +7,12 @@ A split file (``splits.toml`` in the data root, or any other by option)::
     test = ["league/season/match-04"]
 """
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..cache.errors import BallspotError
+from ..cache.files import read_toml
 from .labelsets import nearest_name
 from .matches import Match
 
@@ -102,12 +102,7 @@ def _leave_one_out(names: Sequence[str], leave_out: str) -> Splits:
 
 
 def _read(path: Path, names: Sequence[str]) -> Splits:
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BallspotError(f"{path}: no such splits file; check the path") from error
-    except (OSError, ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits, deep nesting
-        raise BallspotError(f"{path}: is no readable TOML ({error}); it holds lists train, valid, test") from error
+    table = read_toml(path, remedy="it holds lists train, valid, test")
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     for key, value in table.items():
         if key not in PARTS:

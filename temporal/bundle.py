@@ -31,7 +31,6 @@ from .postprocessing import ClassDecoding, class_decoding
 
 BUNDLE_FAMILY, BUNDLE_VERSION = "ballspot-bundle", 1
 BUNDLE_FORMAT = f"{BUNDLE_FAMILY}/{BUNDLE_VERSION}"
-SUFFIX = ".ballspot"
 MOST_HEADER_BYTES = 2**24
 MOST_CLIP_FRAMES = 2**20
 PREFIXES = re.compile(r"(head|scaling|backbone|pca)\.(\d{1,4})\.(.+)")

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..cache.errors import BallspotError
+from ..cache.files import read_toml
 from ..evaluate.labelsets import nearest_name
 from . import presets
 from .config import Config
@@ -82,10 +83,7 @@ def _preset_table(preset: str) -> tuple[dict[str, Any], str]:
     if not path.is_file():
         names = preset_names()
         raise BallspotError(f"{preset}: neither a preset ({', '.join(names)}) nor a TOML file; {_hint(preset, names)}")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BallspotError(f"{path}: is no readable TOML ({error}); see docs/configuration.md") from error
+    return read_toml(path, remedy="see docs/configuration.md"), str(path)
 
 
 def _place(key: str) -> tuple[str, str]:
@@ -102,7 +100,7 @@ def config_value(text: str) -> Any:
     """The value that a `key=value` text means: as in TOML, text without quotes allowed."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, a number of 5,000 digits, deep nesting
         return text
 
 

@@ -34,13 +34,13 @@ read side by side, from the folder that holds the file) or `leave_out` (a match;
 of them).
 """
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..cache.errors import BallspotError
+from ..cache.files import read_toml
 from ..evaluate.labelsets import nearest_name
 from .configuration import first_problem
 
@@ -83,9 +83,7 @@ class SweepFile(BaseModel):
 def read_sweep_file(path: Path) -> SweepFile:
     """The file, read and checked. Raises BallspotError, naming the file and the place, for what is wrong with it."""
     try:
-        file = SweepFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise BallspotError(f"{path}: no such sweep file; check the path") from error
+        file = SweepFile.model_validate(read_toml(path, remedy="see docs/sweeps.md"))
     except ValidationError as error:
         place, message = first_problem(error)
         if error.errors()[0]["type"] == "extra_forbidden":
@@ -93,8 +91,6 @@ def read_sweep_file(path: Path) -> SweepFile:
             known = ", ".join(SweepFile.model_fields)
             message = f"unknown key; did you mean {near!r}?" if near else f"unknown key; known are {known}"
         raise BallspotError(f"{path}: {place}: {message}; see docs/sweeps.md") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise BallspotError(f"{path}: is no readable TOML ({error}); see docs/sweeps.md") from error
     seeds = file.seed_numbers
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise BallspotError(
