@@ -84,7 +84,9 @@ def fuzz(
             name, content = case_of(targets, seed, case)
             _keep(keep, seed, case, targets[name], content)
             frames = trace_path.read_text(encoding="utf-8")
-            findings.setdefault(f"{name} {ended_by} {_frame(frames)}", f"{name}, case {seed}/{case}: {ended_by}\n{frames}")
+            findings.setdefault(
+                f"{name} {ended_by} {_frame(frames)}", f"{name}, case {seed}/{case}: {ended_by}\n{frames}"
+            )
     counts = {name: (int(shared[1 + 2 * at]), int(shared[2 + 2 * at])) for at, name in enumerate(names)}
     return Outcome(counts, tuple(findings.values()))
 

@@ -72,7 +72,7 @@ def damage(draw: random.Random, content: bytes, others: Sequence[bytes], packing
 
 
 def damage_bytes(draw: random.Random, content: bytes, others: Sequence[bytes]) -> bytes:
-    """The bytes cut, flipped, repeated, spliced with ``others``, or with an odd text between them, once to five times."""
+    """The bytes cut, flipped, repeated, spliced with ``others`` or with odd texts, once to five times."""
     data = bytearray(content)
     for _ in range(draw.choice((1, 1, 2, 5))):
         at, length = draw.randrange(len(data) + 1), draw.randrange(1, 40)

@@ -87,7 +87,9 @@ def _fuzz(name: str | None, seconds: int, seed: int, folder: Path, keep: Path, n
     limit_memory(MEMORY_BYTES)
     options = {"max_total_time": seconds, "timeout": CASE_S, "max_len": MOST_BYTES, "seed": seed, "rss_limit_mb": 0}
     words = [f"-{key}={value}" for key, value in options.items()]
-    atheris.Setup(["fuzz_guided", *words, f"-artifact_prefix={keep}/", str(keep / "corpus")], test, custom_mutator=mutate)
+    atheris.Setup(
+        ["fuzz_guided", *words, f"-artifact_prefix={keep}/", str(keep / "corpus")], test, custom_mutator=mutate
+    )
     atheris.Fuzz()
 
 
@@ -97,7 +99,9 @@ def _report(name: str | None, keep: Path, n_cases: int, status: int) -> int:
     if not log.is_file():
         return status
     found = keep / "findings.jsonl"
-    findings = [json.loads(line)[1] for line in found.read_text(encoding="utf-8").splitlines()] if found.is_file() else []
+    findings = (
+        [json.loads(line)[1] for line in found.read_text(encoding="utf-8").splitlines()] if found.is_file() else []
+    )
     text = log.read_text(encoding="utf-8", errors="replace")
     if status:
         findings.append(f"{name}: libFuzzer ended with {status}\n{text[-2000:]}")

@@ -15,13 +15,25 @@ from fuzz_damage import ODD_VALUES, Packing, damage_bytes, damage_value
 from ballspot.cache.fingerprint import fingerprint
 
 ODD_ARRAYS: tuple[Any, ...] = (
-    np.zeros(()), np.zeros(0), np.zeros((3, 0)), np.zeros((2, 2, 2)), np.arange(9.0), np.arange(5), np.array(["a", "b"]),
-    np.array([b"x"]), np.array([np.nan, np.inf]), np.array(2**63 - 1), np.array([2**64 - 1], np.uint64), np.array([1j]),
-    np.array([True]), np.array([(1, 2.0)], dtype=[("a", "<i4"), ("b", "<f8")]), np.array(["2020-01-01"], "M8[D]"),
+    np.zeros(()), np.zeros(0), np.zeros((3, 0)), np.zeros((2, 2, 2)), np.arange(9.0), np.arange(5),
+    np.array([b"x"]), np.array(["a", "b"]), np.array([np.nan, np.inf]), np.array(2**63 - 1), np.array([1j]),
+    np.array([2**64 - 1], np.uint64), np.array([True]), np.array([(1, 2.0)], dtype=[("a", "<i4"), ("b", "<f8")]),
+    np.array(["2020-01-01"], "M8[D]"),
     np.array("text"), np.array(np.inf), np.array(-1), np.float16(1.0), np.array([""]), np.empty((1, 1), "S0"),
 )  # fmt: skip
 ODD_DESCRIPTIONS = ("<f4", "<i8", "|O", "<U999999999", "garbage", "<f3", "|S0", "<m8", "(", "[('a', '<f4')]", "|V8")
-ODD_SHAPES = ("()", "(3,)", "(9999999999,)", "(99999999, 99999999)", "(-1,)", "(2, 3, 4)", "'x'", "(1.5,)", "(", "(0, 5)")
+ODD_SHAPES = (
+    "()",
+    "(3,)",
+    "(9999999999,)",
+    "(99999999, 99999999)",
+    "(-1,)",
+    "(2, 3, 4)",
+    "'x'",
+    "(1.5,)",
+    "(",
+    "(0, 5)",
+)
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 ODD_SHAPES_OF_SETS = ((), (0,), (5,), (5, 3, 2), (0, 3), (5, 0), (10**12, 3), (7, 3))
 
@@ -121,7 +133,9 @@ def _damage_attribute(draw: random.Random, file: h5py.File) -> None:
         file.attrs[name] = draw.choice(ODD_ARRAYS)
     else:
         odd = draw.choice(ODD_VALUES)
-        file.attrs[name] = np.int64(odd) if isinstance(odd, (bool, int)) else odd if odd is not None else h5py.Empty("i8")
+        file.attrs[name] = (
+            np.int64(odd) if isinstance(odd, (bool, int)) else odd if odd is not None else h5py.Empty("i8")
+        )
 
 
 def _damage_data_set(draw: random.Random, file: h5py.File) -> None:
@@ -129,13 +143,17 @@ def _damage_data_set(draw: random.Random, file: h5py.File) -> None:
     if name in file:
         del file[name]
     kind = draw.randrange(7)
-    dtype = draw.choice((np.int64, np.float16, np.float32, np.float64, np.uint8, np.complex64, "S3", h5py.string_dtype()))
+    dtype = draw.choice(
+        (np.int64, np.float16, np.float32, np.float64, np.uint8, np.complex64, "S3", h5py.string_dtype())
+    )
     if kind == 0:
         return
     if kind == 1:
         file.create_group(name)
     elif kind == 2:
-        file[name] = draw.choice((h5py.SoftLink("/frame_index"), h5py.SoftLink(f"/{name}"), h5py.ExternalLink("x.h5", "/")))
+        file[name] = draw.choice(
+            (h5py.SoftLink("/frame_index"), h5py.SoftLink(f"/{name}"), h5py.ExternalLink("x.h5", "/"))
+        )
     elif kind == 3:
         file[name] = draw.choice(ODD_ARRAYS[:-1])
     else:
@@ -143,4 +161,6 @@ def _damage_data_set(draw: random.Random, file: h5py.File) -> None:
         chunks = True if shape and kind == 4 and 0 not in shape else None
         if chunks is None and 10**12 in shape:
             shape = (5, 3)
-        file.create_dataset(name, shape, dtype, chunks=chunks, compression="gzip" if chunks and draw.random() < 0.5 else None)
+        file.create_dataset(
+            name, shape, dtype, chunks=chunks, compression="gzip" if chunks and draw.random() < 0.5 else None
+        )

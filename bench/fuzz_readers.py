@@ -16,7 +16,9 @@ from fuzz_cases import GROUPS, fuzz, load_targets
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Feed damaged files to every reader.")
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"which readers, all by default: {', '.join(GROUPS)}")
+    parser.add_argument(
+        "groups", nargs="*", metavar="GROUP", help=f"which readers, all by default: {', '.join(GROUPS)}"
+    )
     parser.add_argument("--seconds", type=float, default=600.0, help="how long")
     parser.add_argument("--seed", type=int, default=0, help="of the damage")
     parser.add_argument("--keep", type=Path, help="folder for the files that gave findings")

@@ -63,9 +63,14 @@ def config_targets(folder: Path) -> dict[str, Target]:
         return _config(lambda: load_config("best", path.read_bytes().decode("utf-8", "replace").splitlines()))
 
     return {
-        "config": Target((preset,), folder / "mine.toml", lambda path: _config(lambda: load_config(str(path))), toml_values),
+        "config": Target(
+            (preset,), folder / "mine.toml", lambda path: _config(lambda: load_config(str(path))), toml_values
+        ),
         "preset with settings": Target(
-            (preset,), folder / "under.toml", lambda path: load_config(str(path), ["kind=tcn", "n_epochs=20"]), toml_values
+            (preset,),
+            folder / "under.toml",
+            lambda path: load_config(str(path), ["kind=tcn", "n_epochs=20"]),
+            toml_values,
         ),
         "settings": Target((SETTINGS,), folder / "settings.txt", read_settings, _setting_values),
         "sweep file": Target((SWEEP, b"[axes]\nn_epochs = [3, 4]\n"), folder / "sweep.toml", _read_sweep, toml_values),
@@ -143,7 +148,9 @@ def run_targets(folder: Path) -> dict[str, Target]:
     sample = scores.read_bytes()
     return {
         **table,
-        "sweep.json": Target((record,), sweep / "sweep.json", lambda path: _compare(expand_runs([path.parent])), json_values),
+        "sweep.json": Target(
+            (record,), sweep / "sweep.json", lambda path: _compare(expand_runs([path.parent])), json_values
+        ),
         "curves": Target((sample,), folder / "curves.npz", lambda path: read_curves(path).as_bytes("PASS"), npz_values),
         "video length": Target((sample,), folder / "spots" / "m" / "scores.npz", _video_length, npz_values),
         "view of a run": Target((sample,), scores, lambda _: _view(other, folder / "data"), npz_values),
@@ -180,4 +187,3 @@ def _video_length(path: Path) -> Any:
 def _view(run: Path, data: Path) -> object:
     view = find_view(open_sides([run], split=None), data_root=data, label_set=BALL_12, fps=25.0, names=["m"])
     return json.dumps(match_record(view, view.matches[0]), allow_nan=False)
-

@@ -21,13 +21,14 @@ from ballspot.evaluate.viewer_server import HEADERS, Resource, ViewHandler
 
 VIDEO = bytes(range(256)) * 4
 SECRET = b"what lies beside the video"
-REQUEST = b"GET /video/1?x=1 HTTP/1.1\r\nHost: 127.0.0.1:80\r\nRange: bytes=2-5\r\nIf-Range: \"a\"\r\n\r\n"
+REQUEST = b'GET /video/1?x=1 HTTP/1.1\r\nHost: 127.0.0.1:80\r\nRange: bytes=2-5\r\nIf-Range: "a"\r\n\r\n'
 LIST = b"HEAD /view.json HTTP/1.1\r\nHost: localhost:80\r\nConnection: close\r\n\r\n"
 ODD_WORDS = (
     b"GET", b"HEAD", b"POST", b"", b" ", b"HTTP/1.0", b"HTTP/0.9", b"HTTP/9.9", b"HTTP/1.1.1", b"/", b"/secret.txt",
-    b"/../secret.txt", b"/video/%31", b"//video/1", b"http://127.0.0.1:80/video/1", b"*", b"\xff", b"\x00", b"\r\n", b"\r\n\r\n",
-    b"Host: evil", b"Host: 127.0.0.1:80", b"Range: bytes=-0", b"Range: bytes=99999999999999999999-", b"Range: bytes=5-2",
-    b"Range: bytes=0-0,2-3", b"Expect: 100-continue", b"Content-Length: 5", b"A" * 70000, b"a: b\r\n" * 150, b"Range: \xb2",
+    b"/../secret.txt", b"/video/%31", b"//video/1", b"http://127.0.0.1:80/video/1", b"*", b"\xff", b"\x00", b"\r\n",
+    b"\r\n\r\n", b"Host: evil", b"Host: 127.0.0.1:80", b"Range: bytes=-0", b"Range: bytes=99999999999999999999-",
+    b"Range: bytes=5-2", b"Range: bytes=0-0,2-3", b"Range: \xb2", b"Expect: 100-continue", b"Content-Length: 5",
+    b"A" * 70000, b"a: b\r\n" * 150,
 )  # fmt: skip
 
 
@@ -39,7 +40,10 @@ def store_targets(folder: Path) -> dict[str, Target]:
     samples = []
     for dtype in ("float16", "int8", "float32"):
         kind = np.dtype(np.float16 if dtype == "float16" else np.float32)
-        rows = [Block(one.frame_index, {v: r.astype(kind) for v, r in one.features.items()}, one.substituted) for one in blocks]
+        rows = [
+            Block(one.frame_index, {v: r.astype(kind) for v, r in one.features.items()}, one.substituted)
+            for one in blocks
+        ]
         path = folder / f"{dtype}.h5"
         of_type = StoreHeader(**{**vars(header), "extraction": {**extraction, "dtype": dtype}})
         write_store(path, header=of_type, blocks=rows, frame_time_us=np.arange(5))
@@ -55,11 +59,18 @@ def store_targets(folder: Path) -> dict[str, Target]:
         def take_up() -> None:
             Journal.open(path, header, segment=Segment(0, 5)).close()
 
-        in_turn(lambda: read_header(path), lambda: list(read_journals([path])), lambda: list(find_sets(path.parent)), take_up)
+        in_turn(
+            lambda: read_header(path),
+            lambda: list(read_journals([path])),
+            lambda: list(find_sets(path.parent)),
+            take_up,
+        )
 
     return {
         "store": Target(stores, folder / "one" / "m.h5", _read_store, store_values),
-        "feature set": Target(stores, folder / "set" / "m.h5", lambda path: open_feature_set(path.parent), store_values),
+        "feature set": Target(
+            stores, folder / "set" / "m.h5", lambda path: open_feature_set(path.parent), store_values
+        ),
         "verify": Target(stores, folder / "verified" / "m.h5", _verify, store_values),
         "part file": Target((part.read_bytes(),), folder / "parts" / "m.h5.part", read_part, json_line_values),
     }

@@ -10,14 +10,17 @@ import torch
 from fuzz_damage import Target, in_turn, json_values
 from fuzz_packings import npy_values, npz_values, safetensors_values, store_values, zip_bytes
 from fuzz_runs import run_files
+from fuzz_spots import spots_samples
 from fuzz_stores import store_targets
 from safetensors.torch import save
 
 from ballspot.cache.fingerprint import fingerprint
-from ballspot.evaluate.labelsets import LabelSet
+from ballspot.evaluate.labelsets import BALL_12, LabelSet
+from ballspot.evaluate.matches import Match
 from ballspot.extract import foreign
 from ballspot.extract.bundle import Bundle, bundle_of, load_bundle, save_bundle
 from ballspot.extract.bundled_features import BundledFeatures
+from ballspot.extract.lint import lint_labels
 from ballspot.extract.pca import Components, load_components, save_components
 from ballspot.temporal.checkpoints import Checkpoint, HeadDescription, Progress, read_checkpoint, write_checkpoint
 from ballspot.temporal.config import ClipSection, Config, HeadSection
@@ -48,12 +51,16 @@ def head_targets(folder: Path) -> dict[str, Target]:
     for name, content in run_files().items():
         run.mkdir(parents=True, exist_ok=True)
         (run / name).write_bytes(content)
-    write_checkpoint(run / "best.safetensors", description=description, head=head, progress=Progress(3, 2), scaling=scaling)
+    write_checkpoint(
+        run / "best.safetensors", description=description, head=head, progress=Progress(3, 2), scaling=scaling
+    )
     checkpoint = (run / "best.safetensors").read_bytes()
     features = BundledFeatures("set", fingerprint(EXTRACTION), EXTRACTION, "", "hub", "regnety_002", None, None, "")
     one = Checkpoint(description, Progress(3, 2), head.state_dict(), scaling, {}, {})
     splits = {"train": ("a/b",), "valid": ("a/c",), "test": ()}
-    save_bundle(Bundle((one,), LABELS, (features,), HOW, "best", ("key",), (0,), splits, (None,)), folder / "b.ballspot")
+    save_bundle(
+        Bundle((one,), LABELS, (features,), HOW, "best", ("key",), (0,), splits, (None,)), folder / "b.ballspot"
+    )
 
     def sealed(said: dict) -> dict:
         rest = {key: value for key, value in said.items() if key != "header_sha256"}
@@ -81,8 +88,13 @@ def _read_checkpoint(path: Path) -> None:
 def feature_targets(folder: Path) -> dict[str, Target]:
     """Features from stores, scores and post-processing, components, and weights of other systems."""
     stores = store_targets(folder / "made")["store"].samples
-    save_components(Components(np.zeros(6, np.float32), np.eye(2, 6, dtype=np.float32), np.ones(2, np.float32), ("m",)), folder / "fit")
-    write_scores(folder / "s.npz", SavedScores(np.ones((9, 2), np.float32), np.arange(9), LABELS.labels, Fraction(25), 9, "m"))
+    save_components(
+        Components(np.zeros(6, np.float32), np.eye(2, 6, dtype=np.float32), np.ones(2, np.float32), ("m",)),
+        folder / "fit",
+    )
+    write_scores(
+        folder / "s.npz", SavedScores(np.ones((9, 2), np.float32), np.arange(9), LABELS.labels, Fraction(25), 9, "m")
+    )
     scores = (folder / "s.npz").read_bytes()
     write_postprocessing(folder / "p.json", HOW, made_from={"run": "r"})
     plain = BytesIO()
@@ -92,20 +104,32 @@ def feature_targets(folder: Path) -> dict[str, Target]:
     claimed = next((folder / "claimed").iterdir())
     foreign._wanted = functools.cache(foreign._wanted)  # building a backbone takes most of the time
 
+    def check(path: Path) -> None:
+        for one in lint_labels(Match("m", path.parent, None, path), BALL_12, None):
+            one.line().encode()
+
     def read_plain(path: Path) -> object:
         return open_scores(path.parent.parent, "m", LABELS, rows_a_second=Fraction(25))
 
     return {
         "features": Target(stores, folder / "set" / "m.h5", _load, store_values),
-        "scores": Target((scores,), folder / "scores.npz", lambda path: decoded_spots(read_scores(path), HOW), npz_values),
+        "scores": Target(
+            (scores,), folder / "scores.npz", lambda path: decoded_spots(read_scores(path), HOW), npz_values
+        ),
         "scores, given": Target((scores,), folder / "given" / "m" / "scores.npz", read_plain, npz_values),
         "scores, plain": Target((plain.getvalue(),), folder / "plain" / "m" / "scores.npy", read_plain, npy_values),
-        "post-processing": Target(((folder / "p.json").read_bytes(),), folder / "tuned.json", read_postprocessing, json_values),
+        "post-processing": Target(
+            ((folder / "p.json").read_bytes(),), folder / "tuned.json", read_postprocessing, json_values
+        ),
         "predictions' record": Target(
             (claimed.read_bytes(),), claimed, lambda path: claim_folder(path.parent, record), json_values
         ),
+        "data check": Target((spots_samples()["labels-ball"],), folder / "Labels-ball.json", check, json_values),
         "components": Target(
-            ((folder / "fit").read_bytes(),), folder / "fit.safetensors", load_components, safetensors_values("fitted_on")
+            ((folder / "fit").read_bytes(),),
+            folder / "fit.safetensors",
+            load_components,
+            safetensors_values("fitted_on"),
         ),
         "weights, safetensors": Target(_safetensors(), folder / "w.safetensors", foreign.settle, safetensors_values()),
         "weights, pickled": Target(_pickled(), folder / "w.pth", foreign.settle, zip_bytes),
@@ -126,7 +150,10 @@ def _safetensors() -> tuple[bytes, ...]:
 
 def _pickled() -> tuple[bytes, ...]:
     found = []
-    for state in ({"a": torch.zeros(3), "b.c": torch.ones(2, 2)}, {"state_dict": {"module._features.x": torch.zeros(1)}}):
+    for state in (
+        {"a": torch.zeros(3), "b.c": torch.ones(2, 2)},
+        {"state_dict": {"module._features.x": torch.zeros(1)}},
+    ):
         for is_zip in (True, False):
             stream = BytesIO()
             torch.save(state, stream, _use_new_zipfile_serialization=is_zip)
