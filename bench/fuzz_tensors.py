@@ -20,8 +20,13 @@ from ballspot.evaluate.matches import Match
 from ballspot.extract import foreign
 from ballspot.extract.bundle import Bundle, bundle_of, load_bundle, save_bundle
 from ballspot.extract.bundled_features import BundledFeatures
+from ballspot.extract.commands import parse_fps
+from ballspot.extract.finetune_settings import read_settings
 from ballspot.extract.lint import lint_labels
 from ballspot.extract.pca import Components, load_components, save_components
+from ballspot.extract.shift import parse_backbone
+from ballspot.extract.transforms import parse_views
+from ballspot.extract.weights import parse_weights
 from ballspot.temporal.checkpoints import Checkpoint, HeadDescription, Progress, read_checkpoint, write_checkpoint
 from ballspot.temporal.config import ClipSection, Config, HeadSection
 from ballspot.temporal.external import open_scores
@@ -39,6 +44,10 @@ EXTRACTION = {
     "layers": ["pooled"], "grid": [1, 1],
 }  # fmt: skip
 torch.set_num_threads(1)  # a pool of threads does not live through a fork
+OPTIONS = (
+    b"regnety_002+gsf:s3,s4", b"hflip,photo:12", b"random:17", b"30000/1001", b"29.97", b"1e2",
+    b"freeze=stem,s1\ncopies=2",
+)  # fmt: skip
 HOW = {label: ClassDecoding("soft", 0.5, 0.1, 0.01) for label in LABELS.labels}
 
 
@@ -108,6 +117,11 @@ def feature_targets(folder: Path) -> dict[str, Target]:
         for one in lint_labels(Match("m", path.parent, None, path), BALL_12, None):
             one.line().encode()
 
+    def options(path: Path) -> None:
+        text = path.read_bytes().decode("utf-8", "replace")
+        parsers = (parse_backbone, parse_views, parse_weights, parse_fps)
+        in_turn(*(lambda one=one: one(text) for one in parsers), lambda: read_settings("finetune", text.splitlines()))
+
     def read_plain(path: Path) -> object:
         return open_scores(path.parent.parent, "m", LABELS, rows_a_second=Fraction(25))
 
@@ -125,6 +139,7 @@ def feature_targets(folder: Path) -> dict[str, Target]:
             (claimed.read_bytes(),), claimed, lambda path: claim_folder(path.parent, record), json_values
         ),
         "data check": Target((spots_samples()["labels-ball"],), folder / "Labels-ball.json", check, json_values),
+        "options": Target(OPTIONS, folder / "options.txt", options),
         "components": Target(
             ((folder / "fit").read_bytes(),),
             folder / "fit.safetensors",

@@ -64,8 +64,10 @@ def header_from_json(value: Mapping[str, Any]) -> StoreHeader:
 
     Raises KeyError, TypeError, ValueError or ZeroDivisionError when it is not one.
     """
-    fps, views = Fraction(*value["fps"]), tuple(value["views"])
-    header = StoreHeader(**{**value, "fps": fps, "views": views})
+    numerator, denominator = value["fps"]
+    if type(numerator) is not int or type(denominator) is not int:  # Fraction takes text, too, of any power of ten
+        raise ValueError(f"fps {value['fps']!r}")
+    header = StoreHeader(**{**value, "fps": Fraction(numerator, denominator), "views": tuple(value["views"])})
     check_header(header)
     return header
 

@@ -69,7 +69,7 @@ def parse_weights(text: str) -> WeightsSpec:
         return WeightsSpec(kind=text, tag=text)
     if text == "random" or text.startswith("random:"):
         seed = text.partition(":")[2] or "0"
-        if not seed.isdecimal() or int(seed) >= 2**63:
+        if not seed.isdecimal() or len(seed) > 19 or int(seed) >= 2**63:
             raise BallspotError(f"--weights {text}: the seed must be a whole number from 0 on, e.g. random:7")
         return WeightsSpec(kind="random", tag=f"random{int(seed)}", seed=int(seed))
     path = Path(text)
