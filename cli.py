@@ -1,5 +1,6 @@
 """The `ballspot` command: a group whose commands are imported only when they are asked for."""
 
+import errno
 from importlib import import_module
 from typing import Any
 
@@ -72,6 +73,10 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except BallspotError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise click.ClickException(f"{error.filename}: {error.strerror}; check the path") from error
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 
@@ -17,6 +17,7 @@ from .errors import BallspotError
 from .files import locked_folder, make_folder, read_json, read_toml, whole_file, write_json
 
 RUN_FORMAT = "ballspot-run/1"
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,13 @@ class RunFolder:
             raise BallspotError(f"{path}: format {found!r} is not {RUN_FORMAT!r}; use the ballspot that wrote it")
         return record
 
+    def entry(self, name: str, kind: type[Kind]) -> Kind:
+        """What run.json says under ``name``. Raises BallspotError when it is missing or no ``kind``."""
+        value = self.record().get(name)
+        if not isinstance(value, kind):
+            raise BallspotError(f"{self.path / 'run.json'}: lacks or garbles {name!r}; train the run again")
+        return value
+
     def update(self, **changes: Any) -> None:
         """Rewrites run.json with ``changes`` merged in."""
         write_json(self.path / "run.json", {**self.record(), **changes})
@@ -97,15 +105,21 @@ class RunFolder:
             stream.write(json.dumps(line, allow_nan=False) + "\n")
 
     def log(self) -> list[dict[str, Any]]:
-        """The whole lines of log.jsonl, oldest first; a torn last line (the run was killed) is left out."""
+        """The whole lines of log.jsonl, oldest first; a torn last line (the run was killed) is left out.
+
+        So is all from the first line on that is no JSON object with a whole number of an epoch.
+        """
         path = self.path / "log.jsonl"
         lines = []
         if path.is_file():
-            for text in path.read_text(encoding="utf-8").splitlines():
+            for text in path.read_bytes().splitlines():
                 try:
-                    lines.append(json.loads(text))
-                except json.JSONDecodeError:
+                    line = json.loads(text)
+                except (ValueError, RecursionError):  # no JSON, no UTF-8, a number of 5,000 digits, deep nesting
                     break
+                if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
+                    break
+                lines.append(line)
         return lines
 
     def keep_log(self, n_epochs: int) -> None:
@@ -120,10 +134,20 @@ class RunFolder:
         write_json(self.path / "metrics.json", dict(metrics))
 
     def metrics(self) -> dict[str, Any]:
-        """The final metrics. Raises BallspotError when the run is not done."""
+        """The final metrics. Raises BallspotError when the run is not done, or they are no JSON object."""
         if not self.is_done:
             raise BallspotError(f"{self.path}: the run is not done; give its train command again to resume it")
-        return read_json(self.path / "metrics.json")
+        metrics = read_json(self.path / "metrics.json")
+        if not isinstance(metrics, dict):
+            raise BallspotError(f"{self.path / 'metrics.json'}: holds no metrics; train the run again")
+        return metrics
+
+    def metric(self, name: str) -> float:
+        """One number of the final metrics. Raises BallspotError as `metrics`, and when it is no number."""
+        value = self.metrics().get(name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise BallspotError(f"{self.path / 'metrics.json'}: {name} is no number; train the run again")
+        return float(value)
 
     def _write_config(self, config: Mapping[str, Any]) -> None:
         """Writes config.toml unless it is there; a kill may have come before it was."""

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
+from ..cache.arrays import read_arrays
 from ..cache.errors import BallspotError
 from ..cache.files import read_json
-from .labels import Spot
+from .labels import MAX_POSITION_MS, Spot
 from .spots import SPOTS_FILE, SpotFile, spots_in, spots_in_bytes
 
 SCORES_FILE = "scores.npz"
@@ -83,14 +82,17 @@ class Predictions:
         path = self.path / match / SCORES_FILE
         if self.entries is not None or not path.is_file():
             return None
+        remedy = "predict again, or remove it"
+        arrays = read_arrays(path, what="scores", remedy=remedy, names=("n_video_frames", "fps"))
+        if "n_video_frames" not in arrays:
+            return None
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                if "n_video_frames" not in arrays:
-                    return None
-                rate = float(arrays["fps"]) if "fps" in arrays else fps
-                return float(arrays["n_video_frames"]) / rate
-        except (OSError, ValueError, TypeError, EOFError, ZeroDivisionError, zipfile.BadZipFile, zlib.error) as error:
-            raise BallspotError(f"{path}: cannot be read ({error}); predict again, or remove it") from error
+            seconds = float(arrays["n_video_frames"]) / (float(arrays["fps"]) if "fps" in arrays else fps)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise BallspotError(f"{path}: does not tell the video's length ({error}); {remedy}") from error
+        if not 0 <= seconds < MAX_POSITION_MS / 1000:
+            raise BallspotError(f"{path}: a video of {seconds} seconds; {remedy}")
+        return seconds
 
     def _elsewhere(self, match: str) -> str | None:
         """The one file that can be the match's although its folders are not the match's: too many or too few."""

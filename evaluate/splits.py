@@ -7,9 +7,10 @@ A split file (``splits.toml`` in the data root, or any other by option)::
     test = ["league/season/match-04"]
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..cache.errors import BallspotError
 from ..cache.files import read_toml
@@ -83,6 +84,17 @@ def load_splits(
     return _checked(parts, source="the published split of SN-BAS")
 
 
+def recorded_splits(record: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The split that a run's record at ``place`` names, by part, and its source. BallspotError when there is none."""
+    splits = record.get("splits")
+    splits = splits if isinstance(splits, Mapping) else {}
+    for part in PARTS:
+        names = splits.get(part)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise BallspotError(f"{place}: records no {part} matches; train the run again with this ballspot")
+    return {**{part: tuple(splits[part]) for part in PARTS}, "source": str(splits.get("source", "the run's"))}
+
+
 def _leave_one_out(names: Sequence[str], leave_out: str) -> Splits:
     ordered = sorted(names)
     found = [name for name in ordered if name == leave_out]
@@ -102,7 +114,7 @@ def _leave_one_out(names: Sequence[str], leave_out: str) -> Splits:
 
 
 def _read(path: Path, names: Sequence[str]) -> Splits:
-    table = read_toml(path, remedy="it holds lists train, valid, test")
+    table = read_toml(path, what="splits file", remedy="it holds lists train, valid, test")
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     for key, value in table.items():
         if key not in PARTS:

@@ -250,6 +250,8 @@ def parse_fps(text: str, *, option: str = "--fps") -> Fraction:
     """
     broadcast = {"23.976": 24000, "23.98": 24000, "29.97": 30000, "59.94": 60000}
     try:
+        if len(text) > 40 or "e" in text.lower():  # a power of ten of any size
+            raise ValueError(text)
         fps = Fraction(broadcast[text], 1001) if text in broadcast else Fraction(text)
     except (ValueError, ZeroDivisionError):
         fps = Fraction(0)

@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 import re
+import struct
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -26,16 +27,20 @@ RUN_BACKBONE = "backbone.safetensors"
 REACH_TIMEOUT_S = 5.0
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 UNREADABLE = (  # what reading bytes that are no tensors can end in
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
-    EOFError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    ImportError,
-    pickle.UnpicklingError,
     SafetensorError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
 )
 THREE_WAYS = (
     "--weights FILE (.pth or .safetensors downloaded elsewhere), --weights random (untrained), or --weights offline "
@@ -64,7 +69,7 @@ def parse_weights(text: str) -> WeightsSpec:
         return WeightsSpec(kind=text, tag=text)
     if text == "random" or text.startswith("random:"):
         seed = text.partition(":")[2] or "0"
-        if not seed.isdecimal() or int(seed) >= 2**63:
+        if not seed.isdecimal() or len(seed) > 19 or int(seed) >= 2**63:
             raise BallspotError(f"--weights {text}: the seed must be a whole number from 0 on, e.g. random:7")
         return WeightsSpec(kind="random", tag=f"random{int(seed)}", seed=int(seed))
     path = Path(text)

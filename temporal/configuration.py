@@ -1,6 +1,5 @@
 """From a preset and `key=value` texts to a Config: defaults < preset < settings, unknown keys refused by name."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..cache.errors import BallspotError
-from ..cache.files import read_toml
+from ..cache.files import is_file, parse_toml, read_toml
 from ..evaluate.labelsets import nearest_name
 from . import presets
 from .config import Config
@@ -38,7 +37,9 @@ def load_config(preset: str = "best", settings: Sequence[str] = ()) -> Config:
         if not equals:
             raise BallspotError(f"setting {setting!r} is not key=value; write e.g. n_epochs=30")
         section, leaf = _place(key.strip())
-        table.setdefault(section, {})[leaf] = config_value(text.strip())
+        values = table.setdefault(section, {})
+        if isinstance(values, dict):  # else it is refused below
+            values[leaf] = config_value(text.strip())
     return config_from_table(table, source=f"{source} with {', '.join(settings)}" if settings else source)
 
 
@@ -78,9 +79,9 @@ def as_table(config: Config) -> dict[str, Any]:
 def _preset_table(preset: str) -> tuple[dict[str, Any], str]:
     if preset in preset_names():
         text = resources.files(presets).joinpath(f"{preset}.toml").read_text(encoding="utf-8")
-        return tomllib.loads(text), f"preset {preset}"
+        return parse_toml(text), f"preset {preset}"
     path = Path(preset)
-    if not path.is_file():
+    if not is_file(path):
         names = preset_names()
         raise BallspotError(f"{preset}: neither a preset ({', '.join(names)}) nor a TOML file; {_hint(preset, names)}")
     return read_toml(path, remedy="see docs/configuration.md"), str(path)
@@ -99,9 +100,10 @@ def _place(key: str) -> tuple[str, str]:
 def config_value(text: str) -> Any:
     """The value that a `key=value` text means: as in TOML, text without quotes allowed."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):  # no TOML, a number of 5,000 digits, deep nesting
+        table = parse_toml(f"value = {text}")
+    except ValueError:
         return text
+    return table["value"] if len(table) == 1 else text
 
 
 def _hint(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:

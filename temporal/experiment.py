@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..cache.errors import BallspotError
 from ..cache.fingerprint import fingerprint
 from ..cache.processes import peak_memory_mb
 from ..cache.runs import RunFolder
 from ..evaluate.evaluation import OFFICIAL_FPS
-from .checkpoints import HeadDescription, Progress, read_checkpoint, restore_optimizer, write_checkpoint
+from .checkpoints import HeadDescription, Progress, misfit, read_checkpoint, restore_optimizer, write_checkpoint
 from .config import TrainingSection
 from .configuration import as_table
 from .features import Scaling, read_layout, row_stride
@@ -116,6 +117,9 @@ def _train(
     average_kept: dict[str, Tensor] = {}
     if (run.path / LAST).is_file():
         kept = read_checkpoint(run.path / LAST)
+        problem = misfit(description, kept.head)
+        if problem:
+            raise BallspotError(f"{run.path / LAST}: head{problem}; remove the run and train again")
         progress = kept.progress
         head.load_state_dict(kept.head)
         restore_optimizer(optimizer, head, kept.optimizer)
@@ -189,7 +193,12 @@ def _finish(
 
 def finish_run(run: RunFolder, progress: Progress, *, n_trained: int, device: torch.device) -> dict[str, Any]:
     """Writes the metrics of the best epoch and what training took, marks the run done, and returns the metrics."""
-    best = next(line for line in run.log() if line["epoch"] == progress.best_epoch)
+    best = next((line for line in run.log() if line["epoch"] == progress.best_epoch), {})
+    if not all(name in best for name in ("valid_mean_ap", "valid_headline_ap", "valid_per_class")):
+        raise BallspotError(
+            f"{run.path / 'log.jsonl'}: lacks the validation of epoch {progress.best_epoch}; remove the run and train "
+            "again"
+        )
     metrics = {
         "split": SPLIT,
         "metric": METRIC,

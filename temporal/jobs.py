@@ -63,7 +63,10 @@ def failure_path(run: Path) -> Path:
 def failure_of(run: Path) -> str | None:
     """Why the run failed when it was last tried, None when it did not."""
     path = failure_path(run)
-    return str(read_json(path).get("error")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    failure = read_json(path)
+    return str(failure.get("error") if isinstance(failure, dict) else failure)
 
 
 def do_job(job: Job, *, n_threads: int = 1) -> Mapping[str, Any] | None:
