@@ -1,5 +1,6 @@
 """The `ballspot` command: a group whose commands are imported only when they are asked for."""
 
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -66,6 +67,15 @@ class LazyGroup(click.Group):
         rows += [(name, summary) for name, (_, _, summary) in self.table.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            near = get_close_matches(args[0], known, n=1)
+            ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -94,12 +94,12 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
     path = Path(name_or_path)
     if not path.is_file():
         raise BallspotError(
-            f"{name_or_path}: neither a built-in label set ({', '.join(BUILT_IN)}) nor a file; give one of these"
+            f"--labels {name_or_path}: neither a built-in label set ({', '.join(BUILT_IN)}) nor a file; give one of these"
         )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits, deep nesting
-        raise BallspotError(f"{path}: is no readable TOML ({error}); see the label set format in the docs") from error
+        raise BallspotError(f"{path}: is no readable TOML ({error}); docs/evaluation.md says what such a file holds") from error
     for key in table:
         if key not in FILE_KEYS:
             near = nearest_name(key, FILE_KEYS)

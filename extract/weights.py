@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..cache.errors import BallspotError
+from ..cache.hints import path_hint
 from .offline_names import timm_name
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
@@ -75,7 +76,8 @@ def parse_weights(text: str) -> WeightsSpec:
                 f"--weights {text}: a folder without {RUN_BACKBONE}; give a run that has one, or a file"
             )
     elif not path.is_file():
-        raise BallspotError(f"--weights {text}: no such file; give hub, random[:SEED], offline or a weights file")
+        hint = path_hint(path)
+        raise BallspotError(f"--weights {text}: no such file{hint}; give hub, random[:SEED], offline or a weights file")
     else:
         tag = path.stem
     return WeightsSpec(kind="file", tag=re.sub(r"[^\w.-]+", "_", tag), path=path)
