@@ -101,7 +101,7 @@ def main() -> None:
 
 @main.group(cls=LazyGroup, table=DATA)
 def data() -> None:
-    """Check, count and make data roots."""
+    """Check, count, convert and draw matches and their labels."""
 
 
 @main.group(cls=LazyGroup, table=CACHE)

@@ -1,8 +1,8 @@
 """Types the commands of README.md in a folder and writes docs/walkthrough.md: `python bench/walkthrough.py FOLDER`.
 
 FOLDER gets the seven matches of SN-BAS by name, filled with the rendered ones of tests/matches, and everything that the
-commands make; it is kept, so that a second call is quick, and its page then says so. The commands are read from README.md,
-so that what it says is what is typed. With `--demo`, `make demo` is typed first, in this checkout.
+commands make; it is kept, so that a second call is quick, and its page then shows that. The commands are read from
+README.md, so that what it says is what is typed. With `--demo`, `make demo` is typed first, in this checkout.
 """
 
 import os
@@ -27,13 +27,13 @@ OWN_WEIGHTS = "ballspot extract SN-BAS --out features --backbone regnety_002 --w
 INTRODUCTION = f"""\
 # A whole session
 
-The commands of [README.md](../README.md) from top to bottom, typed in an empty folder with what they printed and how long
-they took; then a closer look, and what is said when something is wrong. `python bench/walkthrough.py FOLDER` types it all
-again and writes this page. Cut are the middle of long tables and of lines that come every epoch or match.
+The commands of [README.md](../README.md) from top to bottom, typed in an empty folder, with what they printed and how
+long they took; then a closer look, and what is said when something is wrong. `python bench/walkthrough.py FOLDER` types
+it all again and writes this page. Of lines that come every epoch the middle is cut.
 
-The videos of SN-BAS are under an agreement, so the folder `SN-BAS` has its seven match folders with rendered matches of one
-minute in them (`tests/matches`). The backbone has **random** weights, because the machine had no way to the model hub. The
-numbers show what the commands print, not what a method is worth.
+The videos of SN-BAS are under an agreement, so the folder `SN-BAS` has its seven match folders with rendered matches of
+one minute in them (`tests/matches`). The backbone has **random** weights, because the machine had no way to the model
+hub. The numbers show what the commands print, not what a method is worth.
 
 ```
 SN-BAS/{LEAGUE}/2019-10-01 - Leeds United - West Bromwich/{{224p.mp4, Labels-ball.json}}
@@ -44,7 +44,7 @@ SN-BAS/{LEAGUE}/2019-10-01 - Hull City - Sheffield Wednesday/{{224p.mp4, Labels-
 
 PROSE = {  # what is said ahead of a command of README.md, by how it begins
     "ballspot data check": "## README.md, command by command\n\nLook before anything else.",
-    "ballspot extract": "Stage one, once. Without a network `--weights hub` fails with the ways out: nothing is chosen\n"
+    "ballspot extract": "Stage one, once. Without a network `--weights hub` fails with the ways out; nothing is swapped\n"
     "silently.",
     "ballspot train": "Stage two: a head, with the default preset and with what the original did, faults and all.",
     "ballspot predict runs": "Spots of the two test matches, SoccerNet's number, and what lies beside it.",

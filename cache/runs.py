@@ -78,8 +78,8 @@ class RunFolder:
         """The content of run.json. Raises BallspotError when this is no run of a format that can be read."""
         path = self.path / "run.json"
         if not path.is_file():
-            what = "not a run, no run.json in it" if self.path.exists() else "no such run"
-            raise BallspotError(f"{self.path}: {what}{path_hint(self.path)}; give the folder that `ballspot train` made")
+            what = ("not a run, no run.json in it" if self.path.exists() else "no such run") + path_hint(self.path)
+            raise BallspotError(f"{self.path}: {what}; give the folder that `ballspot train` made")
         record = read_json(path)
         if not isinstance(record, dict) or record.get("format") != RUN_FORMAT:
             found = record.get("format") if isinstance(record, dict) else type(record).__name__

@@ -41,9 +41,8 @@ def open_feature_set(path: Path) -> FeatureSet:
     if not stores:
         if next(path.rglob("*.h5*.part"), None) is not None:
             raise BallspotError(f"{path}: extraction unfinished, only part files; give the same extract command again")
-        raise BallspotError(
-            f"{path}: no store (*.h5) in it{path_hint(path)}; give the folder FEATURES/SET that `ballspot extract` wrote"
-        )
+        what = f"no store (*.h5) in it{path_hint(path)}"
+        raise BallspotError(f"{path}: {what}; give the folder FEATURES/SET that `ballspot extract` wrote")
     made_with: dict[str, Path] = {}
     for match, file in stores.items():
         with FeatureStore.open(file) as store:

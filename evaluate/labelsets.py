@@ -93,13 +93,15 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
         return BUILT_IN[name_or_path]
     path = Path(name_or_path)
     if not path.is_file():
+        near = nearest_name(name_or_path, BUILT_IN)
+        hint = f"did you mean {near}?" if near else "give one of these"
         raise BallspotError(
-            f"--labels {name_or_path}: neither a built-in label set ({', '.join(BUILT_IN)}) nor a file; give one of these"
+            f"--labels {name_or_path}: neither a built-in label set ({', '.join(BUILT_IN)}) nor a file; {hint}"
         )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits, deep nesting
-        raise BallspotError(f"{path}: is no readable TOML ({error}); docs/evaluation.md says what such a file holds") from error
+        raise BallspotError(f"{path}: is no readable TOML ({error}); docs/evaluation.md shows such a file") from error
     for key in table:
         if key not in FILE_KEYS:
             near = nearest_name(key, FILE_KEYS)

@@ -51,8 +51,8 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
         matches.append(Match(folder.relative_to(data_root).as_posix(), folder, video, labels))
     if not matches:
         raise BallspotError(
-            f"{data_root}: no match below this folder{path_hint(data_root)}: none holds {labels_file} or a video; check "
-            "the path, and the layout in README.md"
+            f"{data_root}: no match below this folder{path_hint(data_root)}: none holds {labels_file} or a video; "
+            "check the path, and the layout in README.md"
         )
     return tuple(sorted(matches, key=lambda match: match.name))
 

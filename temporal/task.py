@@ -39,8 +39,8 @@ class Task:
             path = self.matches[name].labels_path
             if path is None:
                 raise BallspotError(
-                    f"{self.matches[name].folder}: match {name!r} of split {split} has no {LABELS_FILE}; add it, or name "
-                    "other matches with --splits"
+                    f"{self.matches[name].folder}: match {name!r} of split {split} has no {LABELS_FILE}; add it, or "
+                    "name other matches with --splits"
                 )
             spots[name] = read_labels(path, self.label_set, in_file_order=True)
         return spots

@@ -1,4 +1,4 @@
-"""README.md and docs/: commands that parse, options that exist, links that lead somewhere, keys as the presets have them."""
+"""README.md and docs/: commands parse, options exist, links lead somewhere, keys are as the presets have them."""
 
 import re
 import shlex
@@ -57,7 +57,7 @@ def test_commands_are_found_in_the_pages_that_have_them():
     assert all(of_page[f"docs/{name}.md"] for name in ("evaluation", "exports", "finetuning", "sharing", "sweeps"))
 
 
-@pytest.mark.parametrize(("page", "words"), COMMANDS, ids=lambda value: " ".join(value) if isinstance(value, list) else value)
+@pytest.mark.parametrize(("page", "words"), COMMANDS)
 def test_a_command_in_a_page_parses(page, words):
     command, rest = command_at(words)
     context = command.make_context(words[0], rest)  # a usage error for what is unknown, missing or no choice
@@ -112,7 +112,8 @@ def test_links_lead_to_files_and_headings_that_are_there(page):
 
 
 def test_pages_that_code_and_errors_name_are_there():
-    sources = [path for folder in ("cache", "evaluate", "extract", "temporal") for path in (ROOT / folder).rglob("*.py")]
+    folders = [ROOT / name for name in ("cache", "evaluate", "extract", "temporal")]
+    sources = [path for folder in folders for path in folder.rglob("*.py")]
     named = {name for path in sources for name in re.findall(r"\bdocs/[\w-]+\.md\b", path.read_text(encoding="utf-8"))}
     assert "docs/configuration.md" in named
     assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
