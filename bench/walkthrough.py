@@ -239,7 +239,7 @@ def run(command: str, folder: Path) -> Output:
 
 def shortened(lines: tuple[str, ...]) -> list[str]:
     """The lines without those of progress, blank ones at either end, and the middle of what comes every epoch."""
-    shown = [line for line in lines if not re.search(r"(frames|runs|stores)  .*[1-9][\d:]* left$", line)]
+    shown = [line for line in lines if not re.search(r"(frames|stores|running)  .*[1-9][\d:]* left$|running$", line)]
     while shown and not shown[0]:
         del shown[0]
     while shown and not shown[-1]:
