@@ -15,6 +15,7 @@ import tomli_w
 
 from .errors import BallspotError
 from .files import locked_folder, make_folder, read_json, read_toml, whole_file, write_json
+from .hints import path_hint
 
 RUN_FORMAT = "ballspot-run/1"
 Kind = TypeVar("Kind")
@@ -77,7 +78,8 @@ class RunFolder:
         """The content of run.json. Raises BallspotError when this is no run of a format that can be read."""
         path = self.path / "run.json"
         if not path.is_file():
-            raise BallspotError(f"{self.path}: not a run (no run.json); give the folder that `ballspot train` made")
+            what = ("not a run, no run.json in it" if self.path.exists() else "no such run") + path_hint(self.path)
+            raise BallspotError(f"{self.path}: {what}; give the folder that `ballspot train` made")
         record = read_json(path)
         if not isinstance(record, dict) or record.get("format") != RUN_FORMAT:
             found = record.get("format") if isinstance(record, dict) else type(record).__name__

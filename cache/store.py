@@ -28,6 +28,7 @@ from .attributes import (
 from .errors import BallspotError
 from .files import reason_of, whole_file
 from .fingerprint import little_endian
+from .hints import path_hint
 from .layout import CHUNK_ROWS, ORIGINAL, Block, StoreHeader, rows_of_chunks, scale_path, view_path
 
 SUPERBLOCK_END = 40  # where the superblock says how long the file is
@@ -267,7 +268,8 @@ def _require_hdf5(path: Path) -> None:
         raise BallspotError(f"{path}: extraction unfinished; give the same extract command again to finish it")
     if not path.is_file():
         what = "is a folder, not one store" if path.is_dir() else "no such store"
-        raise BallspotError(f"{path}: {what}; give the .h5 file of one match, as `ballspot extract` writes it")
+        hint = path_hint(path)
+        raise BallspotError(f"{path}: {what}{hint}; give the .h5 file of one match, as `ballspot extract` writes it")
     if not h5py.is_hdf5(path):
         raise BallspotError(
             f"{path}: not an HDF5 file ({path.stat().st_size} bytes), perhaps damaged or half copied; remove it and "

@@ -10,6 +10,7 @@ from .console import ProgressLine
 from .errors import BallspotError
 from .files import reason_of
 from .fingerprint import little_endian
+from .hints import path_hint
 from .sets import find_sets, find_stores
 from .store import DAMAGE, FeatureStore
 
@@ -21,7 +22,7 @@ def verify(path: Path) -> dict[Path, list[str]]:
     files = [path] if path.is_file() else list(find_stores(path).values())
     if not files:
         what = "no store (*.h5) in it" if path.is_dir() else "no such file or folder"
-        raise BallspotError(f"{path}: {what}; give a store, a feature set or the folder of sets")
+        raise BallspotError(f"{path}: {what}{path_hint(path)}; give a store, a feature set or the folder of sets")
     problems: dict[Path, list[str]] = {}
     with ProgressLine("verify", len(files), unit="stores") as progress:
         for file in files:

@@ -93,10 +93,12 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
         return BUILT_IN[name_or_path]
     path = Path(name_or_path)
     if not is_file(path):
+        near = nearest_name(name_or_path, BUILT_IN)
+        hint = f"did you mean {near}?" if near else "give one of these"
         raise BallspotError(
-            f"{name_or_path}: neither a built-in label set ({', '.join(BUILT_IN)}) nor a file; give one of these"
+            f"--labels {name_or_path}: neither a built-in label set ({', '.join(BUILT_IN)}) nor a file; {hint}"
         )
-    table = read_toml(path, remedy='it holds labels = ["PASS", ...]')
+    table = read_toml(path, remedy="docs/evaluation.md shows such a file")
     for key in table:
         if key not in FILE_KEYS:
             near = nearest_name(key, FILE_KEYS)

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from ..cache.arrays import read_arrays
 from ..cache.errors import BallspotError
 from ..cache.files import read_json
+from ..cache.hints import path_hint
 from .labels import MAX_POSITION_MS, Spot
 from .spots import SPOTS_FILE, SpotFile, spots_in, spots_in_bytes
 
@@ -106,6 +107,9 @@ class Predictions:
         return None
 
     def _missing(self, match: str) -> str:
+        if not self._spot_files:
+            hint = path_hint(self.path)
+            return f"{self.path}: no {SPOTS_FILE} below it{hint}; give the folder that `ballspot predict` wrote"
         wanted = f"{self.path}: no predictions for match {match!r} (no {match}/{SPOTS_FILE})"
         last = PurePosixPath(match).name
         for name in self._spot_files:
@@ -132,7 +136,7 @@ def open_predictions(path: Path) -> Predictions:
             raise BallspotError(f"{path}: is a run, not predictions; give its folder predictions/test (or valid)")
         return Predictions(path, None)
     if not path.is_file():
-        raise BallspotError(f"{path}: no such folder or zip file; give what `ballspot predict` wrote")
+        raise BallspotError(f"{path}: no such folder or zip file{path_hint(path)}; give what `ballspot predict` wrote")
     try:
         with zipfile.ZipFile(path) as archive:
             return Predictions(path, frozenset(archive.namelist()))

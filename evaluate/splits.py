@@ -77,8 +77,8 @@ def load_splits(
         part = parts_of.get(name.rpartition("/")[2])
         if part is None:
             raise BallspotError(
-                f"{data_root}: no {SPLITS_FILE}, and match {name!r} is not of SN-BAS; write {SPLITS_FILE} there, or "
-                "name a splits file or a match to leave out"
+                f"{data_root}: no {SPLITS_FILE}, and match {name!r} is not of SN-BAS; write {SPLITS_FILE} there "
+                "(README.md says how), or give --splits FILE or --leave-out MATCH"
             )
         parts[part].append(name)
     return _checked(parts, source="the published split of SN-BAS")

@@ -17,6 +17,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     name: tuple(field.default.__class__.model_fields) for name, field in Config.model_fields.items()
 }
 PLACES: dict[str, tuple[str, str]] = {leaf: (section, leaf) for section, leaves in SECTIONS.items() for leaf in leaves}
+MOST_SHOWN = 12  # names in one line of an error
 
 
 def preset_names() -> tuple[str, ...]:
@@ -35,8 +36,8 @@ def load_config(preset: str = "best", settings: Sequence[str] = ()) -> Config:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
-            raise BallspotError(f"setting {setting!r} is not key=value; write e.g. n_epochs=30")
-        section, leaf = _place(key.strip())
+            raise BallspotError(f"--set {setting}: is not KEY=VALUE; write e.g. --set n_epochs=30")
+        section, leaf = _place(key.strip(), setting)
         values = table.setdefault(section, {})
         if isinstance(values, dict):  # else it is refused below
             values[leaf] = config_value(text.strip())
@@ -83,18 +84,19 @@ def _preset_table(preset: str) -> tuple[dict[str, Any], str]:
     path = Path(preset)
     if not is_file(path):
         names = preset_names()
-        raise BallspotError(f"{preset}: neither a preset ({', '.join(names)}) nor a TOML file; {_hint(preset, names)}")
+        hint = _hint(preset, names)
+        raise BallspotError(f"--preset {preset}: neither a preset ({', '.join(names)}) nor a TOML file; {hint}")
     return read_toml(path, remedy="see docs/configuration.md"), str(path)
 
 
-def _place(key: str) -> tuple[str, str]:
+def _place(key: str, setting: str) -> tuple[str, str]:
     section, _, leaf = key.rpartition(".")
     if not section and leaf in PLACES:
         return PLACES[leaf]
     if leaf in SECTIONS.get(section, ()):
         return section, leaf
     dotted = [".".join(place) for place in PLACES.values()]
-    raise BallspotError(f"unknown key {key!r}; {_hint(key, dotted if section else PLACES)}")
+    raise BallspotError(f"--set {setting}: unknown key {key!r}; {_hint(key, dotted if section else PLACES)}")
 
 
 def config_value(text: str) -> Any:
@@ -108,4 +110,6 @@ def config_value(text: str) -> Any:
 
 def _hint(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
     near = nearest_name(name, known)
-    return f"did you mean {near!r}?" if near else f"known are {', '.join(known)}"
+    if near:
+        return f"did you mean {near!r}?"
+    return f"known are {', '.join(known)}" if len(known) <= MOST_SHOWN else "docs/configuration.md lists them all"

@@ -14,6 +14,7 @@ from ..cache.console import note, print_table
 from ..cache.errors import BallspotError
 from ..cache.files import find_temporary, locked_folder, make_folder
 from ..cache.sweeps import SWEEP_FILE
+from ..evaluate.labelsets import nearest_name
 
 if TYPE_CHECKING:
     from .sweep import Sweep
@@ -186,7 +187,9 @@ def find_sweep(name: str) -> Path:
     shipped = {file.stem: file for file in sorted(SWEEP_FILES.glob("*.toml"))}
     found = shipped.get(name.removesuffix(".toml"))
     if found is None:
-        raise BallspotError(f"{name}: neither a sweep file nor a shipped one ({', '.join(shipped)}); check the name")
+        near = nearest_name(name, shipped)
+        hint = f"did you mean {near}?" if near else "check the name"
+        raise BallspotError(f"{name}: neither a sweep file nor a shipped one ({', '.join(shipped)}); {hint}")
     return found
 
 

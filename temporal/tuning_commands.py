@@ -11,6 +11,7 @@ import click
 
 from ..cache.console import note, print_table
 from ..cache.errors import BallspotError
+from ..cache.hints import path_hint
 from ..cache.sweeps import seed_folders
 
 if TYPE_CHECKING:
@@ -190,6 +191,8 @@ def _scores_of(
         if splits_file is None and split != "all":
             return folder, label_set, tuple(record["splits"][split])
     else:
+        if not scores.is_dir():
+            raise BallspotError(f"{scores}: no such run{path_hint(scores)}; give a run, or a folder of scores")
         label_set, folder = load_label_set(labels or "ball-12"), scores
     splits = load_splits(data_root, find_matches(data_root), splits_file=splits_file)
     return folder, label_set, splits.part(split)

@@ -90,7 +90,7 @@ def test_a_torn_last_log_line_is_left_out(tmp_path):
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(BallspotError, match=r"not a run \(no run\.json\)"):
+    with pytest.raises(BallspotError, match=r"not a run, no run\.json in it; give"):
         RunFolder(tmp_path).record()
 
 

@@ -82,7 +82,7 @@ def test_a_later_setting_overrides_an_earlier_one():
         ("n_epoch=3", "unknown key 'n_epoch'; did you mean 'n_epochs'?"),
         ("head.temporal_strid=3", "unknown key 'head.temporal_strid'; did you mean 'head.temporal_stride'?"),
         ("clips.kind=tcn", "unknown key 'clips.kind'"),
-        ("n_epochs", "setting 'n_epochs' is not key=value"),
+        ("n_epochs", "--set n_epochs: is not KEY=VALUE"),
         ("n_epochs=many", "training.n_epochs = 'many'"),
         (f"n_epochs={'9' * 5000}", "training.n_epochs = '999"),
         (f"n_epochs={'[' * 5000}", "training.n_epochs = '[[["),
