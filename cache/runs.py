@@ -6,8 +6,8 @@
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from typing import Any
 import tomli_w
 
 from .errors import BallspotError
-from .files import locked_folder, make_folder, read_json, whole_file, write_json
+from .files import locked_folder, make_folder, read_json, reason_of, whole_file, write_json
 
 RUN_FORMAT = "ballspot-run/1"
+TEMPORARY = ".*.????????.tmp"
+PARTS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,7 @@ class RunFolder:
         ``key`` digests all that decides the result (config, seed, features, split). Raises BallspotError when the
         folder holds something else, or a run with another key: a run is never overwritten.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise BallspotError(f"{self.path}: is a file, not a run folder; choose another --run")
+        self._require_folder()
         if (self.path / "run.json").is_file():
             there = self.record()
             if there.get("key") != key:
@@ -65,13 +66,24 @@ class RunFolder:
 
         Where another process is at this run it waits for it, or raises BallspotError.
         """
+        self._require_folder()
         with locked_folder(make_folder(self.path), waits=waits):
             try:
                 yield
             finally:
                 if (self.path / "run.json").is_file():
-                    for path in self.path.rglob(".*.????????.tmp"):
-                        path.unlink(missing_ok=True)
+                    self._clear()
+
+    def _require_folder(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise BallspotError(f"{self.path}: is a file, not a run folder; choose another --run")
+
+    def _clear(self) -> None:
+        """Removes temporary files, but for those in a folder of predictions that another process is writing."""
+        _remove_temporary(self.path.glob(TEMPORARY))
+        for folder in self.path.glob("predictions/*/"):
+            with suppress(BallspotError), locked_folder(folder, waits=False):
+                _remove_temporary(folder.rglob(TEMPORARY))
 
     def record(self) -> dict[str, Any]:
         """The content of run.json. Raises BallspotError when this is no run of a format that can be read."""
@@ -82,7 +94,19 @@ class RunFolder:
         if not isinstance(record, dict) or record.get("format") != RUN_FORMAT:
             found = record.get("format") if isinstance(record, dict) else type(record).__name__
             raise BallspotError(f"{path}: format {found!r} is not {RUN_FORMAT!r}; use the ballspot that wrote it")
+        if not isinstance(record.get("key"), str):
+            raise BallspotError(f"{path}: lacks or garbles the run's key; bring the file back, or train the run again")
         return record
+
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        """The match names of the parts train, valid and test. BallspotError where run.json does not have them."""
+        parts = self.record().get("splits")
+        named = {part: parts.get(part) for part in PARTS} if isinstance(parts, dict) else {}
+        if not named or any(
+            not isinstance(names, list) or not all(isinstance(name, str) for name in names) for names in named.values()
+        ):
+            raise BallspotError(f"{self.path / 'run.json'}: lacks or garbles the splits; train the run again")
+        return {part: tuple(names) for part, names in named.items() if isinstance(names, list)}
 
     def update(self, **changes: Any) -> None:
         """Rewrites run.json with ``changes`` merged in."""
@@ -97,20 +121,30 @@ class RunFolder:
             raise BallspotError(f"{path}: cannot be read ({error}); train the run again") from error
 
     def append_log(self, line: Mapping[str, Any]) -> None:
-        """Adds one epoch's line to log.jsonl."""
-        with (self.path / "log.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line, allow_nan=False) + "\n")
+        """Adds one epoch's line to log.jsonl. Raises BallspotError where the disk does not take it."""
+        path = self.path / "log.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line, allow_nan=False) + "\n")
+        except OSError as error:
+            raise BallspotError(f"{path}: cannot be written ({reason_of(error)}); free space or check rights") from error
 
     def log(self) -> list[dict[str, Any]]:
-        """The whole lines of log.jsonl, oldest first; a torn last line (the run was killed) is left out."""
+        """The whole lines of log.jsonl, oldest first; from a torn or damaged one on (a kill, say) they are left out."""
         path = self.path / "log.jsonl"
         lines = []
-        if path.is_file():
-            for text in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    lines.append(json.loads(text))
-                except json.JSONDecodeError:
-                    break
+        try:
+            content = path.read_bytes() if path.is_file() else b""
+        except OSError as error:
+            raise BallspotError(f"{path}: cannot be read ({reason_of(error)}); check its rights") from error
+        for text in content.splitlines():
+            try:
+                line = json.loads(text)
+            except (ValueError, RecursionError):  # no JSON, or no UTF-8
+                break
+            if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
+                break
+            lines.append(line)
         return lines
 
     def keep_log(self, n_epochs: int) -> None:
@@ -155,6 +189,11 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def _remove_temporary(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _is_unfinished(path: Path) -> bool:

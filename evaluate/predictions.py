@@ -89,7 +89,17 @@ class Predictions:
                     return None
                 rate = float(arrays["fps"]) if "fps" in arrays else fps
                 return float(arrays["n_video_frames"]) / rate
-        except (OSError, ValueError, TypeError, EOFError, ZeroDivisionError, zipfile.BadZipFile, zlib.error) as error:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            EOFError,
+            ArithmeticError,
+            AttributeError,
+            RuntimeError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
             raise BallspotError(f"{path}: cannot be read ({error}); predict again, or remove it") from error
 
     def _elsewhere(self, match: str) -> str | None:

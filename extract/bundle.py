@@ -85,7 +85,7 @@ def bundle_of(
     if tuned is None:
         beside = [runs[0] / TUNED_FILE, folders[0].path / TUNED_FILE]
         tuned = next((path for path in beside if path.is_file()), None)
-    splits = {part: tuple(records[0]["splits"][part]) for part in ("train", "valid", "test")}
+    splits = folders[0].splits()
     return Bundle(
         heads=heads,
         label_set=first.label_set,

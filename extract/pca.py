@@ -13,10 +13,10 @@ from sklearn.decomposition import IncrementalPCA
 
 from ..cache.console import ProgressLine
 from ..cache.errors import BallspotError
-from ..cache.files import whole_file
 from ..cache.layout import Block
 from ..cache.sets import FeatureSet, store_path
 from ..cache.store import FeatureStore, write_store
+from ..cache.tensors import write_tensors
 
 FIT_FILE = "pca.safetensors"
 FIT_ROWS = 4096
@@ -75,9 +75,8 @@ def fit_components(features: FeatureSet, names: Sequence[str], *, dim: int) -> C
 
 def save_components(components: Components, path: Path) -> None:
     """Writes a fit, whole or not at all."""
-    with whole_file(path) as temporary:
-        tensors = {"mean": components.mean, "components": components.components, "share": components.share}
-        save_file(tensors, temporary, metadata={"fitted_on": json.dumps(components.fitted_on)})
+    tensors = {"mean": components.mean, "components": components.components, "share": components.share}
+    write_tensors(path, tensors, save=save_file, metadata={"fitted_on": json.dumps(components.fitted_on)})
 
 
 def load_components(path: Path) -> Components:

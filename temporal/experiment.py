@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..cache.errors import BallspotError
 from ..cache.fingerprint import fingerprint
 from ..cache.processes import peak_memory_mb
 from ..cache.runs import RunFolder
 from ..evaluate.evaluation import OFFICIAL_FPS
-from .checkpoints import HeadDescription, Progress, read_checkpoint, restore_optimizer, write_checkpoint
+from .checkpoints import HeadDescription, Progress, read_checkpoint, restore, write_checkpoint
 from .config import TrainingSection
 from .configuration import as_table
 from .features import Scaling, read_layout, row_stride
@@ -117,8 +118,7 @@ def _train(
     if (run.path / LAST).is_file():
         kept = read_checkpoint(run.path / LAST)
         progress = kept.progress
-        head.load_state_dict(kept.head)
-        restore_optimizer(optimizer, head, kept.optimizer)
+        restore(run.path / LAST, kept, head, optimizer)
         average_kept = kept.average
         report(f"resuming after epoch {progress.n_epochs_done} of {section.n_epochs}")
     average = WeightAverage(head, section.ema_decay, kept=average_kept) if section.ema_decay else None
@@ -189,7 +189,12 @@ def _finish(
 
 def finish_run(run: RunFolder, progress: Progress, *, n_trained: int, device: torch.device) -> dict[str, Any]:
     """Writes the metrics of the best epoch and what training took, marks the run done, and returns the metrics."""
-    best = next(line for line in run.log() if line["epoch"] == progress.best_epoch)
+    best = next((line for line in run.log() if line["epoch"] == progress.best_epoch), None)
+    if best is None or "valid_mean_ap" not in best:
+        raise BallspotError(
+            f"{run.path / 'log.jsonl'}: lacks the line of epoch {progress.best_epoch}, the best; bring it back, or "
+            "remove the run and train it again"
+        )
     metrics = {
         "split": SPLIT,
         "metric": METRIC,

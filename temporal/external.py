@@ -58,7 +58,7 @@ def _names(path: Path) -> list[str]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return list(file.files)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, AttributeError) as error:
         raise BallspotError(f"{path}: is no .npz file ({error}); save it with numpy.savez") from error
 
 

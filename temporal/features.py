@@ -4,6 +4,7 @@ The tensor lies in memory, or, when it would take more than the given limit, in 
 operating system then keeps those of its pages that fit. Every result is the same either way.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -131,7 +132,10 @@ def load_features(
     if file is None:
         rows = _room(shape, dtype, torch.device(device), limit_gb=limit_gb, spill=spill)
     else:
-        rows = torch.from_numpy(np.lib.format.open_memmap(file, mode="w+", dtype=NUMPY_DTYPES[dtype], shape=shape))
+        mapped = np.lib.format.open_memmap(file, mode="w+", dtype=NUMPY_DTYPES[dtype], shape=shape)
+        with file.open("r+b") as stream:
+            take_room(stream.fileno(), file.stat().st_size)
+        rows = torch.from_numpy(mapped)
     for match in layout.matches:
         with source.open(match.name) as group:
             for view_index, view in enumerate(views):
@@ -155,7 +159,9 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
     for name in names:
         with source.open(name) as group:
             store = group.first
-            spacings.setdefault(_spacing(store), name)
+            spacing = _spacing(store)
+            if store.n_rows > 1:  # one row alone fits any spacing
+                spacings.setdefault(spacing, name)
             dims.setdefault(group.dims, name)
             matches.append(MatchRows(name, first_row, store.n_rows, store.n_video_frames, store.fps))
             first_row += store.n_rows
@@ -165,7 +171,7 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
     for what, found in (("frames between rows", spacings), ("features a row", dims)):
         if len(found) > 1:
             raise BallspotError(f"{source.path}: {what} differ between matches {found}; extract them alike")
-    return FeatureLayout(tuple(matches), next(iter(spacings)), next(iter(dims)))
+    return FeatureLayout(tuple(matches), next(iter(spacings), 1), next(iter(dims)))
 
 
 def row_stride(frame_spacing: int, clip_stride: int) -> int:
@@ -249,12 +255,22 @@ def _room(
     folder = None if spill is None else make_folder(spill)
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
+            take_room(file.fileno(), shape[0] * shape[1] * dtype.itemsize)
             return torch.from_numpy(np.memmap(file, dtype=NUMPY_DTYPES[dtype], mode="w+", shape=shape))
     except OSError as error:
         raise BallspotError(
             f"{folder or tempfile.gettempdir()}: no room for {shape[0] * shape[1] * dtype.itemsize / 1e9:.1f} GB of "
             f"features ({error.strerror}); free space, or raise resident_limit_gb"
         ) from error
+
+
+def take_room(descriptor: int, n_bytes: int) -> None:
+    """Has the disk keep room for a file that is to be mapped: one that fills up later ends the process without a word.
+
+    Raises OSError where there is none.
+    """
+    if hasattr(os, "posix_fallocate") and n_bytes:
+        os.posix_fallocate(descriptor, 0, n_bytes)
 
 
 def _require_view(store: FeatureStore, view: str) -> None:

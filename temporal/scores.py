@@ -73,9 +73,12 @@ def read_scores(path: Path) -> SavedScores:
         KeyError,
         TypeError,
         ZeroDivisionError,
+        AttributeError,
+        RuntimeError,
+        NotImplementedError,
         zipfile.BadZipFile,
         zlib.error,
-    ) as error:
+    ) as error:  # RuntimeError is a password, NotImplementedError a compression that zipfile does not know
         raise BallspotError(
             f"{path}: holds no scores ({error}); give a scores.npz that `ballspot predict` wrote"
         ) from error
@@ -83,4 +86,6 @@ def read_scores(path: Path) -> SavedScores:
         raise BallspotError(
             f"{path}: scores of shape {scores.shape} for {len(frame_index)} frames, {len(labels)} labels; predict again"
         )
+    if scores.dtype.kind != "f" or not np.isfinite(scores).all():
+        raise BallspotError(f"{path}: holds scores that are no finite numbers; predict again")
     return SavedScores(scores, frame_index, labels, fps, n_video_frames, match, right_share)

@@ -33,9 +33,9 @@ def read_trained(path: Path, *, checkpoint: str = "best") -> Trained:
     """
     if not is_bundle(path):
         runs = [RunFolder(folder) for folder in seed_folders(path)]
-        records = [run.record() for run in runs]
+        keys = tuple(run.record()["key"] for run in runs)
         kept = tuple(read_checkpoint(run.path / f"{checkpoint}.safetensors") for run in runs)
-        return Trained(kept, tuple(record["key"] for record in records), records[0]["splits"])
+        return Trained(kept, keys, {**runs[0].splits(), "source": "the run's"})
     bundle = read_bundle_file(path)
     for head in bundle.header.heads:
         if head.checkpoint != checkpoint:
