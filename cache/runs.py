@@ -162,14 +162,29 @@ class RunFolder:
         """The final metrics. Raises BallspotError when the run is not done."""
         if not self.is_done:
             raise BallspotError(f"{self.path}: the run is not done; give its train command again to resume it")
-        return read_json(self.path / "metrics.json")
+        metrics = read_json(self.path / "metrics.json")
+        if not isinstance(metrics, dict):
+            raise self.garbled("its numbers")
+        return metrics
+
+    def number(self, name: str) -> float:
+        """One number of the final metrics. Raises BallspotError where it is not there."""
+        value = self.metrics().get(name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.garbled(name)
+        return float(value)
+
+    def garbled(self, what: object) -> BallspotError:
+        """The error for metrics that were damaged after they were written."""
+        path = self.path / "metrics.json"
+        return BallspotError(f"{path}: lacks or garbles {what}; remove the file and give the run's command again")
 
     def _write_config(self, config: Mapping[str, Any]) -> None:
-        """Writes config.toml unless it is there; a kill may have come before it was."""
-        path = self.path / "config.toml"
-        if not path.is_file():
+        """Writes config.toml unless it is there; a kill may have come before it was, or damage after it."""
+        path, content = self.path / "config.toml", tomli_w.dumps(_without_none(config)).encode()
+        if not path.is_file() or path.read_bytes() != content:
             with whole_file(path) as temporary:
-                temporary.write_text(tomli_w.dumps(_without_none(config)), encoding="utf-8")
+                temporary.write_bytes(content)
 
     def _difference(self, config: Mapping[str, Any], record: Mapping[str, Any], there: Mapping[str, Any]) -> str:
         ours = {**flatten(_without_none(config)), "seed": record.get("seed")}

@@ -129,7 +129,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             header = json.loads((file.metadata() or {})["ballspot"])
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
     except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
-        raise BallspotError(f"{path}: holds no head ({error}); train the run again") from error
+        raise BallspotError(f"{path}: holds no head ({error}); bring it back, or remove the run and train it again") from error
     found = header.get("format") if isinstance(header, dict) else None
     if found != CHECKPOINT_FORMAT:
         raise BallspotError(f"{path}: format {found!r} is not {CHECKPOINT_FORMAT!r}; train it again")
@@ -143,7 +143,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             average=below("average.", tensors),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise BallspotError(f"{path}: its header lacks or garbles {error}; train the run again") from error
+        raise BallspotError(f"{path}: its header lacks or garbles {error}; bring it back, or train again") from error
 
 
 def restore(path: Path, kept: Checkpoint, head: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -14,6 +14,7 @@ from ..cache.errors import BallspotError
 if TYPE_CHECKING:
     import torch
 
+    from ..cache.runs import RunFolder
     from .experiment import Experiment
 
 HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
@@ -132,22 +133,20 @@ def train_seeds(
             else:
                 loaded = loaded or load_both(experiment, spill=run.path)
                 metrics = run_experiment(of_seed, run, key=key, report=note, loaded=loaded, track=track)
-        click.echo(f"{run.path}: {shown_metrics(run.path, metrics)}")
+        click.echo(f"{run.path}: {shown_metrics(run, metrics)}")
         every.append(metrics)
     return every
 
 
-def shown_metrics(run_path: Path, metrics: Mapping[str, Any]) -> str:
+def shown_metrics(run: "RunFolder", metrics: Mapping[str, Any], *, more: str = "") -> str:
     """What a run came to, in a line. Raises BallspotError for metrics that were damaged since they were written."""
     try:
         return (
             f"valid mAP@1 {100 * metrics['mean_ap']:.2f} (epoch {metrics['best_epoch']} of {metrics['n_epochs']}, "
-            f"{metrics['n_parameters']:,} parameters, {metrics['train_s']:.0f} s)"
+            f"{metrics['n_parameters']:,} parameters, {metrics['train_s']:.0f} s{more})"
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise BallspotError(
-            f"{run_path / 'metrics.json'}: lacks or garbles {error}; remove the file and give the command again"
-        ) from error
+        raise run.garbled(error) from error
 
 
 @click.command(short_help="Find the spots of a split with a trained run.")

@@ -63,7 +63,10 @@ def failure_path(run: Path) -> Path:
 def failure_of(run: Path) -> str | None:
     """Why the run failed when it was last tried, None when it did not."""
     path = failure_path(run)
-    return str(read_json(path).get("error")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    record = read_json(path)
+    return str(record.get("error")) if isinstance(record, dict) else "unknown"
 
 
 def do_job(job: Job, *, n_threads: int = 1) -> Mapping[str, Any] | None:

@@ -164,7 +164,7 @@ class Search:
         for job in engine(asked(), on_poll):
             trial, folder = under_way.pop(job.run), RunFolder(job.run)
             if folder.is_done:
-                study.tell(trial, float(folder.metrics()["mean_ap"]))
+                study.tell(trial, folder.number("mean_ap"))
             elif failure_of(job.run) is not None:
                 trial.set_user_attr(FAILED, True)
                 study.tell(trial, state=states.FAIL)
