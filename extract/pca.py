@@ -129,10 +129,16 @@ def project_set(features: FeatureSet, components: Components, out: Path) -> list
 def _projected(store: FeatureStore, components: Components) -> Iterator[Block]:
     for start in range(0, store.n_rows, READ_ROWS):
         index = store.frame_index[start : start + READ_ROWS]
-        rows = {
-            view: components.apply(store.read(start, start + READ_ROWS, view=view)).astype(np.float16)
-            for view in store.views
-        }
+        with np.errstate(over="ignore"):  # told as such below
+            rows = {
+                view: components.apply(store.read(start, start + READ_ROWS, view=view)).astype(np.float16)
+                for view in store.views
+            }
+        if not all(np.isfinite(values).all() for values in rows.values()):
+            raise BallspotError(
+                f"{store.path}: a component of frame {index[0]} or the next {len(index) - 1} does not fit float16; "
+                "`ballspot cache verify` says whether the features are sound, else fit anew"
+            )
         yield Block(index, rows, store.substituted[np.isin(store.substituted, index)])
 
 
@@ -140,7 +146,10 @@ def _rows_of(features: FeatureSet, names: Sequence[str]) -> Iterator[np.ndarray]
     for name in names:
         with features.open(name) as store:
             for start in range(0, store.n_rows, FIT_ROWS):
-                yield store.read(start, start + FIT_ROWS).astype(np.float64)
+                rows = store.read(start, start + FIT_ROWS).astype(np.float64)
+                if not np.isfinite(rows).all():
+                    raise BallspotError(f"{store.path}: has features that are not finite; extract the match again")
+                yield rows
 
 
 def _batches(pieces: Iterator[np.ndarray], *, at_least: int) -> Iterator[np.ndarray]:

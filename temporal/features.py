@@ -125,7 +125,7 @@ def load_features(
 
     Beyond ``limit_gb`` (10^9 bytes) they lie in a nameless file in the folder ``spill``, gone with the process, and
     batches of them are brought to ``device``. With ``file`` they lie in that new NPY file, mapped, whatever their
-    size. Raises BallspotError as `read_layout` does.
+    size. Raises BallspotError as `read_layout` does, and for a feature that is not finite.
     """
     layout = read_layout(source, names, views)
     n_rows, shape = layout.n_rows, (len(views) * layout.n_rows, sum(layout.dims))
@@ -141,6 +141,7 @@ def load_features(
             for view_index, view in enumerate(views):
                 for start in range(0, match.n_rows, READ_ROWS):
                     piece = torch.from_numpy(group.read(start, min(start + READ_ROWS, match.n_rows), view=view))
+                    _require_finite(piece, source, match.name, first_row=start)
                     place = view_index * n_rows + match.first_row + start
                     rows[place : place + len(piece)] = piece.to(rows.device)
     return ResidentFeatures(rows, layout.matches, layout.frame_spacing, torch.device(device), layout.dims, tuple(views))
@@ -271,6 +272,18 @@ def take_room(descriptor: int, n_bytes: int) -> None:
     """
     if hasattr(os, "posix_fallocate") and n_bytes:
         os.posix_fallocate(descriptor, 0, n_bytes)
+
+
+def _require_finite(piece: Tensor, source: FeatureSource, match: str, *, first_row: int) -> None:
+    """Raises BallspotError for rows with a feature that is not finite, which no store of ours holds."""
+    if torch.isfinite(piece.sum(dtype=torch.float32)):  # one pass: what is not finite makes no finite sum
+        return
+    bad = torch.nonzero(~torch.isfinite(piece).all(dim=1)).flatten()
+    if len(bad):
+        raise BallspotError(
+            f"{source.path}: match {match!r}: row {first_row + int(bad[0])} holds a feature that is not finite; "
+            "extract that match again"
+        )
 
 
 def _require_view(store: FeatureStore, view: str) -> None:

@@ -5,6 +5,7 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         table = {case: {"times": sum(counts.values()), **counts} for case, counts in sorted(tried.items())}
         Path(path).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     if tried and (path or "faults" in terminalreporter.config.option.markexpr):
+        groups: dict[str, Counter[str]] = {}
+        for case, counts in tried.items():
+            groups.setdefault(case.partition(":")[0], Counter()).update(counts)
         terminalreporter.section("what was tried")
-        terminalreporter.write_line(f"{'case':<60} {'times':>6} {'refused':>8} {'same':>6} {'other':>6}")
-        for case, counts in sorted(tried.items()):
-            numbers = [counts[outcome] for outcome in (REFUSED, SAME, OTHER)]
-            terminalreporter.write_line(
-                f"{case:<60} {sum(counts.values()):>6} {numbers[0]:>8} {numbers[1]:>6} {numbers[2]:>6}"
-            )
+        terminalreporter.write_line(f"| what | times | {REFUSED} | {SAME} | {OTHER} |\n|---|---|---|---|---|")
+        for group, counts in groups.items():
+            numbers = (sum(counts.values()), counts[REFUSED], counts[SAME], counts[OTHER])
+            terminalreporter.write_line(f"| {group} | {' | '.join(map(str, numbers))} |")

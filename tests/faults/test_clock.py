@@ -54,7 +54,7 @@ def test_a_clock_that_jumps_between_two_commands_changes_nothing(
     assert {name: one for name, one in ours.items() if "/" in name} == {
         name: one for name, one in theirs.items() if "/" in name
     }
-    note_outcome("the clock jumps while a run is unfinished", SAME)
+    note_outcome("clock jumps: while a run is unfinished", SAME)
 
 
 def test_the_clock_jumping_at_every_look_changes_nothing(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,4 +71,4 @@ def test_the_clock_jumping_at_every_look_changes_nothing(base: Path, monkeypatch
     done = ballspot(*season.train(season.root / "out"))
     assert done.code == 0, done.stderr + done.trace
     assert contents(season.root / "out")["best.safetensors"] == contents(season.run)["best.safetensors"]
-    note_outcome("the clock jumps within a training", SAME)
+    note_outcome("clock jumps: at every look, within a training", SAME)

@@ -21,6 +21,7 @@ from .harness import OTHER, REFUSED, SEED, Ended, ballspot, contents, judged, no
 from .processes import killed_when, started
 from .season import LABELS, SMALL, Season, write_season
 
+KNOWN_AS = {".h5": "store"}
 KINDS = ("cut", "flip", "empty", "folder", "noise")
 VALID, TEST = "league/match-3", "league/match-4"
 
@@ -201,7 +202,7 @@ def test_a_damaged_file_is_refused_in_one_line_or_changes_nothing(
             how = damage(season.root / file, kind, rng)
             ended = ballspot(*reader.words(season))
             command = " ".join(str(word) for word in reader.words(season)[:2] if not isinstance(word, Path))
-            case = f"{Path(file).name}, {kind}: {command}"
+            case = f"damaged {KNOWN_AS.get(Path(file).suffix, Path(file).name)}: {kind}, {command}"
             try:
                 outcome = judge(case, ended, lambda s=season, r=reader, e=ended: given(s, r, e), expected, reader)
             except AssertionError as error:
@@ -234,7 +235,7 @@ def test_a_damaged_video_is_told_by_the_check_or_decodes(
             assert not ended.trace and ended.code in (0, 1), f"{how}\n{ended.trace}"
             told_so = ended.code == 1
             assert not told_so or "64p.mp4" in ended.stdout + ended.stderr or "no video" in ended.stdout, (how, ended)
-            note_outcome(f"video, {kind}: {words[0]} {words[1]}", REFUSED if told_so else OTHER)
+            note_outcome(f"damaged video: {kind}, {words[0]} {words[1]}", REFUSED if told_so else OTHER)
 
 
 @sized(6, long=600)
@@ -252,6 +253,6 @@ def test_one_bit_of_a_store_is_found_or_changes_no_prediction(n_rounds: int, und
         (season.root / file).write_bytes(damaged)
         ended = ballspot(*PREDICT.words(season))
         try:
-            judged("store, one bit: predict", ended, lambda: contents(season.root / "out"), expected)
+            judged("damaged store: one bit of its headers, predict", ended, lambda: contents(season.root / "out"), expected)
         except AssertionError as error:
             raise AssertionError(f"bit {bit}\n{error}") from error

@@ -30,6 +30,9 @@ class Killed:
 
 COMMANDS: dict[str, Killed] = {
     "train": Killed(lambda season: season.train(season.root / "out"), "out", clears=True),
+    "train, features in a file": Killed(
+        lambda season: season.train(season.root / "out", "--set", "resident_limit_gb=0.000001"), "out", clears=True
+    ),
     "train --seeds": Killed(lambda season: season.train(season.root / "out", "--seeds", 2), "out", clears=True),
     "predict": Killed(lambda season: season.predict("--out", season.root / "out"), "out"),
     "tune": Killed(lambda season: ["tune", season.run, "--data", season.data, "--out", season.root / "out" / "a"], "out"),
@@ -104,7 +107,7 @@ def test_a_command_that_is_killed_before_a_change_on_disk_ends_as_if_it_had_not_
         assert killed.code == -9, f"{where}\n{killed.stderr}"
         require_whole_or_absent(season.root / command.out, whole, where)
         require_same_again(command, season, whole, where, tmp_path / "log")
-        note_outcome(f"{name}: killed before a change on disk", SAME)
+        note_outcome(f"killed before a change on disk: {name}", SAME)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -124,7 +127,7 @@ def test_a_command_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(
             child.kill()
             n_killed += 1
             require_whole_or_absent(season.root / command.out, whole, name)
-            note_outcome(f"{name}: killed at a random moment", SAME)
+            note_outcome(f"killed at a random moment: {name}", SAME)
             if rng.random() < 0.5:  # else it is killed again where it goes on
                 continue
         require_same_again(command, season, whole, name, tmp_path / "log")

@@ -131,7 +131,7 @@ def test_two_commands_at_once_leave_what_one_leaves(name: str, n_rounds: int, ba
         for words, ended in zip((pair.held, pair.meanwhile), both, strict=True):
             if ended.code == 0:  # what it made is still what it makes
                 assert started(words(season), tmp_path / "log").wait().code in (0, 1), where
-        note_outcome(f"{name} at once", outcome)
+        note_outcome(f"two commands at once: {name}", outcome)
 
 
 @sized(2, long=10_000)
@@ -146,7 +146,7 @@ def test_a_train_command_that_finds_its_run_done_takes_nothing_from_a_predict(
         where = f"predict held before change {number}: {changes[number]}\n{both}"
         assert [ended.code for ended in both] == [0, 0], where
         assert contents(season.run) == whole, where
-        note_outcome("predict into a run while `train` is given again at once", SAME)
+        note_outcome("two commands at once: predict into a run, train given again", SAME)
 
 
 @sized(2, long=10_000)
@@ -165,7 +165,7 @@ def test_stores_that_are_removed_while_a_training_runs_stop_it_clearly_and_it_go
             again = ballspot(*season.train(season.root / "out"))
             assert again.code == 0, f"{where}\n{again.stderr}{again.trace}"
         assert contents(season.root / "out") == whole, where
-        note_outcome("cache remove while a training runs", REFUSED if both[0].code else SAME)
+        note_outcome("two commands at once: cache remove while a training runs", REFUSED if both[0].code else SAME)
 
 
 def test_a_removal_of_a_store_that_is_gone_by_then_is_no_fault(base: Path, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_removal_of_a_store_that_is_gone_by_then_is_no_fault(base: Path, tmp_p
             if ended.code != 0:
                 require_refusal("two removals", ended)
         assert not season.features.exists()
-        note_outcome("two removals at once", SAME)
+        note_outcome("two commands at once: two cache remove", SAME)
 
 
 @pytest.mark.faults
@@ -212,4 +212,4 @@ def test_two_sweeps_at_once_are_one(base: Path, tmp_path: Path) -> None:
         ]
         assert len(numbers[0]) == 4 and numbers[0] == numbers[1]
         assert not (outs[1] / "resident").exists()
-        note_outcome("two sweeps at once", SAME)
+        note_outcome("two commands at once: two sweeps", SAME)
