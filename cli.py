@@ -82,11 +82,12 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except BallspotError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException("\\n".join(str(error).splitlines())) from error  # of a name with a line break
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
+            if error.strerror is None or error.errno == errno.EPIPE:  # not the system's; click's own matter
                 raise
-            raise click.ClickException(f"{error.filename}: {error.strerror}; check the path") from error
+            place = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{place}{error.strerror}; check the path, rights and free space") from error
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,6 +15,8 @@ PLAIN_WIDTH = 200
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table to standard output: first column left, others right; never wrapped when it goes to a file."""
+    if sys.stdout is None:  # closed by whoever started this process
+        return
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, header in enumerate(headers):
@@ -26,6 +28,8 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def note(message: str) -> None:
     """Prints one line to standard error: what is going on, or a warning; never a result."""
+    if sys.stderr is None:  # closed by whoever started this process
+        return
     sys.stderr.write(message + "\n")
     sys.stderr.flush()
 
@@ -46,7 +50,7 @@ class ProgressLine:
         self.task: TaskID | None = None
 
     def __enter__(self) -> "ProgressLine":
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[line]}"))
             self.progress = Progress(*columns, console=Console(file=sys.stderr), transient=False)
             self.progress.start()

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     make_folder(path.parent)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{_short(path)}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
     except OSError as error:
         raise BallspotError(f"{path.parent}: cannot write here ({error.strerror}); choose another folder") from error
@@ -55,9 +55,29 @@ def reason_of(error: Exception) -> str:
     return text or type(error).__name__
 
 
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Writes each text to its path as it is, in UTF-8, each whole or not at all."""
+    for path, text in texts.items():
+        with whole_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def is_begun(texts: Mapping[Path, str]) -> bool:
+    """Whether some of the files, but not all, are there as `write_texts` writes them: a kill has left them so."""
+    there = [path for path in texts if path.exists()]
+    if not there or len(there) == len(texts):
+        return False
+    return all(path.is_file() and path.read_bytes() == texts[path].encode() for path in there)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one that `whole_file` would have renamed: in use, or left by a kill."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
 def find_temporary(path: Path) -> list[Path]:
     """The temporary files beside ``path`` that `whole_file` would have renamed to it: in use, or left by a kill."""
-    return sorted(path.parent.glob(f".{glob.escape(path.name[:80])}.????????.tmp"))
+    return sorted(path.parent.glob(f".{glob.escape(_short(path))}.????????.tmp"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -162,6 +182,11 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _short(path: Path) -> str:
+    """As much of a file's name as leaves room for more beside it: a system takes 255 bytes."""
+    return os.fsencode(path.name)[:200].decode(errors="ignore")[:80]
 
 
 def _umask() -> int:

@@ -5,8 +5,8 @@
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 import tomli_w
 
 from .errors import BallspotError
-from .files import locked_folder, make_folder, read_json, read_toml, whole_file, write_json
+from .files import locked_folder, make_folder, read_json, read_toml, reason_of, whole_file, write_json
 from .hints import path_hint
 
 RUN_FORMAT = "ballspot-run/1"
+TEMPORARY = ".*.????????.tmp"
 Kind = TypeVar("Kind")
 
 
@@ -42,8 +43,7 @@ class RunFolder:
         ``key`` digests all that decides the result (config, seed, features, split). Raises BallspotError when the
         folder holds something else, or a run with another key: a run is never overwritten.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise BallspotError(f"{self.path}: is a file, not a run folder; choose another --run")
+        self._require_folder()
         if (self.path / "run.json").is_file():
             there = self.record()
             if there.get("key") != key:
@@ -66,13 +66,24 @@ class RunFolder:
 
         Where another process is at this run it waits for it, or raises BallspotError.
         """
+        self._require_folder()
         with locked_folder(make_folder(self.path), waits=waits):
             try:
                 yield
             finally:
                 if (self.path / "run.json").is_file():
-                    for path in self.path.rglob(".*.????????.tmp"):
-                        path.unlink(missing_ok=True)
+                    self._clear()
+
+    def _require_folder(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise BallspotError(f"{self.path}: is a file, not a run folder; choose another --run")
+
+    def _clear(self) -> None:
+        """Removes temporary files, but for those in a folder of predictions that another process is writing."""
+        _remove_temporary(self.path.glob(TEMPORARY))
+        for folder in self.path.glob("predictions/*/"):
+            with suppress(BallspotError), locked_folder(folder, waits=False):
+                _remove_temporary(folder.rglob(TEMPORARY))
 
     def record(self) -> dict[str, Any]:
         """The content of run.json. Raises BallspotError when this is no run of a format that can be read."""
@@ -84,6 +95,8 @@ class RunFolder:
         if not isinstance(record, dict) or record.get("format") != RUN_FORMAT:
             found = record.get("format") if isinstance(record, dict) else type(record).__name__
             raise BallspotError(f"{path}: format {found!r} is not {RUN_FORMAT!r}; use the ballspot that wrote it")
+        if not isinstance(record.get("key"), str):
+            raise BallspotError(f"{path}: lacks or garbles the run's key; bring the file back, or train the run again")
         return record
 
     def entry(self, name: str, kind: type[Kind]) -> Kind:
@@ -102,9 +115,15 @@ class RunFolder:
         return read_toml(self.path / "config.toml", remedy="train the run again")
 
     def append_log(self, line: Mapping[str, Any]) -> None:
-        """Adds one epoch's line to log.jsonl."""
-        with (self.path / "log.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line, allow_nan=False) + "\n")
+        """Adds one epoch's line to log.jsonl. Raises BallspotError where the disk does not take it."""
+        path = self.path / "log.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line, allow_nan=False) + "\n")
+        except OSError as error:
+            raise BallspotError(
+                f"{path}: cannot be written ({reason_of(error)}); free space or check rights"
+            ) from error
 
     def log(self) -> list[dict[str, Any]]:
         """The whole lines of log.jsonl, oldest first; a torn last line (the run was killed) is left out.
@@ -113,15 +132,18 @@ class RunFolder:
         """
         path = self.path / "log.jsonl"
         lines = []
-        if path.is_file():
-            for text in path.read_bytes().splitlines():
-                try:
-                    line = json.loads(text)
-                except (ValueError, RecursionError):  # no JSON, no UTF-8, a number of 5,000 digits, deep nesting
-                    break
-                if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
-                    break
-                lines.append(line)
+        try:
+            content = path.read_bytes() if path.is_file() else b""
+        except OSError as error:
+            raise BallspotError(f"{path}: cannot be read ({reason_of(error)}); check its rights") from error
+        for text in content.splitlines():
+            try:
+                line = json.loads(text)
+            except (ValueError, RecursionError):  # no JSON, or no UTF-8
+                break
+            if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
+                break
+            lines.append(line)
         return lines
 
     def keep_log(self, n_epochs: int) -> None:
@@ -141,22 +163,27 @@ class RunFolder:
             raise BallspotError(f"{self.path}: the run is not done; give its train command again to resume it")
         metrics = read_json(self.path / "metrics.json")
         if not isinstance(metrics, dict):
-            raise BallspotError(f"{self.path / 'metrics.json'}: holds no metrics; train the run again")
+            raise self.garbled("its numbers")
         return metrics
 
     def metric(self, name: str) -> float:
         """One number of the final metrics. Raises BallspotError as `metrics`, and when it is no number."""
         value = self.metrics().get(name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise BallspotError(f"{self.path / 'metrics.json'}: {name} is no number; train the run again")
+            raise self.garbled(name)
         return float(value)
 
+    def garbled(self, what: object) -> BallspotError:
+        """The error for metrics that were damaged after they were written."""
+        path = self.path / "metrics.json"
+        return BallspotError(f"{path}: lacks or garbles {what}; remove the file and give the run's command again")
+
     def _write_config(self, config: Mapping[str, Any]) -> None:
-        """Writes config.toml unless it is there; a kill may have come before it was."""
-        path = self.path / "config.toml"
-        if not path.is_file():
+        """Writes config.toml unless it is there; a kill may have come before it was, or damage after it."""
+        path, content = self.path / "config.toml", tomli_w.dumps(_without_none(config)).encode()
+        if not path.is_file() or path.read_bytes() != content:
             with whole_file(path) as temporary:
-                temporary.write_text(tomli_w.dumps(_without_none(config)), encoding="utf-8")
+                temporary.write_bytes(content)
 
     def _difference(self, config: Mapping[str, Any], record: Mapping[str, Any], there: Mapping[str, Any]) -> str:
         ours = {**flatten(_without_none(config)), "seed": record.get("seed")}
@@ -176,6 +203,11 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def _remove_temporary(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _is_unfinished(path: Path) -> bool:

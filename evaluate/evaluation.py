@@ -16,7 +16,7 @@ from .intervals import BLOCK_S, N_RESAMPLES, draw_resamples
 from .labels import TEAMS
 from .labelsets import LabelSet
 from .matches import LABELS_FILE
-from .matching import Pool, pool_spots
+from .matching import HALF_S, Pool, pool_spots
 from .metrics import (
     APResult,
     frequent_ap,
@@ -45,7 +45,8 @@ class Evaluation:
     visibility is ignored. A match whose video length is not known (no ``scores.npz`` beside its spots) keeps its late
     labels where they are. ``exact`` (n_labels,) is the area under the exact curve, ``teams`` None where no truth or no
     prediction has a side. ``unknown_labels`` counts predictions that were left out because of their label, and
-    ``n_scores_outside`` those with a confidence below 0 (never counted) or above 1 (sharing the top threshold).
+    ``n_scores_outside`` those with a confidence below 0 (never counted) or above 1 (sharing the top threshold), and
+    ``n_late`` labels and predictions after the 120 minutes that a half has in SoccerNet's code.
     """
 
     label_set: LabelSet
@@ -56,6 +57,7 @@ class Evaluation:
     n_predictions: int
     unknown_labels: Mapping[str, int]
     n_scores_outside: int
+    n_late: int
     result: APResult
     original: APResult
     exact: np.ndarray
@@ -174,6 +176,7 @@ def evaluate_predictions(
         n_labels=pairing.n_labels,
         n_predictions=pairing.n_predictions,
         unknown_labels=dict(sorted(unknown.items())),
+        n_late=sum(int((one.position_ms >= 1000 * HALF_S).sum()) for one in (*pairing.truth_columns, *pairing.columns)),
         n_scores_outside=sum(int(((one.confidence < 0) | (one.confidence > 1)).sum()) for one in pairing.columns),
         result=result,
         original=pooled_average_precision(original, tolerances_s),

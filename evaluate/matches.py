@@ -48,13 +48,22 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
             continue
         if folder == data_root:
             raise BallspotError(f"{data_root}: is itself a match folder; give the folder above it as the data root")
-        matches.append(Match(folder.relative_to(data_root).as_posix(), folder, video, labels))
+        matches.append(Match(_name(folder, data_root), folder, video, labels))
     if not matches:
         raise BallspotError(
             f"{data_root}: no match below this folder{path_hint(data_root)}: none holds {labels_file} or a video; "
             "check the path, and the layout in README.md"
         )
     return tuple(sorted(matches, key=lambda match: match.name))
+
+
+def _name(folder: Path, data_root: Path) -> str:
+    name = folder.relative_to(data_root).as_posix()
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise BallspotError(f"{str(folder)!a}: its name is not UTF-8; rename it") from error
+    return name
 
 
 def _video(folder: Path, videos: dict[str, Path], *, one_video: bool) -> Path | None:

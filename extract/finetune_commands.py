@@ -60,7 +60,7 @@ def finetune(
     from ..evaluate.labelsets import load_label_set
     from ..evaluate.matches import find_matches
     from ..evaluate.splits import load_splits
-    from ..temporal.commands import pick_device
+    from ..temporal.commands import pick_device, shown_metrics
     from ..temporal.provenance import command_line, task_record
     from ..temporal.task import Task
     from .finetune_settings import read_settings
@@ -108,8 +108,4 @@ def finetune(
                 if settled.line:
                     note(settled.line)
                 metrics = train(finetuning, run, group=group, key=key, report=note)
-    click.echo(
-        f"{run_path}: valid mAP@1 {100 * metrics['mean_ap']:.2f} (epoch {metrics['best_epoch']} of "
-        f"{metrics['n_epochs']}, {metrics['n_parameters']:,} parameters, {metrics['train_s']:.0f} s, "
-        f"{torch.get_num_threads()} threads)"
-    )
+    click.echo(f"{run_path}: {shown_metrics(run, metrics, more=f', {torch.get_num_threads()} threads')}")

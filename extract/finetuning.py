@@ -15,7 +15,7 @@ from ..cache.errors import BallspotError
 from ..cache.fingerprint import fingerprint
 from ..cache.journal import Segment
 from ..cache.runs import RunFolder
-from ..temporal.checkpoints import HeadDescription, Progress, read_checkpoint, restore_optimizer, write_checkpoint
+from ..temporal.checkpoints import HeadDescription, Progress, read_checkpoint, restore, write_checkpoint
 from ..temporal.experiment import BEST, LAST, SPLIT, finish_run, is_over
 from ..temporal.features import MatchRows, ResidentFeatures
 from ..temporal.heads import n_parameters
@@ -160,8 +160,7 @@ def finetune(finetuning: Finetuning, run: RunFolder, *, group: Group, key: str, 
     if (run.path / LAST).is_file():
         kept = read_checkpoint(run.path / LAST)
         progress, kept_average = kept.progress, kept.average
-        model.load_state_dict(kept.head)
-        restore_optimizer(optimizer, model, kept.optimizer)
+        restore(run.path / LAST, kept, model, optimizer)
         report(f"resuming after epoch {progress.n_epochs_done} of {config.training.n_epochs}")
     if group.agreed(progress.n_epochs_done) != progress.n_epochs_done:
         raise BallspotError(

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..cache.errors import BallspotError
-from ..cache.files import whole_file
 from ..cache.layout import ORIGINAL
+from ..cache.tensors import write_tensors
 from .shift import STAGES, ShiftSpec, insert_shift
 from .weights import UNREADABLE, first_line, read_state_dict
 
@@ -149,8 +149,8 @@ def save_backbone(
     """Writes a trained backbone, whole or not at all, with what `extract --weights` needs to know of it."""
     said = {"format": OWN_FORMAT, "backbone": backbone, "size": f"{size[0]}x{size[1]}", "stride": str(stride)}
     said["views"] = ",".join(views)
-    with whole_file(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary, metadata=said)
+    plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    write_tensors(path, plain, save=save_file, metadata=said)
 
 
 def _shift_of(found: Mapping[str, Tensor]) -> ShiftSpec | None:

@@ -13,10 +13,10 @@ from sklearn.decomposition import IncrementalPCA
 
 from ..cache.console import ProgressLine
 from ..cache.errors import BallspotError
-from ..cache.files import whole_file
 from ..cache.layout import Block
 from ..cache.sets import FeatureSet, store_path
 from ..cache.store import FeatureStore, write_store
+from ..cache.tensors import write_tensors
 
 FIT_FILE = "pca.safetensors"
 FIT_ROWS = 4096
@@ -75,9 +75,8 @@ def fit_components(features: FeatureSet, names: Sequence[str], *, dim: int) -> C
 
 def save_components(components: Components, path: Path) -> None:
     """Writes a fit, whole or not at all."""
-    with whole_file(path) as temporary:
-        tensors = {"mean": components.mean, "components": components.components, "share": components.share}
-        save_file(tensors, temporary, metadata={"fitted_on": json.dumps(components.fitted_on)})
+    tensors = {"mean": components.mean, "components": components.components, "share": components.share}
+    write_tensors(path, tensors, save=save_file, metadata={"fitted_on": json.dumps(components.fitted_on)})
 
 
 def load_components(path: Path) -> Components:
@@ -136,10 +135,16 @@ def project_set(features: FeatureSet, components: Components, out: Path) -> list
 def _projected(store: FeatureStore, components: Components) -> Iterator[Block]:
     for start in range(0, store.n_rows, READ_ROWS):
         index = store.frame_index[start : start + READ_ROWS]
-        rows = {
-            view: components.apply(store.read(start, start + READ_ROWS, view=view)).astype(np.float16)
-            for view in store.views
-        }
+        with np.errstate(over="ignore"):  # told as such below
+            rows = {
+                view: components.apply(store.read(start, start + READ_ROWS, view=view)).astype(np.float16)
+                for view in store.views
+            }
+        if not all(np.isfinite(values).all() for values in rows.values()):
+            raise BallspotError(
+                f"{store.path}: a component of frame {index[0]} or the next {len(index) - 1} does not fit float16; "
+                "`ballspot cache verify` says whether the features are sound, else fit anew"
+            )
         yield Block(index, rows, store.substituted[np.isin(store.substituted, index)])
 
 
@@ -147,7 +152,10 @@ def _rows_of(features: FeatureSet, names: Sequence[str]) -> Iterator[np.ndarray]
     for name in names:
         with features.open(name) as store:
             for start in range(0, store.n_rows, FIT_ROWS):
-                yield store.read(start, start + FIT_ROWS).astype(np.float64)
+                rows = store.read(start, start + FIT_ROWS).astype(np.float64)
+                if not np.isfinite(rows).all():
+                    raise BallspotError(f"{store.path}: has features that are not finite; extract the match again")
+                yield rows
 
 
 def _batches(pieces: Iterator[np.ndarray], *, at_least: int) -> Iterator[np.ndarray]:

@@ -19,8 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..cache.errors import BallspotError
-from ..cache.files import reason_of, whole_file
+from ..cache.files import reason_of
 from ..cache.fingerprint import canonical_json, fingerprint
+from ..cache.tensors import write_tensors
 from ..evaluate.labelsets import LabelSet
 from .bundle_header import BundleHeader
 from .checkpoints import Checkpoint, HeadDescription, Progress, below, misfit
@@ -56,8 +57,7 @@ def write_bundle_file(path: Path, header: Mapping[str, Any], tensors: Mapping[st
     content = {**header, "format": BUNDLE_FORMAT, "tensors_sha256": tensors_digest(plain)}
     BundleHeader.model_validate(content)
     text = canonical_json({**content, "header_sha256": fingerprint(content)})
-    with whole_file(path) as temporary:
-        save_file(plain, temporary, metadata={"ballspot": text})
+    write_tensors(path, plain, save=save_file, metadata={"ballspot": text})
 
 
 def is_bundle(path: Path) -> bool:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..cache.errors import BallspotError
-from ..cache.files import whole_file
+from ..cache.tensors import write_tensors
 from ..evaluate.labelsets import LabelSet
 from .config import Config
 from .configuration import as_table, config_from_table
@@ -118,8 +118,7 @@ def write_checkpoint(
         "progress": asdict(progress),
     }
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with whole_file(path) as temporary:
-        save_file(plain, temporary, metadata={"ballspot": json.dumps(header, sort_keys=True)})
+    write_tensors(path, plain, save=save_file, metadata={"ballspot": json.dumps(header, sort_keys=True)})
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -131,7 +130,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
             header = json.loads((file.metadata() or {})["ballspot"])
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
     except (OSError, SafetensorError, LookupError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
-        raise BallspotError(f"{path}: holds no head ({error}); train the run again") from error
+        raise BallspotError(
+            f"{path}: holds no head ({error}); bring it back, or train again"
+        ) from error
     found = header.get("format") if isinstance(header, dict) else None
     if found != CHECKPOINT_FORMAT:
         raise BallspotError(f"{path}: format {found!r} is not {CHECKPOINT_FORMAT!r}; train it again")
@@ -147,6 +148,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BallspotError(f"{path}: its header lacks or garbles {error}; train the run again") from error
+
+
+def restore(path: Path, kept: Checkpoint, head: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Gives ``head`` and ``optimizer`` the state of a checkpoint read from ``path``. Else BallspotError."""
+    try:
+        head.load_state_dict(kept.head)
+        restore_optimizer(optimizer, head, kept.optimizer)
+    except (RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BallspotError(f"{path}: is not of this head ({reason}); remove the run and train it again") from error
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, head: nn.Module, kept: dict[str, Tensor]) -> None:

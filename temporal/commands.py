@@ -14,6 +14,7 @@ from ..cache.errors import BallspotError
 if TYPE_CHECKING:
     import torch
 
+    from ..cache.runs import RunFolder
     from .experiment import Experiment
 
 HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
@@ -119,9 +120,9 @@ def train_seeds(
     for index, path in enumerate(paths):
         of_seed = replace(experiment, seed=experiment.seed + index)
         run, key = RunFolder(path), of_seed.key()
-        run.prepare(
-            key=key, record=run_record(of_seed, data_root, command=command_line()), config=as_table(experiment.config)
-        )
+        record = run_record(of_seed, data_root, command=command_line())
+        with run.at_work(waits=False):  # two at once would each take the folder for a run of its own
+            run.prepare(key=key, record=record, config=as_table(experiment.config))
         runs.append((of_seed, run, key))
     loaded, every = None, []
     for of_seed, run, key in runs:
@@ -132,12 +133,20 @@ def train_seeds(
             else:
                 loaded = loaded or load_both(experiment, spill=run.path)
                 metrics = run_experiment(of_seed, run, key=key, report=note, loaded=loaded, track=track)
-        click.echo(
-            f"{run.path}: valid mAP@1 {100 * metrics['mean_ap']:.2f} (epoch {metrics['best_epoch']} of "
-            f"{metrics['n_epochs']}, {metrics['n_parameters']:,} parameters, {metrics['train_s']:.0f} s)"
-        )
+        click.echo(f"{run.path}: {shown_metrics(run, metrics)}")
         every.append(metrics)
     return every
+
+
+def shown_metrics(run: "RunFolder", metrics: Mapping[str, Any], *, more: str = "") -> str:
+    """What a run came to, in a line. Raises BallspotError for metrics that were damaged since they were written."""
+    try:
+        return (
+            f"valid mAP@1 {100 * metrics['mean_ap']:.2f} (epoch {metrics['best_epoch']} of {metrics['n_epochs']}, "
+            f"{metrics['n_parameters']:,} parameters, {metrics['train_s']:.0f} s{more})"
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise run.garbled(error) from error
 
 
 @click.command(short_help="Find the spots of a split with a trained run.")
@@ -182,6 +191,7 @@ def predict(
     \b
     ballspot predict runs/tcn features/SET --data DATA --split test
     """
+    from ..cache.files import locked_folder
     from .postprocessing import read_postprocessing
     from .predicting import claim_folder, predict_matches, prediction_record, require_fingerprint
     from .sources import open_source
@@ -202,8 +212,9 @@ def predict(
     out = out or run_path / "predictions" / split
     keys = [key for each in trained for key in each.run_keys]
     claim_folder(out, prediction_record(kept, run_keys=keys, checkpoint_name=checkpoint, names=names, tuned=decodings))
-    for done in predict_matches(kept, source, names, out=out, device=pick_device(device), tuned=decodings):
-        click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
+    with locked_folder(out, shared=True):  # a train command that clears up leaves its files alone
+        for done in predict_matches(kept, source, names, out=out, device=pick_device(device), tuned=decodings):
+            click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
 
 
 def split_names(

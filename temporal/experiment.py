@@ -14,7 +14,7 @@ from ..cache.fingerprint import fingerprint
 from ..cache.processes import peak_memory_mb
 from ..cache.runs import RunFolder
 from ..evaluate.evaluation import OFFICIAL_FPS
-from .checkpoints import HeadDescription, Progress, misfit, read_checkpoint, restore_optimizer, write_checkpoint
+from .checkpoints import HeadDescription, Progress, misfit, read_checkpoint, restore, write_checkpoint
 from .config import TrainingSection
 from .configuration import as_table
 from .features import Scaling, read_layout, row_stride
@@ -121,8 +121,7 @@ def _train(
         if problem:
             raise BallspotError(f"{run.path / LAST}: head{problem}; remove the run and train again")
         progress = kept.progress
-        head.load_state_dict(kept.head)
-        restore_optimizer(optimizer, head, kept.optimizer)
+        restore(run.path / LAST, kept, head, optimizer)
         average_kept = kept.average
         report(f"resuming after epoch {progress.n_epochs_done} of {section.n_epochs}")
     average = WeightAverage(head, section.ema_decay, kept=average_kept) if section.ema_decay else None
@@ -196,8 +195,8 @@ def finish_run(run: RunFolder, progress: Progress, *, n_trained: int, device: to
     best = next((line for line in run.log() if line["epoch"] == progress.best_epoch), {})
     if not all(name in best for name in ("valid_mean_ap", "valid_headline_ap", "valid_per_class")):
         raise BallspotError(
-            f"{run.path / 'log.jsonl'}: lacks the validation of epoch {progress.best_epoch}; remove the run and train "
-            "again"
+            f"{run.path / 'log.jsonl'}: lacks the validation of epoch {progress.best_epoch}, the best; bring it back, "
+            "or remove the run and train it again"
         )
     metrics = {
         "split": SPLIT,

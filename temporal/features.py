@@ -4,6 +4,7 @@ The tensor lies in memory, or, when it would take more than the given limit, in 
 operating system then keeps those of its pages that fit. Every result is the same either way.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -124,19 +125,23 @@ def load_features(
 
     Beyond ``limit_gb`` (10^9 bytes) they lie in a nameless file in the folder ``spill``, gone with the process, and
     batches of them are brought to ``device``. With ``file`` they lie in that new NPY file, mapped, whatever their
-    size. Raises BallspotError as `read_layout` does.
+    size. Raises BallspotError as `read_layout` does, and for a feature that is not finite.
     """
     layout = read_layout(source, names, views)
     n_rows, shape = layout.n_rows, (len(views) * layout.n_rows, sum(layout.dims))
     if file is None:
         rows = _room(shape, dtype, torch.device(device), limit_gb=limit_gb, spill=spill)
     else:
-        rows = torch.from_numpy(np.lib.format.open_memmap(file, mode="w+", dtype=NUMPY_DTYPES[dtype], shape=shape))
+        mapped = np.lib.format.open_memmap(file, mode="w+", dtype=NUMPY_DTYPES[dtype], shape=shape)
+        with file.open("r+b") as stream:
+            take_room(stream.fileno(), file.stat().st_size)
+        rows = torch.from_numpy(mapped)
     for match in layout.matches:
         with source.open(match.name) as group:
             for view_index, view in enumerate(views):
                 for start in range(0, match.n_rows, READ_ROWS):
                     piece = torch.from_numpy(group.read(start, min(start + READ_ROWS, match.n_rows), view=view))
+                    _require_finite(piece, source, match.name, first_row=start)
                     place = view_index * n_rows + match.first_row + start
                     rows[place : place + len(piece)] = piece.to(rows.device)
     return ResidentFeatures(rows, layout.matches, layout.frame_spacing, torch.device(device), layout.dims, tuple(views))
@@ -155,7 +160,9 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
     for name in names:
         with source.open(name) as group:
             store = group.first
-            spacings.setdefault(_spacing(store), name)
+            spacing = _spacing(store)
+            if store.n_rows > 1:  # one row alone fits any spacing
+                spacings.setdefault(spacing, name)
             dims.setdefault(group.dims, name)
             matches.append(MatchRows(name, first_row, store.n_rows, store.n_video_frames, store.fps))
             first_row += store.n_rows
@@ -165,7 +172,7 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
     for what, found in (("frames between rows", spacings), ("features a row", dims)):
         if len(found) > 1:
             raise BallspotError(f"{source.path}: {what} differ between matches {found}; extract them alike")
-    return FeatureLayout(tuple(matches), next(iter(spacings)), next(iter(dims)))
+    return FeatureLayout(tuple(matches), next(iter(spacings), 1), next(iter(dims)))
 
 
 def row_stride(frame_spacing: int, clip_stride: int) -> int:
@@ -249,12 +256,34 @@ def _room(
     folder = None if spill is None else make_folder(spill)
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
+            take_room(file.fileno(), shape[0] * shape[1] * dtype.itemsize)
             return torch.from_numpy(np.memmap(file, dtype=NUMPY_DTYPES[dtype], mode="w+", shape=shape))
     except OSError as error:
         raise BallspotError(
             f"{folder or tempfile.gettempdir()}: no room for {shape[0] * shape[1] * dtype.itemsize / 1e9:.1f} GB of "
             f"features ({error.strerror}); free space, or raise resident_limit_gb"
         ) from error
+
+
+def take_room(descriptor: int, n_bytes: int) -> None:
+    """Has the disk keep room for a file that is to be mapped: one that fills up later ends the process without a word.
+
+    Raises OSError where there is none.
+    """
+    if hasattr(os, "posix_fallocate") and n_bytes:
+        os.posix_fallocate(descriptor, 0, n_bytes)
+
+
+def _require_finite(piece: Tensor, source: FeatureSource, match: str, *, first_row: int) -> None:
+    """Raises BallspotError for rows with a feature that is not finite, which no store of ours holds."""
+    if torch.isfinite(piece.sum(dtype=torch.float32)):  # one pass: what is not finite makes no finite sum
+        return
+    bad = torch.nonzero(~torch.isfinite(piece).all(dim=1)).flatten()
+    if len(bad):
+        raise BallspotError(
+            f"{source.path}: match {match!r}: row {first_row + int(bad[0])} holds a feature that is not finite; "
+            "extract that match again"
+        )
 
 
 def _require_view(store: FeatureStore, view: str) -> None:

@@ -82,8 +82,12 @@ def as_configured(section: PredictionSection, labels: tuple[str, ...], *, rate: 
 
 def write_postprocessing(path: Path, how: Mapping[str, ClassDecoding], *, made_from: Mapping[str, Any]) -> None:
     """Writes the post-processing of every class, whole or not at all; ``made_from`` says what it was tuned on."""
-    classes = {label: asdict(decoding) for label, decoding in how.items()}
-    write_json(path, {"format": POSTPROCESSING_FORMAT, "classes": classes, "made_from": dict(made_from)})
+    write_json(path, {"format": POSTPROCESSING_FORMAT, "classes": as_plain(how), "made_from": dict(made_from)})
+
+
+def as_plain(how: Mapping[str, ClassDecoding]) -> dict[str, dict[str, Any]]:
+    """The post-processing of every class as plain values."""
+    return {label: asdict(decoding) for label, decoding in how.items()}
 
 
 def read_postprocessing(path: Path) -> dict[str, ClassDecoding]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..cache.errors import BallspotError
-from ..cache.files import find_temporary, make_folder, read_json, write_json
+from ..cache.files import find_temporary, locked_folder, make_folder, read_json, write_json
 from ..cache.store import ORIGINAL, StoreHeader
 from ..evaluate.predictions import SCORES_FILE
 from ..evaluate.spots import SPOTS_FILE, write_spots
@@ -18,7 +18,7 @@ from .checkpoints import Checkpoint
 from .config import Config, PredictionSection
 from .decoding import decode_as_configured, spots_of
 from .features import ResidentFeatures, load_features, scale_features
-from .postprocessing import ClassDecoding, decode_classes
+from .postprocessing import ClassDecoding, as_plain, decode_classes
 from .prediction import MatchScores, mean_scores, prediction_of, score_match
 from .scores import SavedScores, write_scores
 from .sources import FeatureSource
@@ -156,23 +156,25 @@ def claim_folder(out: Path, record: dict[str, Any]) -> None:
     Raises BallspotError when the folder holds anything else: predictions are never mixed or overwritten.
     """
     path, record = out / RECORD_FILE, {"format": RECORD_FORMAT, **record}
-    if path.is_file():
-        there = read_json(path)
-        if there != record:
-            names = there.keys() | record.keys() if isinstance(there, dict) else set()
-            differing = [name for name in sorted(names) if there.get(name) != record.get(name)]
-            raise BallspotError(
-                f"{out}: holds other predictions ({', '.join(differing) or 'unreadable'} differ); choose another "
-                "--out, or remove that folder"
-            )
-        return
-    left = find_temporary(path)  # by a kill while the record was written
-    if out.exists() and (not out.is_dir() or any(found not in left for found in out.iterdir())):
-        raise BallspotError(f"{out}: exists and holds no {RECORD_FILE}; choose another --out")
-    for found in left:
-        found.unlink(missing_ok=True)
-    make_folder(out)
-    write_json(path, record)
+    if not path.is_file():
+        if out.exists() and not out.is_dir():
+            raise BallspotError(f"{out}: is a file, not a folder; choose another --out")
+        with locked_folder(make_folder(out)):  # two at once would each take the other's for something else
+            if not path.is_file():
+                left = find_temporary(path)  # by a kill while the record was written
+                if any(found not in left for found in out.iterdir()):
+                    raise BallspotError(f"{out}: exists and holds no {RECORD_FILE}; choose another --out")
+                for found in left:
+                    found.unlink(missing_ok=True)
+                write_json(path, record)
+    there = read_json(path)
+    if there != record:
+        names = there.keys() | record.keys() if isinstance(there, dict) else set()
+        differing = [name for name in sorted(names) if there.get(name) != record.get(name)]
+        raise BallspotError(
+            f"{out}: holds other predictions ({', '.join(differing) or 'unreadable'} differ); choose another "
+            "--out, or remove that folder"
+        )
 
 
 def prediction_record(
@@ -194,7 +196,7 @@ def prediction_record(
         "prediction": asdict(prediction_of(config)),
         "suppression": config.prediction.model_dump(mode="json", include={"suppression", "nms_window", "score_floor"})
         if tuned is None
-        else {label: asdict(decoding) for label, decoding in tuned.items()},
+        else as_plain(tuned),
         "label_set": checkpoints[0].description.label_set.name,
         "matches": list(names),
     }

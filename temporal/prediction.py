@@ -84,10 +84,21 @@ def score_match(head: SpottingHead, features: ResidentFeatures, match_index: int
     mean of the picture and its mirror image, whose left is our right; ``features`` must have that view.
     """
     scored = _score_view(head, features, match_index, how, view_index=0)
-    if not how.flip_average:
-        return scored
-    mirrored = _score_view(head, features, match_index, how, view_index=features.views.index(FLIPPED_VIEW))
-    return mean_of_views(scored, mirrored)
+    if how.flip_average:
+        mirrored = _score_view(head, features, match_index, how, view_index=features.views.index(FLIPPED_VIEW))
+        scored = mean_of_views(scored, mirrored)
+    require_finite(scored, features.matches[match_index].name)
+    return scored
+
+
+def require_finite(scored: MatchScores, match: str) -> None:
+    """Raises BallspotError for scores that are not finite: of such features, or of a head that diverged."""
+    rows = np.flatnonzero(~np.isfinite(scored.scores).all(axis=1))
+    if len(rows):
+        raise BallspotError(
+            f"match {match!r}: scores from frame {scored.frame_index[rows[0]]} on are not finite; `ballspot cache "
+            "verify` says whether its features are, else train with a lower learning_rate"
+        )
 
 
 def mean_of_views(scored: MatchScores, mirrored: MatchScores) -> MatchScores:

@@ -73,6 +73,8 @@ def fit_probe(
         of_match = features.match_rows(index).cpu()
         rows += [of_match[near].float().numpy(), of_match[clear].float().numpy()]
         classes += [arrays.label_index[nearest[near]] + 1, np.zeros(len(clear), dtype=np.int64)]
+    if len(np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *classes]))) < 2:
+        raise BallspotError("the training matches have no event, or no frame far from one; a probe tells them apart")
     model = LogisticRegression(C=strength, class_weight="balanced", max_iter=300)
     return FrameProbe(model.fit(np.concatenate(rows), np.concatenate(classes)), n_labels)
 

@@ -72,7 +72,7 @@ def suppress(scores: np.ndarray, weakening: Weakening, *, floor: float) -> Peaks
     reach = max(len(weakening.earlier), len(weakening.later))
     line = np.zeros((n_labels, n_rows + reach))  # float64; the zeros keep one class out of the next one's reach
     line[:, :n_rows] = scores.T
-    line[line < floor] = 0.0
+    line[~(line >= floor)] = 0.0  # what is no number reaches no floor
     values = line.ravel()
     place = np.arange(values.size)
     taken: list[np.ndarray] = []

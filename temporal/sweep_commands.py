@@ -266,8 +266,8 @@ def show_results(sweep: "Sweep", planned: Sequence["PlannedRun"], *, as_json: bo
     entries: list[dict[str, Any]] = []
     for place, setting in enumerate(sweep.settings):
         of_setting = [run for run in planned if run.setting == place]
-        metrics = [RunFolder(run.job.run).metrics() for run in of_setting if run.state == "done"]
-        values = [float(one["mean_ap"]) for one in metrics]
+        done = [RunFolder(run.job.run) for run in of_setting if run.state == "done"]
+        values = [run.metric("mean_ap") for run in done]
         entries.append(
             {
                 "name": setting.name,
@@ -275,7 +275,7 @@ def show_results(sweep: "Sweep", planned: Sequence["PlannedRun"], *, as_json: bo
                 "n_failed": sum(run.state == "failed" for run in of_setting),
                 "mean_ap": mean(values) if values else None,
                 "sd": stdev(values) if len(values) > 1 else None,
-                "train_s": mean(float(one["train_s"]) for one in metrics) if metrics else None,
+                "train_s": mean(run.metric("train_s") for run in done) if done else None,
             }
         )
     if as_json:

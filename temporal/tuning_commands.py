@@ -177,7 +177,7 @@ def _scores_of(
     """Where the scores lie, their classes, and the matches of the split."""
     from ..evaluate.labelsets import label_set_of, load_label_set
     from ..evaluate.matches import find_matches
-    from ..evaluate.splits import load_splits
+    from ..evaluate.splits import load_splits, recorded_splits
 
     run = _run_of(scores)
     if run is not None:
@@ -189,7 +189,7 @@ def _scores_of(
                 f"{folder}: no scores; run `ballspot predict {scores} FEATURES --data DATA --split {split}` first"
             )
         if splits_file is None and split != "all":
-            return folder, label_set, tuple(record["splits"][split])
+            return folder, label_set, recorded_splits(record, str(run.path / "run.json"))[split]
     else:
         if not scores.is_dir():
             raise BallspotError(f"{scores}: no such run{path_hint(scores)}; give a run, or a folder of scores")
@@ -251,14 +251,14 @@ def _apply(
     from ..evaluate.predictions import SCORES_FILE
     from ..evaluate.spots import SPOTS_FILE, write_spots
     from .external import PLAIN_FILE, open_scores
-    from .postprocessing import decoded_spots
+    from .postprocessing import as_plain, decoded_spots
+    from .predicting import claim_folder
 
     files = [*applied.rglob(SCORES_FILE), *applied.rglob(PLAIN_FILE)]
     names = sorted({file.parent.relative_to(applied).as_posix() for file in files})
     if not names:
         raise BallspotError(f"{applied}: no {SCORES_FILE} or {PLAIN_FILE} below it; give a folder of scores")
-    if destination.exists():
-        raise BallspotError(f"{destination}: exists; predictions are never overwritten, choose another --to")
+    claim_folder(destination, {"scores": str(applied), "matches": names, "suppression": as_plain(how)})
     for name in names:
         spots = decoded_spots(open_scores(applied, name, label_set, rows_a_second=rows_a_second), how)
         write_spots(destination / name / SPOTS_FILE, name, spots)

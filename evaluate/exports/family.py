@@ -1,11 +1,11 @@
 """Every export by its name, and writing one file a match."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...cache.errors import BallspotError
-from ...cache.files import whole_file
+from ...cache.files import is_begun, is_temporary, write_texts
 from ..formats.table import write_csv
 from ..formats.videos import DEFAULT_FPS, VideoSpots, split_halves
 from ..predictions import Predictions
@@ -80,10 +80,10 @@ def write_exports(
     """Writes a file for each video of ``chosen`` into folder ``out``, whole or not at all; the same bytes every time.
 
     A match with two halves has two videos, ``<match>/1`` and ``<match>/2``. ``before_s`` and ``after_s`` are seconds
-    around a spot, None those of the format. Raises BallspotError when ``out`` holds something already.
+    around a spot, None those of the format. An export that was killed is gone on with. Raises BallspotError when
+    ``out`` holds anything else already.
     """
     kind = EXPORTS[form]
-    require_empty(out)
     videos = list(chosen.videos) if kind.around_s is None else split_halves(chosen.videos)
     whole = {video.name for video in chosen.videos}
     names = safe_names(video.name for video in videos)
@@ -98,9 +98,8 @@ def write_exports(
         text = kind.write(Scene(video, spans, length_ms, chosen.classes))
         n_few += form == "youtube" and text.count("\n") < YOUTUBE_FEWEST
         texts[out / f"{names[video.name]}{kind.suffix}"] = text
-    for path, text in texts.items():
-        with whole_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
+    _require_room(out, texts)
+    write_texts(texts)
     said = (
         (n_beyond, "spots lie beyond the end of their video; they are written all the same"),
         (n_few, f"files have fewer than {YOUTUBE_FEWEST} chapters, which YouTube does not show"),
@@ -109,9 +108,11 @@ def write_exports(
     return Written(tuple(texts), chosen.n_spots, tuple(f"{n} {text}" for n, text in said if n))
 
 
-def require_empty(out: Path) -> None:
-    """Raises BallspotError when ``out`` is a file, or a folder with something in it."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+def _require_room(out: Path, texts: Mapping[Path, str]) -> None:
+    """Raises BallspotError when ``out`` is a file, or holds anything but the beginning of the very same export."""
+    there = {path for path in out.rglob("*") if path.is_file() and not is_temporary(path)} if out.is_dir() else set()
+    is_ours = not there or (there <= texts.keys() and is_begun(texts))
+    if out.exists() and not (out.is_dir() and is_ours):
         raise BallspotError(f"{out}: exists and is not empty; choose another --out or remove it")
 
 

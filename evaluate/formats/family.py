@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...cache.errors import BallspotError
-from ...cache.files import whole_file
+from ...cache.files import is_begun, write_texts
 from ..labels import brief
 from .e2espot import e2e_spot_losses, read_e2e_spot, write_e2e_spot
 from .osl import osl_losses, read_osl, write_osl
@@ -74,7 +74,8 @@ def read_videos(path: Path, kind: Format) -> list[VideoSpots]:
 def write_videos(path: Path, kind: Format, videos: Sequence[VideoSpots], *, fps: float) -> list[Path]:
     """Writes the matches to folder ``path``, or to file ``path`` where one file holds all; the paths written.
 
-    Every file is whole or absent; none that is there is overwritten: BallspotError before anything is written.
+    Every file is whole or absent; none that is there is overwritten: BallspotError before anything is written, but
+    for some of the very same files, which a kill has left.
     """
     if kind.pattern is None:
         texts = {path: kind.write(videos, fps)}
@@ -90,11 +91,9 @@ def write_videos(path: Path, kind: Format, videos: Sequence[VideoSpots], *, fps:
                 raise BallspotError(f"match name {brief(video.name)} cannot be a folder; rename it")
             texts[folder / kind.pattern.replace(ANY_MATCH, folder.name)] = kind.write([video], fps)
     there = next((file for file in texts if file.exists()), None)
-    if there is not None:
+    if there is not None and not is_begun(texts):
         raise BallspotError(f"{there}: is there already; choose another place or remove it")
-    for file, text in texts.items():
-        with whole_file(file) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
+    write_texts(texts)
     return list(texts)
 
 

@@ -1,0 +1,41 @@
+"""The long rounds are left out unless `-m` names them; a table of all that was tried ends the session.
+
+    BALLSPOT_FAULTS_ROUNDS=50 BALLSPOT_FAULTS_SEED=3 BALLSPOT_FAULTS_REPORT=faults.json python -m pytest tests/faults -m faults
+"""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from .harness import OTHER, REFUSED, SAME, tried
+
+torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "faults" in config.option.markexpr or os.environ.get("BALLSPOT_FAULTS"):
+        return
+    long = [item for item in items if item.get_closest_marker("faults")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("faults")]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    path = os.environ.get("BALLSPOT_FAULTS_REPORT")
+    if path:
+        table = {case: {"times": sum(counts.values()), **counts} for case, counts in sorted(tried.items())}
+        Path(path).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    if tried and (path or "faults" in terminalreporter.config.option.markexpr):
+        groups: dict[str, Counter[str]] = {}
+        for case, counts in tried.items():
+            groups.setdefault(case.partition(":")[0], Counter()).update(counts)
+        terminalreporter.section("what was tried")
+        terminalreporter.write_line(f"| what | times | {REFUSED} | {SAME} | {OTHER} |\n|---|---|---|---|---|")
+        for group, counts in groups.items():
+            numbers = (sum(counts.values()), counts[REFUSED], counts[SAME], counts[OTHER])
+            terminalreporter.write_line(f"| {group} | {' | '.join(map(str, numbers))} |")

@@ -1,0 +1,201 @@
+"""Commands in forked processes that are killed, or held, before a change that they make on disk.
+
+A change is opening a file to write, a rename, removal, new folder, truncation, or a sync to the disk: between two of
+them nothing on disk changes in a way that another process, or the next one, could be misled by.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ballspot.cli import main
+
+from .harness import Ended
+
+EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
+OnChange = Callable[[int, str], None]  # hears the number of the change that is about to be made, and what it is
+
+
+def watch(on_change: OnChange) -> list[str]:
+    """Has ``on_change`` hear of every change of this process from now on; the list grows by what it was."""
+    changes: list[str] = []
+
+    def about_to(text: str) -> None:
+        on_change(len(changes), text)
+        changes.append(text)
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            if isinstance(args[0], (str, bytes, os.PathLike)) and not os.fsdecode(args[0]).startswith("/dev/"):
+                about_to(f"open {os.fsdecode(args[0])}")
+        elif event in EVENTS:
+            about_to(f"{event} {args[0]}" + (f" -> {args[1]}" if event == "os.rename" else ""))
+
+    sync = os.fsync
+
+    def told_sync(descriptor: int) -> None:
+        about_to("before fsync")
+        sync(descriptor)
+        about_to("after fsync")
+
+    os.fsync = told_sync
+    sys.addaudithook(hook)
+    return changes
+
+
+@dataclass
+class Child:
+    """A command in a process of its own; what it says goes to the file ``log``, its changes come through ``pipe``."""
+
+    pid: int
+    log: Path
+    pipe: int
+    status: int | None = None
+
+    def is_over(self) -> bool:
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = status if pid else None
+        return self.status is not None
+
+    def wait(self, limit_s: float = 120.0) -> Ended:
+        """How it ended. Kills it, with what it started, and fails when that takes longer than the limit."""
+        give_up = time.monotonic() + limit_s
+        while not self.is_over():
+            if time.monotonic() > give_up:
+                self.kill()
+                raise TimeoutError(f"no end after {limit_s} s: {self.log.read_text(encoding='utf-8')}")
+            time.sleep(0.002)
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        code = os.waitstatus_to_exitcode(self.status or 0)
+        return Ended(code, "", text, text if "Traceback" in text else "")
+
+    def kill(self) -> None:
+        """SIGKILL to it and all that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        if self.status is None:
+            _, self.status = os.waitpid(self.pid, 0)
+
+    def changes(self) -> list[str]:
+        """Its changes on disk, once it has ended by itself."""
+        with os.fdopen(self.pipe) as stream:
+            return stream.read().splitlines()
+
+
+def started(words: Sequence[object], log: Path, on_change: OnChange | None = None) -> Child:
+    """The command in a forked process, in a process group of its own."""
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.setpgid(0, 0)
+        os.close(read)
+        _run(words, log, on_change, write)
+    os.close(write)
+    with suppress(PermissionError, ProcessLookupError):
+        os.setpgid(pid, pid)
+    return Child(pid, log, read)
+
+
+def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: int) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # of a process that ends
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+    code: Any = 70
+    try:
+        changes = watch(on_change or (lambda number, text: None))
+        try:
+            main([str(word) for word in words])
+        except SystemExit as end:
+            code = end.code or 0
+        sys.stdout.flush()
+        os.write(pipe, "\n".join(changes).encode())
+    except BaseException:  # noqa: BLE001  # whatever it is, the test is to read of it, and this process to end
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code if isinstance(code, int) else 1)
+
+
+def killed_at(number: int) -> OnChange:
+    """Ends the process by SIGKILL before its change of that number."""
+
+    def kill(at: int, text: str) -> None:
+        if at == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return kill
+
+
+def killed_when(happens: Callable[[str], bool], times: int = 1) -> OnChange:
+    """Ends the process by SIGKILL before the n-th change of which ``happens`` is true."""
+    seen = 0
+
+    def kill(at: int, text: str) -> None:
+        nonlocal seen
+        seen += happens(text)
+        if seen == times:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return kill
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Where a process waits: it says that it has come, and goes on when it may."""
+
+    came: tuple[int, int]
+    may_go: tuple[int, int]
+
+    @classmethod
+    def new(cls) -> "Gate":
+        return cls(os.pipe(), os.pipe())
+
+    def hold_at(self, number: int) -> OnChange:
+        """Holds the process before its change of that number."""
+
+        def hold(at: int, text: str) -> None:
+            if at == number:
+                os.write(self.came[1], b"x")
+                os.read(self.may_go[0], 1)
+
+        return hold
+
+    def wait(self, child: Child, limit_s: float = 60.0) -> bool:
+        """True when the process has come; False when it ended before."""
+        os.set_blocking(self.came[0], False)
+        give_up = time.monotonic() + limit_s
+        while time.monotonic() < give_up:
+            with suppress(BlockingIOError):
+                return os.read(self.came[0], 1) == b"x"
+            if child.is_over():
+                return False
+            time.sleep(0.001)
+        raise TimeoutError("the process neither came to the gate nor ended")
+
+    def open(self) -> None:
+        """Lets it go on."""
+        os.write(self.may_go[1], b"x")
+
+    def close(self) -> None:
+        for descriptor in (*self.came, *self.may_go):
+            os.close(descriptor)
+
+
+def chosen(rng: random.Random, n_all: int, n_wanted: int) -> list[int]:
+    """So many different numbers below ``n_all``, all of them where that is no more."""
+    return sorted(rng.sample(range(n_all), n_wanted)) if n_wanted < n_all else list(range(n_all))
