@@ -127,7 +127,9 @@ class RunFolder:
             with path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(line, allow_nan=False) + "\n")
         except OSError as error:
-            raise BallspotError(f"{path}: cannot be written ({reason_of(error)}); free space or check rights") from error
+            raise BallspotError(
+                f"{path}: cannot be written ({reason_of(error)}); free space or check rights"
+            ) from error
 
     def log(self) -> list[dict[str, Any]]:
         """The whole lines of log.jsonl, oldest first; from a torn or damaged one on (a kill, say) they are left out."""

@@ -58,7 +58,9 @@ def read_sweep_record(folder: Path) -> SweepRecord:
         )
         return SweepRecord(record["title"], record["source"], tuple(record["seeds"]), record["baseline"], settings)
     except (KeyError, TypeError, ValueError) as error:
-        raise BallspotError(f"{path}: lacks or garbles {error}; remove it and give the sweep's command again") from error
+        raise BallspotError(
+            f"{path}: lacks or garbles {error}; remove it and give the sweep's command again"
+        ) from error
 
 
 def expand_runs(paths: Sequence[Path]) -> list[Path]:

@@ -176,9 +176,7 @@ def evaluate_predictions(
         n_labels=pairing.n_labels,
         n_predictions=pairing.n_predictions,
         unknown_labels=dict(sorted(unknown.items())),
-        n_late=sum(
-            int((one.position_ms >= 1000 * HALF_S).sum()) for one in (*pairing.truth_columns, *pairing.columns)
-        ),
+        n_late=sum(int((one.position_ms >= 1000 * HALF_S).sum()) for one in (*pairing.truth_columns, *pairing.columns)),
         n_scores_outside=sum(int(((one.confidence < 0) | (one.confidence > 1)).sum()) for one in pairing.columns),
         result=result,
         original=pooled_average_precision(original, tolerances_s),

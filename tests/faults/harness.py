@@ -1,4 +1,4 @@
-"""What all cases share: running a command, judging how it ended, and the table of what was tried and what came of it."""
+"""What all cases share: running a command, judging how it ended, and the table of what was tried."""
 
 import json
 import os

@@ -40,7 +40,9 @@ def test_a_clock_that_jumps_between_two_commands_changes_nothing(
     dated(season.root, time.time() + shift_s)
     now, local = time.time, time.localtime
     monkeypatch.setattr(time, "time", lambda: now() - shift_s)
-    monkeypatch.setattr(time, "localtime", lambda seconds=None: local((now() if seconds is None else seconds) - shift_s))
+    monkeypatch.setattr(
+        time, "localtime", lambda seconds=None: local((now() if seconds is None else seconds) - shift_s)
+    )
     resumed = ballspot(*season.train(out))
     assert resumed.code == 0 and "resuming after epoch 1" in resumed.stderr, resumed.stderr + resumed.trace
     again = ballspot(*season.train(out))

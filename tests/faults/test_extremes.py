@@ -131,9 +131,7 @@ def test_a_match_of_a_frame_or_two_goes_all_the_way(n_frames: int, place: int, s
         events = [(0, "SHOT")] if number == place else draw_events(length, rng)
         write_labels(season.data, name, events)
         rows = shown(events, length, rng)[::stride]
-        write_features(
-            season.features, name, rows, n_video_frames=length, extraction={"made": "a", "stride": stride}
-        )
+        write_features(season.features, name, rows, n_video_frames=length, extraction={"made": "a", "stride": stride})
     write_splits(season.data, NAMES)
     found = all_the_way(season)
     assert found["n_labels"] == (1 if place == 3 else len(labels_of(season, 3)))

@@ -35,7 +35,9 @@ COMMANDS: dict[str, Killed] = {
     ),
     "train --seeds": Killed(lambda season: season.train(season.root / "out", "--seeds", 2), "out", clears=True),
     "predict": Killed(lambda season: season.predict("--out", season.root / "out"), "out"),
-    "tune": Killed(lambda season: ["tune", season.run, "--data", season.data, "--out", season.root / "out" / "a"], "out"),
+    "tune": Killed(
+        lambda season: ["tune", season.run, "--data", season.data, "--out", season.root / "out" / "a"], "out"
+    ),
     "tune --apply": Killed(
         lambda season: [
             *("tune", season.run, "--data", season.data, "--out", season.root / "out" / "a.json"),
@@ -83,13 +85,13 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(season.root, season.root.with_name("base")))
 
 
-def changes_of(name: str, base: Path, log: Path) -> tuple[list[str], dict[str, object]]:
+def changes_of(name: str, base: Path, log: Path) -> tuple[Sequence[str], dict[str, object]]:
     """All changes of an undisturbed command, and what it leaves."""
     season = Season(restored(base, base.with_name("place")))
     child = started(COMMANDS[name].words(season), log)
     ended = child.wait()
     assert ended.code == 0, f"{name}\n{ended.stderr}"
-    return child.changes(), contents(season.root / COMMANDS[name].out)
+    return child.changes, contents(season.root / COMMANDS[name].out)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -81,7 +81,7 @@ def test_a_full_disk_is_told_and_once_there_is_room_the_command_ends_as_ever(
         filler = disk / "filler"
         filler.write_bytes(bytes(2**20 - size))
         # the filler lies where the command looks for a folder of its own: hidden from it by its name alone
-        os.rename(filler, disk / ".filler.json.12345678.tmp")
+        filler.rename(disk / ".filler.json.12345678.tmp")
         ended = started(command.words(season), tmp_path / "log").wait()
         (disk / ".filler.json.12345678.tmp").unlink(missing_ok=True)
         where = f"{name} with {size} of {n_used} bytes"
@@ -297,7 +297,12 @@ def test_output_that_nobody_can_take_gives_no_traceback(where: str, season: Seas
         pytest.skip("no /dev/full here")
     command = [sys.executable, "-m", "ballspot.cli", "evaluate", str(season.run / "predictions" / "test")]
     command += ["--data", str(season.data), "--split", "test", "--resamples", "9"]
-    redirection = {"stdout full": ">/dev/full", "stdout closed": ">&-", "stderr closed": "2>&-", "reader gone": "| true"}
+    redirection = {
+        "stdout full": ">/dev/full",
+        "stdout closed": ">&-",
+        "stderr closed": "2>&-",
+        "reader gone": "| true",
+    }
     words = ["bash", "-c", f'"$@" {redirection[where]}', "-", *command]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr, done.stderr

@@ -83,12 +83,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(season.root, season.root.with_name("base")))
 
 
-def alone(base: Path, words: Words, out: str, log: Path) -> tuple[list[str], dict[str, Any]]:
+def alone(base: Path, words: Words, out: str, log: Path) -> tuple[Sequence[str], dict[str, Any]]:
     """The changes of a command that nobody disturbs, and what it leaves."""
     season = Season(restored(base, base.with_name("place")))
     child = started(words(season), log)
     assert child.wait().code == 0, log.read_text(encoding="utf-8")
-    return child.changes(), contents(season.root / out)
+    return child.changes, contents(season.root / out)
 
 
 def beside(season: Season, held: Words, meanwhile: Words, number: int, logs: Path) -> tuple[Ended, Ended]:
@@ -189,16 +189,13 @@ def test_two_sweeps_at_once_are_one(base: Path, tmp_path: Path) -> None:
     file.write_text(f'preset = "fast"\nseeds = 2\n[set]\n{settings}\n[axes]\ntemporal_stride = [1, 2]\n')
     for number in range(3):
         outs = [season.root / f"alone-{number}", season.root / f"both-{number}"]
-        commands = [
-            [sys.executable, "-m", "ballspot.cli", "sweep", file, season.features, "--data", season.data]
-            + ["--out", out, "--device", "cpu", "--jobs", 2]
-            for out in (outs[0], outs[1], outs[1])
-        ]
-        running = [
-            subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            for command in commands
-        ]
-        ended = [Ended(process.wait(300), *map(str, process.communicate())) for process in running]
+        running = []
+        for out in (outs[0], outs[1], outs[1]):
+            words = ["sweep", file, season.features, "--data", season.data, "--out", out, "--device", "cpu"]
+            command = [sys.executable, "-m", "ballspot.cli", *map(str, words), "--jobs", "2"]
+            running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        said = [process.communicate(timeout=600) for process in running]
+        ended = [Ended(process.returncode, *texts) for process, texts in zip(running, said, strict=True)]
         assert ended[0].code == 0 and 0 in (ended[1].code, ended[2].code), ended
         for one in ended[1:]:
             if one.code != 0:
