@@ -6,7 +6,7 @@ import shutil
 import signal
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,11 @@ def sized(short: int, long: int | None = None) -> Any:
     """Runs a test with ``n_rounds`` = ``short``, and, marked `faults`, with ``long`` or as many as are asked for."""
     many = pytest.param(long or ROUNDS, marks=pytest.mark.faults, id="long")
     return pytest.mark.parametrize("n_rounds", [pytest.param(short, id="short"), many])
+
+
+def spread(every: Iterable[Any], *short: Any) -> list[Any]:
+    """All values for a parameter, those that are not ``short`` marked `faults`."""
+    return [one if one in short else pytest.param(one, marks=pytest.mark.faults) for one in every]
 
 
 def ballspot(*words: object, limit_s: float = 120.0) -> Ended:

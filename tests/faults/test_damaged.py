@@ -183,14 +183,14 @@ def damage(path: Path, kind: str, rng: random.Random) -> str:
 
 
 @pytest.mark.parametrize("file", READ_BY)
-@sized(2)
+@sized(1)
 def test_a_damaged_file_is_refused_in_one_line_or_changes_nothing(
     file: str, n_rounds: int, undamaged: Undamaged
 ) -> None:
     rng = random.Random(f"{SEED} {file}")
     for number in range(n_rounds):
-        for place, reader in enumerate(READ_BY[file]):
-            kind = KINDS[(number + place) % len(KINDS)] if n_rounds < len(KINDS) else KINDS[number % len(KINDS)]
+        kind = rng.choice(KINDS) if n_rounds == 1 else KINDS[number % len(KINDS)]
+        for reader in READ_BY[file][:1] if n_rounds == 1 else READ_BY[file]:
             expected = undamaged.result(reader)
             season = Season(restored(undamaged.base, undamaged.place))
             how = damage(season.root / file, kind, rng)
@@ -213,7 +213,7 @@ def judge(case: str, ended: Ended, result: Callable[[], Any], expected: Any, rea
     return judged(case, ended, result, expected, may_differ=not reader.told)
 
 
-@sized(3)
+@sized(2)
 def test_a_damaged_video_is_told_by_the_check_or_decodes(
     n_rounds: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -233,7 +233,7 @@ def test_a_damaged_video_is_told_by_the_check_or_decodes(
             note_outcome(f"damaged video: {kind}, {words[0]} {words[1]}", REFUSED if told_so else OTHER)
 
 
-@sized(6, long=600)
+@sized(3, long=600)
 def test_one_bit_of_a_store_is_found_or_changes_no_prediction(n_rounds: int, undamaged: Undamaged) -> None:
     """Bits outside the rows: of them HDF5 keeps no checksums."""
     expected = undamaged.result(PREDICT)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .harness import ROUNDS, SAME, SEED, ballspot, contents, is_temporary, note_outcome, restored, sized
+from .harness import ROUNDS, SAME, SEED, ballspot, contents, is_temporary, note_outcome, restored, sized, spread
 from .processes import chosen, killed_at, killed_when, started
 from .season import Season, write_season
 
@@ -94,8 +94,8 @@ def changes_of(name: str, base: Path, log: Path) -> tuple[Sequence[str], dict[st
     return child.changes, contents(season.root / COMMANDS[name].out)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-@sized(2, long=10_000)
+@pytest.mark.parametrize("name", spread(COMMANDS, "train", "predict", "tune --apply", "cache pca", "export csv"))
+@sized(1, long=10_000)
 def test_a_command_that_is_killed_before_a_change_on_disk_ends_as_if_it_had_not_been(
     name: str, n_rounds: int, base: Path, tmp_path: Path
 ) -> None:
