@@ -5,6 +5,7 @@ import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from tokenize import TokenError
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from .labels import Spot
 from .spots import SPOTS_FILE, SpotFile, spots_in, spots_in_bytes
 
 SCORES_FILE = "scores.npz"
+NPZ_DAMAGE = (  # what numpy and zipfile raise; a RuntimeError is a password, or a compression that is not known
+    OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError,
+    SyntaxError, TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 MAX_ENTRY_BYTES = 2**28  # 268 MB is 1.5 million predictions of one match; a small zip can unpack to more than fits
 
 
@@ -89,17 +94,7 @@ class Predictions:
                     return None
                 rate = float(arrays["fps"]) if "fps" in arrays else fps
                 return float(arrays["n_video_frames"]) / rate
-        except (
-            OSError,
-            ValueError,
-            TypeError,
-            EOFError,
-            ArithmeticError,
-            AttributeError,
-            RuntimeError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+        except NPZ_DAMAGE as error:
             raise BallspotError(f"{path}: cannot be read ({error}); predict again, or remove it") from error
 
     def _elsewhere(self, match: str) -> str | None:

@@ -1,14 +1,13 @@
 """Scores per frame as the page of `ballspot view` draws them: two bytes a frame, a class at a time."""
 
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..cache.errors import BallspotError
-from .predictions import MAX_ENTRY_BYTES
+from .predictions import MAX_ENTRY_BYTES, NPZ_DAMAGE
 
 FULL = 65535
 
@@ -41,7 +40,7 @@ def read_curves(path: Path) -> Curves:
             scores, frame_index = arrays["scores"], arrays["frame_index"].astype(np.int64)
             labels = tuple(str(label) for label in arrays["labels"])
             fps = float(arrays["fps"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except NPZ_DAMAGE as error:
         raise BallspotError(f"{path}: holds no scores ({error}); predict again, or remove it") from error
     if scores.ndim != 2 or scores.dtype.kind != "f" or scores.shape != (frame_index.size, len(labels)):
         raise BallspotError(

@@ -1,6 +1,5 @@
 """Scores of other systems: one plain array a match, read as if predicted here. The shapes are docs/tuning.md."""
 
-import zipfile
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 
 from ..cache.errors import BallspotError
 from ..evaluate.labelsets import LabelSet
-from ..evaluate.predictions import SCORES_FILE
+from ..evaluate.predictions import NPZ_DAMAGE, SCORES_FILE
 from .scores import SavedScores, read_scores
 
 PLAIN_FILE = "scores.npy"
@@ -58,7 +57,7 @@ def _names(path: Path) -> list[str]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return list(file.files)
-    except (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, AttributeError) as error:
+    except NPZ_DAMAGE as error:
         raise BallspotError(f"{path}: is no .npz file ({error}); save it with numpy.savez") from error
 
 
@@ -66,5 +65,5 @@ def _plain(path: Path) -> np.ndarray:
     try:
         loaded = np.load(path, allow_pickle=False)
         return np.asarray(loaded["scores"] if path.suffix == ".npz" else loaded)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except NPZ_DAMAGE as error:
         raise BallspotError(f"{path}: holds no array of scores ({error}); save it with numpy") from error

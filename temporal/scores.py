@@ -6,8 +6,6 @@ score is the right team's, the rest being the left's. Single values: ``n_video_f
 exactly ``fps_numerator / fps_denominator``) and ``match``.
 """
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 
 from ..cache.errors import BallspotError
 from ..cache.files import whole_file
+from ..evaluate.predictions import NPZ_DAMAGE
 
 
 @dataclass(frozen=True)
@@ -66,19 +65,7 @@ def read_scores(path: Path) -> SavedScores:
             fps = Fraction(int(file["fps_numerator"]), int(file["fps_denominator"]))
             n_video_frames, match = int(file["n_video_frames"]), str(file["match"])
             right_share = file["right_share"] if "right_share" in file.files else None
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        ZeroDivisionError,
-        AttributeError,
-        RuntimeError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:  # RuntimeError is a password, NotImplementedError a compression that zipfile does not know
+    except NPZ_DAMAGE as error:
         raise BallspotError(
             f"{path}: holds no scores ({error}); give a scores.npz that `ballspot predict` wrote"
         ) from error
