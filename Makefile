@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types layers unit clean
+.PHONY: demo test lint types layers unit coverage release-check clean
 
 $(VENV)/.user: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("ballspot needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
@@ -36,7 +36,17 @@ layers: $(VENV)/.dev
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
+coverage: $(VENV)/.dev  ## which share of each package's lines the tests run, in processes that they start too
+	$(BIN)/coverage erase
+	-$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	@for package in cache evaluate temporal extract; do \
+	  echo "$$package $$($(BIN)/coverage report --include="$$package/*" --format=total) %"; done
+
+release-check: $(VENV)/.dev  ## builds sdist and wheel and tries them in new environments (gigabytes, minutes)
+	$(BIN)/python bench/release.py
+
 test: lint types layers unit  ## what .ci/run calls
 
 clean:
-	rm -rf $(VENV) .typing demo-output build *.egg-info
+	rm -rf $(VENV) .typing demo-output build dist *.egg-info .coverage*

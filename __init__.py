@@ -1,3 +1,3 @@
 """Ball action spotting on cached video features."""
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"

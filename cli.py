@@ -4,6 +4,7 @@ import codecs
 import errno
 import io
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -82,6 +83,15 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            near = get_close_matches(args[0], known, n=1)
+            ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -114,7 +124,7 @@ def main() -> None:
 
 @main.group(cls=LazyGroup, table=DATA)
 def data() -> None:
-    """Check, count and make data roots."""
+    """Check, count, convert and draw matches and their labels."""
 
 
 @main.group(cls=LazyGroup, table=CACHE)

@@ -20,20 +20,7 @@ from ballspot.evaluate.matches import find_matches
 from ballspot.evaluate.viewer import find_view, open_sides
 from ballspot.evaluate.viewer_server import ViewServer, resources_of
 
-PAN = """([frames, step]) => new Promise((resolve) => {
-  const overlay = document.getElementById('overlay');
-  const times = [];
-  let last = null;
-  const frame = (now) => {
-    if (last !== null) times.push(now - last);
-    last = now;
-    if (times.length === frames) return resolve(times.sort((a, b) => a - b));
-    const deltaX = times.length % 60 < 30 ? step : -step;
-    overlay.dispatchEvent(new WheelEvent('wheel', { deltaX, deltaY: 0, cancelable: true, bubbles: true }));
-    requestAnimationFrame(frame);
-  };
-  requestAnimationFrame(frame);
-})"""
+PAN = Path(__file__).with_name("pan.js").read_text(encoding="utf-8")
 SLIDE = """(value) => {
   const slider = document.getElementById('tolerance');
   slider.value = value;

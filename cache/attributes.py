@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import BallspotError
 from .fingerprint import canonical_json, content_digest
-from .layout import StoreHeader, scale_path, view_path
+from .layout import StoreHeader, check_header, scale_path, view_path
 
 STORE_FORMAT = "ballspot-store"
 STORE_VERSION = (1, 1)
@@ -63,13 +63,14 @@ def header_of(path: Path, file: h5py.File) -> StoreHeader:
     try:
         views = tuple(json.loads(text_of(file, "views") or ""))
         extraction = json.loads(text_of(file, "extraction") or "")
-        places = [view_path(view, extraction.get("dtype", "float16")) for view in views]
+        dtype = extraction.get("dtype", "float16")
+        places = [view_path(view, dtype) for view in views]
         header = StoreHeader(
             match=text_of(file, "match") or "",
             fps=Fraction(_number(file, "fps_numerator"), _number(file, "fps_denominator")),
             n_video_frames=_number(file, "n_video_frames"),
             n_rows=_number(file, "n_rows"),
-            dim=data_set(file, places[0]).shape[1],
+            dim=int(data_set(file, places[0]).shape[1]),
             extraction=extraction,
             views=views,
             video_name=text_of(file, "video_name") or "",
@@ -80,10 +81,12 @@ def header_of(path: Path, file: h5py.File) -> StoreHeader:
             engine=text_of(file, "engine") or "",
             weights=text_of(file, "weights") or "",
         )
-        lengths = {name: len(data_set(file, name)) for name in ("frame_index", *places)}
-    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError, IndexError) as error:
+        check_header(header)
+        kinds = {"frame_index": ("int64", ()), **dict.fromkeys(places, (dtype, (header.dim,)))}
+        lengths = {name: _n_rows(path, data_set(file, name), *kind) for name, kind in kinds.items()}
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise BallspotError(f"{path}: a store without its header ({error}); extract again") from error
-    if set(lengths.values()) != {header.n_rows} or header.fps <= 0:
+    if set(lengths.values()) != {header.n_rows}:
         raise BallspotError(f"{path}: holds {lengths} rows, its header says {header.n_rows}; extract again")
     if header.fingerprint != text_of(file, "fingerprint"):
         raise BallspotError(f"{path}: its fingerprint is not the one of its extraction settings; extract again")
@@ -98,8 +101,29 @@ def data_set(file: h5py.File, name: str) -> h5py.Dataset:
     return found
 
 
+def numbers_of(path: Path, file: h5py.File, name: str) -> np.ndarray | None:
+    """The int64 numbers of a data set that may be there, (n,). Raises ValueError when it holds something else."""
+    if name not in file:
+        return None
+    data = data_set(file, name)
+    _n_rows(path, data, "int64", ())
+    return np.asarray(data[...], np.int64)
+
+
+def _n_rows(path: Path, data: h5py.Dataset, dtype: str, row: tuple[int, ...]) -> int:
+    """The rows of a data set. ValueError unless it is of that type and shape, and the file large enough for it."""
+    if len(data.shape) != 1 + len(row) or data.shape[1:] != row or data.dtype.newbyteorder("=") != np.dtype(dtype):
+        raise ValueError(f"{data.name} is {data.dtype} {data.shape}, not {dtype} {('n', *row)}")
+    if data.nbytes > path.stat().st_size:  # HDF5 would make up the rest
+        raise ValueError(f"{data.name} claims {data.nbytes} bytes, more than the file has")
+    return data.shape[0]
+
+
 def _number(file: h5py.File, name: str) -> int:
-    return int(np.asarray(file.attrs[name]).item())
+    value = np.asarray(file.attrs[name]).item()
+    if not isinstance(value, int):
+        raise ValueError(f"{name} {value!r} is no whole number")
+    return value
 
 
 def text_of(file: h5py.File, name: str) -> str | None:

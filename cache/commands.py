@@ -8,6 +8,7 @@ import click
 
 from .console import print_table
 from .errors import BallspotError
+from .hints import path_hint
 from .journal import store_of
 from .removal import removable_files, remove_files
 from .sets import find_sets, find_stores
@@ -49,7 +50,8 @@ def cache_list(path: Path, as_json: bool) -> None:
         click.echo(json.dumps({"sets": found}, indent=1))
         return
     if not found:
-        raise BallspotError(f"{path}: no feature set in it; give the folder that `ballspot extract --out` wrote")
+        hint = path_hint(path)
+        raise BallspotError(f"{path}: no feature set in it{hint}; give the folder that `ballspot extract --out` wrote")
     headers = ["set", "matches", "unfinished", "rows", "dim", "MB", "backbone", "fingerprint"]
     rows = [
         [

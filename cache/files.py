@@ -5,6 +5,7 @@ import json
 import os
 import re
 import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
+
+MOST_DEPTH = 50  # of tables and lists in TOML
 
 
 @contextmanager
@@ -99,6 +102,43 @@ def read_json(path: Path) -> Any:
         raise BallspotError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
         raise BallspotError(f"{path}: JSON that cannot be held ({error}); restore or rewrite the file") from error
+
+
+def read_toml(path: Path, *, what: str = "file", remedy: str) -> dict[str, Any]:
+    """The table in ``path``, a ``what``. Raises BallspotError, ending in ``remedy``, when it is no TOML or too much."""
+    try:
+        return parse_toml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BallspotError(f"{path}: no such {what}; check the path") from error
+    except (OSError, ValueError) as error:
+        raise BallspotError(f"{path}: is no readable TOML ({error}); {remedy}") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The table that a TOML text holds. Raises ValueError for what is none, is nested too deeply or has odd numbers.
+
+    TOML wants 64 bits of an integer and leaves open what becomes of larger ones. Python holds them in hexadecimal
+    and cannot show them in decimal; dotted keys nest as deep as they are long.
+    """
+    try:
+        table = tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    waiting: list[tuple[Any, int]] = [(table, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError("an integer of more than 64 bits")
+        if depth > MOST_DEPTH:
+            raise ValueError(f"nested more than {MOST_DEPTH} deep")
+        if isinstance(value, (dict, list)):
+            waiting += ((one, depth + 1) for one in (value.values() if isinstance(value, dict) else value))
+    return table
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a file is there; False, too, for a name that no file can have, over which pathlib raises OSError."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def make_folder(path: Path) -> Path:

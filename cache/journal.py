@@ -98,11 +98,6 @@ class Journal:
             raise
         return cls(path, header, segment, stream, next_row)
 
-    @property
-    def is_full(self) -> bool:
-        """True when every row of the segment is there."""
-        return self.next_row == self.segment.stop
-
     def append(self, block: Block) -> None:
         """Adds the next rows and syncs them to the disk: they survive whatever happens afterwards.
 
@@ -163,8 +158,11 @@ def read_header(path: Path) -> StoreHeader | None:
     """The header of a part file, None when there is none yet: no file, or stopped before its first line was whole."""
     if not path.is_file():
         return None
-    with path.open("rb") as stream:
-        found = _read_head(stream)
+    try:
+        with path.open("rb") as stream:
+            found = _read_head(stream)
+    except OSError as error:
+        raise BallspotError(f"{path}: cannot be read ({error.strerror or error}); check rights") from error
     return found[0] if found else None
 
 
@@ -281,8 +279,9 @@ def _read_head(stream: BinaryIO) -> tuple[StoreHeader, Segment] | None:
         head = json.loads(line)
         if head["format"] != PART_FORMAT or head["version"] != PART_VERSION:
             return None
-        return header_from_json(head["header"]), Segment(*head["rows"])
-    except (ValueError, KeyError, TypeError):
+        header, segment = header_from_json(head["header"]), Segment(*head["rows"])
+        return (header, segment) if 0 <= segment.start <= segment.stop <= header.n_rows else None
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         return None
 
 
@@ -291,6 +290,7 @@ def _blocks(stream: BinaryIO, header: StoreHeader, segment: Segment) -> Iterator
     row = segment.start
     kind = header.row_dtype.newbyteorder("<")
     row_bytes = 8 + kind.itemsize * header.dim * len(header.views)
+    n_bytes = os.fstat(stream.fileno()).st_size
     while row < segment.stop:
         head = stream.read(RECORD.size)
         if len(head) < RECORD.size:
@@ -298,9 +298,9 @@ def _blocks(stream: BinaryIO, header: StoreHeader, segment: Segment) -> Iterator
         magic, n_rows, first, crc = RECORD.unpack(head)
         if magic != MAGIC or first != row or not 0 < n_rows <= segment.stop - row:
             return
-        payload = stream.read(n_rows * row_bytes)
-        if len(payload) < n_rows * row_bytes:
+        if n_rows * row_bytes > n_bytes - stream.tell():  # before memory is taken for it
             return
+        payload = stream.read(n_rows * row_bytes)
         if zlib.crc32(payload, zlib.crc32(RECORD.pack(MAGIC, n_rows, first, 0))) != crc:
             return
         written = np.frombuffer(payload, "<i8", n_rows).astype(np.int64)

@@ -60,9 +60,33 @@ class StoreHeader:
 
 
 def header_from_json(value: Mapping[str, Any]) -> StoreHeader:
-    """The header that `StoreHeader.as_json` wrote. Raises KeyError, TypeError or ValueError when it is not one."""
-    fps, views = Fraction(*value["fps"]), tuple(value["views"])
-    return StoreHeader(**{**value, "fps": fps, "views": views})
+    """The header that `StoreHeader.as_json` wrote.
+
+    Raises KeyError, TypeError, ValueError or ZeroDivisionError when it is not one.
+    """
+    numerator, denominator = value["fps"]
+    if type(numerator) is not int or type(denominator) is not int:  # Fraction takes text, too, of any power of ten
+        raise ValueError(f"fps {value['fps']!r}")
+    header = StoreHeader(**{**value, "fps": Fraction(numerator, denominator), "views": tuple(value["views"])})
+    check_header(header)
+    return header
+
+
+def check_header(header: StoreHeader) -> None:
+    """Raises ValueError or TypeError unless every field of a header that was read is what its type says."""
+    for name, field_of in header.__dataclass_fields__.items():
+        value = getattr(header, name)
+        if field_of.type is str and not isinstance(value, str):
+            raise ValueError(f"{name} {value!r} is no text")
+        if field_of.type is int and (type(value) is not int or not 0 <= value < 2**63):
+            raise ValueError(f"{name} {value!r} is no count")
+    if header.fps <= 0:
+        raise ValueError(f"{header.fps} frames a second")
+    if not header.views or not all(isinstance(view, str) and view for view in header.views):
+        raise ValueError(f"views {header.views!r}")
+    if not isinstance(header.extraction, Mapping) or header.dtype not in DTYPES:
+        raise ValueError("extraction settings without a number type that is known")
+    _ = header.fingerprint  # ValueError for what canonical JSON cannot hold
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,21 @@
 """
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 
 from .errors import BallspotError
-from .files import locked_folder, make_folder, read_json, reason_of, whole_file, write_json
+from .files import locked_folder, make_folder, read_json, read_toml, reason_of, whole_file, write_json
+from .hints import path_hint
 
 RUN_FORMAT = "ballspot-run/1"
 TEMPORARY = ".*.????????.tmp"
-PARTS = ("train", "valid", "test")
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ class RunFolder:
         """The content of run.json. Raises BallspotError when this is no run of a format that can be read."""
         path = self.path / "run.json"
         if not path.is_file():
-            raise BallspotError(f"{self.path}: not a run (no run.json); give the folder that `ballspot train` made")
+            what = ("not a run, no run.json in it" if self.path.exists() else "no such run") + path_hint(self.path)
+            raise BallspotError(f"{self.path}: {what}; give the folder that `ballspot train` made")
         record = read_json(path)
         if not isinstance(record, dict) or record.get("format") != RUN_FORMAT:
             found = record.get("format") if isinstance(record, dict) else type(record).__name__
@@ -101,15 +102,12 @@ class RunFolder:
             raise BallspotError(f"{path}: lacks or garbles the run's key; bring the file back, or train the run again")
         return record
 
-    def splits(self) -> dict[str, tuple[str, ...]]:
-        """The match names of the parts train, valid and test. BallspotError where run.json does not have them."""
-        parts = self.record().get("splits")
-        named = {part: parts.get(part) for part in PARTS} if isinstance(parts, dict) else {}
-        if not named or any(
-            not isinstance(names, list) or not all(isinstance(name, str) for name in names) for names in named.values()
-        ):
-            raise BallspotError(f"{self.path / 'run.json'}: lacks or garbles the splits; train the run again")
-        return {part: tuple(names) for part, names in named.items() if isinstance(names, list)}
+    def entry(self, name: str, kind: type[Kind]) -> Kind:
+        """What run.json says under ``name``. Raises BallspotError when it is missing or no ``kind``."""
+        value = self.record().get(name)
+        if not isinstance(value, kind):
+            raise BallspotError(f"{self.path / 'run.json'}: lacks or garbles {name!r}; train the run again")
+        return value
 
     def update(self, **changes: Any) -> None:
         """Rewrites run.json with ``changes`` merged in."""
@@ -117,11 +115,7 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """The resolved configuration as plain nested dictionaries."""
-        path = self.path / "config.toml"
-        try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:  # TOML and UTF-8 errors are ValueErrors
-            raise BallspotError(f"{path}: cannot be read ({error}); train the run again") from error
+        return read_toml(self.path / "config.toml", remedy="train the run again")
 
     def append_log(self, line: Mapping[str, Any]) -> None:
         """Adds one epoch's line to log.jsonl. Raises BallspotError where the disk does not take it."""
@@ -135,7 +129,10 @@ class RunFolder:
             ) from error
 
     def log(self) -> list[dict[str, Any]]:
-        """The whole lines of log.jsonl, oldest first; from a torn or damaged one on (a kill, say) they are left out."""
+        """The whole lines of log.jsonl, oldest first; a torn last line (the run was killed) is left out.
+
+        So is all from the first line on that is no JSON object with a whole number of an epoch.
+        """
         path = self.path / "log.jsonl"
         lines = []
         try:
@@ -164,7 +161,7 @@ class RunFolder:
         write_json(self.path / "metrics.json", dict(metrics))
 
     def metrics(self) -> dict[str, Any]:
-        """The final metrics. Raises BallspotError when the run is not done."""
+        """The final metrics. Raises BallspotError when the run is not done, or they are no JSON object."""
         if not self.is_done:
             raise BallspotError(f"{self.path}: the run is not done; give its train command again to resume it")
         metrics = read_json(self.path / "metrics.json")
@@ -172,8 +169,8 @@ class RunFolder:
             raise self.garbled("its numbers")
         return metrics
 
-    def number(self, name: str) -> float:
-        """One number of the final metrics. Raises BallspotError where it is not there."""
+    def metric(self, name: str) -> float:
+        """One number of the final metrics. Raises BallspotError as `metrics`, and when it is no number."""
         value = self.metrics().get(name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.garbled(name)

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from .errors import BallspotError
+from .hints import path_hint
 from .store import FeatureStore
 
 
@@ -34,15 +35,14 @@ def open_feature_set(path: Path) -> FeatureSet:
     a folder of sets, a store that is damaged, has other settings than the rest, or is not where its match belongs.
     """
     if not path.is_dir():
-        what = "is a file, not a feature set" if path.is_file() else "no such feature set"
+        what = "is a file, not a feature set" if path.is_file() else f"no such feature set{path_hint(path)}"
         raise BallspotError(f"{path}: {what}; give the folder FEATURES/SET that `ballspot extract` wrote")
     stores = find_stores(path)
     if not stores:
         if next(path.rglob("*.h5*.part"), None) is not None:
             raise BallspotError(f"{path}: extraction unfinished, only part files; give the same extract command again")
-        raise BallspotError(
-            f"{path}: no store (*.h5) in it; give the folder FEATURES/SET that `ballspot extract` wrote"
-        )
+        what = f"no store (*.h5) in it{path_hint(path)}"
+        raise BallspotError(f"{path}: {what}; give the folder FEATURES/SET that `ballspot extract` wrote")
     made_with: dict[str, Path] = {}
     for match, file in stores.items():
         with FeatureStore.open(file) as store:
@@ -74,7 +74,8 @@ def find_sets(path: Path) -> Iterator[Path]:
     A set is told by its own stores: their match name is their place below the set's folder.
     """
     if not path.is_dir():
-        raise BallspotError(f"{path}: no such folder; give the folder that `ballspot extract --out` wrote")
+        hint = path_hint(path)
+        raise BallspotError(f"{path}: no such folder{hint}; give the folder that `ballspot extract --out` wrote")
     files = [file for file in path.rglob("*.h5*") if file.name.endswith((".h5", ".part"))]
     told = {file: _set_folder(file) for file in files}
     places = {place for place in told.values() if place is not None}

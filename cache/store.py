@@ -22,15 +22,26 @@ from .attributes import (
     header_attributes,
     header_digest,
     header_of,
+    numbers_of,
     text_of,
 )
 from .errors import BallspotError
 from .files import reason_of, whole_file
 from .fingerprint import little_endian
+from .hints import path_hint
 from .layout import CHUNK_ROWS, ORIGINAL, Block, StoreHeader, rows_of_chunks, scale_path, view_path
 
 SUPERBLOCK_END = 40  # where the superblock says how long the file is
-DAMAGE = (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, IndexError)  # of h5py
+DAMAGE = (  # what h5py raises over it
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class FeatureStore:
@@ -47,8 +58,8 @@ class FeatureStore:
         self.n_rows, self.dim, self.views = header.n_rows, header.dim, header.views
         self.extraction: dict[str, Any] = dict(header.extraction)
         self.fingerprint = header.fingerprint
-        self.frame_time_us = _optional(file, "frame_time_us")
-        substituted = _optional(file, "substituted")
+        self.frame_time_us = numbers_of(path, file, "frame_time_us")
+        substituted = numbers_of(path, file, "substituted")
         self.substituted = np.empty(0, np.int64) if substituted is None else substituted
         self.rows_sha256 = text_of(file, "rows_sha256") or ""
         self._file = file
@@ -65,7 +76,7 @@ class FeatureStore:
         try:
             _require_readable(path, file)
             header = header_of(path, file)
-            frame_index = np.asarray(data_set(file, "frame_index")[...], dtype=np.int64)
+            frame_index = np.asarray(data_set(file, "frame_index")[...], np.int64)
             store = cls(path, file, header, frame_index)
             _require_digest(path, file, store)
             return store
@@ -273,7 +284,8 @@ def _require_hdf5(path: Path) -> None:
         raise BallspotError(f"{path}: extraction unfinished; give the same extract command again to finish it")
     if not path.is_file():
         what = "is a folder, not one store" if path.is_dir() else "no such store"
-        raise BallspotError(f"{path}: {what}; give the .h5 file of one match, as `ballspot extract` writes it")
+        hint = path_hint(path)
+        raise BallspotError(f"{path}: {what}{hint}; give the .h5 file of one match, as `ballspot extract` writes it")
     if not h5py.is_hdf5(path):
         raise BallspotError(
             f"{path}: not an HDF5 file ({path.stat().st_size} bytes), perhaps damaged or half copied; remove it and "
@@ -294,7 +306,3 @@ def _require_readable(path: Path, file: h5py.File) -> None:
         )
     if not file.attrs.get("complete"):
         raise BallspotError(f"{path}: half-written store (no `complete` mark); remove it and extract again")
-
-
-def _optional(file: h5py.File, name: str) -> np.ndarray | None:
-    return np.asarray(data_set(file, name)[...], dtype=np.int64) if name in file else None

@@ -54,13 +54,13 @@ def read_sweep_record(folder: Path) -> SweepRecord:
         raise BallspotError(f"{path}: format {found!r} is not {SWEEP_FORMAT!r}; use the ballspot that wrote it")
     try:
         settings = tuple(
-            SweepSetting(one["name"], dict(one["varied"]), tuple(one["runs"])) for one in record["settings"]
+            SweepSetting(_text(one["name"]), dict(one["varied"]), tuple(map(_text, one["runs"])))
+            for one in record["settings"]
         )
-        return SweepRecord(record["title"], record["source"], tuple(record["seeds"]), record["baseline"], settings)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BallspotError(
-            f"{path}: lacks or garbles {error}; remove it and give the sweep's command again"
-        ) from error
+        title, source, baseline = (_text(record[name]) for name in ("title", "source", "baseline"))
+        return SweepRecord(title, source, tuple(map(int, record["seeds"])), baseline, settings)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise BallspotError(f"{path}: lacks or garbles {error}; remove it, give the sweep's command again") from error
 
 
 def expand_runs(paths: Sequence[Path]) -> list[Path]:
@@ -80,6 +80,12 @@ def seed_folders(path: Path) -> list[Path]:
         return [path]
     seeds = [folder for folder in path.glob("seed-*") if folder.name.removeprefix("seed-").isdigit()]
     return sorted(seeds, key=lambda folder: int(folder.name.removeprefix("seed-"))) or [path]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise TypeError(f"the text in {str(value)[:40]!r}")
+    return value
 
 
 def _finished(path: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from .console import ProgressLine
 from .errors import BallspotError
 from .files import reason_of
 from .fingerprint import little_endian
+from .hints import path_hint
 from .sets import find_sets, find_stores
 from .store import DAMAGE, FeatureStore
 
@@ -21,7 +22,7 @@ def verify(path: Path) -> dict[Path, list[str]]:
     files = [path] if path.is_file() else list(find_stores(path).values())
     if not files:
         what = "no store (*.h5) in it" if path.is_dir() else "no such file or folder"
-        raise BallspotError(f"{path}: {what}; give a store, a feature set or the folder of sets")
+        raise BallspotError(f"{path}: {what}{path_hint(path)}; give a store, a feature set or the folder of sets")
     problems: dict[Path, list[str]] = {}
     with ProgressLine("verify", len(files), unit="stores") as progress:
         for file in files:
@@ -44,9 +45,13 @@ def _problems(file: Path) -> list[str]:
             index = store.frame_index
             if np.any(np.diff(index) <= 0) or (len(index) and not 0 <= index[0] <= index[-1] < store.n_video_frames):
                 found.append("frame indices do not increase, or lie outside the video")
-            expected = np.arange(0, store.n_video_frames, int(store.extraction.get("stride", 1)))
-            if not np.array_equal(index, expected):
-                found.append(f"{store.n_rows} rows, but {len(expected)} frames were to be stored")
+            stride = store.extraction.get("stride", 1)
+            if type(stride) is not int or stride < 1:
+                found.append(f"its extraction settings have stride {stride!r}; extract again")
+            elif (n_expected := -(-store.n_video_frames // stride)) != store.n_rows or np.any(
+                index != np.arange(store.n_rows) * stride
+            ):
+                found.append(f"{store.n_rows} rows, but {n_expected} frames were to be stored")
             found += _row_problems(store)
     except BallspotError as error:
         found.append(str(error))

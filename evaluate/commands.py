@@ -62,7 +62,7 @@ def split_option(help_text: str) -> Callable[[Callable[..., None]], Callable[...
 @click.option("--data", type=FOLDER, required=True, help="Data root that holds the labels, in match folders.")
 @split_option("Matches to score; all means every match with labels, or every match of --splits.")
 @splits_option
-@click.option("--leave-out", metavar="MATCH", help="Leave-one-match-out: this match is the test split.")
+@click.option("--leave-out", metavar="MATCH", help="Parts as `train --leave-out` makes them; this match tests.")
 @labels_option
 @click.option(
     "--metric",
@@ -173,7 +173,7 @@ def evaluate(
 @click.option(
     "--baseline", type=FOLDER, help="A run, or the folder of its seeds.  [default: the sweep's, or the first]"
 )
-@click.option("--data", type=FOLDER, help="Data root for --split test  [default: the one each run was trained on]")
+@click.option("--data", type=FOLDER, help="Data root of the labels.  [default: the one each run was trained on]")
 @min_count_option
 @click.option(
     "--format",

@@ -11,6 +11,7 @@ from ..cache.sweeps import expand_runs
 from .effects import Effect, effects_of
 from .evaluation import OFFICIAL_FPS, evaluate_predictions
 from .intervals import BLOCK_S, FEW_BLOCKS, N_RESAMPLES, draw_resamples
+from .labels import brief
 from .labelsets import LabelSet, label_set_of
 from .matching import Pool
 from .metrics import METRICS, tolerances_of
@@ -158,7 +159,7 @@ def compare_runs(
         else:
             numbers = _test_numbers(folder, record, label_sets[0], matches[0], data_root, min_count)
         runs.append(_compared(folder, record, name, numbers, label_sets[0], min_count))
-        protocols.append((str(numbers.get("metric")), float(numbers.get("fps", OFFICIAL_FPS))))
+        protocols.append((str(numbers.get("metric")), _rate(folder, numbers)))
         if protocols[-1] != protocols[0]:
             raise BallspotError(
                 f"{folder.path}: scored as {protocols[-1][0]} at {protocols[-1][1]:g} frames per second, "
@@ -294,10 +295,18 @@ def _compared(
             learning=tuple((line["epoch"], line["valid_mean_ap"]) for line in folder.log() if "valid_mean_ap" in line),
             record=record,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise BallspotError(
             f"{folder.path / 'metrics.json'}: lacks or garbles {error}; train the run again with this ballspot"
         ) from error
+
+
+def _rate(folder: RunFolder, numbers: Mapping[str, Any]) -> float:
+    """The frames a second that a run was scored at. Else BallspotError."""
+    fps = numbers.get("fps", OFFICIAL_FPS)
+    if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps < 1000:
+        raise BallspotError(f"{folder.path / 'metrics.json'}: fps {brief(fps)} is no frame rate; train the run again")
+    return float(fps)
 
 
 def _made_from(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:

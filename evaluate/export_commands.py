@@ -34,7 +34,7 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--classes", metavar="A,B", help="Only these classes, with commas.  [default: all]"),
         click.option("--team", help="Only spots of this team, such as left or right.  [default: all, and without one]"),
-        click.option("--match", "named", multiple=True, help="Only this match; may be given several times."),
+        click.option("--match", "named", multiple=True, help="Only this match, by name or last folder; repeatable."),
     )
     for option in reversed(options):
         command = option(command)

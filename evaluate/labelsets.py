@@ -8,13 +8,13 @@ A label set file::
 """
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..cache.errors import BallspotError
+from ..cache.files import is_file, read_toml
 
 FILE_KEYS = ("name", "labels", "headline_excludes")
 
@@ -92,14 +92,13 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
     if name_or_path in BUILT_IN:
         return BUILT_IN[name_or_path]
     path = Path(name_or_path)
-    if not path.is_file():
+    if not is_file(path):
+        near = nearest_name(name_or_path, BUILT_IN)
+        hint = f"did you mean {near}?" if near else "give one of these"
         raise BallspotError(
-            f"{name_or_path}: neither a built-in label set ({', '.join(BUILT_IN)}) nor a file; give one of these"
+            f"--labels {name_or_path}: neither a built-in label set ({', '.join(BUILT_IN)}) nor a file; {hint}"
         )
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits, deep nesting
-        raise BallspotError(f"{path}: is no readable TOML ({error}); see the label set format in the docs") from error
+    table = read_toml(path, remedy="docs/evaluation.md shows such a file")
     for key in table:
         if key not in FILE_KEYS:
             near = nearest_name(key, FILE_KEYS)
@@ -127,11 +126,15 @@ def label_set_of(record: Mapping[str, Any], place: str) -> LabelSet:
     fields = value if isinstance(value, Mapping) else {**record, "name": value}
     name, labels, excludes = fields.get("name"), fields.get("labels"), fields.get("headline_excludes", [])
     built_in = BUILT_IN.get(name) if isinstance(name, str) else None
-    if built_in is not None and (labels is None or tuple(labels) == built_in.labels):
+    if built_in is not None and (labels is None or labels == list(built_in.labels)):
         return built_in
-    if not isinstance(name, str) or not isinstance(labels, list) or not labels or not isinstance(excludes, list):
+    if (
+        not isinstance(name, str)
+        or not (isinstance(labels, list) and labels and all(isinstance(one, str) for one in labels))
+        or not isinstance(excludes, list)
+    ):
         raise BallspotError(f"{place}: records no label set; train the run again with this ballspot")
-    return LabelSet(name, tuple(map(str, labels)), tuple(map(str, excludes)))
+    return LabelSet(name, tuple(labels), tuple(map(str, excludes)))
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..cache.errors import BallspotError
+from ..cache.hints import path_hint
 
 LABELS_FILE = "Labels-ball.json"
 PREFERRED_VIDEOS = (
@@ -37,7 +38,7 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
     """
     if not data_root.is_dir():
         state = "is a file" if data_root.exists() else "does not exist"
-        raise BallspotError(f"{data_root}: {state}; give the folder that holds the match folders")
+        raise BallspotError(f"{data_root}: {state}{path_hint(data_root)}; give the folder that holds the match folders")
     matches = []
     for folder, files in _folders(data_root, frozenset()):
         labels = next((file for file in files if file.name == labels_file), None)
@@ -50,8 +51,8 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
         matches.append(Match(_name(folder, data_root), folder, video, labels))
     if not matches:
         raise BallspotError(
-            f"{data_root}: no match below this folder (none holds {labels_file} or a video); check the path, and the "
-            "layout in the docs"
+            f"{data_root}: no match below this folder{path_hint(data_root)}: none holds {labels_file} or a video; "
+            "check the path, and the layout in README.md"
         )
     return tuple(sorted(matches, key=lambda match: match.name))
 

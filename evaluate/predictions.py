@@ -5,20 +5,15 @@ import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from tokenize import TokenError
 
-import numpy as np
-
+from ..cache.arrays import read_arrays
 from ..cache.errors import BallspotError
 from ..cache.files import read_json
-from .labels import Spot
+from ..cache.hints import path_hint
+from .labels import MAX_POSITION_MS, Spot
 from .spots import SPOTS_FILE, SpotFile, spots_in, spots_in_bytes
 
 SCORES_FILE = "scores.npz"
-NPZ_DAMAGE = (  # what numpy and zipfile raise; a RuntimeError is a password, or a compression that is not known
-    OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError,
-    SyntaxError, TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 MAX_ENTRY_BYTES = 2**28  # 268 MB is 1.5 million predictions of one match; a small zip can unpack to more than fits
 
 
@@ -88,14 +83,17 @@ class Predictions:
         path = self.path / match / SCORES_FILE
         if self.entries is not None or not path.is_file():
             return None
+        remedy = "predict again, or remove it"
+        arrays = read_arrays(path, what="scores", remedy=remedy, names=("n_video_frames", "fps"))
+        if "n_video_frames" not in arrays:
+            return None
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                if "n_video_frames" not in arrays:
-                    return None
-                rate = float(arrays["fps"]) if "fps" in arrays else fps
-                return float(arrays["n_video_frames"]) / rate
-        except NPZ_DAMAGE as error:
-            raise BallspotError(f"{path}: cannot be read ({error}); predict again, or remove it") from error
+            seconds = float(arrays["n_video_frames"]) / (float(arrays["fps"]) if "fps" in arrays else fps)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise BallspotError(f"{path}: does not tell the video's length ({error}); {remedy}") from error
+        if not 0 <= seconds < MAX_POSITION_MS / 1000:
+            raise BallspotError(f"{path}: a video of {seconds} seconds; {remedy}")
+        return seconds
 
     def _elsewhere(self, match: str) -> str | None:
         """The one file that can be the match's although its folders are not the match's: too many or too few."""
@@ -109,6 +107,9 @@ class Predictions:
         return None
 
     def _missing(self, match: str) -> str:
+        if not self._spot_files:
+            hint = path_hint(self.path)
+            return f"{self.path}: no {SPOTS_FILE} below it{hint}; give the folder that `ballspot predict` wrote"
         wanted = f"{self.path}: no predictions for match {match!r} (no {match}/{SPOTS_FILE})"
         last = PurePosixPath(match).name
         for name in self._spot_files:
@@ -135,7 +136,7 @@ def open_predictions(path: Path) -> Predictions:
             raise BallspotError(f"{path}: is a run, not predictions; give its folder predictions/test (or valid)")
         return Predictions(path, None)
     if not path.is_file():
-        raise BallspotError(f"{path}: no such folder or zip file; give what `ballspot predict` wrote")
+        raise BallspotError(f"{path}: no such folder or zip file{path_hint(path)}; give what `ballspot predict` wrote")
     try:
         with zipfile.ZipFile(path) as archive:
             return Predictions(path, frozenset(archive.namelist()))

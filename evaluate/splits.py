@@ -7,12 +7,13 @@ A split file (``splits.toml`` in the data root, or any other by option)::
     test = ["league/season/match-04"]
 """
 
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..cache.errors import BallspotError
+from ..cache.files import read_toml
 from .labelsets import nearest_name
 from .matches import Match
 
@@ -76,11 +77,22 @@ def load_splits(
         part = parts_of.get(name.rpartition("/")[2])
         if part is None:
             raise BallspotError(
-                f"{data_root}: no {SPLITS_FILE}, and match {name!r} is not of SN-BAS; write {SPLITS_FILE} there, or "
-                "name a splits file or a match to leave out"
+                f"{data_root}: no {SPLITS_FILE}, and match {name!r} is not of SN-BAS; write {SPLITS_FILE} there "
+                "(README.md says how), or give --splits FILE or --leave-out MATCH"
             )
         parts[part].append(name)
     return _checked(parts, source="the published split of SN-BAS")
+
+
+def recorded_splits(record: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The split that a run's record at ``place`` names, by part, and its source. BallspotError when there is none."""
+    splits = record.get("splits")
+    splits = splits if isinstance(splits, Mapping) else {}
+    for part in PARTS:
+        names = splits.get(part)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise BallspotError(f"{place}: records no {part} matches; train the run again with this ballspot")
+    return {**{part: tuple(splits[part]) for part in PARTS}, "source": str(splits.get("source", "the run's"))}
 
 
 def _leave_one_out(names: Sequence[str], leave_out: str) -> Splits:
@@ -102,12 +114,7 @@ def _leave_one_out(names: Sequence[str], leave_out: str) -> Splits:
 
 
 def _read(path: Path, names: Sequence[str]) -> Splits:
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BallspotError(f"{path}: no such splits file; check the path") from error
-    except (OSError, ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits, deep nesting
-        raise BallspotError(f"{path}: is no readable TOML ({error}); it holds lists train, valid, test") from error
+    table = read_toml(path, what="splits file", remedy="it holds lists train, valid, test")
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     for key, value in table.items():
         if key not in PARTS:

@@ -15,6 +15,7 @@ from ..cache.errors import BallspotError
 from ..cache.runs import RunFolder
 from ..cache.sweeps import seed_folders
 from ..evaluate.labelsets import LabelSet
+from ..evaluate.splits import PARTS, recorded_splits
 from ..temporal.bundle import is_bundle, read_bundle_file, write_bundle_file
 from ..temporal.checkpoints import Checkpoint, read_checkpoint
 from ..temporal.configuration import as_table
@@ -72,7 +73,8 @@ def bundle_of(
     and not there any more, or not those that the features were made with.
     """
     folders = [RunFolder(folder) for run in runs for folder in seed_folders(run)]
-    records = [folder.record() for folder in folders]
+    record = folders[0].record()
+    keys, seeds = [folder.entry("key", str) for folder in folders], [folder.entry("seed", int) for folder in folders]
     heads = tuple(read_checkpoint(folder.path / f"{checkpoint}.safetensors") for folder in folders)
     first = heads[0].description
     for folder, head in zip(folders, heads, strict=True):
@@ -85,18 +87,18 @@ def bundle_of(
     if tuned is None:
         beside = [runs[0] / TUNED_FILE, folders[0].path / TUNED_FILE]
         tuned = next((path for path in beside if path.is_file()), None)
-    splits = folders[0].splits()
+    splits = recorded_splits(record, str(folders[0].path / "run.json"))
     return Bundle(
         heads=heads,
         label_set=first.label_set,
         features=features_of_run(
-            folders[0], records[0], first.features_fingerprint, sets=features, with_backbone=with_backbone
+            folders[0], record, first.features_fingerprint, sets=features, with_backbone=with_backbone
         ),
         postprocessing=None if tuned is None else read_postprocessing(tuned),
         checkpoint=checkpoint,
-        run_keys=tuple(record["key"] for record in records),
-        seeds=tuple(int(record["seed"]) for record in records),
-        splits=splits,
+        run_keys=tuple(keys),
+        seeds=tuple(seeds),
+        splits={part: splits[part] for part in PARTS},
         metrics=tuple(folder.metrics() if folder.is_done else None for folder in folders),
     )
 

@@ -95,7 +95,7 @@ def _verify_deep(problems: dict[Path, list[str]], data: Path, weights: str | Non
 @click.option("--dim", type=click.IntRange(1), help="Number of components.  [required without --fit]")
 @click.option("--data", type=click.Path(path_type=Path), help="Data root, whose split says what to fit on.")
 @SPLITS_FILE
-@click.option("--leave-out", help="Match to test on; the next validates, the others train.")
+@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
 @click.option("--fit", "fit_file", type=click.Path(path_type=Path), help="Apply this fit (pca.safetensors) instead.")
 @click.option("--set", "set_name", help="Name of the new set, beside FEATURES.  [default: FEATURES' name and -pcaDIM]")
 def cache_pca(

@@ -102,7 +102,7 @@ class GridType(click.ParamType):
     help="How a feature is stored: float16 loses 0.02 % of its size, int8 about 1 % of its spread, at half the bytes.",
 )
 @click.option("--set", "set_name", help="Name of the feature set.  [default: made of what differs from the defaults]")
-@click.option("--match", "names", multiple=True, help="Only this match; may be given several times.")
+@click.option("--match", "names", multiple=True, help="Only this match, by name or last folder; repeatable.")
 @click.option(
     "--batch", type=click.IntRange(1), help="Frames a batch.  [default: 8 on a CPU, 4 there with openvino, 64 on a GPU]"
 )
@@ -250,6 +250,8 @@ def parse_fps(text: str, *, option: str = "--fps") -> Fraction:
     """
     broadcast = {"23.976": 24000, "23.98": 24000, "29.97": 30000, "59.94": 60000}
     try:
+        if len(text) > 40 or "e" in text.lower():  # a power of ten of any size
+            raise ValueError(text)
         fps = Fraction(broadcast[text], 1001) if text in broadcast else Fraction(text)
     except (ValueError, ZeroDivisionError):
         fps = Fraction(0)
@@ -260,11 +262,14 @@ def parse_fps(text: str, *, option: str = "--fps") -> Fraction:
 
 def _chosen(matches: Sequence[Match], names: Sequence[str], data: Path) -> list[Match]:
     by_name = {match.name: match for match in matches}
+    chosen = []
     for name in names:
-        if name not in by_name:
-            near = get_close_matches(name, by_name, n=1, cutoff=0.0)[0]
+        found = [name] if name in by_name else [one for one in by_name if one.rpartition("/")[2] == name]
+        if len(found) != 1:
+            near = get_close_matches(name, found or by_name, n=1, cutoff=0.0)[0]
             raise BallspotError(f"--match {name}: no such match in {data}; did you mean {near!r}?")
-    return [by_name[name] for name in names] if names else list(matches)
+        chosen += found
+    return [by_name[name] for name in dict.fromkeys(chosen)] if names else list(matches)
 
 
 def _devices(name: str) -> list[str]:

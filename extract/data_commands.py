@@ -48,7 +48,7 @@ def data_check(data: Path, label_set: str, decode: bool, as_json: bool) -> None:
 @click.command("stats")
 @DATA
 @SPLITS_FILE
-@click.option("--leave-out", help="Match to test on; the next validates, the others train.")
+@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
 @LABELS
 @AS_JSON
 def data_stats(data: Path, splits_file: Path | None, leave_out: str | None, label_set: str, as_json: bool) -> None:

@@ -130,10 +130,15 @@ class DecordSource:
     name = "decord"
 
     def __init__(self, probe: VideoProbe, *, substitute: bool = False) -> None:
-        """Opens the video. Raises DecodingError when decord cannot, or sees other frames than the packets."""
+        """Opens the video. Raises DecodingError when decord is not there, cannot, or sees other frames."""
         self.probe = probe
         self.substituted: set[int] = set()
-        decord: Any = import_module("decord")
+        try:
+            decord: Any = import_module("decord")
+        except (ImportError, OSError) as error:
+            raise DecodingError(
+                f"--decoder decord: cannot be loaded ({first_line(error)}); pip install decord, or give --decoder auto"
+            ) from error
         decord.logging.set_level(decord.logging.QUIET)
         self.version: str = decord.__version__
         self.errors = (decord.DECORDError, RuntimeError, OSError, IndexError)

@@ -49,7 +49,7 @@ class Demo:
         control = self.train(pretrained, HEADS[-1], shuffled=True)
         for run in [*runs, control]:
             self.predict(run, plain if run.name.startswith(plain.name) else pretrained)
-        best = max(runs, key=lambda run: RunFolder(run).metrics()["mean_ap"])  # chosen on the validation match
+        best = max(runs, key=lambda run: RunFolder(run).metric("mean_ap"))  # chosen on the validation match
         self.command("evaluate", best / "predictions" / "test", "--data", self.data, "--split", "test")
         self.command("compare", *runs, control, "--split", "test")
         return self.closing(best, control, plain_weights, time.monotonic() - started)

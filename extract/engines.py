@@ -14,7 +14,6 @@ from .backbones import Backbone
 from .fusion import Normalised, fuse_convolutions
 from .memory import keep_freed_memory
 
-ENGINES = ("torch", "openvino")
 CPU_BATCH_ROWS = {"torch": 8, "openvino": 4}  # the fastest of 1 to 16 (docs/extraction.md)
 CUDA_BATCH_ROWS = 64
 

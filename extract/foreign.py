@@ -23,6 +23,7 @@ from .weights import UNREADABLE, first_line, read_state_dict
 DEFAULT_BACKBONE, DEFAULT_SIZE = "regnety_002", (224, 398)
 OWN_FORMAT = "ballspot-backbone/1"
 PREFIX = "_features."
+MOST_PIXELS, MOST_STRIDE = 8192, 10_000
 BACKBONES = ("regnety_002", "regnety_004", "regnety_008")
 
 
@@ -128,7 +129,10 @@ def own_settings(path: Path) -> Settled | None:
         return None
     try:
         height, width = (int(part) for part in said["size"].split("x"))
-        return Settled(said["backbone"], (height, width), int(said["stride"]), views=said["views"])
+        stride = int(said["stride"])
+        if not (1 <= height <= MOST_PIXELS and 1 <= width <= MOST_PIXELS and 1 <= stride <= MOST_STRIDE):
+            raise ValueError(f"size {height}x{width} or stride {stride}")
+        return Settled(said["backbone"], (height, width), stride, views=said["views"])
     except (KeyError, ValueError) as error:
         raise BallspotError(f"{path}: lacks or garbles {error}; fine-tune again, or give another file") from error
 

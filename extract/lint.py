@@ -20,7 +20,7 @@ ERROR, WARNING = "ERROR", "WARNING"
 SCORED_FPS = 25
 TEAMS = ("left", "right", "not applicable")
 VISIBILITIES = ("visible", "not shown")
-GAME_TIME = re.compile(r"([12]) - (\d+):(\d\d)")
+GAME_TIME = re.compile(r"([12]) - (\d{1,9}):(\d\d)")
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _rate(probe: VideoProbe) -> str:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

@@ -86,8 +86,14 @@ def load_components(path: Path) -> Components:
     try:
         with safe_open(path, framework="np") as file:
             parts = [file.get_tensor(name) for name in ("mean", "components", "share")]
-            return Components(*parts, fitted_on=tuple(json.loads(file.metadata()["fitted_on"])))
-    except (SafetensorError, KeyError, OSError, TypeError, ValueError) as error:
+            components = Components(*parts, fitted_on=tuple(json.loads(file.metadata()["fitted_on"])))
+        n_components, dim = components.components.shape
+        if components.mean.shape != (dim,) or components.share.shape != (n_components,):
+            raise ValueError("components of other widths")
+        if not all(part.dtype == np.float32 and np.isfinite(part).all() for part in parts):
+            raise ValueError("numbers that are not finite float32")
+        return components
+    except (SafetensorError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise BallspotError(f"--fit {path}: not a fit of components; give the {FIT_FILE} of a set") from error
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..cache.errors import BallspotError
+from ..cache.files import is_file
 from ..cache.fingerprint import fingerprint
 from ..cache.runs import RunFolder
 from ..cache.sets import open_feature_set
@@ -42,7 +43,7 @@ def features_of_run(
     if not stores:
         if with_backbone:
             raise BallspotError(f"{run.path}: the stores that it was trained on are gone; give --features FOLDER")
-        name = _plain(str(record.get("features", {}).get("set") or "features"))
+        name = _plain(str(_features_of(record).get("set") or "features"))
         return (BundledFeatures(name, wanted, {}, "", "unknown", "unknown", None, None, ""),)
     found = tuple(_of_store(store, folder, with_backbone=with_backbone) for store, folder in stores)
     prints = [one.fingerprint for one in found]
@@ -62,11 +63,18 @@ def _given(sets: Sequence[Path]) -> list[tuple[Path, Path]]:
 
 def _recorded(record: Mapping[str, Any]) -> list[tuple[Path, Path]]:
     """A store of every set and the set's folder, of the first match whose stores are all there still."""
-    for match, text in record.get("features", {}).get("files", {}).items():
-        paths = [Path(part) for part in re.split(r"(?<=\.h5)\+", text)]
-        if all(path.is_file() for path in paths):
-            return [(path, path.parents[len(PurePosixPath(match).parts) - 1]) for path in paths]
+    files = _features_of(record).get("files")
+    for match, text in files.items() if isinstance(files, Mapping) else ():
+        paths = [Path(part) for part in re.split(r"(?<=\.h5)\+", str(text))]
+        depth = len(PurePosixPath(match).parts)
+        if all(is_file(path) and 1 <= depth <= len(path.parents) for path in paths):
+            return [(path, path.parents[depth - 1]) for path in paths]
     return []
+
+
+def _features_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    features = record.get("features")
+    return features if isinstance(features, Mapping) else {}
 
 
 def _of_store(path: Path, folder: Path, *, with_backbone: bool | None) -> BundledFeatures:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from .windows import WindowEngine, require_margin, window_engine
 SEGMENT_ROWS = 1024
 RECORD_ROWS = 64
 LOCK_PATIENCE_S = 5.0
-AUTO_DECODERS = ("pyav", "decord")
+AUTO_DECODERS: tuple[str, ...] = ("pyav", "decord") if find_spec("decord") else ("pyav",)
 
 OnRows = Callable[[int, bool], None]  # number of rows, and whether they were computed now
 

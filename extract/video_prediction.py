@@ -9,6 +9,7 @@ import torch
 from ..cache.console import ProgressLine, note
 from ..cache.errors import BallspotError
 from ..cache.files import make_folder, read_json, whole_file, write_json
+from ..cache.hints import path_hint
 from ..cache.layout import ORIGINAL
 from ..evaluate.formats.table import write_csv
 from ..evaluate.formats.videos import VideoSpots
@@ -48,11 +49,12 @@ def given_videos(paths: Sequence[Path]) -> tuple[GivenVideo, ...]:
         if path.is_dir():
             videos = list(_videos_below(path))
             if not videos:
-                raise BallspotError(f"{path}: no video in it ({', '.join(sorted(VIDEO_SUFFIXES))}); give another")
+                endings = ", ".join(sorted(VIDEO_SUFFIXES))
+                raise BallspotError(f"{path}: no video in it ({endings}){path_hint(path)}; give another")
         elif path.exists():
             videos = [GivenVideo(path.stem or path.name, path)]
         else:
-            raise BallspotError(f"{path}: no such video; check the path")
+            raise BallspotError(f"{path}: no such video{path_hint(path)}; check the path")
         for video in videos:
             _require_name(video)
             if video.name in found:

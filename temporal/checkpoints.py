@@ -25,6 +25,7 @@ from .features import Scaling
 from .heads import SpottingHead, build_head
 
 CHECKPOINT_FORMAT = "ballspot-head/3"
+MOST_CLIP_FRAMES, MOST_FEATURES = 2**20, 2**24
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,13 @@ class Checkpoint:
     average: dict[str, Tensor]
 
     def load(self, device: torch.device | str) -> SpottingHead:
-        """The trained head on ``device``, in evaluation mode."""
+        """The trained head on ``device``, in evaluation mode. BallspotError where the tensors are not its own."""
+        problem = misfit(self.description, self.head)
+        if problem:
+            raise BallspotError(f"head{problem}; train the run again")
         with torch.random.fork_rng(devices=[]):
             head = self.description.build()
-        try:
-            head.load_state_dict(self.head)
-        except RuntimeError as error:
-            raise BallspotError(f"head: {' '.join(str(error).split())[:200]}; train the run again") from error
+        head.load_state_dict(self.head)
         return head.to(device).eval()
 
 
@@ -128,24 +129,23 @@ def read_checkpoint(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["ballspot"])
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
-    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
-        raise BallspotError(
-            f"{path}: holds no head ({error}); bring it back, or remove the run and train it again"
-        ) from error
+    except (OSError, SafetensorError, LookupError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
+        raise BallspotError(f"{path}: holds no head ({error}); bring it back, or train again") from error
     found = header.get("format") if isinstance(header, dict) else None
     if found != CHECKPOINT_FORMAT:
         raise BallspotError(f"{path}: format {found!r} is not {CHECKPOINT_FORMAT!r}; train it again")
     try:
+        description = _description(path, header)
         return Checkpoint(
-            description=_description(path, header),
-            progress=Progress(**header["progress"]),
+            description=description,
+            progress=_progress(header["progress"]),
             head=below("head.", tensors),
-            scaling=Scaling(tensors["scaling.mean"], tensors["scaling.sd"]) if "scaling.mean" in tensors else None,
+            scaling=_scaling(tensors, description.dims) if "scaling.mean" in tensors else None,
             optimizer=below("optimizer.", tensors),
             average=below("average.", tensors),
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BallspotError(f"{path}: its header lacks or garbles {error}; bring it back, or train again") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BallspotError(f"{path}: its header lacks or garbles {error}; train the run again") from error
 
 
 def restore(path: Path, kept: Checkpoint, head: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -159,11 +159,15 @@ def restore(path: Path, kept: Checkpoint, head: nn.Module, optimizer: torch.opti
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, head: nn.Module, kept: dict[str, Tensor]) -> None:
-    """Gives ``optimizer`` the state that `write_checkpoint` kept for the parameters of ``head``."""
+    """Gives ``optimizer`` the state that `write_checkpoint` kept for the parameters of ``head``. Else BallspotError."""
     parameters = dict(head.named_parameters())
     for name, value in kept.items():
         owner, _, key = name.rpartition(".")
-        parameter = parameters[owner]
+        parameter = parameters.get(owner)
+        if parameter is None or value.shape not in (parameter.shape, ()):
+            raise BallspotError(
+                f"checkpoint: its optimizer's {name[:80]!r} has no place; remove the run and train again"
+            )
         # AdamW keeps its step counts on the CPU unless it is fused; moments live with their parameter.
         with_parameter = key != "step" or optimizer.defaults.get("fused")
         optimizer.state[parameter][key] = value.to(parameter.device if with_parameter else "cpu", copy=True)
@@ -172,8 +176,53 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, head: nn.Module, kept: d
 def _description(path: Path, header: dict[str, Any]) -> HeadDescription:
     names = header["label_set"]
     label_set = LabelSet(names["name"], tuple(names["labels"]), tuple(names["headline_excludes"]))
+    texts = (label_set.name, *label_set.labels, *label_set.headline_excludes, header["features_fingerprint"])
+    if not label_set.labels or not all(isinstance(text, str) for text in texts):
+        raise ValueError("the label set or the features' fingerprint")
+    dims = tuple(header["dims"])
+    if not dims or not all(type(dim) is int and 1 <= dim <= MOST_FEATURES for dim in dims):
+        raise ValueError(f"dims {dims!r}")
     config = config_from_table(header["config"], source=str(path))
-    return HeadDescription(config, label_set, tuple(header["dims"]), header["features_fingerprint"])
+    return HeadDescription(config, label_set, dims, header["features_fingerprint"])
+
+
+def _progress(values: dict[str, Any]) -> Progress:
+    progress = Progress(**values)
+    counts, numbers = (progress.n_epochs_done, progress.best_epoch), (progress.best_mean_ap, progress.train_s)
+    if not all(type(one) is int and one >= 0 for one in counts) or not all(
+        type(one) in (int, float) for one in numbers
+    ):
+        raise ValueError("progress")
+    return progress
+
+
+def _scaling(tensors: Mapping[str, Tensor], dims: tuple[int, ...]) -> Scaling:
+    mean, sd = tensors["scaling.mean"], tensors["scaling.sd"]
+    if any(one.shape != (sum(dims),) or one.dtype != torch.float32 for one in (mean, sd)):
+        raise ValueError(f"scaling, which is not {sum(dims)} means and deviations")
+    return Scaling(mean, sd)
+
+
+def misfit(description: HeadDescription, state: Mapping[str, Tensor]) -> str:
+    """Why tensors are not the described head's, "" when they are; told before a byte is taken for that head."""
+    section = description.config.head
+    n_layers = max(section.n_layers, section.gru_layers, section.unet_levels, len(section.dilations))
+    if n_layers > max(len(state), 64) or description.config.clips.clip_frames > MOST_CLIP_FRAMES:
+        return ": its configuration asks for more layers or frames than its tensors can be of"
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            wanted = description.build().state_dict()
+    except BallspotError as error:
+        return f" cannot be built ({error})"
+    for name in sorted(wanted.keys() | state.keys()):
+        if name not in state:
+            return f": lacks the tensor {name!r}"
+        if name not in wanted:
+            return f": tensor {name[:80]!r} has no place in it"
+        if state[name].shape != wanted[name].shape or state[name].dtype != wanted[name].dtype:
+            found = f"{state[name].dtype} {tuple(state[name].shape)}"
+            return f": tensor {name!r} is {found}, not {tuple(wanted[name].shape)}"
+    return ""
 
 
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

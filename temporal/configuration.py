@@ -1,6 +1,5 @@
 """From a preset and `key=value` texts to a Config: defaults < preset < settings, unknown keys refused by name."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..cache.errors import BallspotError
+from ..cache.files import is_file, parse_toml, read_toml
 from ..evaluate.labelsets import nearest_name
 from . import presets
 from .config import Config
@@ -17,6 +17,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     name: tuple(field.default.__class__.model_fields) for name, field in Config.model_fields.items()
 }
 PLACES: dict[str, tuple[str, str]] = {leaf: (section, leaf) for section, leaves in SECTIONS.items() for leaf in leaves}
+MOST_SHOWN = 12  # names in one line of an error
 
 
 def preset_names() -> tuple[str, ...]:
@@ -35,9 +36,11 @@ def load_config(preset: str = "best", settings: Sequence[str] = ()) -> Config:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
-            raise BallspotError(f"setting {setting!r} is not key=value; write e.g. n_epochs=30")
-        section, leaf = _place(key.strip())
-        table.setdefault(section, {})[leaf] = config_value(text.strip())
+            raise BallspotError(f"--set {setting}: is not KEY=VALUE; write e.g. --set n_epochs=30")
+        section, leaf = _place(key.strip(), setting)
+        values = table.setdefault(section, {})
+        if isinstance(values, dict):  # else it is refused below
+            values[leaf] = config_value(text.strip())
     return config_from_table(table, source=f"{source} with {', '.join(settings)}" if settings else source)
 
 
@@ -77,35 +80,36 @@ def as_table(config: Config) -> dict[str, Any]:
 def _preset_table(preset: str) -> tuple[dict[str, Any], str]:
     if preset in preset_names():
         text = resources.files(presets).joinpath(f"{preset}.toml").read_text(encoding="utf-8")
-        return tomllib.loads(text), f"preset {preset}"
+        return parse_toml(text), f"preset {preset}"
     path = Path(preset)
-    if not path.is_file():
+    if not is_file(path):
         names = preset_names()
-        raise BallspotError(f"{preset}: neither a preset ({', '.join(names)}) nor a TOML file; {_hint(preset, names)}")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BallspotError(f"{path}: is no readable TOML ({error}); see docs/configuration.md") from error
+        hint = _hint(preset, names)
+        raise BallspotError(f"--preset {preset}: neither a preset ({', '.join(names)}) nor a TOML file; {hint}")
+    return read_toml(path, remedy="see docs/configuration.md"), str(path)
 
 
-def _place(key: str) -> tuple[str, str]:
+def _place(key: str, setting: str) -> tuple[str, str]:
     section, _, leaf = key.rpartition(".")
     if not section and leaf in PLACES:
         return PLACES[leaf]
     if leaf in SECTIONS.get(section, ()):
         return section, leaf
     dotted = [".".join(place) for place in PLACES.values()]
-    raise BallspotError(f"unknown key {key!r}; {_hint(key, dotted if section else PLACES)}")
+    raise BallspotError(f"--set {setting}: unknown key {key!r}; {_hint(key, dotted if section else PLACES)}")
 
 
 def config_value(text: str) -> Any:
     """The value that a `key=value` text means: as in TOML, text without quotes allowed."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        table = parse_toml(f"value = {text}")
+    except ValueError:
         return text
+    return table["value"] if len(table) == 1 else text
 
 
 def _hint(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
     near = nearest_name(name, known)
-    return f"did you mean {near!r}?" if near else f"known are {', '.join(known)}"
+    if near:
+        return f"did you mean {near!r}?"
+    return f"known are {', '.join(known)}" if len(known) <= MOST_SHOWN else "docs/configuration.md lists them all"

@@ -14,7 +14,7 @@ from ..cache.fingerprint import fingerprint
 from ..cache.processes import peak_memory_mb
 from ..cache.runs import RunFolder
 from ..evaluate.evaluation import OFFICIAL_FPS
-from .checkpoints import HeadDescription, Progress, read_checkpoint, restore, write_checkpoint
+from .checkpoints import HeadDescription, Progress, misfit, read_checkpoint, restore, write_checkpoint
 from .config import TrainingSection
 from .configuration import as_table
 from .features import Scaling, read_layout, row_stride
@@ -117,6 +117,9 @@ def _train(
     average_kept: dict[str, Tensor] = {}
     if (run.path / LAST).is_file():
         kept = read_checkpoint(run.path / LAST)
+        problem = misfit(description, kept.head)
+        if problem:
+            raise BallspotError(f"{run.path / LAST}: head{problem}; remove the run and train again")
         progress = kept.progress
         restore(run.path / LAST, kept, head, optimizer)
         average_kept = kept.average
@@ -191,11 +194,11 @@ def _finish(
 
 def finish_run(run: RunFolder, progress: Progress, *, n_trained: int, device: torch.device) -> dict[str, Any]:
     """Writes the metrics of the best epoch and what training took, marks the run done, and returns the metrics."""
-    best = next((line for line in run.log() if line["epoch"] == progress.best_epoch), None)
-    if best is None or "valid_mean_ap" not in best:
+    best = next((line for line in run.log() if line["epoch"] == progress.best_epoch), {})
+    if not all(name in best for name in ("valid_mean_ap", "valid_headline_ap", "valid_per_class")):
         raise BallspotError(
-            f"{run.path / 'log.jsonl'}: lacks the line of epoch {progress.best_epoch}, the best; bring it back, or "
-            "remove the run and train it again"
+            f"{run.path / 'log.jsonl'}: lacks the validation of epoch {progress.best_epoch}, the best; bring it back, "
+            "or remove the run and train it again"
         )
     metrics = {
         "split": SPLIT,

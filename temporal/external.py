@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..cache.arrays import read_arrays
 from ..cache.errors import BallspotError
 from ..evaluate.labelsets import LabelSet
-from ..evaluate.predictions import NPZ_DAMAGE, SCORES_FILE
+from ..evaluate.predictions import SCORES_FILE
 from .scores import SavedScores, read_scores
 
 PLAIN_FILE = "scores.npy"
+REMEDY = "save it with numpy"
 
 
 def open_scores(folder: Path, match: str, label_set: LabelSet, *, rows_a_second: Fraction | None) -> SavedScores:
@@ -23,7 +25,8 @@ def open_scores(folder: Path, match: str, label_set: LabelSet, *, rows_a_second:
     Raises BallspotError when there is no file, and for another shape, values that are not finite or below 0.
     """
     path = folder / match / SCORES_FILE
-    if path.is_file() and _has_frames(path):
+    arrays = read_arrays(path, what="scores", remedy=REMEDY) if path.is_file() else {}
+    if "frame_index" in arrays:
         saved = read_scores(path)
         missing = [label for label in label_set.labels if label not in saved.labels]
         if missing:
@@ -37,7 +40,10 @@ def open_scores(folder: Path, match: str, label_set: LabelSet, *, rows_a_second:
         raise BallspotError(f"{folder / match}: neither {SCORES_FILE} nor {PLAIN_FILE} in it; predict that match first")
     if rows_a_second is None:
         raise BallspotError(f"{path}: an array alone does not say its frame rate; give --rows-per-second")
-    scores = _plain(path)
+    arrays = arrays or read_arrays(path, what="scores", remedy=REMEDY)
+    scores = arrays.get("scores", arrays.get(""))
+    if scores is None or scores.dtype.kind not in "fiu":
+        raise BallspotError(f"{path}: holds no array of scores; {REMEDY}")
     if scores.ndim != 2 or scores.shape[1] not in (len(label_set), 1 + len(label_set)):
         raise BallspotError(
             f"{path}: shape {scores.shape} is neither (n, {len(label_set)}) nor, background first, "
@@ -47,23 +53,3 @@ def open_scores(folder: Path, match: str, label_set: LabelSet, *, rows_a_second:
     if not np.isfinite(scores).all() or (scores < 0).any():
         raise BallspotError(f"{path}: holds scores that are negative or not finite; give probabilities, not logits")
     return SavedScores(scores, np.arange(len(scores)), label_set.labels, rows_a_second, len(scores), match)
-
-
-def _has_frames(path: Path) -> bool:
-    return "frame_index" in _names(path)
-
-
-def _names(path: Path) -> list[str]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return list(file.files)
-    except NPZ_DAMAGE as error:
-        raise BallspotError(f"{path}: is no .npz file ({error}); save it with numpy.savez") from error
-
-
-def _plain(path: Path) -> np.ndarray:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        return np.asarray(loaded["scores"] if path.suffix == ".npz" else loaded)
-    except NPZ_DAMAGE as error:
-        raise BallspotError(f"{path}: holds no array of scores ({error}); save it with numpy") from error

@@ -65,8 +65,8 @@ def failure_of(run: Path) -> str | None:
     path = failure_path(run)
     if not path.is_file():
         return None
-    record = read_json(path)
-    return str(record.get("error")) if isinstance(record, dict) else "unknown"
+    failure = read_json(path)
+    return str(failure.get("error") if isinstance(failure, dict) else failure)
 
 
 def do_job(job: Job, *, n_threads: int = 1) -> Mapping[str, Any] | None:

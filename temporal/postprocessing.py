@@ -17,6 +17,11 @@ from .scores import SavedScores
 from .suppression import Peaks
 
 POSTPROCESSING_FORMAT = "ballspot-postprocessing/1"
+LONGEST_S = {
+    "window_s": 1000.0,
+    "smoothing_s": 60.0,
+    "score_floor": 1e6,
+}  # seconds but for the floor: costs grow with them
 
 
 @dataclass(frozen=True)
@@ -93,14 +98,15 @@ def read_postprocessing(path: Path) -> dict[str, ClassDecoding]:
         raise BallspotError(f"{path}: format {found!r} is not {POSTPROCESSING_FORMAT!r}; give a `ballspot tune` file")
     try:
         how = {label: class_decoding(values) for label, values in document["classes"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BallspotError(f"{path}: lacks or garbles {error}; run `ballspot tune` again") from error
     return how
 
 
 def class_decoding(values: Mapping[str, Any]) -> ClassDecoding:
     """One class's decoding from its plain values. KeyError, TypeError or ValueError when they are not such."""
-    numbers = [float(values[name]) for name in ("window_s", "smoothing_s", "score_floor")]
-    if values["suppression"] not in get_args(Suppression) or not all(0.0 <= number < 1e6 for number in numbers):
+    numbers = {name: float(values[name]) for name in LONGEST_S}
+    fit = all(0.0 <= numbers[name] <= longest for name, longest in LONGEST_S.items())
+    if values["suppression"] not in get_args(Suppression) or not fit:
         raise ValueError(f"a class of {dict(values)}")
-    return ClassDecoding(values["suppression"], *numbers)
+    return ClassDecoding(values["suppression"], **numbers)

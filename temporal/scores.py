@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..cache.arrays import frame_numbers, read_arrays, whole_number
 from ..cache.errors import BallspotError
 from ..cache.files import whole_file
-from ..evaluate.predictions import NPZ_DAMAGE
 
 
 @dataclass(frozen=True)
@@ -58,21 +58,21 @@ def write_scores(path: Path, saved: SavedScores) -> None:
 
 def read_scores(path: Path) -> SavedScores:
     """The scores in a file that `write_scores` wrote. Raises BallspotError when it holds something else."""
+    remedy = "give a scores.npz that `ballspot predict` wrote"
+    arrays = read_arrays(path, what="scores", remedy=remedy)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            scores, frame_index = file["scores"], file["frame_index"]
-            labels = tuple(str(label) for label in file["labels"])
-            fps = Fraction(int(file["fps_numerator"]), int(file["fps_denominator"]))
-            n_video_frames, match = int(file["n_video_frames"]), str(file["match"])
-            right_share = file["right_share"] if "right_share" in file.files else None
-    except NPZ_DAMAGE as error:
-        raise BallspotError(
-            f"{path}: holds no scores ({error}); give a scores.npz that `ballspot predict` wrote"
-        ) from error
-    if scores.shape != (len(frame_index), len(labels)):
-        raise BallspotError(
-            f"{path}: scores of shape {scores.shape} for {len(frame_index)} frames, {len(labels)} labels; predict again"
-        )
-    if scores.dtype.kind != "f" or not np.isfinite(scores).all():
-        raise BallspotError(f"{path}: holds scores that are no finite numbers; predict again")
+        scores, frame_index, names = arrays["scores"], frame_numbers(arrays), arrays["labels"]
+        right_share = arrays.get("right_share")
+        for name, array in (("scores", scores), ("right_share", scores if right_share is None else right_share)):
+            if array.dtype.kind != "f" or array.shape != (len(frame_index), *names.shape) or names.ndim != 1:
+                raise ValueError(f"{name} {array.shape} for {len(frame_index)} frames, labels {names.shape}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} that are not finite")
+        fps = Fraction(whole_number(arrays, "fps_numerator"), whole_number(arrays, "fps_denominator"))
+        n_video_frames, match = whole_number(arrays, "n_video_frames"), str(arrays["match"])
+        labels = tuple(str(label) for label in names)
+        if fps <= 0 or n_video_frames < 0 or not all(labels) or len(set(labels)) < len(labels):
+            raise ValueError(f"{n_video_frames} frames at {fps} a second, labels {', '.join(labels)[:80]}")
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise BallspotError(f"{path}: holds no scores ({error}); {remedy}") from error
     return SavedScores(scores, frame_index, labels, fps, n_video_frames, match, right_share)

@@ -42,8 +42,13 @@ def open_search(space: Space, out: Path, *, identity: str) -> Iterator["Search"]
     optuna = _optuna()
     with locked_folder(make_folder(out), waits=False):
         _mend(out / JOURNAL)
-        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(out / JOURNAL)))
-        study = optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True)
+        try:
+            storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(out / JOURNAL)))
+            study = optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise BallspotError(
+                f"{out / JOURNAL}: is no journal of a search ({error}); choose another --out"
+            ) from error
         whole = [_texts(space), list(space.points.items()), space.baseline(), space.laid, identity]
         digest = sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
         if study.user_attrs.get(SPACE, digest) != digest:
@@ -164,7 +169,7 @@ class Search:
         for job in engine(asked(), on_poll):
             trial, folder = under_way.pop(job.run), RunFolder(job.run)
             if folder.is_done:
-                study.tell(trial, folder.number("mean_ap"))
+                study.tell(trial, folder.metric("mean_ap"))
             elif failure_of(job.run) is not None:
                 trial.set_user_attr(FAILED, True)
                 study.tell(trial, state=states.FAIL)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
 from ..cache.errors import BallspotError
+from ..cache.files import is_file
 from ..cache.runs import flatten
 from ..evaluate.labelsets import nearest_name
 from .config import Config
@@ -23,6 +25,7 @@ PRESET, FEATURES, LEAVE_OUT = "preset", "features", "leave_out"
 RUN_KEYS = (PRESET, FEATURES, LEAVE_OUT)  # keys of a sweep that are no configuration keys
 EACH = "each"
 LONGEST_NAME = 120
+MOST_SETTINGS = 100_000  # that the axes of a file may span: all of them are held
 
 Place = tuple[int, ...]  # of a setting in the space: which value it has on every axis
 
@@ -164,12 +167,15 @@ def read_space(path: Path, *, settings: Sequence[str] = (), matches: Sequence[st
     for what is unknown, and where nothing is left to run.
     """
     file = read_sweep_file(path)
-    base: Table = {PRESET: file.preset, **_whole_keys(file.set, path)}
+    base: Table = _whole_keys({PRESET: file.preset, **file.set}, path)
     if file.features:
-        base[FEATURES] = file.features
+        base |= _whole_keys({FEATURES: file.features}, path)
     if file.leave_out is not None:
-        base[LEAVE_OUT] = file.leave_out
+        base |= _whole_keys({LEAVE_OUT: file.leave_out}, path)
     axes = tuple(_axes(file, path, base, matches))
+    n_settings = prod(len(axis.values) for axis in axes)
+    if n_settings > MOST_SETTINGS:
+        raise BallspotError(f"{path}: its axes span {n_settings} settings, above {MOST_SETTINGS}; leave values out")
     points = dict(_points(file, path, base, axes))
     if not points:
         raise BallspotError(f"{path}: no setting is left to run; its conditions skip them all")
@@ -229,8 +235,12 @@ def _whole_keys(values: Mapping[str, Any], path: Path) -> Table:
     whole = {}
     for key, value in values.items():
         if key in RUN_KEYS:
-            whole[key] = tuple(value) if isinstance(value, list) else value
+            whole[key] = _run_value(key, value, path)
             continue
+        try:
+            json.dumps(value)
+        except TypeError as error:
+            raise BallspotError(f"{path}: {key} = {value!r}: a date or a time is no value of any key") from error
         leaf = key.rpartition(".")[2]
         if leaf not in PLACES or key not in (leaf, ".".join(PLACES[leaf])):
             near = nearest_name(leaf, [*PLACES, *RUN_KEYS])
@@ -240,10 +250,18 @@ def _whole_keys(values: Mapping[str, Any], path: Path) -> Table:
     return whole
 
 
+def _run_value(key: str, value: Any, path: Path) -> str | tuple[str, ...]:
+    """The value of one of RUN_KEYS: text, of `features` also several. Else BallspotError."""
+    several = key == FEATURES and isinstance(value, (list, tuple))
+    if not all(isinstance(one, str) and one and "\0" not in one for one in (value if several else (value,))):
+        raise BallspotError(f"{path}: {key} = {value!r}: give text{' or a list of texts' if key == FEATURES else ''}")
+    return tuple(value) if several else value
+
+
 def _preset(name: str, path: Path) -> str:
     """A preset's name, or its file, which is looked for beside the sweep's."""
     beside = path.parent / name
-    return str(beside) if beside.is_file() else name
+    return str(beside) if is_file(beside) else name
 
 
 def setting_name(varied: Mapping[str, Any]) -> str:

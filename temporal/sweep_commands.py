@@ -14,6 +14,7 @@ from ..cache.console import note, print_table
 from ..cache.errors import BallspotError
 from ..cache.files import find_temporary, locked_folder, make_folder
 from ..cache.sweeps import SWEEP_FILE
+from ..evaluate.labelsets import nearest_name
 
 if TYPE_CHECKING:
     from .sweep import Sweep
@@ -186,7 +187,9 @@ def find_sweep(name: str) -> Path:
     shipped = {file.stem: file for file in sorted(SWEEP_FILES.glob("*.toml"))}
     found = shipped.get(name.removesuffix(".toml"))
     if found is None:
-        raise BallspotError(f"{name}: neither a sweep file nor a shipped one ({', '.join(shipped)}); check the name")
+        near = nearest_name(name, shipped)
+        hint = f"did you mean {near}?" if near else "check the name"
+        raise BallspotError(f"{name}: neither a sweep file nor a shipped one ({', '.join(shipped)}); {hint}")
     return found
 
 
@@ -264,7 +267,7 @@ def show_results(sweep: "Sweep", planned: Sequence["PlannedRun"], *, as_json: bo
     for place, setting in enumerate(sweep.settings):
         of_setting = [run for run in planned if run.setting == place]
         done = [RunFolder(run.job.run) for run in of_setting if run.state == "done"]
-        values = [run.number("mean_ap") for run in done]
+        values = [run.metric("mean_ap") for run in done]
         entries.append(
             {
                 "name": setting.name,
@@ -272,7 +275,7 @@ def show_results(sweep: "Sweep", planned: Sequence["PlannedRun"], *, as_json: bo
                 "n_failed": sum(run.state == "failed" for run in of_setting),
                 "mean_ap": mean(values) if values else None,
                 "sd": stdev(values) if len(values) > 1 else None,
-                "train_s": mean(run.number("train_s") for run in done) if done else None,
+                "train_s": mean(run.metric("train_s") for run in done) if done else None,
             }
         )
     if as_json:

@@ -34,17 +34,19 @@ read side by side, from the folder that holds the file) or `leave_out` (a match;
 of them).
 """
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..cache.errors import BallspotError
+from ..cache.files import read_toml
 from ..evaluate.labelsets import nearest_name
 from .configuration import first_problem
 
 Table = dict[str, Any]
+MOST_SEEDS = 1000
+SEEDS_BELOW = 2**63
 
 
 class Condition(BaseModel):
@@ -82,10 +84,9 @@ class SweepFile(BaseModel):
 
 def read_sweep_file(path: Path) -> SweepFile:
     """The file, read and checked. Raises BallspotError, naming the file and the place, for what is wrong with it."""
+    table = read_toml(path, what="sweep file", remedy="see docs/sweeps.md")
     try:
-        file = SweepFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise BallspotError(f"{path}: no such sweep file; check the path") from error
+        file = SweepFile.model_validate(table)
     except ValidationError as error:
         place, message = first_problem(error)
         if error.errors()[0]["type"] == "extra_forbidden":
@@ -93,12 +94,11 @@ def read_sweep_file(path: Path) -> SweepFile:
             known = ", ".join(SweepFile.model_fields)
             message = f"unknown key; did you mean {near!r}?" if near else f"unknown key; known are {known}"
         raise BallspotError(f"{path}: {place}: {message}; see docs/sweeps.md") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise BallspotError(f"{path}: is no readable TOML ({error}); see docs/sweeps.md") from error
-    seeds = file.seed_numbers
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+    n_seeds = file.seeds if isinstance(file.seeds, int) else len(file.seeds)
+    seeds = file.seed_numbers if n_seeds <= MOST_SEEDS else ()
+    if not seeds or not 0 <= min(seeds) <= max(seeds) < SEEDS_BELOW or len(set(seeds)) < len(seeds):
         raise BallspotError(
-            f"{path}: seeds {file.seeds!r}: give a number of seeds from 1 on, or a list of different ones"
+            f"{path}: seeds {file.seeds!r}: give a number of seeds from 1 to {MOST_SEEDS}, or a list of different ones"
         )
     for key, values in file.axes.items():
         if not values:

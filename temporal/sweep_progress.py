@@ -62,7 +62,7 @@ class SweepProgress:
             self._tell(f"{name}: failed: {problem}")
         elif run.state == "done":
             folder = RunFolder(run.job.run)
-            self._tell(f"{name}: valid mAP@1 {100 * folder.number('mean_ap'):.2f} ({folder.number('train_s'):.0f} s)")
+            self._tell(f"{name}: valid mAP@1 {100 * folder.metric('mean_ap'):.2f} ({folder.metric('train_s'):.0f} s)")
 
     def line(self) -> str:
         """The counts and the time left, e.g. ``12/24 runs done, 1 failed, 2 running  0:03:10 left``."""

@@ -145,7 +145,7 @@ def costs(planned: Sequence[PlannedRun], experiments: Sequence[Experiment]) -> l
     for place, experiment in enumerate(experiments):
         done = [RunFolder(run.job.run) for run in planned if run.setting == place and run.state == "done"]
         if done:
-            seconds = mean(run.number("train_s") for run in done)
+            seconds = mean(run.metric("train_s") for run in done)
             n_bytes = max(sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file()) for run in done)
             found.append(Cost(seconds, n_bytes, measured=True))
             continue

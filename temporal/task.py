@@ -9,7 +9,7 @@ import torch
 from ..cache.errors import BallspotError
 from ..evaluate.labels import Spot, read_labels
 from ..evaluate.labelsets import LabelSet
-from ..evaluate.matches import Match
+from ..evaluate.matches import LABELS_FILE, Match
 from ..evaluate.predictions import SCORES_FILE
 from ..evaluate.splits import Splits
 from .config import Config
@@ -38,7 +38,10 @@ class Task:
         for name in self.splits.part(split):
             path = self.matches[name].labels_path
             if path is None:
-                raise BallspotError(f"{self.matches[name].folder}: match {name!r} has no labels; it cannot {split}")
+                raise BallspotError(
+                    f"{self.matches[name].folder}: match {name!r} of split {split} has no {LABELS_FILE}; add it, or "
+                    "name other matches with --splits"
+                )
             spots[name] = read_labels(path, self.label_set, in_file_order=True)
         return spots
 

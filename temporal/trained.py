@@ -8,6 +8,7 @@ from typing import Any
 from ..cache.errors import BallspotError
 from ..cache.runs import RunFolder
 from ..cache.sweeps import seed_folders
+from ..evaluate.splits import recorded_splits
 from .bundle import is_bundle, read_bundle_file
 from .checkpoints import Checkpoint, read_checkpoint
 from .postprocessing import ClassDecoding
@@ -33,9 +34,10 @@ def read_trained(path: Path, *, checkpoint: str = "best") -> Trained:
     """
     if not is_bundle(path):
         runs = [RunFolder(folder) for folder in seed_folders(path)]
-        keys = tuple(run.record()["key"] for run in runs)
+        keys = tuple(run.entry("key", str) for run in runs)
+        splits = recorded_splits(runs[0].record(), str(runs[0].path / "run.json"))
         kept = tuple(read_checkpoint(run.path / f"{checkpoint}.safetensors") for run in runs)
-        return Trained(kept, keys, {**runs[0].splits(), "source": "the run's"})
+        return Trained(kept, keys, splits)
     bundle = read_bundle_file(path)
     for head in bundle.header.heads:
         if head.checkpoint != checkpoint:

@@ -11,6 +11,7 @@ import click
 
 from ..cache.console import note, print_table
 from ..cache.errors import BallspotError
+from ..cache.hints import path_hint
 from ..cache.sweeps import seed_folders
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def _scores_of(
     """Where the scores lie, their classes, and the matches of the split."""
     from ..evaluate.labelsets import label_set_of, load_label_set
     from ..evaluate.matches import find_matches
-    from ..evaluate.splits import load_splits
+    from ..evaluate.splits import load_splits, recorded_splits
 
     run = _run_of(scores)
     if run is not None:
@@ -188,8 +189,10 @@ def _scores_of(
                 f"{folder}: no scores; run `ballspot predict {scores} FEATURES --data DATA --split {split}` first"
             )
         if splits_file is None and split != "all":
-            return folder, label_set, run.splits()[split]
+            return folder, label_set, recorded_splits(record, str(run.path / "run.json"))[split]
     else:
+        if not scores.is_dir():
+            raise BallspotError(f"{scores}: no such run{path_hint(scores)}; give a run, or a folder of scores")
         label_set, folder = load_label_set(labels or "ball-12"), scores
     splits = load_splits(data_root, find_matches(data_root), splits_file=splits_file)
     return folder, label_set, splits.part(split)

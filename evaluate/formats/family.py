@@ -7,7 +7,6 @@ from pathlib import Path
 from ...cache.errors import BallspotError
 from ...cache.files import is_begun, write_texts
 from ..labels import brief
-from ..labelsets import nearest_name
 from .e2espot import e2e_spot_losses, read_e2e_spot, write_e2e_spot
 from .osl import osl_losses, read_osl, write_osl
 from .soccernet import (
@@ -96,14 +95,6 @@ def write_videos(path: Path, kind: Format, videos: Sequence[VideoSpots], *, fps:
         raise BallspotError(f"{there}: is there already; choose another place or remove it")
     write_texts(texts)
     return list(texts)
-
-
-def format_named(name: str) -> Format:
-    """The format of that name. Else BallspotError naming the nearest."""
-    if name not in FORMATS:
-        near = nearest_name(name, FORMATS)
-        raise BallspotError(f"unknown format {name!r}; {f'did you mean {near!r}?' if near else ', '.join(FORMATS)}")
-    return FORMATS[name]
 
 
 def _text(path: Path) -> str:

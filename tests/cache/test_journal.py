@@ -114,7 +114,7 @@ def test_segments_are_put_together_in_row_order(tmp_path: Path) -> None:
         paths.append(part_path(store, segment))
         with Journal.open(paths[-1], HEADER, segment=segment) as journal:
             journal.append(block(segment.start, segment.stop))
-            assert journal.is_full
+            assert journal.next_row == segment.stop
     assert sorted(path.name for path in paths) == ["m.h5.0-25.part", "m.h5.25-40.part"]
     np.testing.assert_array_equal(rows_in(*paths), VALUES)
     with pytest.raises(BallspotError, match="rows from 0 on are missing"):

@@ -122,8 +122,8 @@ def test_a_run_that_is_not_done_or_not_there_is_named(run: Callable, tmp_path: P
     (started / "metrics.json").unlink()
     with pytest.raises(BallspotError, match="the run is not done"):
         compare_runs([started])
-    with pytest.raises(BallspotError, match=r"not a run \(no run\.json\)"):
-        compare_runs([tmp_path])
+    with pytest.raises(BallspotError, match=r"not a run, no run\.json in it \(it is a folder of runs: one\)"):
+        compare_runs([started.parent])
     with pytest.raises(BallspotError, match="split 'all'"):
         compare_runs([started], split="all")
     with pytest.raises(BallspotError, match="no run to compare"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
-from ballspot.evaluate.formats.family import FORMATS, format_named, read_videos, write_videos
+from ballspot.evaluate.formats.family import FORMATS, read_videos, write_videos
 from ballspot.evaluate.formats.videos import VideoSpots, exact_fps
 from ballspot.evaluate.labels import Spot, frame_of, position_of
 
@@ -166,8 +166,6 @@ def test_nothing_is_overwritten_and_names_stay_inside(tmp_path: Path):
     for name in ("a\x00b", "a" * 300, "season/" * 700 + "match"):
         with pytest.raises(BallspotError, match="cannot be a folder"):
             write_videos(tmp_path / "c", FORMATS["labels-ball"], [VideoSpots(name, ())], fps=25)
-    with pytest.raises(BallspotError, match="did you mean 'osl'"):
-        format_named("osl2")
 
 
 @pytest.mark.parametrize(

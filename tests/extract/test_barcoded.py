@@ -1,6 +1,7 @@
 """Every stored row belongs to the right frame, or there is a clear error: for each backend and each kind of video."""
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from ballspot.cache.errors import BallspotError
 from ballspot.extract.barcode import read_number
 from ballspot.extract.damage import damaged_frames
-from ballspot.extract.decoders import TorchcodecSource, open_source
+from ballspot.extract.decoders import DecordSource, TorchcodecSource, open_source
 from ballspot.extract.video import DecodingError, VideoProbe, probe_video
 
 from .barcoded import (
@@ -183,3 +184,9 @@ def test_a_damaged_picture_is_an_error_or_is_replaced_and_named(tmp_path: Path, 
 def test_a_missing_torchcodec_is_named_with_the_remedy(video: Path) -> None:
     with pytest.raises(DecodingError, match="--decoder torchcodec: cannot be loaded"):
         TorchcodecSource(probe_video(video))
+
+
+def test_a_missing_decord_is_named_with_the_remedy(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "decord", None)
+    with pytest.raises(DecodingError, match=r"--decoder decord: cannot be loaded .*; pip install decord, or give"):
+        DecordSource(probe_video(video))

@@ -53,7 +53,8 @@ def good(tmp_path_factory) -> Path:
 
 def parts_of(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
     with safe_open(path, framework="pt") as file:
-        return json.loads(file.metadata()["ballspot"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
+        return json.loads(file.metadata()["ballspot"]), tensors
 
 
 def forge(path: Path, header: dict, tensors: dict[str, torch.Tensor]) -> Path:

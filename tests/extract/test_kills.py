@@ -150,7 +150,7 @@ def fake_crew(tasks: list[SegmentTask], is_dropped: object, on_rows: OnRows) -> 
     """Fills part files with rows that hang on their number only, 64 at a time; no video is read."""
     for task in tasks:
         with Journal.open(task.part, task.header, segment=task.segment) as journal:
-            while not journal.is_full:
+            while journal.next_row < task.segment.stop:
                 rows = np.arange(journal.next_row, min(journal.next_row + 64, task.segment.stop), dtype=np.int64)
                 features = np.sin(rows[:, None] + np.arange(task.header.dim)).astype(np.float16)
                 journal.append(Block(rows, {"original": features}))

@@ -5,6 +5,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import ballspot
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -12,9 +14,17 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NOT_PACKAGES = {"tests", "bench", "docs", "build", "dist"}
 
 
+pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="only a clone knows which files are its own")
+
+
+def tracked(*patterns: str) -> list[Path]:
+    line = ["git", "ls-files", *patterns]
+    listed = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [Path(line) for line in listed.splitlines()]
+
+
 def tracked_sources() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    paths = [Path(line) for line in listed.splitlines()]
+    paths = tracked("*.py")
     assert len(paths) > 20
     return paths
 

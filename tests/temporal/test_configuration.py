@@ -82,8 +82,10 @@ def test_a_later_setting_overrides_an_earlier_one():
         ("n_epoch=3", "unknown key 'n_epoch'; did you mean 'n_epochs'?"),
         ("head.temporal_strid=3", "unknown key 'head.temporal_strid'; did you mean 'head.temporal_stride'?"),
         ("clips.kind=tcn", "unknown key 'clips.kind'"),
-        ("n_epochs", "setting 'n_epochs' is not key=value"),
+        ("n_epochs", "--set n_epochs: is not KEY=VALUE"),
         ("n_epochs=many", "training.n_epochs = 'many'"),
+        (f"n_epochs={'9' * 5000}", "training.n_epochs = '999"),
+        (f"n_epochs={'[' * 5000}", "training.n_epochs = '[[["),
         ("n_epochs=0", "training.n_epochs = 0"),
         ("kind=lstm", "head.kind = 'lstm'"),
         ("temporal_stride=1.5", "head.temporal_stride = 1.5"),
@@ -122,6 +124,7 @@ def test_a_file_of_ones_own_is_laid_over_the_defaults(tmp_path):
         ('[head]\nkinds = "tcn"\n', "unknown key 'head.kinds'; did you mean 'kind'?"),
         ("head = 3\n", "head must be a table"),
         ("[head\n", "is no readable TOML"),
+        (f"[head]\nwidth = {'9' * 5000}\n", "is no readable TOML"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_place(tmp_path, text, message):

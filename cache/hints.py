@@ -1,0 +1,41 @@
+"""What a path that does not fit is instead, or which one may have been meant: what errors say in brackets."""
+
+from difflib import get_close_matches
+from pathlib import Path
+
+KINDS = (  # a file that tells what a folder is, at any depth below it, and what it then is; the first that is found
+    ("*.h5", "feature stores"),
+    ("results_spotting.json", "predictions"),
+    ("Labels-ball.json", "match folders"),
+)
+
+
+def path_hint(path: Path) -> str:
+    """`` (it holds feature stores)``, `` (did you mean runs/first?)`` for a path that is not there, or nothing."""
+    try:
+        kind = folder_kind(path) if path.is_dir() else None
+        near = None if path.exists() else nearest_path(path)
+    except OSError:  # a folder that may not be listed
+        return ""
+    return f" ({kind})" if kind else f" (did you mean {near}?)" if near else ""
+
+
+def folder_kind(path: Path) -> str | None:
+    """What a folder is, in words that follow its name, None where no file tells."""
+    if (path / "run.json").is_file():
+        return "it is a run"
+    if (path / "sweep.json").is_file():
+        return "it is a sweep"
+    runs = sorted(file.parent.name for file in path.glob("*/run.json"))
+    if runs:
+        return f"it is a folder of runs: {', '.join(runs[:3])}{', ...' if len(runs) > 3 else ''}"
+    return next((f"it holds {what}" for name, what in KINDS if next(path.rglob(name), None)), None)
+
+
+def nearest_path(path: Path) -> Path | None:
+    """The path of an existing file or folder that is named most like ``path``, in the same folder; None if none is."""
+    if not path.parent.is_dir():
+        return None
+    names = [entry.name for entry in path.parent.iterdir() if not entry.name.startswith(".")]
+    near = get_close_matches(path.name, names, n=1, cutoff=0.6)
+    return path.parent / near[0] if near else None

@@ -1,0 +1,66 @@
+// Opens a match: its spots, its video, its curves.
+
+import { loadCurves } from "./curves.js";
+import { halvesOf, Model, NO_TEAM } from "./model.js";
+import { $, clock, fillNotes, page, refresh, request, tellOfVideo, timeline } from "./page.js";
+
+export const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2, 4];
+
+/** Shows a match; what the settings say of time and zoom holds, unless `time` is given. */
+export async function open(name, half, time = null) {
+  const { view, state } = page;
+  if (page.match && (page.match.name !== name || state.half !== half)) Object.assign(state, { from: 0, span: 0, t: 0 });
+  if (time !== null) state.t = time;
+  const isSame = page.match?.name === name && page.record;
+  const match = view.matches.find((one) => one.name === name);
+  if (!match) return;
+  page.match = match;
+  state.match = name;
+  $("match").value = String(view.matches.indexOf(match));
+  if (!isSame) {
+    const answer = await fetch(match.spots);
+    if (page.match !== match) return; // another was asked for meanwhile
+    if (!answer.ok) return fillNotes([await answer.text()]);
+    page.record = await answer.json();
+  }
+  showHalf(half);
+}
+
+/** Shows a half of the open match; the first where it has no such half. */
+function showHalf(half) {
+  const { view, match, record, state } = page;
+  const halves = halvesOf(match, record);
+  state.half = halves.includes(half) ? half : 1;
+  $("half-pick").hidden = halves.length < 2;
+  $("half").replaceChildren(...halves.map((one) => new Option(`half ${one}`, one)));
+  $("half").value = state.half;
+  const model = page.model = new Model(view, record, state.half);
+  page.current = timeline.selected = timeline.hovered = null;
+  timeline.model = model;
+  timeline.curves = [new Map(), new Map()];
+  $("team").replaceChildren(new Option("all", ""), ...model.teams.map((team) => new Option(team, `=${team}`)));
+  if (model.hasTeamless) $("team").append(new Option("none", NO_TEAM));
+  if (![...$("team").options].some((option) => option.value === state.team)) state.team = "";
+  fillNotes([
+    ...record.notes, ...(record.truth ? [] : record.notes.length ? [] : ["This match has no labels: predictions only."]),
+    ...record.runs.flatMap((run, place) => run.notes.map((note) => `${view.sides[place]}: ${note}`)),
+  ]);
+  timeline.duration = Math.max(model.end, 1);
+  timeline.setView(state.span ? state.from : 0, state.span || timeline.duration);
+  const video = match.videos[state.half];
+  const known = record.runs.find((run) => run.curves)?.curves.fps ?? null;
+  tellOfVideo(video ? "" : "No video of this match in the data root: times and spots only.");
+  $("screen").classList.toggle("none", !video);
+  clock.still = state.t;
+  clock.load(video?.url, known);
+  $("video").playbackRate = SPEEDS[$("speed").selectedIndex];
+  refresh();
+  if (state.half !== 1) return; // curves are of the first half's video
+  loadCurves(match, record, {
+    isWanted: () => page.model === model,
+    onCurve: (place, label, curve) => {
+      timeline.curves[place].set(label, curve);
+      request(true);
+    },
+  });
+}
