@@ -1,6 +1,9 @@
 """The `ballspot` command: a group whose commands are imported only when they are asked for."""
 
+import codecs
 import errno
+import io
+import sys
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -45,6 +48,17 @@ COMMANDS: dict[str, Place] = {
     "sheet": ("extract.clip_commands", "sheet", "Draw the worst mistakes of every class on one picture."),
     "demo": ("extract.demo_commands", "demo", "Run the whole pipeline on seven short matches."),
 }
+
+
+def as_escapes(error: UnicodeError) -> tuple[str, int]:
+    """What is written where an encoding has no sign for a text: escapes as in JSON, which stays JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)), error.end
+
+
+codecs.register_error("ballspot", as_escapes)
 
 
 class LazyGroup(click.Group):
@@ -103,6 +117,9 @@ def main() -> None:
     ballspot predict runs/first features/SET --data DATA --split test --out predictions
     ballspot evaluate predictions --data DATA --split test
     """
+    for stream in (sys.stdout, sys.stderr):  # None where closed, and in a test anything
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="ballspot")
 
 
 @main.group(cls=LazyGroup, table=DATA)

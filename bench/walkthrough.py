@@ -62,8 +62,10 @@ MORE = (  # a closer look: (what is said, command)
     ),
     ("", f"ballspot predict runs/tcn/seed-0 {OWN_SET} --data SN-BAS --split test"),
     ("", "ballspot compare runs/best runs/tcn/seed-0 --split test --block 30"),
-    ("What the mistakes are, and spots as subtitles.", "ballspot evaluate runs/best/predictions/test --data SN-BAS "
-     "--split test --block 30 --diagnose"),  # fmt: skip
+    (
+        "What the mistakes are, and spots as subtitles.",
+        "ballspot evaluate runs/best/predictions/test --data SN-BAS --split test --block 30 --diagnose",
+    ),  # fmt: skip
     ("", "ballspot export runs/best/predictions/test --format vtt --threshold 0.3 --out subtitles"),
     (
         "A run is never overwritten: the same command finds it done, another one is refused.",

@@ -5,7 +5,7 @@
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,10 +80,13 @@ class RunFolder:
 
     def _clear(self) -> None:
         """Removes temporary files, but for those in a folder of predictions that another process is writing."""
-        _remove_temporary(self.path.glob(TEMPORARY))
-        for folder in self.path.glob("predictions/*/"):
-            with suppress(BallspotError), locked_folder(folder, waits=False):
-                _remove_temporary(folder.rglob(TEMPORARY))
+        for path in self.path.rglob(TEMPORARY):
+            parts = path.relative_to(self.path).parts
+            if parts[0] != "predictions" or len(parts) < 3:
+                path.unlink(missing_ok=True)
+                continue
+            with suppress(BallspotError), locked_folder(self.path / parts[0] / parts[1], waits=False):
+                path.unlink(missing_ok=True)
 
     def record(self) -> dict[str, Any]:
         """The content of run.json. Raises BallspotError when this is no run of a format that can be read."""
@@ -203,11 +206,6 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
-
-
-def _remove_temporary(paths: Iterable[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
 
 
 def _is_unfinished(path: Path) -> bool:

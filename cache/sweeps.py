@@ -60,9 +60,7 @@ def read_sweep_record(folder: Path) -> SweepRecord:
         title, source, baseline = (_text(record[name]) for name in ("title", "source", "baseline"))
         return SweepRecord(title, source, tuple(map(int, record["seeds"])), baseline, settings)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BallspotError(
-            f"{path}: lacks or garbles {error}; remove it, give the sweep's command again"
-        ) from error
+        raise BallspotError(f"{path}: lacks or garbles {error}; remove it, give the sweep's command again") from error
 
 
 def expand_runs(paths: Sequence[Path]) -> list[Path]:

@@ -71,8 +71,8 @@ def remarks(evaluation: Evaluation) -> list[str]:
         lines.append(f"labels that share class and frame with another, and do not count: {n_shared}")
     if evaluation.n_late:
         lines.append(
-            f"labels and predictions after 120 minutes: {evaluation.n_late}; SoccerNet's code puts all of a half's into "
-            "its last frame; score longer videos in parts"
+            f"labels and predictions after 120 minutes: {evaluation.n_late}; SoccerNet's code puts them into their "
+            "half's last frame; score longer videos in parts"
         )
     counts = dict(zip(labels, result.n_truth.tolist(), strict=True))
     absent = [label for label, count in counts.items() if not count]

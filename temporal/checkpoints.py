@@ -130,9 +130,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             header = json.loads((file.metadata() or {})["ballspot"])
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
     except (OSError, SafetensorError, LookupError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
-        raise BallspotError(
-            f"{path}: holds no head ({error}); bring it back, or train again"
-        ) from error
+        raise BallspotError(f"{path}: holds no head ({error}); bring it back, or train again") from error
     found = header.get("format") if isinstance(header, dict) else None
     if found != CHECKPOINT_FORMAT:
         raise BallspotError(f"{path}: format {found!r} is not {CHECKPOINT_FORMAT!r}; train it again")

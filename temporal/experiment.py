@@ -127,6 +127,8 @@ def _train(
     average = WeightAverage(head, section.ema_decay, kept=average_kept) if section.ema_decay else None
     judged = head if average is None else description.build().to(experiment.device)
     forward = _forward(head, section, report)
+    if (n_lines := len(run.log())) < progress.n_epochs_done:
+        report(f"{run.path / 'log.jsonl'}: has {n_lines} of the {progress.n_epochs_done} epochs done, and is damaged")
     run.keep_log(progress.n_epochs_done)
     while not is_over(progress, section):
         epoch, started = progress.n_epochs_done + 1, time.monotonic()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..cache.errors import BallspotError
 from .clips import ClipStarts, gather_clips
 from .config import ClassLoss, Config
 from .features import ResidentFeatures

@@ -53,7 +53,7 @@ def local_peaks(scores: np.ndarray, window: int, *, floor: float) -> Peaks:
 
     Unlike hard suppression a score beside a peak does not come up again where the peak's reach ends.
     """
-    high = np.where(scores < floor, 0.0, scores).astype(np.float64)
+    high = np.where(scores >= floor, scores, 0.0).astype(np.float64)
     row, label_index = np.nonzero(
         (high > 0) & (high == maximum_filter1d(high, 2 * window + 1, axis=0, mode="constant"))
     )

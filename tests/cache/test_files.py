@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
-from ballspot.cache.files import make_folder, read_json, whole_file, write_json
+from ballspot.cache.files import is_begun, make_folder, read_json, whole_file, write_json, write_texts
 
 
 def test_a_file_appears_with_its_content_and_nothing_is_left_beside_it(tmp_path):
@@ -82,3 +82,20 @@ def test_any_bytes_are_json_or_a_ballspot_error(tmp_path_factory, content):
         read_json(path)
     except BallspotError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "試", "🏟"])
+def test_a_name_of_255_bytes_can_be_written(tmp_path, letter):
+    name = letter * (255 // len(letter.encode()))
+    write_json(tmp_path / name, 1)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_only_a_part_of_the_very_same_texts_is_begun(tmp_path):
+    texts = {tmp_path / "a": "ä\r\n", tmp_path / "b": "2"}
+    assert not is_begun(texts)
+    write_texts({tmp_path / "a": "ä\r\n"})
+    assert is_begun(texts)
+    assert not is_begun({**texts, tmp_path / "a": "another"})
+    write_texts(texts)
+    assert not is_begun(texts)

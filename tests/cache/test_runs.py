@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from ballspot.cache.errors import BallspotError
+from ballspot.cache.files import locked_folder
 from ballspot.cache.runs import RunFolder, flatten
 
 CONFIG = {"head": {"kind": "tcn", "layers": 3}, "training": {"epochs": 20}}
@@ -134,3 +135,39 @@ def test_a_run_that_was_killed_before_its_configuration_was_written_is_taken_up(
     (run.path / "config.toml").unlink()
     assert begin(tmp_path / "run")[1] is True
     assert run.config() == CONFIG
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe{}", b"[1]", b"5", b'{"loss": 1}', b"[" * 100_000])
+def test_a_damaged_line_ends_the_log(tmp_path, damage):
+    run, _ = begin(tmp_path / "a")
+    run.append_log({"epoch": 1})
+    with (run.path / "log.jsonl").open("ab") as stream:
+        stream.write(damage + b"\n")
+    run.append_log({"epoch": 3})
+    assert run.log() == [{"epoch": 1}]
+
+
+def test_a_damaged_configuration_is_written_again(tmp_path):
+    run, _ = begin(tmp_path / "run")
+    (run.path / "config.toml").write_text("[head")
+    assert begin(tmp_path / "run")[1] is True
+    assert run.config() == CONFIG
+
+
+def test_what_another_process_is_writing_into_the_predictions_is_not_cleared(tmp_path):
+    run, _ = begin(tmp_path / "run")
+    writing, left = (run.path / "predictions" / part / ".scores.npz.abcd1234.tmp" for part in ("test", "valid"))
+    for path in (writing, left):
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    with locked_folder(writing.parent, shared=True), run.at_work(waits=False):
+        pass
+    assert writing.exists() and not left.exists()
+
+
+@pytest.mark.parametrize("metrics", ["[]", '{"mean_ap": "0.5"}', "{}"])
+def test_metrics_without_their_number_are_named(tmp_path, metrics):
+    run, _ = begin(tmp_path / "run")
+    (run.path / "metrics.json").write_text(metrics)
+    with pytest.raises(BallspotError, match=r"metrics\.json: lacks or garbles"):
+        run.metric("mean_ap")

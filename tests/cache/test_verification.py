@@ -120,3 +120,18 @@ def test_rows_whose_chunk_is_lost_do_not_pass_for_zeros(tmp_path: Path) -> None:
         data = new.create_dataset("features", (N_ROWS, DIM), np.float16, chunks=(256, DIM), fletcher32=True)
         data[:256] = old["features"][:256]
     assert problems(path) == ["features: chunks are missing, or without a checksum; remove the store and extract again"]
+
+
+def test_rows_that_were_written_over_are_found_when_all_are_read_in_order(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        data = file["features"]
+        assert isinstance(data, h5py.Dataset)
+        data[7] = 0
+    with FeatureStore.open(path) as store:
+        assert len(store.read(100, 120)) == 20  # a part of the rows alone cannot be told
+        for start in range(0, N_ROWS, 100):
+            store.read(start, start + 100)
+        with pytest.raises(BallspotError, match="not those that were written"):
+            for start in range(0, N_ROWS, 100):
+                store.read(start, start + 100, view="hflip")

@@ -1,6 +1,6 @@
 """The long rounds are left out unless `-m` names them; a table of all that was tried ends the session.
 
-    BALLSPOT_FAULTS_ROUNDS=50 BALLSPOT_FAULTS_SEED=3 BALLSPOT_FAULTS_REPORT=faults.json python -m pytest tests/faults -m faults
+BALLSPOT_FAULTS_ROUNDS=50 BALLSPOT_FAULTS_SEED=3 BALLSPOT_FAULTS_REPORT=faults.json pytest tests/faults -m faults
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What all cases share: running a command, judging how it ended, and the table of what was tried and what came of it."""
+"""What all cases share: running a command, judging how it ended, and the table of what was tried."""
 
 import json
 import os
@@ -6,8 +6,8 @@ import shutil
 import signal
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -41,14 +41,23 @@ class Ended:
         return self.stderr.rstrip("\n").rpartition("\n")[2]
 
 
+class HungError(BaseException):
+    """What no code that is tried can take for its own trouble."""
+
+
 def sized(short: int, long: int | None = None) -> Any:
     """Runs a test with ``n_rounds`` = ``short``, and, marked `faults`, with ``long`` or as many as are asked for."""
     many = pytest.param(long or ROUNDS, marks=pytest.mark.faults, id="long")
     return pytest.mark.parametrize("n_rounds", [pytest.param(short, id="short"), many])
 
 
+def spread(every: Iterable[Any], *short: Any) -> list[Any]:
+    """All values for a parameter, those that are not ``short`` marked `faults`."""
+    return [one if one in short else pytest.param(one, marks=pytest.mark.faults) for one in every]
+
+
 def ballspot(*words: object, limit_s: float = 120.0) -> Ended:
-    """The command in this process; one that takes longer than ``limit_s`` ends with a TimeoutError in its trace."""
+    """The command in this process. Raises HungError for one that takes longer than ``limit_s``."""
     with alarm(limit_s):
         result = CliRunner().invoke(main, [str(word) for word in words])
     trace = ""
@@ -104,7 +113,8 @@ def _content(path: Path) -> Any:
     if path.name in ("run.json", "metrics.json"):
         return _lasting(json.loads(path.read_text(encoding="utf-8")))
     if path.name == "log.jsonl":
-        return [_lasting(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        with suppress(ValueError):  # a torn last line
+            return [_lasting(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     if path.suffix == ".safetensors":
         return _without_seconds(path.read_bytes())
     return path.read_bytes()
@@ -135,10 +145,10 @@ def restored(base: Path, place: Path) -> Path:
 
 @contextmanager
 def alarm(limit_s: float) -> Iterator[None]:
-    """Raises TimeoutError in the block when it takes longer: what hangs is a fault too."""
+    """Raises HungError in the block when it takes longer: what hangs is a fault too."""
 
     def ring(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"no end after {limit_s} s")
+        raise HungError(f"no end after {limit_s} s")
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, limit_s)

@@ -20,6 +20,7 @@ from ballspot.cli import main
 from .harness import Ended
 
 EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
+PLACE = "place"  # the folder that changes are told of lies below one of this name
 OnChange = Callable[[int, str], None]  # hears the number of the change that is about to be made, and what it is
 
 
@@ -32,11 +33,12 @@ def watch(on_change: OnChange) -> list[str]:
         changes.append(text)
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-            if isinstance(args[0], (str, bytes, os.PathLike)) and not os.fsdecode(args[0]).startswith("/dev/"):
-                about_to(f"open {os.fsdecode(args[0])}")
-        elif event in EVENTS:
-            about_to(f"{event} {args[0]}" + (f" -> {args[1]}" if event == "os.rename" else ""))
+        is_written = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        if not (is_written or event in EVENTS) or not isinstance(args[0], (str, bytes, os.PathLike)):
+            return
+        path = os.fsdecode(args[0])
+        if PLACE in Path(path).parts:
+            about_to(f"{event} {path}" + (f" -> {os.fsdecode(args[1])}" if event == "os.rename" else ""))
 
     sync = os.fsync
 
@@ -58,11 +60,13 @@ class Child:
     log: Path
     pipe: int
     status: int | None = None
+    changes: tuple[str, ...] = ()  # known once it has ended by itself
 
     def is_over(self) -> bool:
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self.status = status if pid else None
+            if pid:
+                self._end(status)
         return self.status is not None
 
     def wait(self, limit_s: float = 120.0) -> Ended:
@@ -78,16 +82,18 @@ class Child:
         return Ended(code, "", text, text if "Traceback" in text else "")
 
     def kill(self) -> None:
-        """SIGKILL to it and all that it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        """SIGKILL to it and all that it started, where it has not ended yet."""
         if self.status is None:
-            _, self.status = os.waitpid(self.pid, 0)
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._end(os.waitpid(self.pid, 0)[1])
 
-    def changes(self) -> list[str]:
-        """Its changes on disk, once it has ended by itself."""
-        with os.fdopen(self.pipe) as stream:
-            return stream.read().splitlines()
+    def _end(self, status: int) -> None:
+        self.status = status
+        os.set_blocking(self.pipe, False)
+        with suppress(BlockingIOError):
+            self.changes = tuple(os.read(self.pipe, 2**20).decode().splitlines())
+        os.close(self.pipe)
 
 
 def started(words: Sequence[object], log: Path, on_change: OnChange | None = None) -> Child:
@@ -113,6 +119,7 @@ def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: i
     os.dup2(descriptor, 2)
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # of a process that ends
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+    sys.dont_write_bytecode = True
     code: Any = 70
     try:
         changes = watch(on_change or (lambda number, text: None))

@@ -1,4 +1,4 @@
-"""Files that are cut, flipped, emptied, filled with chance or replaced by a folder, through the commands that read them.
+"""Files that are cut, flipped, emptied, filled with chance or replaced by a folder, read by the commands.
 
 Files alone, by their readers: tests/cache/test_verification.py, tests/evaluate/test_malformed.py,
 tests/extract/test_bundle_hostile.py, test_pickles.py, test_cuts.py, test_barcoded.py.
@@ -19,7 +19,7 @@ from ballspot.extract.synth import synthesize
 
 from .harness import OTHER, REFUSED, SEED, Ended, ballspot, contents, judged, note_outcome, restored, sized
 from .processes import killed_when, started
-from .season import LABELS, SMALL, Season, write_season
+from .season import LABELS, Season, write_season
 
 KNOWN_AS = {".h5": "store"}
 KINDS = ("cut", "flip", "empty", "folder", "noise")
@@ -51,9 +51,7 @@ EVALUATE = Reader(
     lambda season: ["evaluate", of_run(season), "--data", season.data, "--split", "test", "--resamples", 9, "--json"]
 )
 TUNE = Reader(lambda season: ["tune", season.run, "--data", season.data, "--out", season.root / "out" / "a"], "out")
-TUNED = Reader(
-    lambda season: season.predict("--tuned", season.run / "tuned.json", "--out", season.root / "out"), "out"
-)
+TUNED = Reader(lambda season: season.predict("--tuned", season.run / "tuned.json", "--out", season.root / "out"), "out")
 COMPARE = Reader(lambda season: ["compare", season.run, "--resamples", 9, "--format", "json"])
 COMPARE_TEST = Reader(lambda season: ["compare", season.run, "--split", "test", "--resamples", 9, "--format", "json"])
 EXPORT = Reader(lambda season: ["export", of_run(season), "--out", season.root / "out" / "a.zip"], "out")
@@ -76,12 +74,8 @@ CONVERT = Reader(
     lambda season: [*("data", "convert", season.data, season.root / "out"), "--from", "labels-ball", "--to", "csv"],
     "out",
 )
-OWN_LABELS = Reader(
-    lambda season: season.train(season.root / "out", "--labels", season.root / "labels.toml", *SMALL), "out"
-)
-OWN_PRESET = Reader(
-    lambda season: season.train(season.root / "out", "--preset", season.root / "preset.toml"), "out"
-)
+OWN_LABELS = Reader(lambda season: season.train(season.root / "out", "--labels", season.root / "labels.toml"), "out")
+OWN_PRESET = Reader(lambda season: season.train(season.root / "out", "--preset", season.root / "preset.toml"), "out")
 SWEEP = Reader(
     lambda season: [
         *("sweep", season.root / "sweep.toml", season.features, "--data", season.data),
@@ -189,14 +183,14 @@ def damage(path: Path, kind: str, rng: random.Random) -> str:
 
 
 @pytest.mark.parametrize("file", READ_BY)
-@sized(2)
+@sized(1)
 def test_a_damaged_file_is_refused_in_one_line_or_changes_nothing(
     file: str, n_rounds: int, undamaged: Undamaged
 ) -> None:
     rng = random.Random(f"{SEED} {file}")
     for number in range(n_rounds):
-        for place, reader in enumerate(READ_BY[file]):
-            kind = KINDS[(number + place) % len(KINDS)] if n_rounds < len(KINDS) else KINDS[number % len(KINDS)]
+        kind = rng.choice(KINDS) if n_rounds == 1 else KINDS[number % len(KINDS)]
+        for reader in READ_BY[file][:1] if n_rounds == 1 else READ_BY[file]:
             expected = undamaged.result(reader)
             season = Season(restored(undamaged.base, undamaged.place))
             how = damage(season.root / file, kind, rng)
@@ -207,7 +201,8 @@ def test_a_damaged_file_is_refused_in_one_line_or_changes_nothing(
                 outcome = judge(case, ended, lambda s=season, r=reader, e=ended: given(s, r, e), expected, reader)
             except AssertionError as error:
                 raise AssertionError(f"{file}: {how}\n{error}") from error
-            assert kind not in ("noise", "folder") or outcome == REFUSED or file == "run/log.jsonl", (case, how)
+            is_mended = file.endswith(("log.jsonl", "config.toml"))
+            assert kind not in ("noise", "folder") or outcome == REFUSED or is_mended, (case, how)
 
 
 def judge(case: str, ended: Ended, result: Callable[[], Any], expected: Any, reader: Reader) -> str:
@@ -218,7 +213,7 @@ def judge(case: str, ended: Ended, result: Callable[[], Any], expected: Any, rea
     return judged(case, ended, result, expected, may_differ=not reader.told)
 
 
-@sized(3)
+@sized(2)
 def test_a_damaged_video_is_told_by_the_check_or_decodes(
     n_rounds: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -238,7 +233,7 @@ def test_a_damaged_video_is_told_by_the_check_or_decodes(
             note_outcome(f"damaged video: {kind}, {words[0]} {words[1]}", REFUSED if told_so else OTHER)
 
 
-@sized(6, long=600)
+@sized(3, long=600)
 def test_one_bit_of_a_store_is_found_or_changes_no_prediction(n_rounds: int, undamaged: Undamaged) -> None:
     """Bits outside the rows: of them HDF5 keeps no checksums."""
     expected = undamaged.result(PREDICT)
@@ -253,6 +248,7 @@ def test_one_bit_of_a_store_is_found_or_changes_no_prediction(n_rounds: int, und
         (season.root / file).write_bytes(damaged)
         ended = ballspot(*PREDICT.words(season))
         try:
-            judged("damaged store: one bit of its headers, predict", ended, lambda: contents(season.root / "out"), expected)
+            case = "damaged store: one bit of its headers, predict"
+            judged(case, ended, lambda s=season: contents(s.root / "out"), expected)
         except AssertionError as error:
             raise AssertionError(f"bit {bit}\n{error}") from error

@@ -15,7 +15,19 @@ from typing import Any
 
 import pytest
 
-from .harness import REFUSED, SAME, SEED, Ended, ballspot, contents, note_outcome, require_refusal, restored, sized
+from .harness import (
+    REFUSED,
+    SAME,
+    SEED,
+    Ended,
+    ballspot,
+    contents,
+    note_outcome,
+    require_refusal,
+    restored,
+    sized,
+    spread,
+)
 from .processes import Gate, chosen, started
 from .season import SETTINGS, Season, write_season
 
@@ -83,12 +95,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(season.root, season.root.with_name("base")))
 
 
-def alone(base: Path, words: Words, out: str, log: Path) -> tuple[list[str], dict[str, Any]]:
+def alone(base: Path, words: Words, out: str, log: Path) -> tuple[Sequence[str], dict[str, Any]]:
     """The changes of a command that nobody disturbs, and what it leaves."""
     season = Season(restored(base, base.with_name("place")))
     child = started(words(season), log)
     assert child.wait().code == 0, log.read_text(encoding="utf-8")
-    return child.changes(), contents(season.root / out)
+    return child.changes, contents(season.root / out)
 
 
 def beside(season: Season, held: Words, meanwhile: Words, number: int, logs: Path) -> tuple[Ended, Ended]:
@@ -108,8 +120,8 @@ def beside(season: Season, held: Words, meanwhile: Words, number: int, logs: Pat
         gate.close()
 
 
-@pytest.mark.parametrize("name", PAIRS)
-@sized(2, long=10_000)
+@pytest.mark.parametrize("name", spread(PAIRS, "two trains of one folder with other seeds", "two predicts"))
+@sized(1, long=10_000)
 def test_two_commands_at_once_leave_what_one_leaves(name: str, n_rounds: int, base: Path, tmp_path: Path) -> None:
     pair = PAIRS[name]
     changes, first_alone = alone(base, pair.held, pair.out, tmp_path / "log")
@@ -134,7 +146,7 @@ def test_two_commands_at_once_leave_what_one_leaves(name: str, n_rounds: int, ba
         note_outcome(f"two commands at once: {name}", outcome)
 
 
-@sized(2, long=10_000)
+@sized(1, long=10_000)
 def test_a_train_command_that_finds_its_run_done_takes_nothing_from_a_predict(
     n_rounds: int, base: Path, tmp_path: Path
 ) -> None:
@@ -149,7 +161,7 @@ def test_a_train_command_that_finds_its_run_done_takes_nothing_from_a_predict(
         note_outcome("two commands at once: predict into a run, train given again", SAME)
 
 
-@sized(2, long=10_000)
+@sized(1, long=10_000)
 def test_stores_that_are_removed_while_a_training_runs_stop_it_clearly_and_it_goes_on_when_they_are_back(
     n_rounds: int, base: Path, tmp_path: Path
 ) -> None:
@@ -189,16 +201,13 @@ def test_two_sweeps_at_once_are_one(base: Path, tmp_path: Path) -> None:
     file.write_text(f'preset = "fast"\nseeds = 2\n[set]\n{settings}\n[axes]\ntemporal_stride = [1, 2]\n')
     for number in range(3):
         outs = [season.root / f"alone-{number}", season.root / f"both-{number}"]
-        commands = [
-            [sys.executable, "-m", "ballspot.cli", "sweep", file, season.features, "--data", season.data]
-            + ["--out", out, "--device", "cpu", "--jobs", 2]
-            for out in (outs[0], outs[1], outs[1])
-        ]
-        running = [
-            subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            for command in commands
-        ]
-        ended = [Ended(process.wait(300), *map(str, process.communicate())) for process in running]
+        running = []
+        for out in (outs[0], outs[1], outs[1]):
+            words = ["sweep", file, season.features, "--data", season.data, "--out", out, "--device", "cpu"]
+            command = [sys.executable, "-m", "ballspot.cli", *map(str, words), "--jobs", "2"]
+            running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        said = [process.communicate(timeout=600) for process in running]
+        ended = [Ended(process.returncode, *texts) for process, texts in zip(running, said, strict=True)]
         assert ended[0].code == 0 and 0 in (ended[1].code, ended[2].code), ended
         for one in ended[1:]:
             if one.code != 0:

@@ -140,3 +140,14 @@ def test_local_peaks_are_the_scores_that_nothing_near_exceeds_the_first_of_equal
     ]
     assert found.row.tolist() == expected
     assert found.score.tolist() == [scores[row] for row in expected]
+
+
+@pytest.mark.parametrize("kind", [*WEAKENINGS, "peaks"])
+def test_a_score_that_is_no_number_is_never_taken_and_holds_nothing_up(kind):
+    scores = np.array([[0.5], [np.nan], [0.9], [np.nan]])
+    for floor in (0.0, 0.3):
+        if kind == "peaks":
+            found = local_peaks(scores, 1, floor=floor)
+        else:
+            found = suppress(scores, WEAKENINGS[kind](1), floor=floor)
+        assert found.row.tolist() == [0, 2]
