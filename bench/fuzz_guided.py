@@ -55,7 +55,7 @@ def _fuzz(name: str | None, seconds: int, seed: int, folder: Path, keep: Path, n
 
         targets = load_targets(GROUPS, folder)
     if name not in targets:
-        print("\n".join(targets))
+        print("\n".join(targets), flush=True)
         return
     target = targets[name]
     draw = random.Random(seed)
