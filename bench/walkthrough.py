@@ -44,8 +44,8 @@ SN-BAS/{LEAGUE}/2019-10-01 - Hull City - Sheffield Wednesday/{{224p.mp4, Labels-
 
 PROSE = {  # what is said ahead of a command of README.md, by how it begins
     "ballspot data check": "## README.md, command by command\n\nLook before anything else.",
-    "ballspot extract": "Stage one, once. Without a network `--weights hub` fails with the ways out; nothing is swapped\n"
-    "silently.",
+    "ballspot extract": "Stage one, once. Without a network `--weights hub` fails with the ways out; nothing is\n"
+    "swapped silently.",
     "ballspot train": "Stage two: a head, with the default preset and with what the original did, faults and all.",
     "ballspot predict runs": "Spots of the two test matches, SoccerNet's number, and what lies beside it.",
     "ballspot compare runs/original": "Side by side, with what differs in the configurations.",
@@ -65,7 +65,7 @@ MORE = (  # a closer look: (what is said, command)
     (
         "What the mistakes are, and spots as subtitles.",
         "ballspot evaluate runs/best/predictions/test --data SN-BAS --split test --block 30 --diagnose",
-    ),  # fmt: skip
+    ),
     ("", "ballspot export runs/best/predictions/test --format vtt --threshold 0.3 --out subtitles"),
     (
         "A run is never overwritten: the same command finds it done, another one is refused.",
