@@ -8,8 +8,8 @@ and around every event a bump of its class that a head can learn. Every command 
 bench/measured.py, which says what is counted. JSON is written after every command; the Markdown is printed at the end.
 
 At 1x every training draws one whole epoch of its preset. At every size `best` also trains two epochs of `--clips`
-clips, of which the second is validated: its growth is that of loading, scaling and validating, and the first epoch tells
-whether clips cost more where there are more matches. `--scale 0.01` takes a hundredth of everything, to try this out.
+clips, of which the second is validated: its growth is that of loading, scaling and validating, and the first epoch
+tells whether clips cost more where there are more matches. `--scale 0.01` takes a hundredth of everything, to try it.
 Sizes already in the JSON stay there; without any `--times` the tables are printed from it.
 Peak of disk: 1.5 GB for 1x, 5.5 GB for 4x, removed in the end.
 """
