@@ -7,10 +7,11 @@ a data root without videos and a feature set of 368 float16 numbers a frame that
 and around every event a bump of its class that a head can learn. Every command runs as a process of its own under
 bench/measured.py, which says what is counted. JSON is written after every command; the Markdown is printed at the end.
 
-Trainings read all data and draw `--clips` clips in each of two epochs, of which the second is validated, so that a
-growth is that of loading, scaling and validating; "s an epoch" is the first epoch's, for as many clips as the preset
-draws on that data. At 1x each also trains one whole epoch. `--scale 0.01` takes a hundredth of all, to try this out.
-Peak of disk: 0.8 GB for 1x, 5.5 GB for 4x, removed in the end.
+At 1x every training draws an epoch of its preset, or a share of one. At every size `best` also trains two epochs of
+`--clips` clips, of which the second is validated: its growth is that of loading, scaling and validating, and the first
+epoch tells whether clips cost more where there are more matches. `--scale 0.01` takes a hundredth of everything, to try
+it. Sizes already in the JSON stay there; without any `--times` the tables are printed from it.
+Peak of disk: 1.5 GB for 1x, 5.5 GB for 4x, removed in the end.
 """
 
 import argparse
@@ -48,7 +49,7 @@ TRAININGS: dict[str, tuple[str, ...]] = {
     "best, head transformer": ("--preset", "best", "--head", "transformer"),
     "best, head gru": ("--preset", "best", "--head", "gru"),
 }
-SWEEP = 'preset = "fast"\nseeds = 2\n[set]\nn_epochs = 1\nwarmup_epochs = 0.2\nepoch_frames = {frames}\n' + (
+SWEEP = 'preset = "fast"\nseeds = {seeds}\n[set]\nn_epochs = 1\nwarmup_epochs = 0.2\nepoch_frames = {frames}\n' + (
     "[axes]\nlearning_rate = [5e-4, 1e-3]\n"
 )
 PCA_DIM = 128
@@ -76,9 +77,8 @@ class Step:
 
     name: str
     words: tuple[Any, ...]
-    run: Path | None = None
+    out: Path | None = None
     clips: int = 0  # of an epoch that it trains
-    preset_clips: int = 0  # of an epoch as the preset says
 
 
 def write_data(root: Path, *, times: int, scale: float) -> Place:
@@ -133,44 +133,52 @@ def blocks(rows: np.ndarray) -> Iterator[Block]:
 
 
 def clips_of(place: Place, words: Sequence[str], *, scale: float) -> int:
-    """How many clips an epoch of a training draws on all training matches, as its preset says."""
+    """How many clips an epoch of a training draws on the training matches, as its preset says."""
     from ballspot.temporal.configuration import load_config
     from ballspot.temporal.features import read_layout
     from ballspot.temporal.sources import open_source
     from ballspot.temporal.training import clips_an_epoch
 
-    config = load_config(words[1], [f"head.kind={words[3]}"] if len(words) > 2 else [])
+    config = load_config(words[1])
     n_clips = clips_an_epoch(read_layout(open_source(place.features), place.names["train"]), config)
     return n_clips if config.training.epoch_frames == "auto" else max(round(scale * n_clips), 1)
 
 
-def trainings(place: Place, options: argparse.Namespace, *, times: int) -> Iterator[Step]:
-    for name, words in TRAININGS.items():
-        preset_clips = clips_of(place, words, scale=options.scale)
-        for whole in [False, True] if times == 1 and not options.no_whole_epochs else [False]:
-            clips = preset_clips if whole else min(max(round(options.scale * options.clips), 8), preset_clips)
-            run = place.root / "runs" / f"{name.replace(', head ', '-')}{'-whole' if whole else ''}"
-            epochs = {"n_epochs": 1 if whole else 2, "validation_every_epochs": 2, "warmup_epochs": 0.2}
-            sets = [word for key, value in epochs.items() for word in ("--set", f"{key}={value}")]
-            common = ("train", place.features, "--data", place.data, "--run", run, *words, *sets)
-            called = f"train {name}, a whole epoch" if whole else f"train {name}"
-            yield Step(called, (*common, "--set", f"epoch_frames={50 * clips}"), run, clips, preset_clips)
+def training(place: Place, name: str, *, called: str, clips: int, n_epochs: int) -> Step:
+    """A training of so many epochs of so many clips; the last epoch alone is validated."""
+    run = place.root / "runs" / called.replace(" ", "-")
+    settings = {
+        "n_epochs": n_epochs,
+        "epoch_frames": 50 * clips,
+        "validation_every_epochs": n_epochs,
+        "warmup_epochs": 0.2,
+    }
+    sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    words = ("train", place.features, "--data", place.data, "--run", run, *TRAININGS[name], *sets)
+    return Step(f"train {called}", words, run, clips)
 
 
 def steps(place: Place, options: argparse.Namespace, *, times: int) -> Iterator[Step]:
     """The commands in their order, each of which finds what those before it left."""
-    yield from trainings(place, options, times=times)
-    root, data = place.root, ("--data", place.data)
-    sweep, run = root / "sweep", root / "runs" / "best"
-    (root / "sweep.toml").write_text(SWEEP.format(frames=50 * max(round(options.scale * options.clips), 8)))
-    yield Step("sweep, 4 runs of fast, 2 jobs", ("sweep", root / "sweep.toml", place.features, *data,
+    clips = max(round(options.scale * options.clips), 8)
+    if times == 1:
+        for name, words in TRAININGS.items():
+            n_clips = round(options.epoch_share * clips_of(place, words, scale=options.scale))
+            yield training(place, name, called=f"{name}, an epoch", clips=n_clips, n_epochs=1)
+    kept = training(place, "best", called="best", clips=clips, n_epochs=2)
+    yield kept
+    root, data, sweep, run = place.root, ("--data", place.data), place.root / "sweep", kept.out
+    (root / "sweep.toml").write_text(SWEEP.format(frames=50 * clips, seeds=options.seeds))
+    n_runs = 2 * options.seeds
+    yield Step(f"sweep, {n_runs} runs of fast, 2 jobs", ("sweep", root / "sweep.toml", place.features, *data,
                                                  "--out", sweep, "--jobs", 2))  # fmt: skip
-    yield Step("compare, 4 runs", ("compare", sweep))
+    yield Step(f"compare, {n_runs} runs", ("compare", sweep))
     yield Step("compare --report", ("compare", sweep, "--report", root / "report.html"))
-    predict = ("predict", run, place.features, *data)
-    yield Step("predict, one match", (*predict, "--splits", root / "one-match.toml", "--split", "test",
-                                      "--out", root / "one"))  # fmt: skip
-    yield Step("predict, all matches", (*predict, "--split", "all", "--out", root / "all"), root / "all")
+    one = ("--splits", root / "one-match.toml", "--split", "test", "--out", root / "one")
+    yield Step("predict, one match", ("predict", run, place.features, *data, *one))
+    quick = min(sweep.glob("*/seed-0"))
+    every = ("predict", quick, place.features, *data, "--split", "all", "--out", root / "all")
+    yield Step("predict, all matches, fast", every, root / "all")
     evaluate = ("evaluate", root / "all", *data, "--json")
     yield Step("evaluate, all matches", evaluate)
     yield Step("evaluate --diagnose", (*evaluate, "--diagnose"))
@@ -193,16 +201,15 @@ def measured(step: Step, folder: Path) -> dict[str, Any]:
 
 def said(step: Step, output: str) -> dict[str, Any]:
     """What a step's own files or words say of its work."""
-    if step.words[0] == "train" and step.run is not None:
-        epoch = json.loads((step.run / "log.jsonl").read_text().splitlines()[0])
-        metrics = json.loads((step.run / "metrics.json").read_text())
-        first = {"clips": step.clips, "first_epoch_s": epoch["epoch_s"], "mean_ap": round(metrics["mean_ap"], 4)}
-        return {**first, "preset_clips": step.preset_clips}
+    if step.words[0] == "train" and step.out is not None:
+        epochs = [json.loads(line)["epoch_s"] for line in (step.out / "log.jsonl").read_text().splitlines()]
+        metrics = json.loads((step.out / "metrics.json").read_text())
+        return {"clips": step.clips, "epochs_s": epochs, "mean_ap": round(metrics["mean_ap"], 4)}
     if step.words[0] == "evaluate":
         record = json.loads(output)
         return {name: record[name] for name in ("mean_ap", "n_labels", "n_predictions")}
-    if step.words[0] == "predict" and step.run is not None:
-        return {"bytes": sum(path.stat().st_size for path in step.run.rglob("*") if path.is_file())}
+    if step.words[0] == "predict" and step.out is not None:
+        return {"bytes": sum(path.stat().st_size for path in step.out.rglob("*") if path.is_file())}
     return {}
 
 
@@ -212,7 +219,7 @@ def exponent(times: Sequence[int], values: Sequence[float]) -> float:
 
 
 def tables(rows: Sequence[dict[str, Any]]) -> str:
-    """Two Markdown tables: seconds and memory of every command by size, and the epochs of the trainings."""
+    """Two Markdown tables: seconds and memory of every command by size, and the epochs of the trainings at 1x."""
     sizes = sorted({row["times"] for row in rows})
     by_name: dict[str, dict[int, dict[str, Any]]] = {}
     for row in rows:
@@ -223,7 +230,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, found in by_name.items():
-        if "a whole epoch" in name:
+        if "an epoch" in name:
             continue
         here = sorted(found)
         columns = {key: [found[size][key] for size in here] for key in ("wall_s", "cpu_s", "largest_mb", "together_mb")}
@@ -234,42 +241,39 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
             f"| {name} | {cells['wall_s']} | {cells['cpu_s']} | {exponent(here, columns['cpu_s']):.2f} | {last:.2f} | "
             f"{cells['largest_mb']} | {cells['together_mb']} | {exponent(here, columns['together_mb']):.2f} |"
         )
-    lines += [
-        "",
-        f"| training | clips a second, {at} | clips an epoch, {at} | s an epoch, {at} | a whole epoch, validated, s |",
-        "|---|---|---|---|---|",
-    ]
+    lines += ["", "| training, one validated epoch | clips | s | wall s, all | CPU s, all | largest MB | valid mAP@1 |"]
+    lines.append("|---|---|---|---|---|---|---|")
     for name in TRAININGS:
-        found = by_name[f"train {name}"]
-        rates = [found[size]["clips"] / max(found[size]["first_epoch_s"], 1e-3) for size in sorted(found)]
-        clips = [found[size]["preset_clips"] for size in sorted(found)]
-        columns = (
-            ", ".join(f"{rate:.0f}" for rate in rates),
-            ", ".join(f"{n:,}" for n in clips),
-            ", ".join(f"{n / rate:.0f}" for n, rate in zip(clips, rates, strict=True)),
-        )
-        whole = by_name.get(f"train {name}, a whole epoch", {}).get(1)
-        whole_s = "" if whole is None else f"{whole['first_epoch_s']:.0f}"
-        lines.append(f"| {name} | {' | '.join(columns)} | {whole_s} |")
+        row = by_name.get(f"train {name}, an epoch", {}).get(1)
+        if row is not None:
+            lines.append(
+                f"| {name} | {row['clips']:,} | {row['epochs_s'][0]:.1f} | {row['wall_s']:.1f} | {row['cpu_s']:.1f} | "
+                f"{row['largest_mb']:.0f} | {100 * row['mean_ap']:.1f} |"
+            )
     return "\n".join(lines)
 
 
 def main() -> None:
     """Measures all steps at every size, writes JSON and prints Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, nargs="+", default=[1, 2, 4], help="sizes, in times seven matches")
+    parser.add_argument("--times", type=int, nargs="*", default=[1, 2, 4], help="sizes, in times seven matches")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the frames, events and clips")
-    parser.add_argument("--clips", type=int, default=1000, help="clips in each of the two epochs of a training")
-    parser.add_argument("--no-whole-epochs", action="store_true", help="leave out the whole epochs at 1x")
+    parser.add_argument("--clips", type=int, default=1000, help="clips an epoch where it is not the preset's")
+    parser.add_argument("--epoch-share", type=float, default=1.0, help="share of a preset's epoch that is drawn at 1x")
+    parser.add_argument("--seeds", type=int, default=2, help="runs of each of the sweep's two settings")
+    parser.add_argument("--skip", nargs="*", default=[], help="commands to leave out, by a part of their name")
     parser.add_argument("--out", type=Path, default=Path("full-size.json"), help="where the JSON goes")
     parser.add_argument("--work", type=Path, help="where the data lies meanwhile  [default: a temporary folder]")
     options = parser.parse_args()
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = json.loads(options.out.read_text())["rows"] if options.out.is_file() else []
+    rows = [row for row in rows if row["times"] not in options.times]
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
         for times in options.times:
             place = write_data(Path(folder) / f"{times}x", times=times, scale=options.scale)
             n_bytes = sum(path.stat().st_size for path in place.features.rglob("*.h5"))
             for step in steps(place, options, times=times):
+                if any(part in step.name for part in options.skip):
+                    continue
                 row = {"times": times, "store_bytes": n_bytes, **measured(step, Path(folder))}
                 rows.append(row)
                 print(json.dumps(row), file=sys.stderr, flush=True)
