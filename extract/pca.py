@@ -63,12 +63,13 @@ def fit_components(features: FeatureSet, names: Sequence[str], *, dim: int) -> C
     fit = IncrementalPCA(n_components=dim)
     with ProgressLine("fit", n_rows, unit="rows") as progress:
         for rows in _batches(_rows_of(features, names), at_least=dim):
-            fit.partial_fit(rows)
+            with np.errstate(divide="ignore", invalid="ignore"):  # features that never change have no shares
+                fit.partial_fit(rows)
             progress.advance(len(rows))
     components = np.asarray(fit.components_)
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=1, keepdims=True), axis=1)
     signed = components * np.where(largest < 0, -1.0, 1.0)
-    share = np.asarray(fit.explained_variance_ratio_)
+    share = np.nan_to_num(np.asarray(fit.explained_variance_ratio_))
     parts = (np.ascontiguousarray(part, dtype=np.float32) for part in (fit.mean_, signed, share))
     return Components(*parts, fitted_on=tuple(names))
 

@@ -1,17 +1,15 @@
 """The long rounds are left out unless `-m` names them; a table of all that was tried ends the session.
 
-BALLSPOT_FAULTS_ROUNDS=50 BALLSPOT_FAULTS_SEED=3 BALLSPOT_FAULTS_REPORT=faults.json pytest tests/faults -m faults
+BALLSPOT_FAULTS_ROUNDS=50 BALLSPOT_FAULTS_SEED=3 BALLSPOT_FAULTS_REPORT=faults.jsonl pytest tests/faults -m faults
 """
 
-import json
 import os
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
 
-from .harness import OTHER, REFUSED, SAME, tried
+from .harness import OTHER, REFUSED, REPORT, SAME, tried
 
 torch.set_num_threads(1)
 
@@ -26,11 +24,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    path = os.environ.get("BALLSPOT_FAULTS_REPORT")
-    if path:
-        table = {case: {"times": sum(counts.values()), **counts} for case, counts in sorted(tried.items())}
-        Path(path).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-    if tried and (path or "faults" in terminalreporter.config.option.markexpr):
+    if tried and (REPORT or "faults" in terminalreporter.config.option.markexpr):
         groups: dict[str, Counter[str]] = {}
         for case, counts in tried.items():
             groups.setdefault(case.partition(":")[0], Counter()).update(counts)

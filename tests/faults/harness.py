@@ -20,6 +20,7 @@ from ballspot.cli import main
 
 ROUNDS = int(os.environ.get("BALLSPOT_FAULTS_ROUNDS", "20"))
 SEED = int(os.environ.get("BALLSPOT_FAULTS_SEED", "1"))
+REPORT = os.environ.get("BALLSPOT_FAULTS_REPORT")
 REFUSED, SAME, OTHER = "refused clearly", "same result", "another result"
 VOLATILE = ("started", "finished", "train_s", "peak_memory_mb", "epoch_s", "command_line")
 
@@ -61,7 +62,7 @@ def ballspot(*words: object, limit_s: float = 120.0) -> Ended:
     with alarm(limit_s):
         result = CliRunner().invoke(main, [str(word) for word in words])
     trace = ""
-    if result.exc_info is not None and not isinstance(result.exception, SystemExit):
+    if result.exc_info is not None and not isinstance(result.exception, (SystemExit, type(None))):
         trace = "".join(traceback.format_exception(*result.exc_info))
     return Ended(result.exit_code, result.stdout, result.stderr, trace)
 
@@ -91,8 +92,11 @@ def require_refusal(case: str, ended: Ended) -> str:
 
 
 def note_outcome(case: str, outcome: str) -> None:
-    """Counts one more time that ``case`` was tried and ended so."""
+    """Counts one more time that ``case`` was tried and ended so; in the report at once, should the session be ended."""
     tried.setdefault(case, Counter())[outcome] += 1
+    if REPORT:
+        with Path(REPORT).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"case": case, "outcome": outcome}) + "\n")
 
 
 def contents(folder: Path, *, with_temporary: bool = False) -> dict[str, Any]:

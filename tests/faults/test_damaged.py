@@ -17,7 +17,7 @@ import pytest
 
 from ballspot.extract.synth import synthesize
 
-from .harness import OTHER, REFUSED, SEED, Ended, ballspot, contents, judged, note_outcome, restored, sized
+from .harness import OTHER, REFUSED, ROUNDS, SEED, Ended, ballspot, contents, judged, note_outcome, restored, sized
 from .processes import killed_when, started
 from .season import LABELS, Season, write_season
 
@@ -233,7 +233,7 @@ def test_a_damaged_video_is_told_by_the_check_or_decodes(
             note_outcome(f"damaged video: {kind}, {words[0]} {words[1]}", REFUSED if told_so else OTHER)
 
 
-@sized(3, long=600)
+@sized(3, long=10 * ROUNDS)
 def test_one_bit_of_a_store_is_found_or_changes_no_prediction(n_rounds: int, undamaged: Undamaged) -> None:
     """Bits outside the rows: of them HDF5 keeps no checksums."""
     expected = undamaged.result(PREDICT)

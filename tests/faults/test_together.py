@@ -121,7 +121,7 @@ def beside(season: Season, held: Words, meanwhile: Words, number: int, logs: Pat
 
 
 @pytest.mark.parametrize("name", spread(PAIRS, "two trains of one folder with other seeds", "two predicts"))
-@sized(1, long=10_000)
+@sized(1)
 def test_two_commands_at_once_leave_what_one_leaves(name: str, n_rounds: int, base: Path, tmp_path: Path) -> None:
     pair = PAIRS[name]
     changes, first_alone = alone(base, pair.held, pair.out, tmp_path / "log")
@@ -146,7 +146,7 @@ def test_two_commands_at_once_leave_what_one_leaves(name: str, n_rounds: int, ba
         note_outcome(f"two commands at once: {name}", outcome)
 
 
-@sized(1, long=10_000)
+@sized(1)
 def test_a_train_command_that_finds_its_run_done_takes_nothing_from_a_predict(
     n_rounds: int, base: Path, tmp_path: Path
 ) -> None:
@@ -161,7 +161,7 @@ def test_a_train_command_that_finds_its_run_done_takes_nothing_from_a_predict(
         note_outcome("two commands at once: predict into a run, train given again", SAME)
 
 
-@sized(1, long=10_000)
+@sized(1)
 def test_stores_that_are_removed_while_a_training_runs_stop_it_clearly_and_it_goes_on_when_they_are_back(
     n_rounds: int, base: Path, tmp_path: Path
 ) -> None:
