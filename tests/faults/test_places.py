@@ -61,7 +61,7 @@ def in_process(*words: object, cwd: Path | None = None, **environment: str | Non
     changed = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     left = {name: value for name, value in changed.items() if value is not None}
     command = [sys.executable, "-m", "ballspot.cli", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, check=False, env=left, cwd=cwd, timeout=300)
+    done = subprocess.run(command, capture_output=True, check=False, env=left, cwd=cwd, timeout=1800)
     return Ended(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
