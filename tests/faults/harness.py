@@ -149,15 +149,15 @@ def restored(base: Path, place: Path) -> Path:
 
 @contextmanager
 def alarm(limit_s: float) -> Iterator[None]:
-    """Raises HungError in the block when it takes longer: what hangs is a fault too."""
+    """Raises HungError in the block when it takes more of the processor: what hangs is a fault, a busy machine none."""
 
     def ring(number: int, frame: FrameType | None) -> None:
-        raise HungError(f"no end after {limit_s} s")
+        raise HungError(f"no end after {limit_s} s of the processor")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    before = signal.signal(signal.SIGPROF, ring)
+    signal.setitimer(signal.ITIMER_PROF, limit_s)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

@@ -21,6 +21,7 @@ from .harness import Ended
 
 EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 PLACE = "place"  # the folder that changes are told of lies below one of this name
+LIMIT_S = 1800.0  # of a machine that has other things to do
 OnChange = Callable[[int, str], None]  # hears the number of the change that is about to be made, and what it is
 
 
@@ -69,7 +70,7 @@ class Child:
                 self._end(status)
         return self.status is not None
 
-    def wait(self, limit_s: float = 120.0) -> Ended:
+    def wait(self, limit_s: float = LIMIT_S) -> Ended:
         """How it ended. Kills it, with what it started, and fails when that takes longer than the limit."""
         give_up = time.monotonic() + limit_s
         while not self.is_over():
@@ -182,7 +183,7 @@ class Gate:
 
         return hold
 
-    def wait(self, child: Child, limit_s: float = 60.0) -> bool:
+    def wait(self, child: Child, limit_s: float = LIMIT_S) -> bool:
         """True when the process has come; False when it ended before."""
         os.set_blocking(self.came[0], False)
         give_up = time.monotonic() + limit_s
