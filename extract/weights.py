@@ -1,6 +1,7 @@
 """Where a backbone's weights come from: the hub, a seed, a file, or a package that needs no network."""
 
 import hashlib
+import os
 import pickle
 import re
 import struct
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..cache.errors import BallspotError
+from ..cache.files import is_file
 from .offline_names import timm_name
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
@@ -73,13 +75,13 @@ def parse_weights(text: str) -> WeightsSpec:
             raise BallspotError(f"--weights {text}: the seed must be a whole number from 0 on, e.g. random:7")
         return WeightsSpec(kind="random", tag=f"random{int(seed)}", seed=int(seed))
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  pathlib raises over a name too long for any file
         tag, path = path.resolve().name, path / RUN_BACKBONE
         if not path.is_file():
             raise BallspotError(
                 f"--weights {text}: a folder without {RUN_BACKBONE}; give a run that has one, or a file"
             )
-    elif not path.is_file():
+    elif not is_file(path):
         raise BallspotError(f"--weights {text}: no such file; give hub, random[:SEED], offline or a weights file")
     else:
         tag = path.stem
