@@ -125,7 +125,7 @@ def _damage_attribute(draw: random.Random, file: h5py.File) -> None:
     if kind == 0:
         del file.attrs[name]
     elif name in ("views", "extraction") and kind < 7:
-        document = damage_value(draw, json.loads(value))
+        document = damage_value(draw, json.loads(str(value)))
         file.attrs[name] = json.dumps(document)
         if name == "extraction" and draw.random() < 0.9:
             file.attrs["fingerprint"] = fingerprint(document)

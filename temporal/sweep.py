@@ -253,9 +253,10 @@ def _whole_keys(values: Mapping[str, Any], path: Path) -> Table:
 def _run_value(key: str, value: Any, path: Path) -> str | tuple[str, ...]:
     """The value of one of RUN_KEYS: text, of `features` also several. Else BallspotError."""
     several = key == FEATURES and isinstance(value, (list, tuple))
-    if not all(isinstance(one, str) and one and "\0" not in one for one in (value if several else (value,))):
+    texts: tuple[Any, ...] = tuple(value) if several else (value,)
+    if not all(isinstance(one, str) and one and "\0" not in one for one in texts):
         raise BallspotError(f"{path}: {key} = {value!r}: give text{' or a list of texts' if key == FEATURES else ''}")
-    return tuple(value) if several else value
+    return texts if several else texts[0]
 
 
 def _preset(name: str, path: Path) -> str:
