@@ -228,7 +228,8 @@ def exponent_beside_start(times: Sequence[int], values: Sequence[float]) -> floa
     if len(times) < 3 or times[-1] * times[-3] != times[-2] ** 2:
         return float("nan")
     first, second = values[-2] - values[-3], values[-1] - values[-2]
-    return float(np.log(second / first) / np.log(times[-1] / times[-2])) if min(first, second) > 0 else float("nan")
+    grows = min(first, second) > 0.05 * values[-1]  # else it is chance
+    return float(np.log(second / first) / np.log(times[-1] / times[-2])) if grows else float("nan")
 
 
 def tables(rows: Sequence[dict[str, Any]]) -> str:
