@@ -223,6 +223,15 @@ def exponent(times: Sequence[int], values: Sequence[float]) -> float:
     return float(np.polyfit(np.log(times), np.log(values), 1)[0]) if len(times) > 1 else float("nan")
 
 
+def exponent_beside_start(times: Sequence[int], values: Sequence[float]) -> float:
+    """a of value ~ c + k x times^a, of three sizes, each as many times the one before; else NaN."""
+    if len(times) < 3 or times[-1] * times[-3] != times[-2] ** 2:
+        return float("nan")
+    first, second = values[-2] - values[-3], values[-1] - values[-2]
+    grows = min(first, second) > 0.05 * values[-1]  # else it is chance
+    return float(np.log(second / first) / np.log(times[-1] / times[-2])) if grows else float("nan")
+
+
 def tables(rows: Sequence[dict[str, Any]]) -> str:
     """Two Markdown tables: seconds and memory of every command by size, and the epochs of the trainings at 1x."""
     sizes = sorted({row["times"] for row in rows})
@@ -231,7 +240,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
         by_name.setdefault(row["command"], {})[row["times"]] = row
     at = ", ".join(f"{size}x" for size in sizes)
     lines = [
-        f"| command | wall s, {at} | CPU s, {at} | a | a, last | largest MB, {at} | together MB, {at} | a |",
+        f"| command | wall s, {at} | CPU s, {at} | a | a beside the start | largest MB, {at} | together MB, {at} | a |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, found in by_name.items():
@@ -241,15 +250,19 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
         columns = {key: [found[size][key] for size in here] for key in ("wall_s", "cpu_s", "largest_mb", "together_mb")}
         cells = {key: ", ".join(f"{value:.1f}" if key.endswith("_s") else f"{value:.0f}" for value in values)
                  for key, values in columns.items()}  # fmt: skip
-        last = exponent(here[-2:], columns["cpu_s"][-2:])
+        growth = f"{exponent(here, columns['cpu_s']):.2f} | {exponent_beside_start(here, columns['cpu_s']):.2f}"
         lines.append(
-            f"| {name} | {cells['wall_s']} | {cells['cpu_s']} | {exponent(here, columns['cpu_s']):.2f} | {last:.2f} | "
+            f"| {name} | {cells['wall_s']} | {cells['cpu_s']} | {growth} | "
             f"{cells['largest_mb']} | {cells['together_mb']} | {exponent(here, columns['together_mb']):.2f} |"
         )
-    lines += ["", "| training, one validated epoch | clips | s | wall s, all | CPU s, all | largest MB | valid mAP@1 |"]
-    lines.append("|---|---|---|---|---|---|---|")
-    for name in TRAININGS:
-        row = by_name.get(f"train {name}, an epoch", {}).get(1)
+    trained = {name: by_name.get(f"train {name}, an epoch", {}).get(1) for name in TRAININGS}
+    if any(trained.values()):
+        lines += [
+            "",
+            "| training, one validated epoch | clips | s | wall s, all | CPU s, all | largest MB | valid mAP@1 |",
+        ]
+        lines.append("|---|---|---|---|---|---|---|")
+    for name, row in trained.items():
         if row is not None:
             lines.append(
                 f"| {name} | {row['clips']:,} | {row['epochs_s'][0]:.1f} | {row['wall_s']:.1f} | {row['cpu_s']:.1f} | "

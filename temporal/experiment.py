@@ -17,7 +17,7 @@ from ..evaluate.evaluation import OFFICIAL_FPS
 from .checkpoints import HeadDescription, Progress, misfit, read_checkpoint, restore, write_checkpoint
 from .config import TrainingSection
 from .configuration import as_table
-from .features import Scaling, read_layout, row_stride
+from .features import FeatureLayout, Scaling, read_layout, row_stride
 from .heads import HeadOutput, SpottingHead, n_parameters
 from .log import log_line, spoken, timestamp
 from .material import LoadedFeatures, Report, load_both, training_side
@@ -39,14 +39,20 @@ class Experiment(Task):
 
     source: FeatureSource
 
-    def check(self) -> None:
-        """Raises BallspotError for all that is wrong with settings and stores and can be seen before work begins."""
+    def check(self, layout: FeatureLayout | None = None) -> FeatureLayout:
+        """Raises BallspotError for all that is wrong with settings and stores and can be seen before work begins.
+
+        Returns the layout of the training matches. Given again, for other settings of the same matches and views, it
+        spares opening all their stores.
+        """
         config = self.config
-        layout = read_layout(self.source, self.splits.part("train"), config.clips.views)
-        read_layout(self.source, self.splits.part(SPLIT), prediction_views(config))
+        if layout is None:
+            layout = read_layout(self.source, self.splits.part("train"), config.clips.views)
+            read_layout(self.source, self.splits.part(SPLIT), prediction_views(config))
         row_stride(layout.frame_spacing, config.clips.clip_stride)
         with torch.random.fork_rng(devices=[]), torch.device("meta"):  # a head without its numbers
             HeadDescription(config, self.label_set, layout.dims, self.source.fingerprint).build()
+        return layout
 
     def key(self) -> str:
         """The digest of config, seed, features, split and labels: equal keys give equal runs on one machine's CPU."""

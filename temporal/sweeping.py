@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +19,11 @@ from .configuration import as_table
 from .engines import Engine
 from .events import event_table
 from .experiment import Experiment
-from .features import from_arrays, read_layout
+from .features import FeatureLayout, from_arrays, read_layout
 from .heads import n_parameters
 from .jobs import Job, failure_of
 from .optimisation import make_optimizer
+from .predicting import prediction_views
 from .sweep import Setting, Sweep
 from .training import clips_an_epoch, train_epoch, training_material
 
@@ -91,14 +93,18 @@ def job_of(setting: Setting, seed: int, template: Job) -> Job:
 def check_runs(planned: Sequence[PlannedRun]) -> list[Experiment]:
     """Every setting's experiment, checked before any work begins; the first error ends it."""
     seen: dict[int, Experiment] = {}
-    of_data: dict[tuple[tuple[Path, ...], str | None], Experiment] = {}
+    # Opening a set opens every store of it, and so does reading its layout: once for all settings of the same data.
+    of_data: dict[tuple[Any, ...], Experiment] = {}
+    layouts: dict[tuple[Any, ...], FeatureLayout] = {}
     for run in planned:
         if run.setting not in seen:
             data = (run.job.features, run.job.leave_out)
-            alike = of_data.get(data) or run.job.experiment()  # opens every store of the set, hence once
-            of_data[data] = alike
-            seen[run.setting] = replace(alike, config=run.job.config, seed=run.job.seed)
-            seen[run.setting].check()
+            if data not in of_data:
+                of_data[data] = run.job.experiment()
+            experiment = replace(of_data[data], config=run.job.config, seed=run.job.seed)
+            read = (*data, run.job.config.clips.views, prediction_views(run.job.config))
+            layouts[read] = experiment.check(layouts.get(read))
+            seen[run.setting] = experiment
     return [seen[place] for place in sorted(seen)]
 
 

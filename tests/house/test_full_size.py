@@ -57,6 +57,9 @@ def test_the_drawn_data_is_a_sound_data_root_whose_events_show(tmp_path: Path, f
 
 def test_a_growth_with_the_square_is_said_to_be_one(full_size: ModuleType):
     assert full_size.exponent([1, 2, 4], [3.0, 12.0, 48.0]) == pytest.approx(2.0)
+    # Ten seconds of starting up hide it in the one number, not in the other.
+    assert full_size.exponent([1, 2, 4], [13.0, 22.0, 58.0]) < 1.1
+    assert full_size.exponent_beside_start([1, 2, 4], [13.0, 22.0, 58.0]) == pytest.approx(2.0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="bench/measured.py reads /proc")

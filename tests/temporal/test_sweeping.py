@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from ballspot.cache.files import locked_folder
 from ballspot.cli import main
-from ballspot.temporal import jobs
+from ballspot.temporal import experiment, jobs
+from ballspot.temporal.features import read_layout
 from ballspot.temporal.sources import open_source
 
 SWEEP = """
@@ -142,12 +143,13 @@ def test_a_dry_run_tells_cost_and_writes_nothing(sweep_file, season, tmp_path):
 
 
 def test_a_set_is_opened_once_for_all_settings_before_the_first_run(sweep_file, season, tmp_path, monkeypatch):
-    # Opening a set opens each of its stores: hundreds of matches times dozens of settings would be minutes.
-    opened = []
+    # Either opens every store: hundreds of matches times dozens of settings would be minutes.
+    opened, read = [], []
     monkeypatch.setattr(jobs, "open_source", lambda *sets: opened.append(sets) or open_source(*sets))
+    monkeypatch.setattr(experiment, "read_layout", lambda *what: read.append(what) or read_layout(*what))
     words = ["sweep", sweep_file, season.features, "--data", season.data, "--out", tmp_path / "out", "--dry-run"]
     assert ballspot(*words, "--device", "cpu").exit_code == 0
-    assert len(opened) == 1
+    assert (len(opened), len(read)) == (1, 2)  # the layouts of the training and of the validation matches
 
 
 def test_a_failed_run_is_told_left_alone_and_tried_again_when_asked(sweep_file, season, tmp_path):
