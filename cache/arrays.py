@@ -32,9 +32,18 @@ def read_arrays(path: Path, *, what: str, remedy: str, names: Sequence[str] | No
         for name, array in arrays.items():
             if not isinstance(array, np.ndarray):
                 raise ValueError(f"{name[:40]!r} is no array")
+            _require_letters(name, array)
         return arrays
     except Exception as error:
         raise BallspotError(f"{path}: holds no {what} ({error or type(error).__name__}); {remedy}") from error
+
+
+def _require_letters(name: str, array: np.ndarray) -> None:
+    """Raises ValueError for text of numbers that are no letters, which Python cannot hold or cannot write again."""
+    if array.dtype.kind == "U" and array.nbytes:
+        letters = np.ascontiguousarray(array).reshape(-1).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if letters.max() > 0x10FFFF or ((letters >= 0xD800) & (letters < 0xE000)).any():
+            raise ValueError(f"{name[:40]!r} holds what is no text")
 
 
 def whole_number(arrays: dict[str, np.ndarray], name: str) -> int:

@@ -178,6 +178,16 @@ def test_bytes_that_are_no_arrays_are_refused(tmp_path_factory, content):
         is_read(lambda: read_arrays(path, what="arrays", remedy="save it again"))
 
 
+@pytest.mark.parametrize("letter", [0x110000, 2**32 - 1, 0xD800, 0xDFFF])
+@pytest.mark.parametrize("order", "<>")
+def test_text_of_numbers_that_are_no_letters_is_refused(tmp_path, letter, order):
+    # Found by bench/fuzz_readers.py: NumPy raises SystemError where it makes a str of them.
+    for code, is_sound in ((letter, False), (0x10FFFF, True)):
+        np.savez(tmp_path / "a.npz", match=np.array([77, code], f"{order}u4").view(f"{order}U2"))
+        read = is_read(lambda: read_arrays(tmp_path / "a.npz", what="scores", remedy="predict again"))
+        assert read == is_sound
+
+
 def test_an_array_that_would_not_fit_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.npy"
     head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999, 99999999), }".ljust(117) + b"\n"
