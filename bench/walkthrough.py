@@ -50,8 +50,8 @@ SN-BAS/{LEAGUE}/2019-10-01 - Hull City - Sheffield Wednesday/{{224p.mp4, Labels-
 WRONG_INTRODUCTION = """\
 ## When something is wrong
 
-One line says what is wrong, where, and what to do. `SN-BAS` has the match folders of SN-BAS; in `no-video`, `no-labels`,
-`typo` and `other` something is not as it should be.
+One line says what is wrong, where, and what to do. `SN-BAS` has the match folders of SN-BAS; in `no-video`,
+`no-labels`, `typo` and `other` something is not as it should be.
 """
 
 PROSE = {  # what is said ahead of a command of README.md, by how it begins
