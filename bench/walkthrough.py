@@ -47,6 +47,13 @@ SN-BAS/{LEAGUE}/2019-10-01 - Hull City - Sheffield Wednesday/{{224p.mp4, Labels-
 ```
 """
 
+WRONG_INTRODUCTION = """\
+## When something is wrong
+
+One line says what is wrong, where, and what to do. `SN-BAS` has the match folders of SN-BAS; in `no-video`,
+`no-labels`, `typo` and `other` something is not as it should be.
+"""
+
 PROSE = {  # what is said ahead of a command of README.md, by how it begins
     "ballspot data check": "## README.md, command by command\n\nLook before anything else.",
     "ballspot extract": "Stage one, once. Without a network `--weights hub` fails with the ways out; nothing is\n"
@@ -147,7 +154,7 @@ def main() -> None:
             page.append(step("The second way of the three:", OWN_WEIGHTS, folder))
             own_set = OWN_SET
     page += [step(prose, command.replace(OWN_SET, own_set), folder) for prose, command in MORE]
-    page.append("## When something is wrong\n\nOne line says what is wrong, where, and what to do.\n")
+    page.append(WRONG_INTRODUCTION)
     page += wrong(folder, own_set)
     PAGE.write_text("\n".join(page), encoding="utf-8")
 
@@ -211,7 +218,7 @@ def wrong(folder: Path, own_set: str) -> Iterator[str]:
     for prose, typed in WRONG:
         command = typed.replace(OWN_SET, own_set)
         output = run_here(command, folder)
-        said = [line for line in output.lines if line.startswith(("Error: ", "WARNING "))]
+        said = [line for line in output.lines if line.startswith(("Error: ", "ERROR ", "WARNING "))]
         if not said or any(line.startswith("Traceback") for line in output.lines):
             sys.exit(f"{command}: exit code {output.code}, no error of one line")
         if prose and told:

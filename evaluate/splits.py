@@ -140,5 +140,6 @@ def _checked(parts: dict[str, list[str]], *, source: str) -> Splits:
 
 
 def _known(name: str, names: Sequence[str]) -> str:
-    near = nearest_name(name, names)
+    by_folder = {one.rpartition("/")[2]: one for one in names}
+    near = nearest_name(name, names) or by_folder.get(nearest_name(name, by_folder) or "")
     return f"did you mean {near!r}?" if near else f"there are {len(names)}, the first is {names[0]!r}"

@@ -89,3 +89,12 @@ def test_without_any_rule_the_remedies_are_named(tmp_path: Path):
 def test_an_unknown_part_is_an_error():
     with pytest.raises(BallspotError, match="unknown split 'tests'; known are train, valid, test, all"):
         Splits((), (), (), "here").part("tests")
+
+
+def test_part_of_a_folder_name_is_near_enough(tmp_path):
+    names = [
+        f"league/2019/2019-10-01 - {teams}" for teams in ("Reading - Fulham", "Hull City - Leeds", "Stoke - Derby")
+    ]
+    matches = [Match(name, tmp_path / name, None, None) for name in names]
+    with pytest.raises(BallspotError, match="did you mean 'league/2019/2019-10-01 - Reading - Fulham'"):
+        load_splits(tmp_path, matches, leave_out="Reading - Fulham")
