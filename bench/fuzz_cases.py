@@ -73,8 +73,13 @@ def fuzz(
     while time.monotonic() < end and len(findings) < MOST_FINDINGS:
         child = os.fork()
         if child == 0:
-            with found_path.open("a", encoding="utf-8") as found, trace_path.open("w", encoding="utf-8") as trace:
-                _work(targets, seed, end, shared, found, trace, keep, limits)
+            try:
+                with found_path.open("a", encoding="utf-8") as found, trace_path.open("w", encoding="utf-8") as trace:
+                    _work(targets, seed, end, shared, found, trace, keep, limits)
+            except BaseException:  # noqa: BLE001  whatever it is, the child must not go on as its parent
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
         ended_by = _watch(child, shared)
         for line in found_path.read_text(encoding="utf-8").splitlines():
             key, text = json.loads(line)
@@ -110,7 +115,7 @@ def _work(
     keep: Path,
     limits: Limits,
 ) -> None:
-    """The child's work, from the case after the last one; it never returns."""
+    """The child's work, from the case after the last one."""
     names, seen = list(targets), set()
     limit_memory(limits.memory_bytes)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
@@ -132,7 +137,6 @@ def _work(
             found.write(json.dumps([key, f"{name}, case {seed}/{case}:\n{text}"]) + "\n")
             found.flush()
             _keep(keep, seed, case, targets[name], content)
-    os._exit(0)
 
 
 def read_damaged(target: Target, content: bytes) -> BaseException | None:

@@ -47,14 +47,14 @@ ODD_VALUES: tuple[Any, ...] = (
     "a" * 5000, "../x", "/", [], {}, [[]], [None], [1, 1], {"label": 1}, {"predictions": []}, [1, "2", {}],
 )  # fmt: skip
 ODD_BYTES = (
-    b"[" * 3000, b"9" * 5000, b"0x" + b"f" * 5000, b"a." * 3000, b"1979-05-27", b"inf", b"\xff\xfe", b"\x00", b"NaN",
+    b"[" * 3000, b"9" * 5000, b"0x" + b"f" * 5000, b"a." * 1200, b"1979-05-27", b"inf", b"\xff\xfe", b"\x00", b"NaN",
     b"-", b'"', b",", b"\r", b"\n", b"=", b"[", b"{",
 )  # fmt: skip
 ODD_TOML = {  # what TOML can say and JSON cannot, or cannot be held: texts that stand for it until all is written
     "@hex": "0x" + "f" * 5000,
     "@digits": "9" * 5000,
     "@deep": "[" * 3000 + "]" * 3000,
-    "@dotted": "{" + "a." * 3000 + "a = 1}",
+    "@dotted": "{" + "a." * 1200 + "a = 1}",
     "@date": "1979-05-27",
     "@nan": "nan",
     "@minus": "-inf",

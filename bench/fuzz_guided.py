@@ -15,6 +15,7 @@ import os
 import random
 import re
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 GROUPS = ["spots", "configs", "runs", "stores", "requests"]
@@ -47,15 +48,14 @@ def main() -> None:
 
 def _fuzz(name: str | None, seconds: int, seed: int, folder: Path, keep: Path, n_cases: mmap.mmap) -> None:
     """The child's work; where a target is named it does not return."""
-    import atheris
-
+    atheris = import_module("atheris")
     with atheris.instrument_imports(include=INSTRUMENTED):
         from fuzz_cases import described, limit_memory, load_targets, read_damaged
         from fuzz_damage import damage
 
         targets = load_targets(GROUPS, folder)
     if name not in targets:
-        print("\n".join(targets))
+        print("\n".join(targets), flush=True)
         return
     target = targets[name]
     draw = random.Random(seed)

@@ -13,8 +13,10 @@ import re
 import sys
 import tomllib
 from dataclasses import dataclass
+from email.message import Message
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "licences.md"
@@ -55,7 +57,7 @@ def dependencies() -> dict[str, str]:
 
 def stated_licence(distribution: metadata.Distribution) -> str:
     """The licence expression, else the classifiers, else the short field, else the licence file's first words."""
-    about = distribution.metadata
+    about = cast(Message, distribution.metadata)
     expression = about.get("License-Expression")
     classifiers = [one.rpartition(" :: ")[2] for one in about.get_all("Classifier") or [] if one.startswith("License")]
     field = (about.get("License") or "").strip()

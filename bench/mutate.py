@@ -3,10 +3,10 @@
     python bench/mutate.py [--number 50] [--seed 0] [--contexts .coverage] [--minutes 5] [--only MODULE:LINE ...]
 
 Lines are drawn evenly from those that can hold a fault (see mutations.py), one fault a line. With a coverage file that
-`make coverage` left, the tests of a fault are those that run its statement; of a line that no test's own code runs
-(imports, fixtures, processes started by tests) those that import its module by the fewest steps. They stop at the first
-failure; a failing test is run again without the fault, and only one that then passes counts. Prints a line a fault, a
-table, and the difference of every survivor.
+`make coverage` left, the tests of a fault are the file that imports its module by the fewest steps, and the functions
+that run its statement; of a line that no test's own code runs (imports, fixtures, processes started by tests) the six
+nearest files. They stop at the first failure; the test that failed is run again without the fault, and only one that
+then passes counts. Prints a line a fault, a table, and the difference of every survivor.
 """
 
 import argparse
@@ -121,17 +121,13 @@ class Contexts:
 
     def tests(self, fault: Fault) -> list[str]:
         """Node ids of the tests that ran the statement up to the fault's line, those of the module's own file first."""
-        path, (first, last) = fault.path, fault.mutation.lines
+        path, places = fault.path, (fault.mutation.line, fault.mutation.statement)
         if path not in self.lines:
             self.lines[path] = self.data.contexts_by_lineno(str(ROOT / path))
-        wanted = (context for line in (fault.mutation.line, first) for context in self.lines[path].get(line, ()))
-        functions = dict.fromkeys(one for one in wanted if one.startswith("tests.") and last >= first)
-        nodes = ("::".join([f"{name.replace('.', '/')}.py", test]) for name, _, test in map(_split, functions))
+        wanted = (context for line in places for context in self.lines[path].get(line, ()))
+        functions = dict.fromkeys(one for one in wanted if one.startswith("tests."))
+        nodes = (f"{name.replace('.', '/')}.py::{test}" for name, _, test in (one.rpartition(".") for one in functions))
         return sorted(nodes, key=lambda node: (path.stem not in node, f"/{path.parts[0]}/" not in node))[:MOST_TESTS]
-
-
-def _split(context: str) -> tuple[str, str, str]:
-    return context.rpartition(".")
 
 
 class Copy:
@@ -217,7 +213,9 @@ def main() -> None:
         copy = Copy(Path(folder))
         for number, fault in enumerate(faults, 1):
             begun = time.monotonic()
-            tests = (contexts.tests(fault) if contexts else []) or importers.nearest(fault.path)
+            tests = importers.nearest(fault.path)
+            if contexts and (nodes := contexts.tests(fault)):
+                tests = tests[:1] + [node for node in nodes if node.partition("::")[0] not in tests[:1]]
             outcome, told = copy.try_fault(fault, tests, 60 * options.minutes)
             outcomes.append((fault, outcome))
             place = f"{fault.path}:{fault.mutation.line}"

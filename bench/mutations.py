@@ -34,10 +34,10 @@ SKIPPED_FIELDS = {"annotation", "returns", "decorator_list", "type_params"}
 
 @dataclass(frozen=True)
 class Mutation:
-    """One fault: bytes ``start`` to ``end`` of the source become ``text``; ``lines`` first to last of its statement."""
+    """One fault: bytes ``start`` to ``end`` of the source become ``text``; ``statement`` is its statement's line."""
 
     line: int
-    lines: tuple[int, int]
+    statement: int
     start: int
     end: int
     text: str
@@ -64,8 +64,8 @@ class Finder:
         return self.begins[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
 
     def add(self, line: int, start: int, end: int, text: str) -> None:
-        first = self.statement.lineno if self.statement else line
-        self.found.append(Mutation(line, (first, max(first, line)), start, end, text))
+        statement = self.statement.lineno if self.statement else line
+        self.found.append(Mutation(line, statement, start, end, text))
 
     def replace(self, node: ast.expr | ast.stmt, text: str) -> None:
         self.add(node.lineno, self.start(node), self.end(node), text)

@@ -161,9 +161,9 @@ def prove_floors(python: str, work: Path, wheel: Path, expected: str, tests: lis
     environment = work / "environment"
     try:
         inside = make_environment(python, environment)
-        pip = [str(inside), "-m", "pip", "install", "--quiet", "--no-cache-dir"]
-        run([*pip, "--requirement", str(work / "floors.txt")], work)
-        run([*pip, "--no-deps", str(wheel)], work)
+        install = [str(tools), "-m", "uv", "pip", "install", "--quiet", "--no-cache", "--python", str(inside)]
+        run([*install, "--requirement", str(work / "floors.txt")], work)
+        run([*install, "--no-deps", str(wheel)], work)
         session(inside, work, expected)
         if tests:
             (work / "tree" / ".typing").mkdir()

@@ -71,8 +71,8 @@ class Comparison:
 
     def varied(self) -> list[dict[str, Any]]:
         """For each setting the values of the keys that settings differ in."""
-        keys = [key for key in self.differs if key not in ("seed", "features fingerprint")]
-        return [{key: self.differs[key][group[0]] for key in keys} for group in self.groups]
+        varied = {key: values for key, values in self.differs.items() if key not in ("seed", "features fingerprint")}
+        return [{key: values[group[0]] for key, values in varied.items()} for group in self.groups]
 
     def effects(self) -> tuple[Effect, ...]:
         """What each of these keys does by itself, over all classes; none without intervals."""
@@ -151,8 +151,7 @@ def compare_runs(
                 f"{folder.path}: its {split} matches ({', '.join(names)}) are not those of {folders[0].path} "
                 f"({', '.join(matches[0])}); compare runs of one split"
             )
-    runs = []
-    protocols = []
+    runs, protocols = [], []
     for folder, record, name in zip(folders, records, _names(paths), strict=True):
         if split == "valid":
             numbers = folder.metrics()
@@ -166,8 +165,7 @@ def compare_runs(
                 f"{folders[0].path} as {protocols[0][0]} at {protocols[0][1]:g}; compare runs scored alike"
             )
     differs = _differing([run.made_from for run in runs])
-    settings: tuple[Setting, ...] = ()
-    frequent: tuple[Setting, ...] = ()
+    settings, frequent = (), ()
     groups = group_by_setting([run.made_from for run in runs])
     pools = None
     warnings = _warnings(differs, runs)

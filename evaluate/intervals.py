@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_matrix
 
 from .exact import exact_curves
 from .matching import HALF_S, Pool, match_truths
@@ -18,6 +19,7 @@ BLOCK_S = 300.0
 N_RESAMPLES = 1000
 LEVEL = 0.95
 FEW_BLOCKS = 10  # below it, resampling can show little of what another match would have been
+PLACES_AT_ONCE = 2**20  # hits times draws of the exact curves that are in memory together, 8 MB an array
 
 
 @dataclass(frozen=True)
@@ -166,14 +168,21 @@ def exact_replicates(pool: Pool, tolerance_s: float, resamples: Resamples) -> Re
         if not rank.size:
             continue
         down_to_last = members[np.argsort(-pool.score[members], kind="stable")][: rank[-1]]
-        step = np.zeros((rank.size, resamples.blocks.size))  # the predictions after one hit, down to the next
-        np.add.at(step, (np.searchsorted(rank, np.arange(1, rank[-1] + 1)), block[down_to_last]), 1)
-        n_detected = np.cumsum(resamples.weights @ step.T, axis=1)  # (R, h)
-        weight = resamples.weights[:, block[curves.hit[ours]]]  # (R, h): how often each hit is drawn
-        n_hits = np.cumsum(weight, axis=1)
-        precision = np.divide(n_hits, n_detected, out=np.zeros_like(n_hits), where=n_detected > 0)
-        interpolated = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        total[:, index] = (interpolated * weight).sum(axis=1)
+        next_hit = np.searchsorted(rank, np.arange(1, rank[-1] + 1))
+        # The predictions after one hit, down to the next, in each block: few of all hits times all blocks.
+        step = coo_matrix(
+            (np.ones(rank[-1]), (next_hit, block[down_to_last])), shape=(rank.size, resamples.blocks.size)
+        ).tocsr()
+        hit_block = block[curves.hit[ours]]
+        n_at_once = max(1, PLACES_AT_ONCE // rank.size)
+        for first in range(0, len(total), n_at_once):
+            draws = np.ascontiguousarray(resamples.weights[first : first + n_at_once].T)  # (B, r)
+            n_detected = np.cumsum(step @ draws, axis=0)  # (h, r)
+            weight = draws[hit_block]  # (h, r): how often each hit is drawn
+            n_hits = np.cumsum(weight, axis=0)
+            precision = np.divide(n_hits, n_detected, out=np.zeros_like(n_hits), where=n_detected > 0)
+            interpolated = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+            total[first : first + n_at_once, index] = np.einsum("hr,hr->r", interpolated, weight)
     ap = np.divide(total, n_truth, out=np.full_like(total, np.nan), where=n_truth > 0)
     return Replicates(ap, n_truth, (table > 0).sum(axis=0))
 

@@ -107,7 +107,7 @@ def probe_split(
         scale_features(features, "match")
         match = features.matches[0]
         peaks = decode_as_configured(fitted.scores(features.rows.float().numpy()), section)
-        frames = metric_frames(match.n_video_frames, match.fps)[peaks.row * features.frame_spacing]
+        frames = metric_frames(peaks.row * features.frame_spacing, match.fps)
         predictions.append(SpotArrays(frame=frames, label_index=peaks.label_index, score=peaks.score))
         truths.append(spot_arrays(spots[name], label_set, fps=OFFICIAL_FPS))
     return average_precision(truths, predictions, n_labels=len(label_set), fps=OFFICIAL_FPS, tolerance_s=TOLERANCE_S)

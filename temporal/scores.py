@@ -71,7 +71,7 @@ def read_scores(path: Path) -> SavedScores:
         fps = Fraction(whole_number(arrays, "fps_numerator"), whole_number(arrays, "fps_denominator"))
         n_video_frames, match = whole_number(arrays, "n_video_frames"), str(arrays["match"])
         labels = tuple(str(label) for label in names)
-        if fps <= 0 or n_video_frames < 0 or not all(labels) or len(set(labels)) < len(labels):
+        if not 0 < fps <= 1000 or n_video_frames < 0 or not all(labels) or len(set(labels)) < len(labels):
             raise ValueError(f"{n_video_frames} frames at {fps} a second, labels {', '.join(labels)[:80]}")
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise BallspotError(f"{path}: holds no scores ({error}); {remedy}") from error

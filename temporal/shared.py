@@ -7,6 +7,7 @@ whole or absent; the digest covers all that decides its content.
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from ..cache.errors import BallspotError
 from ..cache.files import locked_folder, make_folder, read_json, reason_of, write_json
 from ..cache.fingerprint import fingerprint
 from .experiment import SPLIT, Experiment
-from .features import MatchRows, ResidentFeatures, Scaling
+from .features import MatchRows, ResidentFeatures, Scaling, read_layout
 from .material import LoadedFeatures, load_both
-from .predicting import prediction_views
+from .predicting import DTYPES, prediction_views
 
 LAYOUT, SCALING = "layout.json", "scaling.npy"
 PARTS = ("train", SPLIT)
@@ -29,16 +30,27 @@ PARTS = ("train", SPLIT)
 def shared_features(experiment: Experiment, resident: Path) -> LoadedFeatures:
     """The features of an experiment, mapped from ``resident``, where the first that asks for them writes them.
 
-    On another device than the CPU they are loaded for this process alone. Raises BallspotError where there is no room.
+    On another device than the CPU those within `resident_limit_gb` are loaded onto it for this process alone. Raises
+    BallspotError where there is no room.
     """
-    if experiment.device.type != "cpu":
+    if experiment.device.type != "cpu" and not is_beyond_limit(experiment):
         return load_both(experiment, spill=make_folder(resident))
     folder = make_folder(resident) / shared_name(experiment)
     if not (folder / LAYOUT).is_file():
         with locked_folder(resident):
             if not (folder / LAYOUT).is_file():
                 _write(experiment, folder)
-    return _read(folder)
+    loaded = _read(folder)
+    training, validation = (replace(features, device=experiment.device) for features in _both(loaded))
+    return replace(loaded, training=training, validation=validation)
+
+
+def is_beyond_limit(experiment: Experiment) -> bool:
+    """Whether the training features take more than `resident_limit_gb`: then no device holds them."""
+    section = experiment.config.clips
+    layout = read_layout(experiment.source, experiment.splits.part("train"), section.views)
+    n_numbers = len(section.views) * layout.n_rows * sum(layout.dims)
+    return n_numbers * DTYPES[section.resident_dtype].itemsize > section.resident_limit_gb * 1e9
 
 
 def shared_name(experiment: Experiment) -> str:

@@ -252,10 +252,10 @@ def _whole_keys(values: Mapping[str, Any], path: Path) -> Table:
 
 def _run_value(key: str, value: Any, path: Path) -> str | tuple[str, ...]:
     """The value of one of RUN_KEYS: text, of `features` also several. Else BallspotError."""
-    several = key == FEATURES and isinstance(value, (list, tuple))
-    if not all(isinstance(one, str) and one and "\0" not in one for one in (value if several else (value,))):
+    texts: tuple[Any, ...] | None = tuple(value) if key == FEATURES and isinstance(value, (list, tuple)) else None
+    if not all(isinstance(one, str) and one and "\0" not in one for one in ((value,) if texts is None else texts)):
         raise BallspotError(f"{path}: {key} = {value!r}: give text{' or a list of texts' if key == FEATURES else ''}")
-    return tuple(value) if several else value
+    return str(value) if texts is None else texts
 
 
 def _preset(name: str, path: Path) -> str:

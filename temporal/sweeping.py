@@ -91,9 +91,13 @@ def job_of(setting: Setting, seed: int, template: Job) -> Job:
 def check_runs(planned: Sequence[PlannedRun]) -> list[Experiment]:
     """Every setting's experiment, checked before any work begins; the first error ends it."""
     seen: dict[int, Experiment] = {}
+    of_data: dict[tuple[tuple[Path, ...], str | None], Experiment] = {}
     for run in planned:
         if run.setting not in seen:
-            seen[run.setting] = run.job.experiment()
+            data = (run.job.features, run.job.leave_out)
+            alike = of_data.get(data) or run.job.experiment()  # opens every store of the set, hence once
+            of_data[data] = alike
+            seen[run.setting] = replace(alike, config=run.job.config, seed=run.job.seed)
             seen[run.setting].check()
     return [seen[place] for place in sorted(seen)]
 

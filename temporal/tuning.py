@@ -10,14 +10,14 @@ from itertools import product
 
 import numpy as np
 
-from ..evaluate.labels import Spot, position_of
+from ..evaluate.labels import Spot
 from ..evaluate.labelsets import LabelSet
 from ..evaluate.matching import SpotArrays
-from ..evaluate.metrics import average_precision, metric_frame, spot_arrays
+from ..evaluate.metrics import average_precision, spot_arrays
 from .decoding import Suppression
 from .postprocessing import ClassDecoding, decode_class, rows_a_second
 from .scores import SavedScores
-from .validation import OFFICIAL_FPS, TOLERANCE_S
+from .validation import OFFICIAL_FPS, TOLERANCE_S, metric_frames
 
 WINDOWS_S: dict[Suppression, tuple[float, ...]] = {
     "soft": (0.24, 0.48, 0.72, 0.96, 1.44, 1.92),
@@ -59,7 +59,7 @@ def tune_classes(
     the candidate with the highest mean over the others, or keep ``before`` where there are no others.
     """
     truth_arrays = [spot_arrays(spots, label_set, fps=OFFICIAL_FPS) for spots in truths]
-    frames = [_metric_frames(one) for one in saved]
+    frames = [metric_frames(one.frame_index, one.fps) for one in saved]
     shared_before = [before[label] for label in label_set.labels]
     ap_before, n_truth = _class_aps(saved, frames, truth_arrays, label_set, shared_before)
     ap = np.array([_class_aps(saved, frames, truth_arrays, label_set, [one] * len(label_set))[0] for one in candidates])
@@ -92,21 +92,15 @@ def _class_aps(
 ) -> tuple[np.ndarray, np.ndarray]:
     """AP and truths of every class (K,), class k decoded as ``how[k]`` says."""
     predictions = []
-    for one, metric_frames in zip(saved, frames, strict=True):
+    for one, frame_of_row in zip(saved, frames, strict=True):
         rate = rows_a_second(one)
         peaks = [decode_class(one.scores[:, index], decoding, rows_a_second=rate) for index, decoding in enumerate(how)]
         predictions.append(
             SpotArrays(
-                frame=np.concatenate([metric_frames[each.row] for each in peaks]),
+                frame=np.concatenate([frame_of_row[each.row] for each in peaks]),
                 label_index=np.concatenate([np.full(len(each.row), index) for index, each in enumerate(peaks)]),
                 score=np.concatenate([each.score for each in peaks]),
             )
         )
     result = average_precision(truths, predictions, n_labels=len(label_set), fps=OFFICIAL_FPS, tolerance_s=TOLERANCE_S)
     return result.ap, result.n_truth
-
-
-def _metric_frames(saved: SavedScores) -> np.ndarray:
-    """Where the metric sees a spot at each row, int64 (n,)."""
-    places = [metric_frame(position_of(frame, saved.fps), OFFICIAL_FPS) for frame in saved.frame_index.tolist()]
-    return np.array(places, dtype=np.int64)

@@ -72,6 +72,8 @@ def tune(
         raise click.UsageError("--apply and --to belong together: scores to decode, and where their spots go")
     folder, label_set, names = _scores_of(scores, data_root, split, splits_file=splits_file, labels=labels)
     matches = {match.name: match for match in find_matches(data_root)}
+    if rows_per_second is not None and not 0.001 <= rows_per_second <= 1000:  # nor nan, which no range refuses
+        raise BallspotError(f"--rows-per-second {rows_per_second}: must be 0.001 to 1000")
     rate = None if rows_per_second is None else Fraction(rows_per_second).limit_denominator(1001)
     truths = []
     for name in names:

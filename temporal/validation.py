@@ -7,10 +7,10 @@ from fractions import Fraction
 import numpy as np
 
 from ..evaluate.evaluation import OFFICIAL_FPS
-from ..evaluate.labels import Spot, position_of
+from ..evaluate.labels import Spot
 from ..evaluate.labelsets import LabelSet
 from ..evaluate.matching import SpotArrays
-from ..evaluate.metrics import APResult, average_precision, metric_frame, spot_arrays
+from ..evaluate.metrics import APResult, average_precision, spot_arrays
 from .config import Config
 from .decoding import decode_as_configured
 from .features import ResidentFeatures
@@ -40,13 +40,17 @@ def validation_material(
     return ValidationMaterial(
         features=features,
         truths=tuple(spot_arrays(match_spots, label_set, fps=OFFICIAL_FPS) for match_spots in spots),
-        metric_frames=tuple(metric_frames(match.n_video_frames, match.fps) for match in features.matches),
+        metric_frames=tuple(metric_frames(np.arange(match.n_video_frames), match.fps) for match in features.matches),
     )
 
 
-def metric_frames(n_frames: int, fps: Fraction) -> np.ndarray:
-    """For each of ``n_frames`` frames, the metric's frame of a spot at its middle, int64 (n_frames,)."""
-    return np.array([metric_frame(position_of(frame, fps), OFFICIAL_FPS) for frame in range(n_frames)], dtype=np.int64)
+def metric_frames(frame_index: np.ndarray, fps: Fraction) -> np.ndarray:
+    """For each frame (n,), the metric's frame of a spot at its middle, int64 (n,).
+
+    `metrics.metric_frame` of `labels.position_of`, for all frames of a match at once.
+    """
+    position_ms = (2 * frame_index.astype(np.int64) + 1) * (500 * fps.denominator) // fps.numerator
+    return (OFFICIAL_FPS * (position_ms / 1000)).astype(np.int64)
 
 
 def validate(head: SpottingHead, material: ValidationMaterial, config: Config, *, n_labels: int) -> APResult:

@@ -1,8 +1,11 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ballspot.evaluate import intervals
 from ballspot.evaluate.exact import exact_ap
 from ballspot.evaluate.intervals import (
     Replicates,
@@ -89,6 +92,34 @@ def test_a_hit_counts_in_the_block_of_its_truth():
     drawn = Resamples(10.0, np.array([0, 1]), np.array([[1.0, 0.0], [0.0, 1.0]]))
     assert ap_replicates(pool, (1.0,), drawn).ap[:, 0].tolist()[0] == 1.0
     assert np.isnan(ap_replicates(pool, (1.0,), drawn).ap[1, 0])
+
+
+@settings(deadline=None, max_examples=30)
+@given(match_lists, st.integers(0, 100), st.integers(1, 40))
+def test_the_exact_draws_are_the_same_however_many_are_made_at_once(matches: list, seed: int, n_at_once: int):
+    pool = pooled(matches)
+    drawn = draw_resamples([pool], seed=seed, n_resamples=20, block_s=10)
+    whole_ap = exact_replicates(pool, 1.0, drawn).ap
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intervals, "PLACES_AT_ONCE", n_at_once)
+        np.testing.assert_allclose(exact_replicates(pool, 1.0, drawn).ap, whole_ap, atol=1e-12)
+
+
+def test_the_exact_draws_of_many_matches_take_no_room_for_all_hits_in_all_blocks_or_draws():
+    # 600 blocks of 20 hits each: hits times blocks would be 58 MB, hits times 1,000 draws 96 MB, several times over.
+    frames = np.arange(20) * 300
+    one = (
+        SpotArrays(frames, np.zeros(20, dtype=np.int64)),
+        SpotArrays(frames, np.zeros(20, dtype=np.int64), np.ones(20)),
+    )
+    truths, predictions = ([side] * 600 for side in one)
+    pool = pool_spots(truths, predictions, n_labels=1, fps=10)
+    drawn = draw_resamples([pool], seed=0, n_resamples=1000, block_s=7200)
+    tracemalloc.start()
+    exact_replicates(pool, 1.0, drawn)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 70e6
 
 
 def test_blocks_are_the_same_at_every_rate_and_label_count():

@@ -111,5 +111,5 @@ def test_the_length_of_a_video_comes_from_the_scores_beside_the_spots(tmp_path: 
     assert predictions.video_length("b", fps=25) == 10.0
     assert predictions.video_length("c", fps=25) is None
     (tmp_path / "predictions" / "c" / "scores.npz").write_bytes(b"PK\x03\x04 torn")
-    with pytest.raises(BallspotError, match=r"scores\.npz: cannot be read"):
+    with pytest.raises(BallspotError, match=r"scores\.npz: holds no scores"):
         predictions.video_length("c", fps=25)

@@ -80,7 +80,7 @@ def test_a_bad_split_file_is_named_with_its_fault(tmp_path: Path, text: str, mes
 def test_without_any_rule_the_remedies_are_named(tmp_path: Path):
     with pytest.raises(BallspotError, match=r"no splits.toml, and match 'a' is not of SN-BAS; write splits.toml"):
         load_splits(tmp_path, matches("a"))
-    with pytest.raises(BallspotError, match="no such file"):
+    with pytest.raises(BallspotError, match="no such splits file"):
         load_splits(tmp_path, matches("a"), splits_file=tmp_path / "absent.toml")
     with pytest.raises(BallspotError, match="exclude each other"):
         load_splits(tmp_path, matches("a"), splits_file=tmp_path / "absent.toml", leave_out="a")

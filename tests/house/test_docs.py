@@ -14,7 +14,7 @@ from ballspot.temporal.configuration import PLACES, load_config
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 NAMES = {page.relative_to(ROOT).as_posix(): page for page in PAGES}
-FOREIGN_OPTIONS = {"--logdir"}  # of TensorBoard
+FOREIGN_OPTIONS = {"--help", "--logdir"}  # of click, of TensorBoard
 ON_PURPOSE = "## When something is wrong"  # from here on the walkthrough's commands are meant to fail
 
 

@@ -48,4 +48,4 @@ def test_texts_types_decorators_and_imports_are_left_alone(source: str):
 
 def test_a_fault_knows_the_lines_of_its_statement():
     (found,) = mutations.mutations_of(b"x = [\n    a <\n    b]")
-    assert (found.line, found.lines) == (2, (1, 2))
+    assert (found.line, found.statement) == (2, 1)

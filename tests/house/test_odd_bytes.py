@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from ballspot.cache.arrays import MOST_BYTES, read_arrays
+from ballspot.cache.arrays import read_arrays
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.fingerprint import fingerprint
 from ballspot.cache.journal import Journal, read_header, read_journals
@@ -178,14 +178,15 @@ def test_bytes_that_are_no_arrays_are_refused(tmp_path_factory, content):
         is_read(lambda: read_arrays(path, what="arrays", remedy="save it again"))
 
 
-def test_an_array_that_would_not_fit_is_refused(tmp_path):
+def test_an_array_that_would_not_fit_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.npy"
     head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999, 99999999), }".ljust(117) + b"\n"
     path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head)
     with pytest.raises(BallspotError, match=r"a\.npy: holds no arrays"):
         read_arrays(path, what="arrays", remedy="save it again")
-    np.savez_compressed(tmp_path / "b.npz", a=np.zeros(MOST_BYTES + 1, np.uint8))
-    with pytest.raises(BallspotError, match="an array of over 256 MB"):
+    monkeypatch.setattr("ballspot.cache.arrays.MOST_BYTES", 2**20)
+    np.savez_compressed(tmp_path / "b.npz", a=np.zeros(2**20 + 1, np.uint8))
+    with pytest.raises(BallspotError, match="an array of over 1 MB"):
         read_arrays(tmp_path / "b.npz", what="arrays", remedy="save it again")
 
 

@@ -5,20 +5,23 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs import RunFolder
 from ballspot.cache.sweeps import SweepRecord, SweepSetting, expand_runs, read_sweep_record
+from ballspot.cli import main
 from ballspot.evaluate.comparison import compare_runs
 from ballspot.evaluate.labels import Spot, read_labels
-from ballspot.evaluate.labelsets import BALL_12, label_set_of
+from ballspot.evaluate.labelsets import BALL_12, label_set_of, load_label_set
 from ballspot.evaluate.spots import read_spots, write_spots
 from ballspot.temporal.config import Config
-from ballspot.temporal.configuration import as_table
+from ballspot.temporal.configuration import as_table, load_config
 from ballspot.temporal.jobs import failure_of, failure_path
 from ballspot.temporal.postprocessing import read_postprocessing
+from ballspot.temporal.sweep import read_sweep
 from ballspot.temporal.trained import read_trained
 
 from .odd_values import VALUES, altered, is_read
@@ -145,13 +148,12 @@ def _fields(spot: Spot) -> dict:
 
 
 def test_a_path_too_long_for_any_file_is_refused(tmp_path: Path):
-    from ballspot.evaluate.labelsets import load_label_set
-    from ballspot.temporal.configuration import load_config
-    from ballspot.temporal.sweep import read_sweep
-
     for read in (load_label_set, load_config):
         with pytest.raises(BallspotError, match="neither a"):
             read("a" * 300)
     (tmp_path / "s.toml").write_text(f'preset = "{"a" * 300}"\n')
     with pytest.raises(BallspotError, match="neither a preset"):
         read_sweep(tmp_path / "s.toml")
+    result = CliRunner().invoke(main, ["evaluate", "a" * 300, "--data", str(tmp_path)])
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert "File name too long; check the path" in result.stderr

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ballspot.cache.errors import BallspotError
-from ballspot.evaluate.labels import Spot, frame_of
+from ballspot.evaluate.labels import Spot, frame_of, position_of
+from ballspot.evaluate.metrics import metric_frame
 from ballspot.temporal.config import HeadSection
 from ballspot.temporal.decoding import decode_scores, spots_of
 from ballspot.temporal.features import from_arrays
@@ -129,7 +130,14 @@ def test_spots_stand_at_the_middle_of_their_frames_and_read_back_as_them(fps):
 
 
 def test_at_25_frames_a_second_the_metric_sees_every_prediction_at_its_own_frame():
-    assert metric_frames(5000, Fraction(25)).tolist() == list(range(5000))
+    assert metric_frames(np.arange(5000), Fraction(25)).tolist() == list(range(5000))
+
+
+@pytest.mark.parametrize("fps", [Fraction(25), Fraction(30000, 1001), Fraction(25, 2), Fraction(60)])
+def test_frames_of_the_metric_are_those_of_one_spot_after_another(fps):
+    frames = np.r_[0:3000, 539_000:540_000]
+    one_by_one = [metric_frame(position_of(frame, fps), 25.0) for frame in frames.tolist()]
+    assert metric_frames(frames, fps).tolist() == one_by_one
 
 
 def test_decoding_names_its_three_rules():

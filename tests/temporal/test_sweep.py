@@ -142,7 +142,7 @@ def test_what_is_wrong_is_named_with_its_file(sweep_file, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(BallspotError, match=r"none\.toml: no such file"):
+    with pytest.raises(BallspotError, match=r"none\.toml: no such sweep file"):
         read_sweep(tmp_path / "none.toml")
 
 

@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 
 from ballspot.cache.files import locked_folder
 from ballspot.cli import main
+from ballspot.temporal import jobs
+from ballspot.temporal.sources import open_source
 
 SWEEP = """
 preset = "fast"
@@ -137,6 +139,15 @@ def test_a_dry_run_tells_cost_and_writes_nothing(sweep_file, season, tmp_path):
     assert plan["n_jobs"] == 3
     assert all(setting["run_s"] > 0 and setting["run_bytes"] > 10_000 for setting in plan["settings"])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_set_is_opened_once_for_all_settings_before_the_first_run(sweep_file, season, tmp_path, monkeypatch):
+    # Opening a set opens each of its stores: hundreds of matches times dozens of settings would be minutes.
+    opened = []
+    monkeypatch.setattr(jobs, "open_source", lambda *sets: opened.append(sets) or open_source(*sets))
+    words = ["sweep", sweep_file, season.features, "--data", season.data, "--out", tmp_path / "out", "--dry-run"]
+    assert ballspot(*words, "--device", "cpu").exit_code == 0
+    assert len(opened) == 1
 
 
 def test_a_failed_run_is_told_left_alone_and_tried_again_when_asked(sweep_file, season, tmp_path):

@@ -1,0 +1,42 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ballspot.evaluate.labelsets import LabelSet
+from ballspot.evaluate.matches import find_matches
+from ballspot.evaluate.splits import load_splits
+from ballspot.temporal.configuration import load_config
+from ballspot.temporal.experiment import Experiment
+from ballspot.temporal.shared import is_beyond_limit, shared_features
+from ballspot.temporal.sources import open_source
+
+
+def experiment_on(season, *settings: str) -> Experiment:
+    matches = find_matches(season.data)
+    return Experiment(
+        config=load_config("fast", settings),
+        source=open_source(season.features),
+        matches={match.name: match for match in matches},
+        splits=load_splits(season.data, matches),
+        label_set=LabelSet("three", ("PASS", "DRIVE", "SHOT"), ("SHOT",)),
+        seed=0,
+        shuffle_labels=False,
+        device=torch.device("cpu"),
+    )
+
+
+@pytest.mark.parametrize(("limit_gb", "beyond"), [("4.47e-5", True), ("4.49e-5", False)])
+def test_the_limit_is_of_the_training_features(season, limit_gb: str, beyond: bool):
+    # Two matches of 700 frames, 16 numbers of 2 bytes each: 44,800 bytes.
+    assert is_beyond_limit(experiment_on(season, f"resident_limit_gb={limit_gb}")) is beyond
+
+
+def test_jobs_on_another_device_map_what_is_beyond_the_limit_from_the_same_file(season, tmp_path):
+    on_cpu = experiment_on(season, "resident_limit_gb=1e-9")
+    elsewhere = replace(on_cpu, device=torch.device("meta"))  # the one other device that every machine has
+    mapped, there = (shared_features(one, tmp_path / "resident") for one in (on_cpu, elsewhere))
+    assert len([path for path in (tmp_path / "resident").iterdir() if path.is_dir()]) == 1
+    for ours, theirs in ((mapped.training, there.training), (mapped.validation, there.validation)):
+        assert (ours.device.type, theirs.device.type, theirs.rows.device.type) == ("cpu", "meta", "cpu")
+        assert torch.equal(ours.rows, theirs.rows)
