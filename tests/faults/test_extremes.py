@@ -141,29 +141,14 @@ def test_a_match_of_a_frame_or_two_goes_all_the_way(n_frames: int, place: int, s
     note_outcome(f"data extremes: a match of {n_frames} frames", SAME)
 
 
-def sparse_store(path: Path, match: str, n_frames: int, dim: int) -> None:
-    """A store whose rows were never written: all of them are the fill value, and the file is small."""
-    header = StoreHeader(
-        match=match, fps=Fraction(25), n_video_frames=n_frames, n_rows=n_frames, dim=dim, extraction={"made": "a"}
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w", libver="earliest") as file:
-        for name, value in {**header_attributes(header), "format_version": "1.0"}.items():
-            file.attrs.create(name, fixed(value))
-        file.create_dataset("frame_index", data=np.arange(n_frames), chunks=(4096,), compression="gzip")
-        file.create_dataset("features", (n_frames, dim), np.float16, chunks=(256, dim), fillvalue=0.25)
-        file.attrs.create("complete", np.uint8(1))
-
-
 @pytest.mark.faults
 def test_a_match_of_five_hours_is_predicted_and_scored(tmp_path: Path) -> None:
     season = write_season(tmp_path)
     n_frames = 450_000
-    path = season.features / f"{NAMES[3]}.h5"
-    path.unlink()
-    sparse_store(path, NAMES[3], n_frames, DIM)
-    write_labels(season.data, NAMES[3], [(25 * 60 * minute, "PASS") for minute in range(0, 300, 2)])
-    assert path.stat().st_size < 2_000_000
+    events = [(25 * 60 * minute, "PASS") for minute in range(0, 300, 2)]
+    rows = shown(events, n_frames, np.random.default_rng(1))
+    write_features(season.features, NAMES[3], rows)
+    write_labels(season.data, NAMES[3], events)
     done(*season.train())
     predicted = done(*season.predict(), limit_s=300)
     assert f"{n_frames} frames scored" in predicted.stdout
