@@ -10,12 +10,14 @@ bench/measured.py, which says what is counted. JSON is written after every comma
 At 1x every training draws an epoch of its preset, or a share of one. At every size `best` also trains two epochs of
 `--clips` clips, of which the second is validated: its growth is that of loading, scaling and validating, and the first
 epoch tells whether clips cost more where there are more matches. `--scale 0.01` takes a hundredth of everything, to try
-it. Sizes already in the JSON stay there; without any `--times` the tables are printed from it.
+it. Sizes already in the JSON stay there; without any `--times` the tables are printed from it. `--page docs/scale.md`
+puts them into that page.
 Peak of disk: 1.5 GB for 1x, 5.5 GB for 4x, removed in the end.
 """
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -53,6 +55,7 @@ SWEEP = 'preset = "fast"\nseeds = {seeds}\n[set]\nn_epochs = 1\nwarmup_epochs = 
     "[axes]\nlearning_rate = [5e-4, 1e-3]\n"
 )
 PCA_DIM = 128
+BEGIN, END = "<!-- tables of bench/full_size.py -->", "<!-- end of the tables -->"
 
 
 @dataclass(frozen=True)
@@ -188,12 +191,14 @@ def steps(place: Place, options: argparse.Namespace, *, times: int) -> Iterator[
                                               "--dim", min(PCA_DIM, round(options.scale * MATCHES[0]))))  # fmt: skip
 
 
-def measured(step: Step, folder: Path) -> dict[str, Any]:
+def measured(step: Step, folder: Path, n_threads: int) -> dict[str, Any]:
     """What a step took. Ends this program where the command fails."""
     out = folder / "measured.json"
     command = [sys.executable, "-m", "ballspot.cli", *map(str, step.words)]
     program = Path(__file__).with_name("measured.py")
-    done = subprocess.run([sys.executable, program, out, *command], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(n_threads)}
+    words = [sys.executable, program, out, *command]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(f"{' '.join(command[2:])}\n{done.stderr[-2000:]}")
     return {"command": step.name, **json.loads(out.read_text()), **said(step, done.stdout)}
@@ -253,6 +258,15 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def put_into(page: Path, text: str) -> None:
+    """Puts the tables between the two comments of a page that say where they go."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{page}: holds no {BEGIN} and {END}")
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
 def main() -> None:
     """Measures all steps at every size, writes JSON and prints Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -261,8 +275,10 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1000, help="clips an epoch where it is not the preset's")
     parser.add_argument("--epoch-share", type=float, default=1.0, help="share of a preset's epoch that is drawn at 1x")
     parser.add_argument("--seeds", type=int, default=2, help="runs of each of the sweep's two settings")
+    parser.add_argument("--threads", type=int, default=1, help="of a process; several wait for each other by spinning")
     parser.add_argument("--skip", nargs="*", default=[], help="commands to leave out, by a part of their name")
     parser.add_argument("--out", type=Path, default=Path("full-size.json"), help="where the JSON goes")
+    parser.add_argument("--page", type=Path, help="also put the tables into this Markdown page")
     parser.add_argument("--work", type=Path, help="where the data lies meanwhile  [default: a temporary folder]")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = json.loads(options.out.read_text())["rows"] if options.out.is_file() else []
@@ -274,12 +290,14 @@ def main() -> None:
             for step in steps(place, options, times=times):
                 if any(part in step.name for part in options.skip):
                     continue
-                row = {"times": times, "store_bytes": n_bytes, **measured(step, Path(folder))}
+                row = {"times": times, "store_bytes": n_bytes, **measured(step, Path(folder), options.threads)}
                 rows.append(row)
                 print(json.dumps(row), file=sys.stderr, flush=True)
                 write_json(options.out, {"scale": options.scale, "rows": rows})
             shutil.rmtree(place.root)
     print(tables(rows))
+    if options.page is not None:
+        put_into(options.page, tables(rows))
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ def damage(draw: random.Random, content: bytes, others: Sequence[bytes], packing
     if packing is not None and draw.random() < 0.7:
         try:
             return packing(draw, content)
-        except (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError, ValueError):
-            pass  # a value that its format cannot hold, or content that is no such file
+        except Exception:  # noqa: BLE001  a value that its format cannot hold, or content that is no such file
+            pass
     return damage_bytes(draw, content, others)
 
 

@@ -8,6 +8,7 @@ BallspotError, within 60 s and 1 GiB. Findings are printed, each kind once, thei
 """
 
 import argparse
+import importlib
 import importlib.util
 import json
 import mmap
@@ -15,8 +16,8 @@ import os
 import random
 import re
 import tempfile
-from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 GROUPS = ["spots", "configs", "runs", "stores", "requests"]
 INSTRUMENTED = ["ballspot", "tomllib"]
@@ -48,7 +49,7 @@ def main() -> None:
 
 def _fuzz(name: str | None, seconds: int, seed: int, folder: Path, keep: Path, n_cases: mmap.mmap) -> None:
     """The child's work; where a target is named it does not return."""
-    atheris = import_module("atheris")
+    atheris: Any = importlib.import_module("atheris")
     with atheris.instrument_imports(include=INSTRUMENTED):
         from fuzz_cases import described, limit_memory, load_targets, read_damaged
         from fuzz_damage import damage

@@ -11,7 +11,6 @@ from ..cache.sweeps import expand_runs
 from .effects import Effect, effects_of
 from .evaluation import OFFICIAL_FPS, evaluate_predictions
 from .intervals import BLOCK_S, FEW_BLOCKS, N_RESAMPLES, draw_resamples
-from .labels import brief
 from .labelsets import LabelSet, label_set_of
 from .matching import Pool
 from .metrics import METRICS, tolerances_of
@@ -300,10 +299,9 @@ def _compared(
 
 
 def _rate(folder: RunFolder, numbers: Mapping[str, Any]) -> float:
-    """The frames a second that a run was scored at. Else BallspotError."""
     fps = numbers.get("fps", OFFICIAL_FPS)
     if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps < 1000:
-        raise BallspotError(f"{folder.path / 'metrics.json'}: fps {brief(fps)} is no frame rate; train the run again")
+        raise BallspotError(f"{folder.path / 'metrics.json'}: fps {fps!r} is no frame rate; train the run again")
     return float(fps)
 
 

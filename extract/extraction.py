@@ -96,10 +96,20 @@ def extract_matches(
             _run(plans, crew or one_by_one(job), progress, done, failed)
     results = [done[match.name] for match in matches if match.name in done]
     if failed:
-        what = "; ".join(f"match {name!r}: {text}" for name, text in failed.items())
         rest = f"{len(failed)} of {len(matches)} matches failed, the others are complete: " if len(matches) > 1 else ""
-        raise ExtractionError(rest + what, results)
+        raise ExtractionError(rest + summed_up(failed), results)
     return results
+
+
+def summed_up(failed: Mapping[str, str]) -> str:
+    """What failed of which matches, a reason that several share told once."""
+    names_of: dict[str, list[str]] = {}
+    for name, text in failed.items():
+        names_of.setdefault(text, []).append(name)
+    return "; ".join(
+        f"match{'es' if len(names) > 1 else ''} {', '.join(map(repr, names))}: {text}"
+        for text, names in names_of.items()
+    )
 
 
 def one_by_one(job: ExtractionJob) -> Crew:

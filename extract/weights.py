@@ -1,6 +1,7 @@
 """Where a backbone's weights come from: the hub, a seed, a file, or a package that needs no network."""
 
 import hashlib
+import os
 import pickle
 import re
 import struct
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..cache.errors import BallspotError
+from ..cache.files import is_file
 from ..cache.hints import path_hint
 from .offline_names import timm_name
 
@@ -76,13 +78,13 @@ def parse_weights(text: str) -> WeightsSpec:
             raise BallspotError(f"--weights {text}: the seed must be a whole number from 0 on, e.g. random:7")
         return WeightsSpec(kind="random", tag=f"random{int(seed)}", seed=int(seed))
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  pathlib raises over a name too long for any file
         tag, path = path.resolve().name, path / RUN_BACKBONE
         if not path.is_file():
             raise BallspotError(
                 f"--weights {text}: a folder without {RUN_BACKBONE}; give a run that has one, or a file"
             )
-    elif not path.is_file():
+    elif not is_file(path):
         near = get_close_matches(text, WORDS, n=1)
         hint = f" (did you mean {near[0]}?)" if near else path_hint(path)
         raise BallspotError(f"--weights {text}: no such file{hint}; give hub, random[:SEED], offline or a weights file")

@@ -252,10 +252,11 @@ def _whole_keys(values: Mapping[str, Any], path: Path) -> Table:
 
 def _run_value(key: str, value: Any, path: Path) -> str | tuple[str, ...]:
     """The value of one of RUN_KEYS: text, of `features` also several. Else BallspotError."""
-    texts: tuple[Any, ...] | None = tuple(value) if key == FEATURES and isinstance(value, (list, tuple)) else None
-    if not all(isinstance(one, str) and one and "\0" not in one for one in ((value,) if texts is None else texts)):
+    several = key == FEATURES and isinstance(value, (list, tuple))
+    texts: tuple[Any, ...] = tuple(value) if several else (value,)
+    if not all(isinstance(one, str) and one and "\0" not in one for one in texts):
         raise BallspotError(f"{path}: {key} = {value!r}: give text{' or a list of texts' if key == FEATURES else ''}")
-    return str(value) if texts is None else texts
+    return texts if several else texts[0]
 
 
 def _preset(name: str, path: Path) -> str:

@@ -23,7 +23,7 @@ from ballspot.extract.barcode import read_number
 from ballspot.extract.decoders import open_source
 from ballspot.extract.decoding import Batch, DecodingProcess
 from ballspot.extract.engines import normalisation
-from ballspot.extract.extraction import ExtractionError, extract_matches
+from ballspot.extract.extraction import ExtractionError, extract_matches, summed_up
 from ballspot.extract.segments import ExtractionJob, Settings, cut_segments
 from ballspot.extract.video import DecodingError, VideoProbe, probe_video
 from ballspot.extract.weights import parse_weights
@@ -301,3 +301,9 @@ def test_segments_are_whole_batches_that_begin_soon_after_key_frames(video: Path
         assert all((segment.start * stride) % 12 < 4 * stride for segment in segments)
         assert all(500 < segment.stop - segment.start < 1600 for segment in segments)
     assert cut_segments(probe_video(video), stride=1, aligned_rows=4) == [Segment(0, 250)]
+
+
+def test_a_reason_that_matches_share_is_told_once():
+    failed = {"a": "torchcodec is missing", "b": "b.mp4: empty file", "c": "torchcodec is missing"}
+    assert summed_up(failed) == "matches 'a', 'c': torchcodec is missing; match 'b': b.mp4: empty file"
+    assert summed_up({"b": "b.mp4: empty file"}) == "match 'b': b.mp4: empty file"
