@@ -16,12 +16,14 @@ export async function open(name, half, time = null) {
   if (!match) return;
   page.match = match;
   state.match = name;
+  const { t, from, span } = state;
   $("match").value = String(view.matches.indexOf(match));
   if (!isSame) {
     const answer = await fetch(match.spots);
     if (page.match !== match) return; // another was asked for meanwhile
     if (!answer.ok) return fillNotes([await answer.text()]);
     page.record = await answer.json();
+    Object.assign(state, { t, from, span }); // while it came, the address may have been written from the match before
   }
   showHalf(half);
 }
