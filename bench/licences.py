@@ -13,10 +13,9 @@ import re
 import sys
 import tomllib
 from dataclasses import dataclass
-from email.message import Message
 from importlib import metadata
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "licences.md"
@@ -57,7 +56,7 @@ def dependencies() -> dict[str, str]:
 
 def stated_licence(distribution: metadata.Distribution) -> str:
     """The licence expression, else the classifiers, else the short field, else the licence file's first words."""
-    about = cast(Message, distribution.metadata)
+    about: Any = distribution.metadata  # typed without the `get` that it has
     expression = about.get("License-Expression")
     classifiers = [one.rpartition(" :: ")[2] for one in about.get_all("Classifier") or [] if one.startswith("License")]
     field = (about.get("License") or "").strip()
