@@ -138,7 +138,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 def is_file(path: str | Path) -> bool:
     """Whether a file is there; False, too, for a name that no file can have, over which pathlib raises OSError."""
-    return os.path.isfile(path)  # noqa: PTH113
+    return os.path.isfile(path)  # noqa: PTH113  pathlib raises over a name too long
 
 
 def make_folder(path: Path) -> Path:
