@@ -1,7 +1,6 @@
 """Full disks, closed folders, two writers, lost workers: what is taken for a store is always whole and right."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+from ..disks import IS_ROOT, remount, small_disk
 
 
 def command(data: Path, out: Path, *more: object) -> list[str]:
@@ -60,20 +59,8 @@ def test_two_extractions_of_one_set_at_once_leave_it_whole(
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB, to be mounted again with other options."""
-    if not IS_ROOT or shutil.which("mount") is None:
-        pytest.skip("mounting a small file system needs root")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
-    if subprocess.run(words, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a small file system cannot be mounted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def remount(disk: Path, options: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
+    with small_disk(tmp_path / "disk", "4m") as disk:
+        yield disk
 
 
 def the_error(done: subprocess.CompletedProcess[str]) -> str:

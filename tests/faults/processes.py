@@ -1,8 +1,4 @@
-"""Commands in forked processes that are killed, or held, before a change that they make on disk.
-
-A change is opening a file to write, a rename, removal, new folder, truncation, or a sync to the disk: between two of
-them nothing on disk changes in a way that another process, or the next one, could be misled by.
-"""
+"""Commands in forked processes that are killed, or held, before a change that they make on disk (tests/changes.py)."""
 
 import os
 import random
@@ -17,40 +13,11 @@ from typing import Any
 
 from ballspot.cli import main
 
+from ..changes import OnChange, watch
 from .harness import Ended
 
-EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 PLACE = "place"  # the folder that changes are told of lies below one of this name
 LIMIT_S = 1800.0  # of a machine that has other things to do
-OnChange = Callable[[int, str], None]  # hears the number of the change that is about to be made, and what it is
-
-
-def watch(on_change: OnChange) -> list[str]:
-    """Has ``on_change`` hear of every change of this process from now on; the list grows by what it was."""
-    changes: list[str] = []
-
-    def about_to(text: str) -> None:
-        on_change(len(changes), text)
-        changes.append(text)
-
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        is_written = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        if not (is_written or event in EVENTS) or not isinstance(args[0], (str, bytes, os.PathLike)):
-            return
-        path = os.fsdecode(args[0])
-        if PLACE in Path(path).parts:
-            about_to(f"{event} {path}" + (f" -> {os.fsdecode(args[1])}" if event == "os.rename" else ""))
-
-    sync = os.fsync
-
-    def told_sync(descriptor: int) -> None:
-        about_to("before fsync")
-        sync(descriptor)
-        about_to("after fsync")
-
-    os.fsync = told_sync
-    sys.addaudithook(hook)
-    return changes
 
 
 @dataclass
@@ -123,7 +90,7 @@ def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: i
     sys.dont_write_bytecode = True
     code: Any = 70
     try:
-        changes = watch(on_change or (lambda number, text: None))
+        changes = watch(on_change or (lambda number, text: None), below=PLACE)
         try:
             main([str(word) for word in words])
         except SystemExit as end:
@@ -137,16 +104,6 @@ def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: i
         sys.stderr.flush()
     finally:
         os._exit(code if isinstance(code, int) else 1)
-
-
-def killed_at(number: int) -> OnChange:
-    """Ends the process by SIGKILL before its change of that number."""
-
-    def kill(at: int, text: str) -> None:
-        if at == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return kill
 
 
 def killed_when(happens: Callable[[str], bool], times: int = 1) -> OnChange:

@@ -1,6 +1,7 @@
 """A tiny season: matches of some seconds with labels, and stores whose features show the events plainly."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ballspot.cache.store import Block, StoreHeader, write_store
+
+from .harness import ballspot
 
 LABELS = ("PASS", "DRIVE", "SHOT")
 N_FRAMES, DIM = 240, 8
@@ -108,6 +111,15 @@ def write_season(
         write_features(season.features, name, shown(events, n_frames, rng, labels))
     write_splits(season.data, names)
     return season
+
+
+def write_predicted(root: Path) -> Path:
+    """A copy of a season of which a run was trained and predicted; it is to be restored at ``root``, where it was."""
+    season = write_season(root)
+    for words in (season.train(), season.predict()):
+        done = ballspot(*words)
+        assert done.code == 0, done.stderr + done.trace
+    return Path(shutil.copytree(root, root.with_name("base")))
 
 
 def write_splits(data: Path, names: Sequence[str]) -> None:

@@ -1,7 +1,6 @@
 """Clocks that jump and files from the future: no result, and no decision what is done already, hangs on the time."""
 
 import os
-import shutil
 import time
 from pathlib import Path
 
@@ -9,18 +8,14 @@ import pytest
 
 from .harness import SAME, ballspot, contents, note_outcome, restored, spread
 from .processes import killed_when, started
-from .season import Season, write_season
+from .season import Season, write_predicted
 
 DAY_S = 86_400.0
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    season = write_season(tmp_path_factory.mktemp("clock") / "place")
-    for words in (season.train(), season.predict()):
-        done = ballspot(*words)
-        assert done.code == 0, done.stderr + done.trace
-    return Path(shutil.copytree(season.root, season.root.with_name("base")))
+    return write_predicted(tmp_path_factory.mktemp("clock") / "place")
 
 
 def dated(folder: Path, seconds: float) -> None:

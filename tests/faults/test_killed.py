@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from ..changes import killed_at
 from .harness import ROUNDS, SAME, SEED, ballspot, contents, is_temporary, note_outcome, restored, sized, spread
-from .processes import chosen, killed_at, killed_when, started
+from .processes import chosen, killed_when, started
 from .season import Season, write_season
 
 Words = Callable[[Season], Sequence[object]]

@@ -14,22 +14,18 @@ from pathlib import Path
 
 import pytest
 
+from ..disks import IS_ROOT, remount, small_disk
 from .harness import REFUSED, SAME, Ended, ballspot, contents, note_outcome, require_refusal, restored, sized, spread
 from .processes import started
-from .season import Season, write_season
+from .season import Season, write_predicted, write_season
 from .test_killed import COMMANDS, Killed
 
-IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 WRITERS = {name: one for name, one in COMMANDS.items() if one.out == "out"}
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    season = write_season(tmp_path_factory.mktemp("places") / "place")
-    for words in (season.train(), season.predict()):
-        done = ballspot(*words)
-        assert done.code == 0, done.stderr + done.trace
-    return Path(shutil.copytree(season.root, season.root.with_name("base")))
+    return write_predicted(tmp_path_factory.mktemp("places") / "place")
 
 
 @pytest.fixture
@@ -40,20 +36,9 @@ def season(base: Path) -> Season:
 
 @pytest.fixture
 def disk(season: Season) -> Iterator[Path]:
-    """A file system of 1 MB at the place that commands write to, to be mounted again with other options."""
-    if not IS_ROOT or shutil.which("mount") is None:
-        pytest.skip("mounting a small file system needs root")
-    disk = season.root / "out"
-    disk.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    if subprocess.run(words, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a small file system cannot be mounted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def remount(disk: Path, options: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
+    """A file system of 1 MB at the place that commands write to."""
+    with small_disk(season.root / "out", "1m") as disk:
+        yield disk
 
 
 def in_process(*words: object, cwd: Path | None = None, **environment: str | None) -> Ended:
