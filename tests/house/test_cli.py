@@ -1,8 +1,10 @@
 """The command line as a whole: lazy, documented, and polite about errors."""
 
+import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import click
 import pytest
@@ -85,3 +87,27 @@ def test_an_error_that_a_user_causes_is_one_line_and_exit_code_one():
 
 def test_an_unknown_command_is_a_usage_error():
     assert CliRunner().invoke(cli.main, ["extrct"]).exit_code == 2
+
+
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+HUGE_BYTES = """
+import re
+from pathlib import Path
+from ballspot import cli
+cli.main.get_command(None, "train")
+import torch
+numbers = torch.ones(2**25)
+print(re.search(r"AnonHugePages: *([0-9]+) kB", Path("/proc/self/smaps_rollup").read_text())[1])
+"""
+
+
+@pytest.mark.skipif(
+    not LARGE_PAGES.is_file() or "[never]" in LARGE_PAGES.read_text(), reason="this system gives no pages of 2 MB"
+)
+@pytest.mark.parametrize(("asked", "is_given"), [(None, True), ("0", False)])
+def test_large_tensors_lie_in_large_pages_unless_the_user_says_no(asked: str | None, is_given: bool) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    if asked is not None:
+        environment["THP_MEM_ALLOC_ENABLE"] = asked
+    done = subprocess.run([sys.executable, "-c", HUGE_BYTES], env=environment, capture_output=True, check=True)
+    assert (int(done.stdout) > 2**16) is is_given or "[always]" in LARGE_PAGES.read_text()  # of 131,072 kB
