@@ -58,7 +58,7 @@ def assert_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor])
             largest = float(theirs[name].abs().max())
             torch.testing.assert_close(value, theirs[name], rtol=0.02, atol=0.02 * largest + 1e-7, msg=name)
         elif not name.startswith("optimizer."):
-            # Where a gradient is rounding alone, AdamW steps by its sign: of 135,424 weights, one did, on one kind of CPU.
+            # Where a gradient is rounding alone AdamW steps by its sign: one weight of 135,424 did on one CPU.
             apart = ~torch.isclose(value, theirs[name], rtol=2e-3, atol=2e-4)
             assert int(apart.sum()) <= len(apart.flatten()) / 10_000, name
             torch.testing.assert_close(value, theirs[name], rtol=2e-3, atol=2e-3, msg=name)
