@@ -48,10 +48,12 @@ def spot_file(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra: dev)")
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
     with playwright.sync_playwright() as driver:
+        own = Path(driver.chromium.executable_path)  # of `playwright install chromium`, if that was run
+        found = map(shutil.which, (str(own), "chromium", "chromium-browser", "google-chrome"))
+        chromium = next(filter(None, found), None)
+        if chromium is None:
+            pytest.skip("no Chromium on this machine")
         running = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield running
         running.close()
