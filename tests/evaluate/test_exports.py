@@ -3,7 +3,6 @@
 import html
 import io
 import re
-import shutil
 import xml.etree.ElementTree as ElementTree
 from datetime import timedelta
 from itertools import pairwise
@@ -20,7 +19,6 @@ from ballspot.evaluate.exports.sportscode import sportscode_xml
 from ballspot.evaluate.exports.subtitles import srt, webvtt
 from ballspot.evaluate.labels import Spot
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 texts = st.one_of(
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=12),
     st.sampled_from(
@@ -138,24 +136,20 @@ def test_a_clock_goes_on_past_99_hours():
     assert [clock(ms) for ms in (0, 3_723_004, 360_000_000)] == ["00:00:00.000", "01:02:03.004", "100:00:00.000"]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_a_browser_shows_the_cues_of_a_webvtt_file_with_their_times_and_texts():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+def test_a_browser_shows_the_cues_of_a_webvtt_file_with_their_times_and_texts(browser):
     odd = [
         Spot(text, 1000 * k, confidence=0.25) for k, text in enumerate(["a --> b", "<b>x</b> &lt;", "q\"'", "a\n\nb"])
     ]
     some = [*SIMPLE, *spans_of(odd, before_s=0, after_s=1.5)]
     page_text = "<video><track default kind=subtitles src='/a.vtt'></video>"
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        files = {"/": (page_text, "text/html"), "/a.vtt": (webvtt("m --> <n>", some), "text/vtt")}
+    files = {"/": (page_text, "text/html"), "/a.vtt": (webvtt("m --> <n>", some), "text/vtt")}
 
-        def serve(route):
-            path = "/" + route.request.url.partition("ballspot.test/")[2]
-            body, kind = files.get(path, ("", "text/plain"))
-            route.fulfill(body=body.encode(), content_type=f"{kind}; charset=utf-8")
+    def serve(route):
+        path = "/" + route.request.url.partition("ballspot.test/")[2]
+        body, kind = files.get(path, ("", "text/plain"))
+        route.fulfill(body=body.encode(), content_type=f"{kind}; charset=utf-8")
 
+    with browser.new_page() as page:
         page.route("**/*", serve)
         page.goto("http://ballspot.test/")
         page.wait_for_function("document.querySelector('track').readyState === 2")
@@ -163,7 +157,6 @@ def test_a_browser_shows_the_cues_of_a_webvtt_file_with_their_times_and_texts():
             "[...document.querySelector('track').track.cues].map(c => [c.id, c.startTime, c.endTime, "
             "c.getCueAsHTML().textContent])"
         )
-        browser.close()
     assert sorted(cues, key=lambda cue: int(cue[0])) == [
         [str(number), span.start_ms / 1000, span.end_ms / 1000, one_line(caption(span))]
         for number, span in enumerate(some, start=1)
