@@ -39,9 +39,13 @@ def own_ray(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 @pytest.mark.usefixtures("own_ray")
 def test_ray_with_two_workers_gives_the_same_stores(drawn: Path, tmp_path: Path, here: dict[str, bytes]) -> None:
+    import ray
+
+    assert not ray.is_initialized()
     code, error = extract(drawn, tmp_path, "--on", "ray", "--workers", 2)
     assert code == 0, error
     assert stores(tmp_path) == here
+    assert ray.is_initialized()  # so it was Ray that made them
 
 
 @pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
@@ -51,6 +55,7 @@ def test_slurm_jobs_on_the_local_cluster_give_the_same_stores(
     code, error = extract(drawn, tmp_path, "--on", "slurm:local", "--workers", 2)
     assert code == 0, error
     assert stores(tmp_path) == here
+    assert list((tmp_path / "s" / ".slurm").glob("*_log.out"))  # so it was submitit that made them
 
 
 def test_a_place_that_is_none_is_named(drawn: Path, tmp_path: Path) -> None:
