@@ -156,7 +156,7 @@ def evaluate_predictions(
     pool = pairing.pool(fps)
     result = pooled_average_precision(pool, tolerances_s)
     original = original_pool(pairing, fps)
-    has_sides = [any(one.teams for one in side) for side in (pairing.truth_columns, pairing.columns)]
+    has_sides = [any((one.side() >= 0).any() for one in side) for side in (pairing.truth_columns, pairing.columns)]
     side_pool = pool_sides(pairing, fps) if all(has_sides) else None
     uncertainty = resamples = None
     if n_resamples:
