@@ -1,6 +1,5 @@
 """Which predictions an export takes: of which matches, classes and team, and from which confidence up."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -49,11 +48,8 @@ def choose_spots(
     """The spots of ``predictions`` that a selection takes, sorted by half, time, class, team and falling confidence.
 
     ``matches`` are the matches there are (None: all that have predictions), ``named`` those of them to take (none:
-    all). Raises BallspotError for a match, class or team that there is not, naming the nearest, a threshold that is not
-    finite, and a malformed file.
+    all). Raises BallspotError for a match, class or team that there is not, naming the nearest, and a malformed file.
     """
-    if not math.isfinite(selection.threshold):
-        raise BallspotError(f"--threshold {selection.threshold}: is no number; give a confidence, such as 0.3")
     names = predictions.matches() if matches is None else list(matches)
     if not names:
         raise BallspotError(f"{predictions.path}: no <match>/{SPOTS_FILE} below it; give what `ballspot predict` wrote")
