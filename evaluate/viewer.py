@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from .columns import SpotColumns, columns_of
 from .labels import read_labels
 from .labelsets import LabelSet, nearest_name
 from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_matches
-from .predictions import SCORES_FILE, Predictions, open_predictions
+from .predictions import Predictions, open_predictions
 from .viewer_curves import Curves, read_curves
 
 MAX_UNKNOWN = 5  # unknown labels that are named; the others are counted
@@ -141,11 +141,8 @@ def columns_record(columns: SpotColumns, label_set: LabelSet) -> dict[str, Any]:
 
 def curves_of(view: View, match: ViewedMatch, place: int) -> Curves | None:
     """The scores beside one side's predictions; None where there are none (in a zip file they are not looked for)."""
-    predictions, file = view.sides[place].predictions, match.files[place]
-    if file is None or predictions.entries is not None:
-        return None
-    path = predictions.path / PurePosixPath(file).parent / SCORES_FILE
-    return read_curves(path) if path.is_file() else None
+    path = view.sides[place].predictions.scores_path(match.name)
+    return None if path is None else read_curves(path)
 
 
 def videos_of(match: Match) -> dict[int, Path]:
