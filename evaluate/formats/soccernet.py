@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...cache.files import json_text, parse_json
 from ..labels import Spot, annotation_entries, labels_in
 from ..spots import game_time, spots_in
-from .documents import parse_json, to_json
 from .videos import VideoSpots, odd_keys, unheld
 
 LABEL_KEYS = ("gameTime", "label", "position", "team", "visibility")
@@ -26,7 +26,9 @@ def read_label_file(text: str, source: str, name: str) -> list[VideoSpots]:
 def write_label_file(videos: Sequence[VideoSpots], fps: float) -> str:
     """The label file of one match; ``fps`` plays no part."""
     (video,) = videos
-    return to_json({"UrlLocal": video.name, "UrlYoutube": "", "annotations": [_annotation(one) for one in video.spots]})
+    return json_text(
+        {"UrlLocal": video.name, "UrlYoutube": "", "annotations": [_annotation(one) for one in video.spots]}
+    )
 
 
 def label_losses(videos: Sequence[VideoSpots], fps: float) -> Counter[str]:
@@ -55,7 +57,7 @@ def write_spot_file(videos: Sequence[VideoSpots], fps: float) -> str:
             "confidence": repr(1.0 if spot.confidence is None else float(spot.confidence)),
         }
         entries.append(entry if spot.team is None else {**entry, "team": spot.team})
-    return to_json({"UrlLocal": video.name, "predictions": entries})
+    return json_text({"UrlLocal": video.name, "predictions": entries})
 
 
 def spot_losses(videos: Sequence[VideoSpots], fps: float) -> Counter[str]:
