@@ -47,17 +47,21 @@ def write_spots(path: Path, match: str, spots: Sequence[Spot]) -> None:
     for spot in spots:
         if spot.confidence is None or not math.isfinite(spot.confidence):
             raise ValueError(f"{spot} has no finite confidence")
-        entry = {
-            "gameTime": game_time(spot.half, spot.position_ms),
-            "label": spot.label,
-            "position": str(spot.position_ms),
-            "half": str(spot.half),
-            "confidence": repr(float(spot.confidence)),
-        }
-        if spot.team is not None:
-            entry["team"] = spot.team
-        entries.append(entry)
+        entries.append(spot_entry(spot, spot.confidence))
     write_json(path, {"UrlLocal": match, "predictions": entries})
+
+
+def spot_entry(spot: Spot, confidence: float) -> dict[str, str]:
+    """The entry of one spot in a prediction file, with that confidence."""
+    team = {} if spot.team is None else {"team": spot.team}
+    return {
+        "gameTime": game_time(spot.half, spot.position_ms),
+        "label": spot.label,
+        "position": str(spot.position_ms),
+        "half": str(spot.half),
+        "confidence": repr(float(confidence)),
+        **team,
+    }
 
 
 def game_time(half: int, position_ms: int) -> str:
