@@ -14,8 +14,7 @@ from typing import Any
 
 from ..cache.errors import BallspotError
 from ..cache.files import read_toml
-from .labelsets import nearest_name
-from .matches import Match
+from .matches import Match, nearest_match, resolve_match
 
 SPLITS_FILE = "splits.toml"
 PARTS = ("train", "valid", "test")
@@ -97,17 +96,11 @@ def recorded_splits(record: Mapping[str, Any], place: str) -> dict[str, Any]:
 
 def _leave_one_out(names: Sequence[str], leave_out: str) -> Splits:
     ordered = sorted(names)
-    found = [name for name in ordered if name == leave_out]
-    found = found or [name for name in ordered if name.rpartition("/")[2] == leave_out]
-    if len(found) > 1:
-        raise BallspotError(f"match {leave_out!r} to leave out could be {' or '.join(found)}; give its whole name")
-    if not found:
-        raise BallspotError(f"no match {leave_out!r} to leave out; {_known(leave_out, ordered)}")
+    test = resolve_match(leave_out, ordered, which="to leave out")
     if len(ordered) < 3:
         raise BallspotError(
-            f"leaving {found[0]!r} out takes 3 matches or more (train, valid, test), found {len(ordered)}; add matches"
+            f"leaving {test!r} out takes 3 matches or more (train, valid, test), found {len(ordered)}; add matches"
         )
-    test = found[0]
     valid = ordered[(ordered.index(test) + 1) % len(ordered)]
     train = tuple(name for name in ordered if name not in (test, valid))
     return Splits(train, (valid,), (test,), source=f"leave {test} out")
@@ -123,7 +116,9 @@ def _read(path: Path, names: Sequence[str]) -> Splits:
             raise BallspotError(f"{path}: {key} must be a list of match names, found {value!r}")
         for place, name in enumerate(value, start=1):
             if name not in names:
-                raise BallspotError(f"{path}: entry {place} of {key} is no match: {name!r}; {_known(name, names)}")
+                raise BallspotError(
+                    f"{path}: entry {place} of {key} is no match: {name!r}; {nearest_match(name, names)}"
+                )
         parts[key] = value
     return _checked(parts, source=str(path))
 
@@ -137,9 +132,3 @@ def _checked(parts: dict[str, list[str]], *, source: str) -> Splits:
                 raise BallspotError(f"{source}: match {name!r} is {places}; keep it in one place")
             seen[name] = part
     return Splits(tuple(parts["train"]), tuple(parts["valid"]), tuple(parts["test"]), source=source)
-
-
-def _known(name: str, names: Sequence[str]) -> str:
-    by_folder = {one.rpartition("/")[2]: one for one in names}
-    near = nearest_name(name, names) or by_folder.get(nearest_name(name, by_folder) or "")
-    return f"did you mean {near!r}?" if near else f"there are {len(names)}, the first is {names[0]!r}"
