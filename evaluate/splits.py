@@ -18,6 +18,7 @@ from .matches import Match, nearest_match, resolve_match
 
 SPLITS_FILE = "splits.toml"
 PARTS = ("train", "valid", "test")
+OF_RUN = "the run's"  # where a split comes from that does not say it
 SN_BAS: dict[str, tuple[str, ...]] = {  # match folders of SN-BAS-2025, below england_efl/2019-2020
     "train": (
         "2019-10-01 - Leeds United - West Bromwich",
@@ -38,6 +39,11 @@ class Splits:
     valid: tuple[str, ...]
     test: tuple[str, ...]
     source: str
+
+    @property
+    def by_part(self) -> dict[str, tuple[str, ...]]:
+        """The match names of each part, also where it has none."""
+        return {part: getattr(self, part) for part in PARTS}
 
     def part(self, split: str) -> tuple[str, ...]:
         """The match names of "train", "valid", "test", or of "all" three in that order.
@@ -83,15 +89,15 @@ def load_splits(
     return _checked(parts, source="the published split of SN-BAS")
 
 
-def recorded_splits(record: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """The split that a run's record at ``place`` names, by part, and its source. BallspotError when there is none."""
+def recorded_splits(record: Mapping[str, Any], place: str) -> Splits:
+    """The split that a run's record at ``place`` names, and its source. BallspotError where a part is not there."""
     splits = record.get("splits")
     splits = splits if isinstance(splits, Mapping) else {}
     for part in PARTS:
         names = splits.get(part)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise BallspotError(f"{place}: records no {part} matches; train the run again with this ballspot")
-    return {**{part: tuple(splits[part]) for part in PARTS}, "source": str(splits.get("source", "the run's"))}
+    return Splits(*(tuple(splits[part]) for part in PARTS), source=str(splits.get("source", OF_RUN)))
 
 
 def _leave_one_out(names: Sequence[str], leave_out: str) -> Splits:
@@ -131,4 +137,4 @@ def _checked(parts: dict[str, list[str]], *, source: str) -> Splits:
                 places = f"twice in {part}" if seen[name] == part else f"in {seen[name]} and in {part}"
                 raise BallspotError(f"{source}: match {name!r} is {places}; keep it in one place")
             seen[name] = part
-    return Splits(tuple(parts["train"]), tuple(parts["valid"]), tuple(parts["test"]), source=source)
+    return Splits(*(tuple(parts[part]) for part in PARTS), source=source)

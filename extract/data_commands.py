@@ -67,8 +67,7 @@ def data_stats(data: Path, splits_file: Path | None, leave_out: str | None, labe
 
     matches, labels = find_matches(data), load_label_set(label_set)
     try:
-        splits = load_splits(data, matches, splits_file=splits_file, leave_out=leave_out)
-        names = {"train": splits.train, "valid": splits.valid, "test": splits.test}
+        names = load_splits(data, matches, splits_file=splits_file, leave_out=leave_out).by_part
     except BallspotError as error:
         if splits_file is not None or leave_out is not None or (data / SPLITS_NAME).exists():
             raise

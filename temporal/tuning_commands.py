@@ -190,7 +190,7 @@ def _scores_of(
                 f"{folder}: no scores; run `ballspot predict {scores} FEATURES --data DATA --split {split}` first"
             )
         if splits_file is None and split != "all":
-            return folder, label_set, recorded_splits(record, str(run.path / "run.json"))[split]
+            return folder, label_set, recorded_splits(record, str(run.path / "run.json")).part(split)
     else:
         if not scores.is_dir():
             raise BallspotError(f"{scores}: no such run{path_hint(scores)}; give a run, or a folder of scores")
