@@ -100,12 +100,12 @@ def test_of_two_labels_in_a_frame_the_last_written_decides_visibility(
         assert (evaluation.n_labels, evaluation.result.n_truth[0], evaluation.result.n_visible[0]) == (2, 1, n_visible)
 
 
-def test_unknown_labels_and_odd_confidences_are_counted(tmp_path: Path, label_file: Callable, spot_file: Callable):
+def test_unknown_labels_are_counted(tmp_path: Path, label_file: Callable, spot_file: Callable):
     label_file("m", [("PASS", 1000)])
-    spot_file("m", [("PASS", 1000, 1.5), ("Pass", 1000, 0.5), ("Pass", 9000, 0.5), ("OUT", 10, -0.5)])
+    spot_file("m", [("PASS", 1000, 0.5), ("Pass", 1000, 0.5), ("Pass", 9000, 0.5)])
     evaluation = scored(tmp_path)
     assert evaluation.unknown_labels == {"Pass": 2}
-    assert (evaluation.n_predictions, evaluation.n_scores_outside) == (4, 2)
+    assert evaluation.n_predictions == 3
 
 
 @pytest.mark.parametrize(
