@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 
+from ballspot.evaluate.columns import column_arrays, columns_of
 from ballspot.evaluate.diagnosis import diagnose
 from ballspot.evaluate.evaluation import evaluate_predictions
 from ballspot.evaluate.intervals import ap_replicates, draw_resamples
 from ballspot.evaluate.labels import Spot
 from ballspot.evaluate.labelsets import BALL_12
 from ballspot.evaluate.matching import SpotArrays, pool_spots
-from ballspot.evaluate.metrics import average_precision, spot_arrays, tolerances_of
+from ballspot.evaluate.metrics import average_precision, tolerances_of
 from ballspot.evaluate.pairing import read_pairing
 from ballspot.evaluate.spots import write_spots
 
@@ -171,8 +172,8 @@ def main() -> None:
     draw = np.random.default_rng(0)
     labels = [draw_truths(draw) for _ in range(N_MATCHES)]
     matches = [(one, draw_predictions(draw, one, 0.6)) for one in labels]
-    truths = [spot_arrays(one, BALL_12, fps=FPS) for one, _ in matches]
-    spots = [spot_arrays(one, BALL_12, fps=FPS) for _, one in matches]
+    truths = [column_arrays(columns_of(one), BALL_12, fps=FPS) for one, _ in matches]
+    spots = [column_arrays(columns_of(one), BALL_12, fps=FPS) for _, one in matches]
     vectors = [official_vectors(*match) for match in matches]
     targets, detections, closests = ([match[place] for match in vectors] for place in range(3))
     for metric in ("at1", "tight"):
@@ -184,7 +185,7 @@ def main() -> None:
         )
         report(f"{metric}, spots in memory", our_s, their_s, float(np.abs(our.ap - np.array(their[1])).max()))
     from_files(official, matches, options.rounds)
-    other = [spot_arrays(draw_predictions(draw, one, 0.58), BALL_12, fps=FPS) for one in labels]
+    other = [column_arrays(columns_of(draw_predictions(draw, one, 0.58)), BALL_12, fps=FPS) for one in labels]
     seconds, bounds = cpu_seconds(lambda: bootstrap(truths, spots, other))
     print(
         f"1,000 paired resamples of two runs, pooling and matching included: {seconds:.2f} s of CPU; "

@@ -81,27 +81,40 @@ def find_temporary(path: Path) -> list[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes ``value`` as indented JSON, whole or not at all. NaN is refused (ValueError): JSON cannot hold it."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """Writes ``value`` as indented JSON, whole or not at all. Errors as `json_text`."""
+    text = json_text(value)
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def json_text(value: Any) -> str:
+    """``value`` as indented JSON with a line end. NaN is refused (ValueError): JSON cannot hold it."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_json(path: Path) -> Any:
     """The JSON value in ``path``. Raises BallspotError naming the file, and the line where it stops being JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError as error:
         raise BallspotError(f"{path}: no such file") from error
     except OSError as error:
         raise BallspotError(f"{path}: cannot be read ({error.strerror})") from error
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise BallspotError(f"{path}: not valid JSON ({error.msg} at {place}); restore or rewrite the file") from error
     except UnicodeDecodeError as error:
         raise BallspotError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+
+
+def parse_json(text: str | bytes, source: str) -> Any:
+    """The JSON value that ``text`` holds. Raises BallspotError naming ``source``, and where it stops being JSON."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        raise BallspotError(f"{source}: not valid JSON ({where}); restore or rewrite the file") from error
+    except UnicodeDecodeError as error:
+        raise BallspotError(f"{source}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
-        raise BallspotError(f"{path}: JSON that cannot be held ({error}); restore or rewrite the file") from error
+        raise BallspotError(f"{source}: JSON that cannot be held ({error}); restore or rewrite the file") from error
 
 
 def read_toml(path: Path, *, what: str = "file", remedy: str) -> dict[str, Any]:

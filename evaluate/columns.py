@@ -83,7 +83,8 @@ def numbered(values: Sequence[Any]) -> tuple[tuple[str, ...], np.ndarray]:
 def column_arrays(columns: SpotColumns, label_set: LabelSet, *, fps: float, sided: bool = False) -> SpotArrays:
     """The spots as the metric reads them, in their order; those with unknown labels are left out.
 
-    As `metrics.spot_arrays`. ``sided`` keeps only spots of the left or right team, with ``2 * label + side`` for label.
+    ``sided`` keeps only spots of the left or right team, with ``2 * label + side`` for label. ``score`` is None when no
+    spot has a confidence, and NaN (never counted) for one that has none among others.
     """
     label_index = columns.label_index(label_set)
     known = label_index >= 0

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ..cache.console import note, print_table
+from ..cache.shared_commands import FiniteRange
 from .against import contest
 from .class_tables import readings_table, teams_table
 from .comparison import compare_runs
@@ -252,7 +253,7 @@ def _show_all(tables: Sequence[TextTable]) -> None:
 @click.option("--to", "target_format", type=click.Choice(list(FORMATS)), required=True, help="Format of TARGET.")
 @click.option(
     "--fps",
-    type=click.FloatRange(0.1, 1000),
+    type=FiniteRange(0.1, 1000),
     default=DEFAULT_FPS,
     show_default=True,
     help="Frames per second of matches whose SOURCE does not tell.",

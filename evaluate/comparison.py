@@ -9,7 +9,7 @@ from ..cache.errors import BallspotError
 from ..cache.runs import RunFolder, flatten
 from ..cache.sweeps import expand_runs
 from .effects import Effect, effects_of
-from .evaluation import OFFICIAL_FPS, evaluate_predictions
+from .evaluation import OFFICIAL_FPS, check_settings, evaluate_predictions
 from .intervals import BLOCK_S, FEW_BLOCKS, N_RESAMPLES, draw_resamples
 from .labelsets import LabelSet, label_set_of
 from .matching import Pool
@@ -130,6 +130,7 @@ def compare_runs(
     """
     if split not in ("valid", "test"):
         raise BallspotError(f"runs cannot be compared on split {split!r}; choose valid or test")
+    check_settings(fps=OFFICIAL_FPS, block_s=block_s)
     paths = _baseline_first(expand_runs(paths), baseline)
     if not paths:
         raise BallspotError("no run to compare; give the folders of two runs or more")

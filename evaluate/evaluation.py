@@ -45,7 +45,6 @@ class Evaluation:
     visibility is ignored. A match whose video length is not known (no ``scores.npz`` beside its spots) keeps its late
     labels where they are. ``exact`` (n_labels,) is the area under the exact curve, ``teams`` None where no truth or no
     prediction has a side. ``unknown_labels`` counts predictions that were left out because of their label, and
-    ``n_scores_outside`` those with a confidence below 0 (never counted) or above 1 (sharing the top threshold), and
     ``n_late`` labels and predictions after the 120 minutes that a half has in SoccerNet's code.
     """
 
@@ -56,7 +55,6 @@ class Evaluation:
     n_labels: int
     n_predictions: int
     unknown_labels: Mapping[str, int]
-    n_scores_outside: int
     n_late: int
     result: APResult
     original: APResult
@@ -156,7 +154,7 @@ def evaluate_predictions(
     pool = pairing.pool(fps)
     result = pooled_average_precision(pool, tolerances_s)
     original = original_pool(pairing, fps)
-    has_sides = [any(one.teams for one in side) for side in (pairing.truth_columns, pairing.columns)]
+    has_sides = [any((one.side() >= 0).any() for one in side) for side in (pairing.truth_columns, pairing.columns)]
     side_pool = pool_sides(pairing, fps) if all(has_sides) else None
     uncertainty = resamples = None
     if n_resamples:
@@ -177,7 +175,6 @@ def evaluate_predictions(
         n_predictions=pairing.n_predictions,
         unknown_labels=dict(sorted(unknown.items())),
         n_late=sum(int((one.position_ms >= 1000 * HALF_S).sum()) for one in (*pairing.truth_columns, *pairing.columns)),
-        n_scores_outside=sum(int(((one.confidence < 0) | (one.confidence > 1)).sum()) for one in pairing.columns),
         result=result,
         original=pooled_average_precision(original, tolerances_s),
         exact=trapezoid_mean(np.stack([exact_ap(pool, one) for one in tolerances_s])),

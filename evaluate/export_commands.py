@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..cache.console import note
+from ..cache.shared_commands import FiniteRange
 from .commands import FOLDER, labels_option, split_option, splits_option
 from .exports.family import EXPORTS, write_exports
 from .exports.selection import THRESHOLD, Selection, choose_spots, classes_of
@@ -17,7 +18,7 @@ from .splits import load_splits
 from .submission import pack_submission
 
 ZIP = "soccernet-zip"
-SECONDS = click.FloatRange(0, 3600)
+SECONDS = FiniteRange(0, 3600)
 OF_A_SELECTION = ("threshold", "classes", "team", "named")
 OF_TIME = ("before", "after")
 
@@ -27,7 +28,7 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
     options = (
         click.option(
             "--threshold",
-            type=click.FloatRange(),
+            type=FiniteRange(),
             default=THRESHOLD,
             show_default=True,
             help="Lowest confidence that is taken; `evaluate --diagnose` shows each class's best.",

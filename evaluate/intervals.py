@@ -187,12 +187,12 @@ def exact_replicates(pool: Pool, tolerance_s: float, resamples: Resamples) -> Re
     return Replicates(ap, n_truth, (table > 0).sum(axis=0))
 
 
-def interval(replicates: np.ndarray, level: float = LEVEL) -> Interval:
+def interval(replicates: np.ndarray) -> Interval:
     """The percentile interval of (R,) replicates; draws that are NaN are left out."""
     drawn = replicates[np.isfinite(replicates)]
     if not drawn.size:
         return Interval(None, None)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))
 
 

@@ -1,11 +1,12 @@
 """Which matches there are: the folders below a data root that hold a video or ball labels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..cache.errors import BallspotError
 from ..cache.hints import path_hint
+from .labelsets import nearest_name
 
 LABELS_FILE = "Labels-ball.json"
 PREFERRED_VIDEOS = (
@@ -55,6 +56,27 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
             "check the path, and the layout in README.md"
         )
     return tuple(sorted(matches, key=lambda match: match.name))
+
+
+def resolve_match(name: str, names: Sequence[str], *, which: str) -> str:
+    """The one of ``names`` that is meant by ``name``, whole or the last folder of one match only.
+
+    Raises BallspotError when several have that folder or none is like it, naming those or the nearest; ``which`` is
+    what errors say of the match: "to leave out".
+    """
+    found = [name] if name in names else [one for one in names if one.rpartition("/")[2] == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise BallspotError(f"match {name!r} {which} could be {' or '.join(found)}; give its whole name")
+    raise BallspotError(f"no match {name!r} {which}; {nearest_match(name, names)}")
+
+
+def nearest_match(name: str, names: Sequence[str]) -> str:
+    """What an error says instead of ``name``: ``did you mean ...?`` by whole name or last folder, else the first."""
+    by_folder = {one.rpartition("/")[2]: one for one in names}
+    near = nearest_name(name, names) or by_folder.get(nearest_name(name, by_folder) or "")
+    return f"did you mean {near!r}?" if near else f"there are {len(names)}, the first is {names[0]!r}"
 
 
 def _name(folder: Path, data_root: Path) -> str:

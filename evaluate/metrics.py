@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..cache.errors import BallspotError
-from .labels import Spot
 from .labelsets import LabelSet
 from .matching import Pool, SpotArrays, match_truths, pool_spots
 
@@ -60,25 +59,6 @@ def metric_frame(position_ms: int, fps: float) -> int:
     1160 ms at 25 fps, the start of frame 29, gives 28. Use it to score; `labels.frame_of` is exact.
     """
     return int(fps * (position_ms / 1000))
-
-
-def spot_arrays(spots: Sequence[Spot], label_set: LabelSet, *, fps: float) -> SpotArrays:
-    """The spots of one match as the metric reads them, in their order; spots with unknown labels are left out.
-
-    ``score`` is None when no spot has a confidence, and NaN (never counted) for one that has none among others.
-    """
-    places = {label: index for index, label in enumerate(label_set.labels)}
-    known = [spot for spot in spots if spot.label in places]
-    position_ms = np.array([spot.position_ms for spot in known], dtype=np.float64)
-    confidences = [np.nan if spot.confidence is None else spot.confidence for spot in known]
-    has_scores = not known or any(spot.confidence is not None for spot in known)
-    return SpotArrays(
-        frame=(fps * (position_ms / 1000)).astype(np.int64),  # as `metric_frame`
-        label_index=np.array([places[spot.label] for spot in known], dtype=np.int64),
-        score=np.array(confidences, dtype=np.float64) if has_scores else None,
-        visible=np.array([spot.visible for spot in known], dtype=bool),
-        half=np.array([spot.half for spot in known], dtype=np.int8),
-    )
 
 
 def average_precision(

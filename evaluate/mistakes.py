@@ -38,7 +38,7 @@ class Verdicts:
     hit: np.ndarray
 
 
-def judge(pool: Pool, hit: np.ndarray, tolerance_s: float, *, near_s: float = NEAR_S) -> Verdicts:
+def judge(pool: Pool, hit: np.ndarray, tolerance_s: float) -> Verdicts:
     """The kind of every prediction, given the prediction that hits each truth (`matching.match_truths`)."""
     reach = reach_frames(pool, tolerance_s)
     kind = np.full(pool.key.size, BACKGROUND, dtype=np.int8)
@@ -47,7 +47,7 @@ def judge(pool: Pool, hit: np.ndarray, tolerance_s: float, *, near_s: float = NE
     kind[hit[found]], truth[hit[found]] = HIT, found
     if not pool.truth_key.size:
         return Verdicts(tolerance_s, kind, truth, hit)
-    near = reach_frames(pool, 2 * near_s)
+    near = reach_frames(pool, 2 * NEAR_S)
     place, distance = _nearest(pool, pool.key, pool.truth_key, max(reach, near))
     missed = hit < 0
     other, other_distance = _nearest_of_any_class(pool, missed, reach)
@@ -91,12 +91,7 @@ def repair(pool: Pool, verdicts: Verdicts, fix: str) -> Repair:
 
 
 def fixed_ap(pool: Pool, verdicts: Verdicts, fix: str) -> np.ndarray:
-    """SoccerNet's AP of each class, float64 (n_labels,), were one kind of mistake put right, see `repair`.
-
-    "all" puts everything right: 1 for every class with truths.
-    """
-    if fix == "all":
-        return (np.bincount(pool.truth_label, minlength=pool.n_labels) > 0).astype(np.float64)
+    """SoccerNet's AP of each class, float64 (n_labels,), were one kind of mistake put right, see `repair`."""
     fixed = repair(pool, verdicts, fix)
     score_bin = score_bins(pool.score)
     return interpolated_ap(

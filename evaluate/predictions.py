@@ -49,6 +49,12 @@ class Predictions:
         is_there = (self.path / name).is_file() if self.entries is None else name in self.entries
         return name if is_there else self._elsewhere(match)
 
+    def scores_path(self, match: str) -> Path | None:
+        """The ``scores.npz`` beside a match's file, wherever `find` finds that; None without one, and in a zip."""
+        name = None if self.entries is not None else self.find(match)
+        path = None if name is None else self.path / PurePosixPath(name).parent / SCORES_FILE
+        return path if path is not None and path.is_file() else None
+
     def matches(self) -> list[str]:
         """The names of all matches that have predictions, sorted: the folders of their files."""
         return [PurePosixPath(name).parent.as_posix() for name in self._spot_files]
@@ -80,8 +86,8 @@ class Predictions:
 
         The file's ``n_video_frames`` counts at its ``fps``, else at ``fps``.
         """
-        path = self.path / match / SCORES_FILE
-        if self.entries is not None or not path.is_file():
+        path = self.scores_path(match)
+        if path is None:
             return None
         remedy = "predict again, or remove it"
         arrays = read_arrays(path, what="scores", remedy=remedy, names=("n_video_frames", "fps"))

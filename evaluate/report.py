@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader
 from ..cache.files import whole_file
 from .charts import Series, colour, dash, line_chart, point_chart
 from .comparison import ComparedRun, Comparison
+from .diagnosis import CURVE_S
 from .intervals import LEVEL
 from .metrics import pooled_average_precision
 from .seeds import Setting
@@ -21,7 +22,7 @@ from .uncertainty import Difference
 
 TEMPLATE = "report.html.j2"
 MOST_LINES = 8  # settings in a chart of lines: the best ones, and the baseline
-TOLERANCES_S = (0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
+MOST_VALUES = 4  # of one line of the provenance; the others are counted
 PALE, DEEP = np.array([255, 255, 255]), np.array([0, 94, 150])
 
 
@@ -279,8 +280,8 @@ def _learning(comparison: Comparison, entry: Entry) -> Series | None:
 
 def _tolerance(comparison: Comparison, entry: Entry) -> Series:
     pools = [comparison.pools[run] for run in comparison.groups[entry.place]]
-    values = [100 * mean(pooled_average_precision(pool, (one,)).mean_ap for pool in pools) for one in TOLERANCES_S]
-    return Series(entry.name, TOLERANCES_S, values)
+    values = [100 * mean(pooled_average_precision(pool, (one,)).mean_ap for pool in pools) for one in CURVE_S]
+    return Series(entry.name, CURVE_S, values)
 
 
 def _legend(series: Sequence[Series]) -> list[dict[str, str]]:
@@ -313,7 +314,7 @@ def _most(records: Sequence[Any]) -> str:
     return max((str(record.get("finished", "-")) for record in records), default="-")
 
 
-def _distinct(values: Any, *, most: int = 4) -> str:
+def _distinct(values: Any) -> str:
     found = list(dict.fromkeys(str(value) for value in values if value is not None))
-    more = f" and {len(found) - most} more" if len(found) > most else ""
-    return ", ".join(found[:most]) + more if found else "-"
+    more = f" and {len(found) - MOST_VALUES} more" if len(found) > MOST_VALUES else ""
+    return ", ".join(found[:MOST_VALUES]) + more if found else "-"

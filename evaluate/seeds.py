@@ -77,7 +77,6 @@ def compare_settings(
     tolerances_s: Sequence[float],
     n_resamples: int,
     block_s: float,
-    seed: int = SEED,
     min_counts: Sequence[int] = (0,),
     called: Sequence[str] | None = None,
 ) -> list[tuple[Setting, ...]]:
@@ -87,7 +86,7 @@ def compare_settings(
     runs unless given. A mean is over the classes with at least ``min_count`` truths, 0 all; no setting when there is
     none.
     """
-    resamples = draw_resamples(pools, n_resamples=n_resamples, block_s=block_s, seed=seed)
+    resamples = draw_resamples(pools, n_resamples=n_resamples, block_s=block_s, seed=SEED)
     results = [pooled_average_precision(pool, tolerances_s) for pool in pools]
     replicates = [ap_replicates(pool, tolerances_s, resamples) for pool in pools]
     n_truth = np.bincount(pools[0].truth_label, minlength=pools[0].n_labels)
@@ -99,7 +98,7 @@ def compare_settings(
             continue
         values = np.array([result.ap[chosen].mean() for result in results])
         drawn = np.stack([one.mean(chosen) for one in replicates])  # (runs, R)
-        found.append(_settings(called or [names[group[0]] for group in groups], names, groups, values, drawn, seed))
+        found.append(_settings(called or [names[group[0]] for group in groups], names, groups, values, drawn))
     return found
 
 
@@ -109,10 +108,9 @@ def _settings(
     groups: Sequence[Sequence[int]],
     values: np.ndarray,
     drawn: np.ndarray,
-    seed: int,
 ) -> tuple[Setting, ...]:
     """The settings from the mean AP of each run, (runs,), and in every draw, (runs, R)."""
-    random, n_resamples = np.random.default_rng([seed, 1]), drawn.shape[1]
+    random, n_resamples = np.random.default_rng([SEED, 1]), drawn.shape[1]
     means, draws = [], []
     for group in groups:
         chosen = random.integers(0, len(group), (n_resamples, len(group)))

@@ -14,11 +14,11 @@ from typing import Any
 
 from ..cache.errors import BallspotError
 from ..cache.files import read_toml
-from .labelsets import nearest_name
-from .matches import Match
+from .matches import Match, nearest_match, resolve_match
 
 SPLITS_FILE = "splits.toml"
 PARTS = ("train", "valid", "test")
+OF_RUN = "the run's"  # where a split comes from that does not say it
 SN_BAS: dict[str, tuple[str, ...]] = {  # match folders of SN-BAS-2025, below england_efl/2019-2020
     "train": (
         "2019-10-01 - Leeds United - West Bromwich",
@@ -39,6 +39,11 @@ class Splits:
     valid: tuple[str, ...]
     test: tuple[str, ...]
     source: str
+
+    @property
+    def by_part(self) -> dict[str, tuple[str, ...]]:
+        """The match names of each part, also where it has none."""
+        return {part: getattr(self, part) for part in PARTS}
 
     def part(self, split: str) -> tuple[str, ...]:
         """The match names of "train", "valid", "test", or of "all" three in that order.
@@ -84,30 +89,24 @@ def load_splits(
     return _checked(parts, source="the published split of SN-BAS")
 
 
-def recorded_splits(record: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """The split that a run's record at ``place`` names, by part, and its source. BallspotError when there is none."""
+def recorded_splits(record: Mapping[str, Any], place: str) -> Splits:
+    """The split that a run's record at ``place`` names, and its source. BallspotError where a part is not there."""
     splits = record.get("splits")
     splits = splits if isinstance(splits, Mapping) else {}
     for part in PARTS:
         names = splits.get(part)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise BallspotError(f"{place}: records no {part} matches; train the run again with this ballspot")
-    return {**{part: tuple(splits[part]) for part in PARTS}, "source": str(splits.get("source", "the run's"))}
+    return Splits(*(tuple(splits[part]) for part in PARTS), source=str(splits.get("source", OF_RUN)))
 
 
 def _leave_one_out(names: Sequence[str], leave_out: str) -> Splits:
     ordered = sorted(names)
-    found = [name for name in ordered if name == leave_out]
-    found = found or [name for name in ordered if name.rpartition("/")[2] == leave_out]
-    if len(found) > 1:
-        raise BallspotError(f"match {leave_out!r} to leave out could be {' or '.join(found)}; give its whole name")
-    if not found:
-        raise BallspotError(f"no match {leave_out!r} to leave out; {_known(leave_out, ordered)}")
+    test = resolve_match(leave_out, ordered, which="to leave out")
     if len(ordered) < 3:
         raise BallspotError(
-            f"leaving {found[0]!r} out takes 3 matches or more (train, valid, test), found {len(ordered)}; add matches"
+            f"leaving {test!r} out takes 3 matches or more (train, valid, test), found {len(ordered)}; add matches"
         )
-    test = found[0]
     valid = ordered[(ordered.index(test) + 1) % len(ordered)]
     train = tuple(name for name in ordered if name not in (test, valid))
     return Splits(train, (valid,), (test,), source=f"leave {test} out")
@@ -123,7 +122,9 @@ def _read(path: Path, names: Sequence[str]) -> Splits:
             raise BallspotError(f"{path}: {key} must be a list of match names, found {value!r}")
         for place, name in enumerate(value, start=1):
             if name not in names:
-                raise BallspotError(f"{path}: entry {place} of {key} is no match: {name!r}; {_known(name, names)}")
+                raise BallspotError(
+                    f"{path}: entry {place} of {key} is no match: {name!r}; {nearest_match(name, names)}"
+                )
         parts[key] = value
     return _checked(parts, source=str(path))
 
@@ -136,10 +137,4 @@ def _checked(parts: dict[str, list[str]], *, source: str) -> Splits:
                 places = f"twice in {part}" if seen[name] == part else f"in {seen[name]} and in {part}"
                 raise BallspotError(f"{source}: match {name!r} is {places}; keep it in one place")
             seen[name] = part
-    return Splits(tuple(parts["train"]), tuple(parts["valid"]), tuple(parts["test"]), source=source)
-
-
-def _known(name: str, names: Sequence[str]) -> str:
-    by_folder = {one.rpartition("/")[2]: one for one in names}
-    near = nearest_name(name, names) or by_folder.get(nearest_name(name, by_folder) or "")
-    return f"did you mean {near!r}?" if near else f"there are {len(names)}, the first is {names[0]!r}"
+    return Splits(*(tuple(parts[part]) for part in PARTS), source=source)

@@ -1,6 +1,5 @@
 """Predicted spots on disk: SoccerNet's `results_spotting.json`, one file a match."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..cache.errors import BallspotError
-from ..cache.files import read_json, write_json
+from ..cache.files import parse_json, read_json, write_json
 from .columns import SpotColumns, columns_of, numbered
 from .labels import MAX_POSITION_MS, Spot, brief, is_text, read_label, read_position, read_team
 
@@ -48,17 +47,21 @@ def write_spots(path: Path, match: str, spots: Sequence[Spot]) -> None:
     for spot in spots:
         if spot.confidence is None or not math.isfinite(spot.confidence):
             raise ValueError(f"{spot} has no finite confidence")
-        entry = {
-            "gameTime": game_time(spot.half, spot.position_ms),
-            "label": spot.label,
-            "position": str(spot.position_ms),
-            "half": str(spot.half),
-            "confidence": repr(float(spot.confidence)),
-        }
-        if spot.team is not None:
-            entry["team"] = spot.team
-        entries.append(entry)
+        entries.append(spot_entry(spot, spot.confidence))
     write_json(path, {"UrlLocal": match, "predictions": entries})
+
+
+def spot_entry(spot: Spot, confidence: float) -> dict[str, str]:
+    """The entry of one spot in a prediction file, with that confidence."""
+    team = {} if spot.team is None else {"team": spot.team}
+    return {
+        "gameTime": game_time(spot.half, spot.position_ms),
+        "label": spot.label,
+        "position": str(spot.position_ms),
+        "half": str(spot.half),
+        "confidence": repr(float(confidence)),
+        **team,
+    }
 
 
 def game_time(half: int, position_ms: int) -> str:
@@ -77,11 +80,7 @@ def read_spots(path: Path) -> tuple[Spot, ...]:
 
 def spots_in_bytes(content: bytes, source: str) -> SpotFile:
     """As `spots_in`, from the bytes of a file that ``source`` names (an entry of a zip file)."""
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of 5,000 digits, deep nesting
-        raise BallspotError(f"{source}: not valid JSON ({error}); restore or rewrite the file") from error
-    return spots_in(document, source)
+    return spots_in(parse_json(content, source), source)
 
 
 def spots_in(document: Any, source: str) -> SpotFile:

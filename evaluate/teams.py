@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .columns import SpotColumns
 from .labels import TEAMS
-from .labelsets import LabelSet
 from .matching import Pool
 from .metrics import pooled_average_precision
 from .pairing import Pairing
@@ -24,8 +22,7 @@ N_SIDES = len(TEAMS)
 class TeamResult:
     """Team AP per action in 0..1, NaN where an action has no truth with a side.
 
-    ``n_truths_without_side`` labels and ``n_predictions_without_side`` predictions name neither the left nor the right
-    team, and take no part.
+    ``n_truths_without_side`` labels name neither the left nor the right team; they and such predictions take no part.
     """
 
     ap: np.ndarray  # float64 (n_labels,)
@@ -33,7 +30,6 @@ class TeamResult:
     n_truth: np.ndarray  # int64 (n_labels, 2)
     mean_ap: float
     n_truths_without_side: int
-    n_predictions_without_side: int
 
 
 def pool_sides(pairing: Pairing, fps: float) -> Pool:
@@ -52,8 +48,9 @@ def team_average_precision(pairing: Pairing, *, fps: float, tolerances_s: Sequen
         ap_by_side=by_side,
         n_truth=n_truth,
         mean_ap=float(np.nanmean(ap)) if np.isfinite(ap).any() else float("nan"),
-        n_truths_without_side=_without_side(pairing.truth_columns, pairing.label_set),
-        n_predictions_without_side=_without_side(pairing.columns, pairing.label_set),
+        n_truths_without_side=sum(
+            int(((one.side() < 0) & (one.label_index(pairing.label_set) >= 0)).sum()) for one in pairing.truth_columns
+        ),
     )
 
 
@@ -62,7 +59,3 @@ def team_ap(ap_by_side: np.ndarray, n_truth: np.ndarray) -> np.ndarray:
     total = n_truth.sum(axis=-1)
     weighted = (ap_by_side * n_truth).sum(axis=-1)
     return np.divide(weighted, total, out=np.full(total.shape, np.nan), where=total > 0)
-
-
-def _without_side(matches: Sequence[SpotColumns], label_set: LabelSet) -> int:
-    return sum(int(((one.side() < 0) & (one.label_index(label_set) >= 0)).sum()) for one in matches)

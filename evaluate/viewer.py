@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ import numpy as np
 from ..cache.errors import BallspotError
 from .columns import SpotColumns, columns_of
 from .labels import read_labels
-from .labelsets import LabelSet, nearest_name
-from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_matches
-from .predictions import SCORES_FILE, Predictions, open_predictions
+from .labelsets import LabelSet
+from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_matches, resolve_match
+from .predictions import Predictions, open_predictions
 from .viewer_curves import Curves, read_curves
 
 MAX_UNKNOWN = 5  # unknown labels that are named; the others are counted
@@ -106,7 +106,8 @@ def find_view(
     if not viewed:
         places = " and ".join(str(side.predictions.path) for side in sides)
         raise BallspotError(f"{places}: no predictions of the matches in {data_root}; check both paths, or the split")
-    chosen = {_named(name, viewed).name for name in wanted}
+    shown = [one.name for one in viewed]
+    chosen = {resolve_match(name, shown, which="with predictions") for name in wanted}
     return View(tuple(sides), tuple(one for one in viewed if not chosen or one.name in chosen), label_set, fps)
 
 
@@ -141,11 +142,8 @@ def columns_record(columns: SpotColumns, label_set: LabelSet) -> dict[str, Any]:
 
 def curves_of(view: View, match: ViewedMatch, place: int) -> Curves | None:
     """The scores beside one side's predictions; None where there are none (in a zip file they are not looked for)."""
-    predictions, file = view.sides[place].predictions, match.files[place]
-    if file is None or predictions.entries is not None:
-        return None
-    path = predictions.path / PurePosixPath(file).parent / SCORES_FILE
-    return read_curves(path) if path.is_file() else None
+    path = view.sides[place].predictions.scores_path(match.name)
+    return None if path is None else read_curves(path)
 
 
 def videos_of(match: Match) -> dict[int, Path]:
@@ -182,19 +180,6 @@ def _viewed(name: str, match: Match | None, sides: Sequence[Side]) -> ViewedMatc
     if match is None:
         return ViewedMatch(name, files, {}, None)
     return ViewedMatch(name, files, videos_of(match), match.labels_path)
-
-
-def _named(name: str, viewed: Sequence[ViewedMatch]) -> ViewedMatch:
-    chosen = [one for one in viewed if one.name == name]
-    chosen = chosen or [one for one in viewed if one.name.rpartition("/")[2] == name]
-    if len(chosen) == 1:
-        return chosen[0]
-    if chosen:
-        raise BallspotError(f"match {name!r} could be {' or '.join(one.name for one in chosen)}; give its whole name")
-    names = [one.name for one in viewed]
-    near = nearest_name(name, names)
-    hint = f"did you mean {near!r}?" if near else f"there are {len(names)}, the first is {names[0]!r}"
-    raise BallspotError(f"no match {name!r} with predictions; {hint}")
 
 
 def _side_record(view: View, match: ViewedMatch, place: int) -> dict[str, Any]:

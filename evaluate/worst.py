@@ -10,7 +10,6 @@ from .diagnosis import best_thresholds
 from .evaluation import OFFICIAL_FPS, check_settings
 from .labels import Spot
 from .labelsets import LabelSet
-from .matches import LABELS_FILE
 from .matching import Pool, match_truths
 from .metrics import metric_frame
 from .mistakes import BACKGROUND, HIT, KINDS, MISSED, Verdicts, judge
@@ -59,7 +58,6 @@ def worst_mistakes(
     threshold: float | None = None,
     n_false: int = 3,
     n_missed: int = 3,
-    labels_file: str = LABELS_FILE,
 ) -> tuple[ClassMistakes, ...]:
     """The worst mistakes of each class (``classes``: of these, in this order) of the predictions in ``path``.
 
@@ -69,7 +67,7 @@ def worst_mistakes(
     Raises BallspotError as `read_pairing`, and for a class that is not in ``label_set``.
     """
     check_settings(fps=OFFICIAL_FPS, tolerance_s=tolerance_s)
-    pairing = read_pairing(path, data_root=data_root, label_set=label_set, matches=matches, labels_file=labels_file)
+    pairing = read_pairing(path, data_root=data_root, label_set=label_set, matches=matches)
     pool = pairing.pool(OFFICIAL_FPS)
     verdicts = judge(pool, match_truths(pool, tolerance_s), tolerance_s)
     thresholds = best_thresholds(pool, verdicts.kind == HIT)

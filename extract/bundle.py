@@ -15,7 +15,7 @@ from ..cache.errors import BallspotError
 from ..cache.runs import RunFolder
 from ..cache.sweeps import seed_folders
 from ..evaluate.labelsets import LabelSet
-from ..evaluate.splits import PARTS, recorded_splits
+from ..evaluate.splits import recorded_splits
 from ..temporal.bundle import is_bundle, read_bundle_file, write_bundle_file
 from ..temporal.checkpoints import Checkpoint, read_checkpoint
 from ..temporal.configuration import as_table
@@ -98,7 +98,7 @@ def bundle_of(
         checkpoint=checkpoint,
         run_keys=tuple(keys),
         seeds=tuple(seeds),
-        splits={part: splits[part] for part in PARTS},
+        splits=splits.by_part,
         metrics=tuple(folder.metrics() if folder.is_done else None for folder in folders),
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -261,14 +260,10 @@ def parse_fps(text: str, *, option: str = "--fps") -> Fraction:
 
 
 def _chosen(matches: Sequence[Match], names: Sequence[str], data: Path) -> list[Match]:
+    from ..evaluate.matches import resolve_match
+
     by_name = {match.name: match for match in matches}
-    chosen = []
-    for name in names:
-        found = [name] if name in by_name else [one for one in by_name if one.rpartition("/")[2] == name]
-        if len(found) != 1:
-            near = get_close_matches(name, found or by_name, n=1, cutoff=0.0)[0]
-            raise BallspotError(f"--match {name}: no such match in {data}; did you mean {near!r}?")
-        chosen += found
+    chosen = [resolve_match(name, list(by_name), which=f"in {data}") for name in names]
     return [by_name[name] for name in dict.fromkeys(chosen)] if names else list(matches)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..cache.errors import BallspotError
+from ..cache.shared_commands import FiniteRange
 from .commands import AS_JSON, DATA, LABELS, SIZE, SPLITS_FILE, parse_fps
 
 
@@ -66,8 +67,7 @@ def data_stats(data: Path, splits_file: Path | None, leave_out: str | None, labe
 
     matches, labels = find_matches(data), load_label_set(label_set)
     try:
-        splits = load_splits(data, matches, splits_file=splits_file, leave_out=leave_out)
-        names = {"train": splits.train, "valid": splits.valid, "test": splits.test}
+        names = load_splits(data, matches, splits_file=splits_file, leave_out=leave_out).by_part
     except BallspotError as error:
         if splits_file is not None or leave_out is not None or (data / SPLITS_NAME).exists():
             raise
@@ -91,7 +91,7 @@ def data_stats(data: Path, splits_file: Path | None, leave_out: str | None, labe
 @click.option("--matches", "n_matches", type=click.IntRange(1, 999), default=7, show_default=True, help="How many.")
 @click.option(
     "--minutes",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=1.0,
     show_default=True,
     help="Length of each, minutes.",

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from ..cache.console import note
 from ..cache.errors import BallspotError
+from ..cache.shared_commands import FiniteRange
 from ..evaluate.matches import VIDEO_SUFFIXES
 from ..temporal.commands import pick_device
 from ..temporal.commands import predict as predict_features
@@ -46,9 +47,9 @@ def _shared_options() -> list[click.Parameter]:
               help="What computes a video's features.  [default: what computed those of the training]")  # fmt: skip
 @click.option("--keep-features", type=FOLDER, help="Also keep the videos' feature sets in this folder.")
 @click.option("--live", is_flag=True, help="The video is still being made: a growing file, a named pipe, or - (stdin).")
-@click.option("--threshold", type=click.FloatRange(0, 1), default=0.2, show_default=True,
+@click.option("--threshold", type=FiniteRange(0, 1), default=0.2, show_default=True,
               help="With --live: the least confidence of a spot that is told.")  # fmt: skip
-@click.option("--warm-up", type=click.FloatRange(min=0), default=60.0, show_default=True,
+@click.option("--warm-up", type=FiniteRange(min=0), default=60.0, show_default=True,
               help="With --live: seconds before the first spot, where a head scales by the match.")  # fmt: skip
 @click.option("--idle", type=click.FloatRange(min=0), default=30.0, show_default=True,
               help="With --live: seconds after which a file that no longer grows has ended.")  # fmt: skip

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..cache.runs import RunFolder
+    from ..evaluate.splits import Splits
     from .experiment import Experiment
 
 HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
@@ -218,15 +219,14 @@ def predict(
 
 
 def split_names(
-    parts: Mapping[str, Any], data_root: Path, split: str, *, splits_file: Path | None, leave_out: str | None
+    of_run: "Splits", data_root: Path, split: str, *, splits_file: Path | None, leave_out: str | None
 ) -> tuple[str, ...]:
     """The matches to predict: of the run's own split where the data root has them, else of the data's."""
     from ..evaluate.matches import find_matches
-    from ..evaluate.splits import Splits, load_splits
+    from ..evaluate.splits import load_splits
 
     matches = find_matches(data_root)
     if splits_file is None and leave_out is None:
-        of_run = Splits(*(tuple(parts[part]) for part in ("train", "valid", "test")), source=parts["source"])
         names = of_run.part(split)
         if set(names) <= {match.name for match in matches}:
             return names

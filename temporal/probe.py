@@ -11,11 +11,12 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from ..cache.errors import BallspotError
+from ..evaluate.columns import column_arrays, columns_of
 from ..evaluate.labels import LabelArrays, Spot, label_arrays, read_labels
 from ..evaluate.labelsets import LabelSet
 from ..evaluate.matches import Match
 from ..evaluate.matching import SpotArrays
-from ..evaluate.metrics import APResult, average_precision, spot_arrays
+from ..evaluate.metrics import APResult, average_precision
 from ..evaluate.splits import Splits
 from .config import PredictionSection
 from .decoding import decode_as_configured
@@ -109,7 +110,7 @@ def probe_split(
         peaks = decode_as_configured(fitted.scores(features.rows.float().numpy()), section)
         frames = metric_frames(peaks.row * features.frame_spacing, match.fps)
         predictions.append(SpotArrays(frame=frames, label_index=peaks.label_index, score=peaks.score))
-        truths.append(spot_arrays(spots[name], label_set, fps=OFFICIAL_FPS))
+        truths.append(column_arrays(columns_of(spots[name]), label_set, fps=OFFICIAL_FPS))
     return average_precision(truths, predictions, n_labels=len(label_set), fps=OFFICIAL_FPS, tolerance_s=TOLERANCE_S)
 
 

@@ -48,12 +48,7 @@ def task_record(task: Task, data_root: Path, *, command: str, features: dict[str
         "started": timestamp(),
         "features": features,
         "data": str(data_root),
-        "splits": {
-            "train": list(splits.train),
-            "valid": list(splits.valid),
-            "test": list(splits.test),
-            "source": splits.source,
-        },
+        "splits": {**{part: list(names) for part, names in splits.by_part.items()}, "source": splits.source},
         "label_set": task.label_set.name,
         "labels": list(task.label_set.labels),
     }

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..cache.errors import BallspotError
 from ..cache.runs import RunFolder
 from ..cache.sweeps import seed_folders
-from ..evaluate.splits import recorded_splits
+from ..evaluate.splits import OF_RUN, Splits, recorded_splits
 from .bundle import is_bundle, read_bundle_file
 from .checkpoints import Checkpoint, read_checkpoint
 from .postprocessing import ClassDecoding
@@ -23,7 +22,7 @@ class Trained:
 
     checkpoints: tuple[Checkpoint, ...]
     run_keys: tuple[str, ...]
-    splits: Mapping[str, Any]
+    splits: Splits
     tuned: Mapping[str, ClassDecoding] | None = None
 
 
@@ -42,5 +41,6 @@ def read_trained(path: Path, *, checkpoint: str = "best") -> Trained:
     for head in bundle.header.heads:
         if head.checkpoint != checkpoint:
             raise BallspotError(f"{path}: holds the {head.checkpoint} checkpoint; give --checkpoint {head.checkpoint}")
-    splits = {**bundle.header.splits.model_dump(), "source": "the run's"}
+    parts = bundle.header.splits
+    splits = Splits(tuple(parts.train), tuple(parts.valid), tuple(parts.test), source=OF_RUN)
     return Trained(bundle.heads, tuple(head.run_key for head in bundle.header.heads), splits, bundle.postprocessing)

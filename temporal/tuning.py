@@ -10,10 +10,11 @@ from itertools import product
 
 import numpy as np
 
+from ..evaluate.columns import column_arrays, columns_of
 from ..evaluate.labels import Spot
 from ..evaluate.labelsets import LabelSet
 from ..evaluate.matching import SpotArrays
-from ..evaluate.metrics import average_precision, spot_arrays
+from ..evaluate.metrics import average_precision
 from .decoding import Suppression
 from .postprocessing import ClassDecoding, decode_class, rows_a_second
 from .scores import SavedScores
@@ -58,7 +59,7 @@ def tune_classes(
     with; it is a candidate too, and wins where nothing is better. Classes with fewer than ``min_count`` truths take
     the candidate with the highest mean over the others, or keep ``before`` where there are no others.
     """
-    truth_arrays = [spot_arrays(spots, label_set, fps=OFFICIAL_FPS) for spots in truths]
+    truth_arrays = [column_arrays(columns_of(spots), label_set, fps=OFFICIAL_FPS) for spots in truths]
     frames = [metric_frames(one.frame_index, one.fps) for one in saved]
     shared_before = [before[label] for label in label_set.labels]
     ap_before, n_truth = _class_aps(saved, frames, truth_arrays, label_set, shared_before)

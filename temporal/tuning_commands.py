@@ -12,6 +12,7 @@ import click
 from ..cache.console import note, print_table
 from ..cache.errors import BallspotError
 from ..cache.hints import path_hint
+from ..cache.shared_commands import FiniteRange
 from ..cache.sweeps import seed_folders
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ OFFICIAL_RATE = 25.0  # rows a second that the windows of preset `best` are coun
               help="The matches to tune on; never those that a result is reported for.")  # fmt: skip
 @click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the run's]")
 @click.option("--labels", help="Label set of other systems' scores.  [default: the run's, or ball-12]")
-@click.option("--rows-per-second", type=click.FloatRange(min=0, min_open=True),
+@click.option("--rows-per-second", type=FiniteRange(0.001, 1000),
               help="Rate of the rows of plain arrays, which do not say it themselves.")  # fmt: skip
 @click.option("--min-count", type=click.IntRange(min=1), default=10, show_default=True,
               help="Classes with fewer truths share one setting.")  # fmt: skip
@@ -72,8 +73,6 @@ def tune(
         raise click.UsageError("--apply and --to belong together: scores to decode, and where their spots go")
     folder, label_set, names = _scores_of(scores, data_root, split, splits_file=splits_file, labels=labels)
     matches = {match.name: match for match in find_matches(data_root)}
-    if rows_per_second is not None and not 0.001 <= rows_per_second <= 1000:  # nor nan, which no range refuses
-        raise BallspotError(f"--rows-per-second {rows_per_second}: must be 0.001 to 1000")
     rate = None if rows_per_second is None else Fraction(rows_per_second).limit_denominator(1001)
     truths = []
     for name in names:
@@ -191,7 +190,7 @@ def _scores_of(
                 f"{folder}: no scores; run `ballspot predict {scores} FEATURES --data DATA --split {split}` first"
             )
         if splits_file is None and split != "all":
-            return folder, label_set, recorded_splits(record, str(run.path / "run.json"))[split]
+            return folder, label_set, recorded_splits(record, str(run.path / "run.json")).part(split)
     else:
         if not scores.is_dir():
             raise BallspotError(f"{scores}: no such run{path_hint(scores)}; give a run, or a folder of scores")

@@ -6,11 +6,12 @@ from fractions import Fraction
 
 import numpy as np
 
+from ..evaluate.columns import column_arrays, columns_of
 from ..evaluate.evaluation import OFFICIAL_FPS
 from ..evaluate.labels import Spot
 from ..evaluate.labelsets import LabelSet
 from ..evaluate.matching import SpotArrays
-from ..evaluate.metrics import APResult, average_precision, spot_arrays
+from ..evaluate.metrics import APResult, average_precision
 from .config import Config
 from .decoding import decode_as_configured
 from .features import ResidentFeatures
@@ -39,7 +40,7 @@ def validation_material(
     """``spots``: the labels of each match of ``features``, in the order of their file."""
     return ValidationMaterial(
         features=features,
-        truths=tuple(spot_arrays(match_spots, label_set, fps=OFFICIAL_FPS) for match_spots in spots),
+        truths=tuple(column_arrays(columns_of(match_spots), label_set, fps=OFFICIAL_FPS) for match_spots in spots),
         metric_frames=tuple(metric_frames(np.arange(match.n_video_frames), match.fps) for match in features.matches),
     )
 

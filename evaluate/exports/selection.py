@@ -1,14 +1,13 @@
 """Which predictions an export takes: of which matches, classes and team, and from which confidence up."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from ...cache.errors import BallspotError
 from ..formats.videos import VideoSpots
 from ..labels import Spot
 from ..labelsets import BUILT_IN, nearest_name
+from ..matches import resolve_match
 from ..predictions import Predictions
 from ..spots import SPOTS_FILE
 
@@ -49,16 +48,13 @@ def choose_spots(
     """The spots of ``predictions`` that a selection takes, sorted by half, time, class, team and falling confidence.
 
     ``matches`` are the matches there are (None: all that have predictions), ``named`` those of them to take (none:
-    all). Raises BallspotError for a match, class or team that there is not, naming the nearest, a threshold that is not
-    finite, and a malformed file.
+    all). Raises BallspotError for a match, class or team that there is not, naming the nearest, and a malformed file.
     """
-    if not math.isfinite(selection.threshold):
-        raise BallspotError(f"--threshold {selection.threshold}: is no number; give a confidence, such as 0.3")
     names = predictions.matches() if matches is None else list(matches)
     if not names:
         raise BallspotError(f"{predictions.path}: no <match>/{SPOTS_FILE} below it; give what `ballspot predict` wrote")
     if named:
-        names = list(dict.fromkeys(_named(one, names) for one in named))
+        names = list(dict.fromkeys(resolve_match(one, names, which="to take") for one in named))
     videos = [VideoSpots(name, predictions.spots(name)) for name in names]
     labels = {spot.label for video in videos for spot in video.spots}
     known = labels | {label for one in BUILT_IN.values() for label in one.labels}
@@ -80,19 +76,6 @@ def classes_of(text: str | None, known: Iterable[str] = ()) -> tuple[str, ...]:
     if text is None or text in set(known):
         return () if text is None else (text,)
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-def _named(name: str, names: Sequence[str]) -> str:
-    if name in names:
-        return name
-    ends = [one for one in names if PurePosixPath(one).name == name]
-    if len(ends) == 1:
-        return ends[0]
-    if ends:
-        raise BallspotError(f"match {name!r} could be {' or '.join(ends)}; give its whole name")
-    near = nearest_name(name, names)
-    hint = f"did you mean {near!r}?" if near else f"there are {len(names)}, the first is {names[0]!r}"
-    raise BallspotError(f"no match {name!r} to take; {hint}")
 
 
 def _order(spot: Spot) -> tuple[int, int, str, str, float]:

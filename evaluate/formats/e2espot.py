@@ -11,9 +11,9 @@ from fractions import Fraction
 from typing import Any
 
 from ...cache.errors import BallspotError
+from ...cache.files import json_text, parse_json
 from ..labels import VISIBILITIES, Spot, brief, frame_of, is_text, position_of, read_label
 from ..spots import read_confidence
-from .documents import parse_json, to_json
 from .videos import (
     VideoSpots,
     exact_fps,
@@ -70,7 +70,7 @@ def write_e2e_spot(videos: Sequence[VideoSpots], fps: float) -> str:
                 "events": events,
             }
         )
-    return to_json(entries)
+    return json_text(entries)
 
 
 def e2e_spot_losses(videos: Sequence[VideoSpots], fps: float) -> Counter[str]:

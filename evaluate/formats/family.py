@@ -27,22 +27,19 @@ ANY_MATCH = "*"  # in a pattern: the last folder of the match's name
 FORMATS: dict[str, Format] = {
     one.name: one
     for one in (
-        Format(
-            "labels-ball", "SoccerNet ball labels", "Labels-ball.json", read_label_file, write_label_file, label_losses
-        ),
-        Format("labels-v2", "SoccerNet-v2 labels", "Labels-v2.json", read_label_file, write_label_file, label_losses),
-        Format("spots", "SoccerNet predictions", "results_spotting.json", read_spot_file, write_spot_file, spot_losses),
+        Format("labels-ball", "Labels-ball.json", read_label_file, write_label_file, label_losses),
+        Format("labels-v2", "Labels-v2.json", read_label_file, write_label_file, label_losses),
+        Format("spots", "results_spotting.json", read_spot_file, write_spot_file, spot_losses),
         Format(
             "soccertrack-v2",
-            "SoccerTrack v2 ball actions",
             "*_12_class_events.json",
             read_soccertrack,
             write_soccertrack,
             soccertrack_losses,
         ),
-        Format("osl", "OSL JSON 2.0", None, read_osl, write_osl, osl_losses),
-        Format("e2e-spot", "E2E-Spot JSON", None, read_e2e_spot, write_e2e_spot, e2e_spot_losses),
-        Format("csv", "CSV table", None, read_csv, write_csv, csv_losses),
+        Format("osl", None, read_osl, write_osl, osl_losses),
+        Format("e2e-spot", None, read_e2e_spot, write_e2e_spot, e2e_spot_losses),
+        Format("csv", None, read_csv, write_csv, csv_losses),
     )
 }
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...cache.errors import BallspotError
+from ...cache.files import json_text, parse_json
 from ..labels import Spot, brief, is_text, read_label
 from ..spots import read_confidence
-from .documents import parse_json, to_json
 from .videos import (
     VideoSpots,
     halves_losses,
@@ -60,7 +60,7 @@ def write_osl(videos: Sequence[VideoSpots], fps: float) -> str:
         rate = fps if video.fps is None else video.fps
         inputs = [{"type": "video", "path": f"{video.name}/224p.mp4", "fps": rate}]
         samples.append({"id": video.name, "inputs": inputs, "events": [_event(spot) for spot in video.spots]})
-    return to_json(
+    return json_text(
         {
             "version": "2.0",
             "date": "",

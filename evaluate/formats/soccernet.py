@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...cache.files import json_text, parse_json
 from ..labels import Spot, annotation_entries, labels_in
-from ..spots import game_time, spots_in
-from .documents import parse_json, to_json
+from ..spots import game_time, spot_entry, spots_in
 from .videos import VideoSpots, odd_keys, unheld
 
 LABEL_KEYS = ("gameTime", "label", "position", "team", "visibility")
@@ -26,7 +26,9 @@ def read_label_file(text: str, source: str, name: str) -> list[VideoSpots]:
 def write_label_file(videos: Sequence[VideoSpots], fps: float) -> str:
     """The label file of one match; ``fps`` plays no part."""
     (video,) = videos
-    return to_json({"UrlLocal": video.name, "UrlYoutube": "", "annotations": [_annotation(one) for one in video.spots]})
+    return json_text(
+        {"UrlLocal": video.name, "UrlYoutube": "", "annotations": [_annotation(one) for one in video.spots]}
+    )
 
 
 def label_losses(videos: Sequence[VideoSpots], fps: float) -> Counter[str]:
@@ -45,17 +47,8 @@ def read_spot_file(text: str, source: str, name: str) -> list[VideoSpots]:
 def write_spot_file(videos: Sequence[VideoSpots], fps: float) -> str:
     """The prediction file of one match; a spot without a confidence gets 1."""
     (video,) = videos
-    entries = []
-    for spot in video.spots:
-        entry: dict[str, Any] = {
-            "gameTime": game_time(spot.half, spot.position_ms),
-            "label": spot.label,
-            "position": str(spot.position_ms),
-            "half": str(spot.half),
-            "confidence": repr(1.0 if spot.confidence is None else float(spot.confidence)),
-        }
-        entries.append(entry if spot.team is None else {**entry, "team": spot.team})
-    return to_json({"UrlLocal": video.name, "predictions": entries})
+    entries = [spot_entry(one, 1.0 if one.confidence is None else one.confidence) for one in video.spots]
+    return json_text({"UrlLocal": video.name, "predictions": entries})
 
 
 def spot_losses(videos: Sequence[VideoSpots], fps: float) -> Counter[str]:

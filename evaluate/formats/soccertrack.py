@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...cache.errors import BallspotError
+from ...cache.files import json_text, parse_json
 from ..labels import Spot, half_of, read_label, read_position, read_team, read_visibility
 from ..spots import game_time, read_confidence
-from .documents import parse_json, to_json
 from .videos import VideoSpots, odd_keys, read_fps, unheld
 
 SECOND_HALF_MS = 45 * 60 * 1000
@@ -48,7 +48,7 @@ def write_soccertrack(videos: Sequence[VideoSpots], fps: float) -> str:
     """The file of one match, as released."""
     (video,) = videos
     actions = [_action(spot) for spot in video.spots]
-    return to_json({"match_id": video.name, "fps": fps if video.fps is None else video.fps, "actions": actions})
+    return json_text({"match_id": video.name, "fps": fps if video.fps is None else video.fps, "actions": actions})
 
 
 def soccertrack_losses(videos: Sequence[VideoSpots], fps: float) -> Counter[str]:

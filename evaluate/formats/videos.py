@@ -37,7 +37,6 @@ class Format:
     """
 
     name: str
-    summary: str
     pattern: str | None
     read: Callable[[str, str, str], list[VideoSpots]]
     write: Callable[[Sequence[VideoSpots], float], str]

@@ -12,8 +12,8 @@ from ballspot.cache.errors import BallspotError
 from ballspot.evaluate import spots
 from ballspot.evaluate.columns import column_arrays, columns_of
 from ballspot.evaluate.labels import Spot
-from ballspot.evaluate.labelsets import LabelSet
-from ballspot.evaluate.metrics import spot_arrays
+from ballspot.evaluate.labelsets import BALL_12, LabelSet
+from ballspot.evaluate.metrics import metric_frame
 
 AB = LabelSet("ab", ("A", "B"))
 ODD: tuple[Any, ...] = (
@@ -70,9 +70,35 @@ any_spot = st.builds(
 def test_columns_hold_every_spot_and_give_the_metrics_arrays(written: list[Spot]):
     columns = columns_of(written)
     assert columns.spots() == tuple(written) and len(columns) == len(written)
-    ours, expected = column_arrays(columns, AB, fps=25), spot_arrays(written, AB, fps=25)
-    for name in ("frame", "label_index", "visible", "half", "score"):
-        np.testing.assert_array_equal(getattr(ours, name), getattr(expected, name), err_msg=name)
+    arrays = column_arrays(columns, AB, fps=25)
+    known = [spot for spot in written if spot.label in AB]
+    expected = {
+        "frame": [metric_frame(spot.position_ms, 25) for spot in known],
+        "label_index": [AB.index(spot.label) for spot in known],
+        "visible": [spot.visible for spot in known],
+        "half": [spot.half for spot in known],
+        "score": [np.nan if spot.confidence is None else spot.confidence for spot in known],
+    }
+    if known and all(spot.confidence is None for spot in known):
+        assert arrays.score is None
+        del expected["score"]
+    for name, values in expected.items():
+        np.testing.assert_array_equal(getattr(arrays, name), values, err_msg=name)
+
+
+def test_arrays_keep_the_order_and_leave_unknown_labels_out():
+    written = [
+        Spot("GOAL", 1161, confidence=0.5, visible=False),
+        Spot("pass", 5, confidence=1),
+        Spot("PASS", 0, 2, confidence=0.25),
+    ]
+    arrays = column_arrays(columns_of(written), BALL_12, fps=25)
+    assert arrays.frame.tolist() == [29, 0]
+    assert arrays.label_index.tolist() == [11, 0]
+    assert arrays.score is not None and arrays.score.tolist() == [0.5, 0.25]
+    assert arrays.visible is not None and arrays.visible.tolist() == [False, True]
+    assert arrays.half is not None and arrays.half.tolist() == [1, 2]
+    assert column_arrays(columns_of([Spot("PASS", 0)]), BALL_12, fps=25).score is None
 
 
 def test_sided_arrays_keep_left_and_right_only():

@@ -117,6 +117,12 @@ def test_runs_that_cannot_be_compared_are_refused(run: Callable, record: dict, m
     assert "two" in str(caught.value)
 
 
+@pytest.mark.parametrize("block_s", [0.0, -5.0, float("nan"), float("inf")])
+def test_blocks_of_no_length_are_refused(run: Callable, block_s: float):
+    with pytest.raises(BallspotError, match=rf"blocks of {block_s} s are outside 1\.\.7200 seconds"):
+        compare_runs([run("one", {})], block_s=block_s)
+
+
 def test_a_run_that_is_not_done_or_not_there_is_named(run: Callable, tmp_path: Path):
     started = run("one", {})
     (started / "metrics.json").unlink()

@@ -100,12 +100,12 @@ def test_of_two_labels_in_a_frame_the_last_written_decides_visibility(
         assert (evaluation.n_labels, evaluation.result.n_truth[0], evaluation.result.n_visible[0]) == (2, 1, n_visible)
 
 
-def test_unknown_labels_and_odd_confidences_are_counted(tmp_path: Path, label_file: Callable, spot_file: Callable):
+def test_unknown_labels_are_counted(tmp_path: Path, label_file: Callable, spot_file: Callable):
     label_file("m", [("PASS", 1000)])
-    spot_file("m", [("PASS", 1000, 1.5), ("Pass", 1000, 0.5), ("Pass", 9000, 0.5), ("OUT", 10, -0.5)])
+    spot_file("m", [("PASS", 1000, 0.5), ("Pass", 1000, 0.5), ("Pass", 9000, 0.5)])
     evaluation = scored(tmp_path)
     assert evaluation.unknown_labels == {"Pass": 2}
-    assert (evaluation.n_predictions, evaluation.n_scores_outside) == (4, 2)
+    assert evaluation.n_predictions == 3
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,21 @@ def test_impossible_settings_are_named(
     spot_file("m", [])
     with pytest.raises(BallspotError, match=message):
         scored(tmp_path, **options)
+
+
+@pytest.mark.parametrize(("teams", "is_scored"), [(("left", "right"), True), (("home", "away"), False)])
+def test_teams_are_scored_where_they_are_left_and_right_however_short_the_match(
+    tmp_path: Path, label_file: Callable, spot_file: Callable, teams: tuple[str, str], is_scored: bool
+):
+    # 10 s are a single block: no draws, and so no intervals.
+    entry = {"gameTime": "1 - 00:01", "label": "PASS", "half": "1", "confidence": "0.9", "visibility": "visible"}
+    entries = [{**entry, "position": str(1000 * place), "team": team} for place, team in enumerate(teams, start=1)]
+    label_file("m", entries)
+    spot_file("m", entries)
+    record = scored(tmp_path).as_record(min_count=1)
+    assert record["team_mean_ap"] == (1.0 if is_scored else None)
+    assert record["intervals"]["team_mean_ap"] == ([None, None] if is_scored else None)
+    assert record["per_class"]["PASS"]["team_ap"] == (1.0 if is_scored else None)
 
 
 def test_a_match_without_labels_is_left_out_of_all_and_refused_by_name(

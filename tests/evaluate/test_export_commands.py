@@ -111,7 +111,6 @@ def test_nothing_above_the_threshold_is_a_valid_file_and_a_note(folder: Path, fo
         (["--classes", "PAS"], "no class 'PAS' in --classes; did you mean 'PASS'?"),
         (["--team", "home"], "no prediction is of team 'home'; there are left, right"),
         (["--match", "league/m3"], "no match 'league/m3' to take; did you mean 'league/m"),
-        (["--threshold", "nan"], "--threshold nan: is no number"),
     ],
 )
 def test_what_there_is_not_is_named_with_the_nearest(folder: Path, words: list[str], error: str):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ballspot.cache.errors import BallspotError
-from ballspot.evaluate.matches import find_matches
+from ballspot.evaluate.matches import find_matches, resolve_match
 
 
 def touch(root: Path, *names: str) -> None:
@@ -66,3 +66,23 @@ def test_a_root_without_matches_is_an_error_with_a_remedy(tmp_path: Path, make, 
     with pytest.raises(BallspotError, match=message) as caught:
         find_matches(root)
     assert str(root) in str(caught.value)
+
+
+def test_a_match_is_meant_by_its_whole_name_or_by_a_last_folder_that_only_it_has():
+    names = ["x/a", "y/a", "y/b", "a"]
+    assert [resolve_match(name, names, which="to take") for name in ("y/a", "b", "a")] == ["y/a", "y/b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a", "match 'a' in DATA could be x/a or y/a; give its whole name"),
+        ("y/bb", "no match 'y/bb' in DATA; did you mean 'y/b'?"),
+        ("match-02", "no match 'match-02' in DATA; did you mean 'league/season/match-01'?"),
+        ("?", "no match '?' in DATA; there are 4, the first is 'x/a'"),
+    ],
+)
+def test_a_name_of_several_matches_or_of_none_is_told_with_what_may_be_meant(name: str, message: str):
+    with pytest.raises(BallspotError) as caught:
+        resolve_match(name, ["x/a", "y/a", "y/b", "league/season/match-01"], which="in DATA")
+    assert str(caught.value) == message

@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
-from ballspot.evaluate.labels import Spot
-from ballspot.evaluate.labelsets import BALL_12, LabelSet
+from ballspot.evaluate.labelsets import LabelSet
 from ballspot.evaluate.matching import SpotArrays
 from ballspot.evaluate.metrics import (
     average_precision,
@@ -14,7 +13,6 @@ from ballspot.evaluate.metrics import (
     interpolated_ap,
     metric_frame,
     score_bins,
-    spot_arrays,
     tolerances_of,
 )
 
@@ -95,21 +93,6 @@ def test_the_metrics_are_soccernets_tolerances():
     assert tolerances_of("loose") == (5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60)
     with pytest.raises(BallspotError, match="unknown metric 'at6'; known are at1, at2"):
         tolerances_of("at6")
-
-
-def test_spot_arrays_keep_order_and_leave_unknown_labels_out():
-    spots = [
-        Spot("GOAL", 1161, confidence=0.5, visible=False),
-        Spot("pass", 5, confidence=1),
-        Spot("PASS", 0, 2, confidence=0.25),
-    ]
-    arrays = spot_arrays(spots, BALL_12, fps=25)
-    assert arrays.frame.tolist() == [29, 0]
-    assert arrays.label_index.tolist() == [11, 0]
-    assert arrays.score is not None and arrays.score.tolist() == [0.5, 0.25]
-    assert arrays.visible is not None and arrays.visible.tolist() == [False, True]
-    assert arrays.half is not None and arrays.half.tolist() == [1, 2]
-    assert spot_arrays([Spot("PASS", 0)], BALL_12, fps=25).score is None
 
 
 def test_headline_and_frequent_means():

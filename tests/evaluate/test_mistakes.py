@@ -64,7 +64,6 @@ def test_what_each_fix_gives_by_hand():
     assert fixed_ap(pool, verdicts, "confusion").tolist() == [0.5, 1.0, 0.0]
     assert fixed_ap(pool, verdicts, "duplicate").tolist() == [0.5, 0.0, 0.0]
     assert fixed_ap(pool, verdicts, "missed").tolist() == [0.5, 0.0, 0.0]
-    assert fixed_ap(pool, verdicts, "all").tolist() == [1.0, 1.0, 0.0]
 
 
 def test_fixing_near_misses_moves_the_best_one_of_each_truth():
@@ -114,6 +113,3 @@ def test_removing_false_positives_never_lowers_an_ap(truths: list, predictions: 
         assert np.all((fixed_ap(pool, verdicts, fix) >= 0) & (fixed_ap(pool, verdicts, fix) <= 1))
     for fix in ("duplicate", "background", "missed"):
         assert np.all(fixed_ap(pool, verdicts, fix) >= now - 1e-12)
-    np.testing.assert_array_equal(
-        fixed_ap(pool, verdicts, "all"), (np.bincount(pool.truth_label, minlength=3) > 0) * 1.0
-    )

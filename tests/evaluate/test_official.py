@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ballspot.evaluate.columns import column_arrays, columns_of
 from ballspot.evaluate.evaluation import evaluate_predictions
 from ballspot.evaluate.labels import read_labels
 from ballspot.evaluate.labelsets import BALL_12, LabelSet
-from ballspot.evaluate.metrics import METRICS, APResult, average_precision, spot_arrays, tolerances_of
+from ballspot.evaluate.metrics import METRICS, APResult, average_precision, tolerances_of
 from ballspot.evaluate.spots import read_spots
 
 official = pytest.importorskip("SoccerNet.Evaluation.ActionSpotting", reason="the official package is not installed")
@@ -71,8 +72,8 @@ def differ(root: Path, matches: list[tuple[Entries, Entries]], *, fps: int, metr
     for place in range(len(matches)):
         labels = read_labels(root / f"m{place}" / LABELS, ABC, in_file_order=True)
         predicted = read_spots(root.parent / f"{root.name}-spots" / f"m{place}" / SPOTS)
-        truths.append(spot_arrays(labels, ABC, fps=fps))
-        spots.append(spot_arrays(predicted, ABC, fps=fps))
+        truths.append(column_arrays(columns_of(labels), ABC, fps=fps))
+        spots.append(column_arrays(columns_of(predicted), ABC, fps=fps))
     ours = average_precision(truths, spots, n_labels=3, fps=fps, tolerance_s=tolerances_of(metric))
     assert_equal(ours, judge(root, root.parent / f"{root.name}-spots", ABC, fps=fps, metric=metric))
     return ours

@@ -113,3 +113,12 @@ def test_the_length_of_a_video_comes_from_the_scores_beside_the_spots(tmp_path: 
     (tmp_path / "predictions" / "c" / "scores.npz").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(BallspotError, match=r"scores\.npz: holds no scores"):
         predictions.video_length("c", fps=25)
+
+
+@pytest.mark.parametrize("there", ["test/league/m1", "m1"])
+def test_the_length_of_a_video_comes_from_beside_the_spots_also_too_deep_or_too_high(
+    tmp_path: Path, spot_file: Callable, there: str
+):
+    spot_file(there, [])
+    np.savez(tmp_path / "predictions" / there / "scores.npz", n_video_frames=250, fps=50.0)
+    assert open_predictions(tmp_path / "predictions").video_length("league/m1", fps=25) == 5.0

@@ -4,7 +4,7 @@ import pytest
 
 from ballspot.cache.errors import BallspotError
 from ballspot.evaluate.matches import Match
-from ballspot.evaluate.splits import SN_BAS, Splits, load_splits
+from ballspot.evaluate.splits import SN_BAS, Splits, load_splits, recorded_splits
 
 
 def matches(*names: str) -> tuple[Match, ...]:
@@ -98,3 +98,11 @@ def test_part_of_a_folder_name_is_near_enough(tmp_path):
     matches = [Match(name, tmp_path / name, None, None) for name in names]
     with pytest.raises(BallspotError, match="did you mean 'league/2019/2019-10-01 - Reading - Fulham'"):
         load_splits(tmp_path, matches, leave_out="Reading - Fulham")
+
+
+def test_the_split_of_a_record_is_that_which_was_trained_on():
+    record = {"splits": {"train": ["a", "b"], "valid": ["c"], "test": []}}
+    assert recorded_splits(record, "run.json") == Splits(("a", "b"), ("c",), (), source="the run's")
+    assert recorded_splits({"splits": {**record["splits"], "source": "s.toml"}}, "run.json").source == "s.toml"
+    with pytest.raises(BallspotError, match=r"run\.json: records no test matches"):
+        recorded_splits({"splits": {"train": [], "valid": [], "test": "a"}}, "run.json")

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from ballspot.evaluate.columns import column_arrays
+from ballspot.evaluate.columns import column_arrays, columns_of
 from ballspot.evaluate.labels import read_labels
 from ballspot.evaluate.labelsets import LabelSet, load_label_set
 from ballspot.evaluate.matching import match_truths, pool_spots
-from ballspot.evaluate.metrics import pooled_average_precision, spot_arrays
+from ballspot.evaluate.metrics import pooled_average_precision
 from ballspot.evaluate.mistakes import HIT, judge
 from ballspot.evaluate.predictions import open_predictions
 from ballspot.evaluate.viewer import find_view, open_sides
@@ -66,7 +66,8 @@ def made_up(root: Path, match: str, seed: int, n_more: int = 150) -> Path:
 
 def expected(path: Path, match: str, *, tolerance_s: float, threshold: float) -> list[list[str]]:
     """Python's row of every class and of all: truths, hits, false, missed, P, R, F1, AP, as the page writes them."""
-    truths = spot_arrays(read_labels(DATA / match / "Labels-ball.json", LABELS, in_file_order=True), LABELS, fps=25.0)
+    labels = read_labels(DATA / match / "Labels-ball.json", LABELS, in_file_order=True)
+    truths = column_arrays(columns_of(labels), LABELS, fps=25.0)
     columns = open_predictions(path).read(match).columns
     pool = pool_spots([truths], [column_arrays(columns, LABELS, fps=25.0)], n_labels=len(LABELS), fps=25.0)
     is_hit = judge(pool, match_truths(pool, tolerance_s), tolerance_s).kind == HIT

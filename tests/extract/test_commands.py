@@ -47,7 +47,7 @@ def test_extract_takes_single_matches_and_a_set_name(drawn: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--match", "synth/drawn/match-9"), "no such match in"),
+        (("--match", "synth/drawn/match-9"), "no match 'synth/drawn/match-9' in"),
         (("--backbone", "resnet_18"), "did you mean resnet18?"),
         (("--weights", "gone.pth"), "--weights gone.pth: no such file"),
         (("--set", "../up"), "--set ../up"),

@@ -85,6 +85,29 @@ def test_an_error_that_a_user_causes_is_one_line_and_exit_code_one():
     assert (result.exit_code, result.output) == (1, "Error: here: 3 is not 4; write 4\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("export", "--before"),
+        ("export", "--after"),
+        ("export", "--threshold"),
+        ("clips", "--before"),
+        ("clips", "--after"),
+        ("clips", "--threshold"),
+        ("data convert", "--fps"),
+        ("data synth", "--minutes"),
+        ("predict", "--warm-up"),
+        ("predict", "--threshold"),
+        ("tune", "--rows-per-second"),
+    ],
+)
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_number_that_is_not_finite_is_a_usage_error(name: str, option: str, number: str):
+    result = CliRunner().invoke(cli.main, [*name.split(), option, number])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}': {number} is not" in result.stderr
+
+
 def test_an_unknown_command_is_a_usage_error():
     assert CliRunner().invoke(cli.main, ["extrct"]).exit_code == 2
 

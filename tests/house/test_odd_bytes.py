@@ -166,6 +166,7 @@ def test_any_array_in_a_file_of_scores_is_read_or_refused(tmp_path_factory, chan
         assert read_scores(folder / "again.npz").labels == saved.labels
     if is_read(lambda: read_curves(path)):
         assert len(read_curves(path).as_bytes("PASS")) in (0, 2 * len(arrays["frame_index"]))
+    (folder / "m" / "results_spotting.json").touch()
     is_read(lambda: Predictions(folder, None).video_length("m", fps=25.0))
     is_read(lambda: open_scores(folder, "m", LABELS, rows_a_second=Fraction(25)))
 
