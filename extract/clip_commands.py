@@ -8,6 +8,7 @@ import click
 
 from ..cache.console import note
 from ..cache.errors import BallspotError
+from ..cache.shared_commands import FiniteRange
 from ..evaluate.commands import FOLDER, labels_option, split_option, splits_option
 from ..evaluate.export_commands import SECONDS, part_of, selection_options
 
@@ -88,11 +89,7 @@ def clips(
 @click.option("--false", "n_false", type=click.IntRange(0, 20), default=3, show_default=True, help="False predictions.")
 @click.option("--missed", "n_missed", type=click.IntRange(0, 20), default=3, show_default=True, help="Missed truths.")
 @click.option("--width", type=click.IntRange(80, 1000), default=224, show_default=True, help="Of a picture, pixels.")
-@click.option(
-    "--threshold",
-    type=FiniteRange(min=0, max=1),
-    help="Lowest confidence that counts.  [default: of each class's best F1]",
-)
+@click.option("--threshold", type=FiniteRange(0, 1), help="Lowest score that counts.  [default: each class's best F1]")
 @click.option("--tolerance", type=float, default=1.0, show_default=True, metavar="SECONDS", help="Full width of a hit.")
 @click.option("--classes", metavar="A,B", help="Only these classes, with commas, in this order.  [default: all]")
 @split_option("Matches to draw; all means every match with labels, or every match of --splits.")
