@@ -147,7 +147,9 @@ class BundledFeatures:
         """What extracts the backbone's rows; `project` makes the set's of them. Raises as `backbone` does."""
         backbone = self.backbone(device=device, weights=weights)
         settings = self.settings(engine=engine, batch_rows=batch_rows, device=str(device))
-        return ExtractionJob(backbone, device, settings, weights=self.origin)
+        said = weights or (self._asked_again() if self.origin in REMAKABLE else "")
+        path = parse_weights(said).path if said else None
+        return ExtractionJob(backbone, device, settings, weights=said if path is None else str(path.resolve()))
 
     def tensors(self, index: int) -> dict[str, Tensor]:
         """The tensors of the set's part of a bundle, ``index`` being its place."""
