@@ -19,6 +19,7 @@ from .hints import path_hint
 
 RUN_FORMAT = "ballspot-run/1"
 TEMPORARY = ".*.????????.tmp"
+SEEDS_BELOW = 2**63  # what 64 bits of any program hold
 Kind = TypeVar("Kind")
 
 

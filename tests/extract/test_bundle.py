@@ -1,5 +1,6 @@
 """A bundle predicts what its run predicts, wherever it is, and makes the features that the run was trained on."""
 
+import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -155,6 +156,26 @@ def test_a_file_of_others_is_held_only_on_demand_and_its_loss_is_told(shared, tm
     lay.unlink()
     with pytest.raises(BallspotError, match=r"no such file.*digest \w{12}.*--without-backbone"):
         bundle_of([run], features=[features], with_backbone=True)
+
+
+def test_a_bundle_holds_any_seed_that_training_takes(files, tmp_path):
+    largest = replace(load_bundle(files.plain), seeds=(2**63 - 1,))
+    save_bundle(largest, tmp_path / "a.ballspot")
+    assert load_bundle(tmp_path / "a.ballspot").seeds == (2**63 - 1,)
+    with pytest.raises(BallspotError, match=r"b\.ballspot: no bundle can hold its heads\.0\.seed: .* less than"):
+        save_bundle(replace(largest, seeds=(2**63,)), tmp_path / "b.ballspot")
+
+
+@pytest.mark.parametrize("form", ["bundle", "card"])
+@pytest.mark.parametrize(("name", "value"), [("fps", None), ("per_class", {"PASS": {"ap": 0.5}}), ("split", "dev")])
+def test_metrics_that_were_damaged_are_told_in_one_line(shared, tmp_path, form, name, value):
+    run = tmp_path / "run"
+    shutil.copytree(shared.plain_run, run)
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps({**metrics, name: value}))
+    result = ballspot("export", run, "--format", form, "--out", tmp_path / "out")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert f"metrics.json: lacks or garbles {name}" in result.stderr
 
 
 def test_features_of_another_kind_are_refused(shared, files, tmp_path):
