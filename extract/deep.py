@@ -10,6 +10,7 @@ from ..cache.errors import BallspotError
 from ..cache.journal import Segment
 from ..cache.layout import CHUNK_ROWS
 from ..cache.store import FeatureStore
+from .bundled_features import parent_dtype
 from .pca import FIT_FILE, Components, load_components
 from .segments import ExtractionJob, Recipe, SegmentRunner, Settings, probed
 from .video import video_bytes, video_digest
@@ -33,6 +34,8 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
     that does not say enough.
     """
     made = store.extraction
+    if "pca" in made and not parent_dtype(made):
+        raise BallspotError(f"{store.path}: components of components; verify the set that they were made from")
     chosen = weights or store.header.weights
     if not chosen:
         raise BallspotError(f"{store.path}: does not say where its weights came from; give --weights")
