@@ -36,7 +36,7 @@ class SweepProgress:
         self.live: Live | None = None
 
     def __enter__(self) -> "SweepProgress":
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             self.live = Live(self.table(), console=Console(file=sys.stderr), refresh_per_second=2)
             self.live.start()
         return self

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import sys
 import threading
 from dataclasses import replace
 from fractions import Fraction
@@ -20,7 +21,7 @@ from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
 from ballspot.evaluate.spots import read_spots
 from ballspot.extract.bundle import load_bundle
-from ballspot.extract.live_frames import GrowingFile, LiveFrames
+from ballspot.extract.live_frames import GrowingFile, LiveFrames, open_live
 from ballspot.extract.video_prediction import given_videos
 from ballspot.temporal.match_stream import RowFile
 from ballspot.temporal.scores import read_scores
@@ -272,6 +273,12 @@ def test_a_picture_of_another_size_ends_a_stream_in_one_line(video, tmp_path):
     frames.height += 2
     with pytest.raises(BallspotError, match="a stream: frame 0: the picture's size changes to 64x96"):
         next(iter(frames))
+
+
+def test_a_closed_standard_input_is_told(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(BallspotError, match="-: standard input is closed"):
+        open_live("-", patience_s=0.0)
 
 
 def test_a_stream_without_video_is_refused(trained_run, tmp_path):
