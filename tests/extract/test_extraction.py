@@ -178,14 +178,20 @@ def failing_at(frame: int) -> Callable[..., Iterator[Batch]]:
 
 
 def test_a_decoder_that_fails_midway_gives_way_to_the_next(
-    matches: tuple[Match, ...], tmp_path: Path, job: ExtractionJob, monkeypatch: pytest.MonkeyPatch
+    matches: tuple[Match, ...],
+    tmp_path: Path,
+    job: ExtractionJob,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """The frames that are read once more count as more to do."""
     monkeypatch.setattr(DecodingProcess, "open", DecodingProcess.open)  # put back after the test
     monkeypatch.setattr(DecodingProcess, "batches", failing_at(100))
     (result,) = extract_matches(matches[:1], tmp_path / "two", with_settings(job, decoders=("decord", "pyav")))
     assert numbers_in(result.path) == list(range(250))
     with FeatureStore.open(result.path) as store:
         assert store.header.decoder == "pyav"
+    assert capsys.readouterr().err.splitlines()[-1].startswith("synth/drawn/match-01: 314/314 frames")  # 64 + 250
     with pytest.raises(BallspotError, match="match 'synth/drawn/match-01': frame 100 cannot be decoded"):
         extract_matches(matches[:1], tmp_path / "one", with_settings(job, decoders=("decord",)))
     assert not list((tmp_path / "one").rglob("*.h5*"))
