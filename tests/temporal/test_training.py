@@ -143,7 +143,7 @@ def test_a_run_killed_while_it_writes_a_checkpoint_resumes_to_the_same_bits(
         run_experiment(experiment, run, key=experiment.key(), report=lambda line: None)
     monkeypatch.setattr(experiment_module, "write_checkpoint", honest)
     assert not run.is_done
-    assert run.prepare(key=experiment.key(), record={}, config=as_table(experiment.config))
+    run.prepare(key=experiment.key(), record={}, config=as_table(experiment.config))
     run_experiment(experiment, run, key=experiment.key(), report=lambda line: None)
     assert what_decides(run) == what_decides(trained)
 
