@@ -1,6 +1,7 @@
 """A bundle predicts what its run predicts, wherever it is, and makes the features that the run was trained on."""
 
 import json
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,17 +125,27 @@ def test_weights_of_a_file_are_named_by_file_and_digest_and_taken_only_if_they_a
     with pytest.raises(BallspotError, match=rf"the file 'mine.safetensors' \(digest {made.weights_sha256[:12]}\)"):
         light.backbone(device=CPU)
     right, wrong = tmp_path / "right.safetensors", tmp_path / "wrong.safetensors"
-    state = load_model("regnety_002", None, parse_weights("random:3"), (64, 96)).model.state_dict()
+    state = load_model("regnety_002", parse_weights("random:3"), (64, 96)).model.state_dict()
     save_file(state, right)
-    save_file(load_model("regnety_002", None, parse_weights("random:4"), (64, 96)).model.state_dict(), wrong)
+    save_file(load_model("regnety_002", parse_weights("random:4"), (64, 96)).model.state_dict(), wrong)
     assert np.array_equal(first_rows(light, video, weights=str(right)), first_rows(made, video))
     with pytest.raises(BallspotError, match="give those with --weights"):
         light.backbone(device=CPU, weights=str(wrong))
 
 
+def test_extracted_features_say_where_weights_of_a_file_are_or_nothing(files, tmp_path):
+    """A bundle that holds the weights of a file does not know where that file is."""
+    (made,) = load_bundle(files.plain).features
+    of_file = replace(made, origin="file", origin_name="mine.safetensors")
+    assert (made.job(device=CPU).weights, of_file.job(device=CPU).weights) == ("random:3", "")
+    path = tmp_path / "mine.safetensors"
+    save_file(dict(made.weights or {}), path)
+    assert of_file.job(device=CPU, weights=os.path.relpath(path)).weights == str(path.resolve())
+
+
 def test_a_file_of_others_is_held_only_on_demand_and_its_loss_is_told(shared, tmp_path):
     """A run on features of a weights file: the stores say where it lay."""
-    state = load_model("regnety_002", None, parse_weights("random:5"), (64, 96)).model.state_dict()
+    state = load_model("regnety_002", parse_weights("random:5"), (64, 96)).model.state_dict()
     lay = tmp_path / "theirs.safetensors"
     save_file(state, lay)
     extract = ("extract", shared.data, "--out", tmp_path, "--set", "f", "--size", "64x96", "--workers", 1)

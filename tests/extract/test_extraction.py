@@ -19,7 +19,6 @@ from ballspot.cache.store import FeatureStore
 from ballspot.evaluate.matches import Match, find_matches
 from ballspot.extract import segments as segments_module
 from ballspot.extract.backbones import Backbone, load_backbone
-from ballspot.extract.barcode import read_number
 from ballspot.extract.decoders import open_source
 from ballspot.extract.decoding import Batch, DecodingProcess
 from ballspot.extract.engines import normalisation
@@ -27,6 +26,8 @@ from ballspot.extract.extraction import ExtractionError, extract_matches, summed
 from ballspot.extract.segments import ExtractionJob, Settings, cut_segments
 from ballspot.extract.video import DecodingError, VideoProbe, probe_video
 from ballspot.extract.weights import parse_weights
+
+from .barcoded import read_number
 
 CPU = torch.device("cpu")
 SIZE = (64, 96)
@@ -150,7 +151,7 @@ def test_features_are_those_of_the_plain_model_to_a_float16_step(matches: tuple[
     assert matches[0].video is not None
     with open_source(probe_video(matches[0].video), "pyav") as source:
         pictures = torch.from_numpy(np.stack(list(source.frames(100, 108))))
-    scale, shift = normalisation(backbone)
+    scale, shift = normalisation(backbone.mean, backbone.std)
     with torch.inference_mode():
         expected = plain(pictures.permute(0, 3, 1, 2) * scale + shift).numpy()
     with FeatureStore.open(result.path) as store:

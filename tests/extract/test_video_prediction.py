@@ -6,21 +6,17 @@ import json
 import os
 import sys
 import threading
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
-from safetensors.torch import save_file
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
 from ballspot.evaluate.spots import read_spots
-from ballspot.extract.bundle import load_bundle
 from ballspot.extract.live_frames import GrowingFile, LiveFrames, open_live
 from ballspot.extract.video_prediction import given_videos
 from ballspot.temporal.match_stream import RowFile
@@ -31,7 +27,6 @@ SMALL = (
     "score_floor=0.0", "nms_window=6",
 )  # fmt: skip
 MATCH = "synth/drawn/match-01"
-CPU = torch.device("cpu")
 
 
 def run(*words: object, code: int = 0, **settings):
@@ -49,11 +44,6 @@ def trained(features: Path, drawn: Path, path: Path, *settings: str) -> Path:
     words = [word for one in (*SMALL, *settings) for word in ("--set", one)]
     run("train", features, "--data", drawn, "--run", path, "--preset", "best", *words)
     return path
-
-
-def exported(run_path: Path, out: Path) -> Path:
-    run("export", run_path, "--format", "bundle", "--out", out)
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -127,17 +117,6 @@ def test_kept_features_say_which_weights_made_them(trained_run, drawn, tmp_path)
     assert said["weights"] == "random:4"
     run("cache", "verify", kept, "--deep", "--data", drawn, "--chunks", "1")
     run("export", trained_run, "--format", "bundle", "--features", kept, "--out", tmp_path / "a.ballspot")
-
-
-def test_kept_features_of_a_file_say_where_it_is_or_nothing(trained_run, tmp_path):
-    """A bundle that holds the weights of a file does not know where that file is."""
-    held = load_bundle(exported(trained_run, tmp_path / "a.ballspot"))
-    (features,) = held.features
-    save_file(dict(features.weights or {}), tmp_path / "mine.safetensors")
-    of_file = replace(features, origin="file", origin_name="mine.safetensors")
-    assert of_file.job(device=CPU).weights == ""
-    given = os.path.relpath(tmp_path / "mine.safetensors")
-    assert of_file.job(device=CPU, weights=given).weights == str((tmp_path / "mine.safetensors").resolve())
 
 
 def test_a_folder_is_predicted_under_its_matches_names_and_only_once(trained_run, drawn, tmp_path):
