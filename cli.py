@@ -100,7 +100,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except BallspotError as error:
-            raise click.ClickException("\\n".join(str(error).splitlines())) from error  # of a name with a line break
+            raise click.ClickException(str(error)) from error
         except OSError as error:
             if error.strerror is None or error.errno == errno.EPIPE:  # not the system's; click's own matter
                 raise

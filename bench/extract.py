@@ -144,7 +144,8 @@ def prepare(
         )
         for engine in OURS
     }
-    scale, shift = normalisation(runners["torch"].job.backbone)
+    backbone = runners["torch"].job.backbone
+    scale, shift = normalisation(backbone.mean, backbone.std)
 
     def extraction(engine: str) -> Callable[[], None]:
         runner = runners[engine]

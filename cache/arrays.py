@@ -54,12 +54,12 @@ def whole_number(arrays: dict[str, np.ndarray], name: str) -> int:
     return int(array)
 
 
-def frame_numbers(arrays: dict[str, np.ndarray], name: str = "frame_index") -> np.ndarray:
-    """Frame indices int64 (n,), increasing from 0 or later. Raises KeyError or ValueError for anything else."""
-    array = arrays[name]
+def frame_numbers(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """``frame_index`` int64 (n,), increasing from 0 or later. Raises KeyError or ValueError for anything else."""
+    array = arrays["frame_index"]
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ValueError(f"{name} is {array.dtype} {array.shape}, not whole numbers (n,)")
+        raise ValueError(f"frame_index is {array.dtype} {array.shape}, not whole numbers (n,)")
     frames = array.astype(np.int64)
     if len(frames) and (frames[0] < 0 or np.any(np.diff(frames) < 1)):
-        raise ValueError(f"{name} does not increase from 0 or later")
+        raise ValueError("frame_index does not increase from 0 or later")
     return frames

@@ -34,6 +34,12 @@ def note(message: str) -> None:
     sys.stderr.flush()
 
 
+def clock(seconds: float) -> str:
+    """h:mm:ss, to the nearest second."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
 class ProgressLine:
     """One task's progress on standard error: a bar at a terminal, else a plain line at most every ``plain_every_s``.
 
@@ -66,14 +72,20 @@ class ProgressLine:
             self.last_line = time.monotonic()
             note(f"{self.title}: {self.line()}")
 
+    def expect(self, n_left: int) -> None:
+        """Says how many units are still to come, where that has changed since the start."""
+        self.total = self.done + n_left
+        if self.progress is not None and self.task is not None:
+            self.progress.update(self.task, total=self.total, line=self.line())
+
     def line(self) -> str:
         """The counts, the rate and the time left, e.g. ``1200/4500 frames  68.1/s  0:48 left``."""
         elapsed = time.monotonic() - self.started
         new = self.done - self.first
         text = f"{self.done}/{self.total} {self.unit}"
         if new and elapsed > 0:
-            left_s = round((self.total - self.done) * elapsed / new)
-            text += f"  {new / elapsed:.1f}/s  {left_s // 3600}:{left_s // 60 % 60:02d}:{left_s % 60:02d} left"
+            left_s = max(0, self.total - self.done) * elapsed / new
+            text += f"  {new / elapsed:.1f}/s  {clock(left_s)} left"
         return text
 
     def __exit__(

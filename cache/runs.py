@@ -19,6 +19,7 @@ from .hints import path_hint
 
 RUN_FORMAT = "ballspot-run/1"
 TEMPORARY = ".*.????????.tmp"
+SEEDS_BELOW = 2**63  # what 64 bits of any program hold
 Kind = TypeVar("Kind")
 
 
@@ -37,8 +38,8 @@ class RunFolder:
         """True when the run's final metrics were written, which happens last."""
         return (self.path / "metrics.json").is_file()
 
-    def prepare(self, *, key: str, record: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-        """Makes the folder, or takes up an interrupted run with the same key. True when there is something to resume.
+    def prepare(self, *, key: str, record: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """Makes the folder, or takes up an interrupted run with the same key.
 
         ``key`` digests all that decides the result (config, seed, features, split). Raises BallspotError when the
         folder holds something else, or a run with another key: a run is never overwritten.
@@ -52,13 +53,12 @@ class RunFolder:
                     "or remove that folder"
                 )
             self._write_config(config)
-            return True
+            return
         if self.path.is_dir() and not all(_is_unfinished(found) for found in self.path.iterdir()):
             raise BallspotError(f"{self.path}: is not empty and holds no run.json; choose another --run")
         make_folder(self.path)
         write_json(self.path / "run.json", {"format": RUN_FORMAT, "key": key, "status": "started", **record})
         self._write_config(config)
-        return False
 
     @contextmanager
     def at_work(self, *, waits: bool) -> Iterator[None]:

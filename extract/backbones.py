@@ -118,8 +118,7 @@ def load_backbone(
     Raises BallspotError for a model timm does not know (naming the nearest), weights that cannot be had or do not fit,
     and a model that gives no pooled features for pictures of that size.
     """
-    base, shift = parse_backbone(name)
-    loaded = load_model(base, shift, weights, size)
+    loaded = load_model(name, weights, size)
     return assemble(loaded, size=size, device=device, layers=layers, grid=grid)
 
 
@@ -175,11 +174,12 @@ def _pretrained_cfg(name: str) -> Mapping[str, Any]:
     return cfg.to_dict()
 
 
-def load_model(name: str, shift: ShiftSpec | None, weights: WeightsSpec, size: tuple[int, int]) -> Loaded:
-    """The timm model `name`, with the shift asked for or the checkpoint's own, as it was trained: no norm is folded.
+def load_model(name: str, weights: WeightsSpec, size: tuple[int, int]) -> Loaded:
+    """The timm model `name`, with the shift it says or the checkpoint's own, as it was trained: no norm is folded.
 
     Raises BallspotError as `load_backbone` does.
     """
+    name, shift = parse_backbone(name)
     cfg = _pretrained_cfg(name)
     classifier = cfg.get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)

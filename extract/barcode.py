@@ -22,21 +22,5 @@ def draw_number(luma: np.ndarray, number: int) -> None:
     luma[: code.shape[0], : code.shape[1]] = code
 
 
-def read_number(picture: np.ndarray) -> int | None:
-    """The number in a picture, uint8 (height, width) or (height, width, 3); None when it shows none clearly."""
-    luma = picture.mean(axis=2) if picture.ndim == 3 else picture.astype(np.float64)
-    block_height, block_width = _block(luma.shape)
-    n_rows = 2 * N_BITS // N_COLUMNS
-    code = luma[: n_rows * block_height, : N_COLUMNS * block_width]
-    blocks = code.reshape(n_rows, block_height, N_COLUMNS, block_width)
-    margin_y, margin_x = block_height // 4, block_width // 4
-    inner = blocks[:, margin_y : block_height - margin_y, :, margin_x : block_width - margin_x]
-    values = inner.mean(axis=(1, 3)).reshape(2, N_BITS)
-    if np.abs(values[0] - values[1]).min() < (LIGHT - DARK) / 3:
-        return None
-    bits = values[0] > values[1]
-    return int((bits << np.arange(N_BITS)).sum())
-
-
 def _block(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[0] // 16, shape[1] // N_COLUMNS

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from ..cache.errors import BallspotError
@@ -17,8 +18,9 @@ from ..cache.sweeps import seed_folders
 from ..evaluate.labelsets import LabelSet
 from ..evaluate.splits import recorded_splits
 from ..temporal.bundle import is_bundle, read_bundle_file, write_bundle_file
+from ..temporal.bundle_header import MetricsPart
 from ..temporal.checkpoints import Checkpoint, read_checkpoint
-from ..temporal.configuration import as_table
+from ..temporal.configuration import as_table, first_problem
 from ..temporal.postprocessing import ClassDecoding, read_postprocessing
 from .bundled_features import BundledFeatures, features_of_parts, features_part
 from .run_features import features_of_run
@@ -99,7 +101,7 @@ def bundle_of(
         run_keys=tuple(keys),
         seeds=tuple(seeds),
         splits=splits.by_part,
-        metrics=tuple(folder.metrics() if folder.is_done else None for folder in folders),
+        metrics=tuple(_metrics_of(folder) if folder.is_done else None for folder in folders),
     )
 
 
@@ -124,7 +126,7 @@ def write_bundle(
 
 
 def save_bundle(bundle: Bundle, out: Path) -> None:
-    """Writes a bundle, whole or not at all."""
+    """Writes a bundle, whole or not at all. Raises BallspotError for one that says what no bundle can hold."""
     tensors: dict[str, Tensor] = {}
     heads = []
     for index, head in enumerate(bundle.heads):
@@ -143,7 +145,11 @@ def save_bundle(bundle: Bundle, out: Path) -> None:
         "postprocessing": None if how is None else {label: vars(decoding) for label, decoding in how.items()},
         "splits": {part: list(names) for part, names in bundle.splits.items()},
     }
-    write_bundle_file(out, header, tensors)
+    try:
+        write_bundle_file(out, header, tensors)
+    except ValidationError as error:
+        place, problem = first_problem(error)
+        raise BallspotError(f"{out}: no bundle can hold its {place}: {problem}; change that in the run") from error
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -173,9 +179,19 @@ def without_backbone(bundle: Bundle) -> Bundle:
     return replace(bundle, features=tuple(replace(one, weights=None) for one in bundle.features))
 
 
+def _metrics_of(folder: RunFolder) -> dict[str, Any]:
+    """What a bundle holds of a run's metrics.json. Raises BallspotError where that lacks something."""
+    metrics = folder.metrics()
+    kept = {name: metrics.get(name) for name in MetricsPart.model_fields}
+    try:
+        MetricsPart.model_validate(kept)
+    except ValidationError as error:
+        raise folder.garbled(first_problem(error)[0]) from error
+    return kept
+
+
 def _head_part(bundle: Bundle, index: int) -> dict[str, Any]:
-    head, metrics = bundle.heads[index], bundle.metrics[index]
-    kept = ("split", "metric", "fps", "mean_ap", "headline_ap", "per_class", "n_parameters")
+    head = bundle.heads[index]
     return {
         "config": as_table(head.description.config),
         "dims": list(head.description.dims),
@@ -186,5 +202,5 @@ def _head_part(bundle: Bundle, index: int) -> dict[str, Any]:
         "run_key": bundle.run_keys[index],
         "seed": bundle.seeds[index],
         "scaled": head.scaling is not None,
-        "metrics": None if metrics is None else {name: metrics.get(name) for name in kept},
+        "metrics": bundle.metrics[index],
     }

@@ -20,7 +20,6 @@ from .backbones import Backbone, assemble, load_model
 from .engines import default_batch_rows
 from .pca import Components
 from .segments import ExtractionJob, Settings
-from .shift import parse_backbone
 from .transforms import INTERPOLATIONS
 from .weights import WeightsSpec, load_into, parse_weights, weights_digest
 
@@ -75,8 +74,8 @@ class BundledFeatures:
         """
         return rows if self.components is None else self.components.apply(rows).astype(np.float16)
 
-    def settings(self, *, engine: str | None = None, batch_rows: int | None = None, device: str = "cpu") -> Settings:
-        """The settings to extract with; engine and batch are those of the set's stores where none is given."""
+    def settings(self, *, engine: str | None = None, device: str = "cpu") -> Settings:
+        """The settings to extract with; engine and batch are those of the set's stores where no engine is given."""
         kind = engine or ("openvino" if self.engine.startswith("openvino") else "torch")
         words = self.engine.split()
         recorded = words[-1] if len(words) > 1 and words[-2] == "batch" and words[-1].isdecimal() else ""
@@ -84,7 +83,7 @@ class BundledFeatures:
         shift = self.extraction.get("shift", {})
         return Settings(
             stride=int(self.extraction["stride"]),
-            batch_rows=batch_rows or of_set or default_batch_rows(kind, device),
+            batch_rows=of_set or default_batch_rows(kind, device),
             engine=kind,
             dtype=str(self.backbone_extraction["dtype"]),
             views=self.views,
@@ -108,14 +107,13 @@ class BundledFeatures:
                 "predict from its features"
             )
         name, size = str(self.extraction["backbone"]), tuple(self.extraction["size"])
-        base, shift = parse_backbone(name)
         if self.weights is not None and weights is None:
-            loaded, source = load_model(base, shift, WeightsSpec("random", ""), size), f"bundled {name}"
+            loaded, source = load_model(name, WeightsSpec("random", ""), size), f"bundled {name}"
             load_into(loaded.model, self.weights, source=source, classifier=())
         else:
             source = weights or self._asked_again()
             try:
-                loaded = load_model(base, shift, parse_weights(source), size)
+                loaded = load_model(name, parse_weights(source), size)
             except BallspotError as error:
                 raise BallspotError(f"{error} (wanted: weights of digest {self.weights_sha256[:12]})") from error
         made = assemble(
@@ -136,18 +134,13 @@ class BundledFeatures:
         self._require_same(made)
         return made
 
-    def job(
-        self,
-        *,
-        device: torch.device,
-        weights: str | None = None,
-        engine: str | None = None,
-        batch_rows: int | None = None,
-    ) -> ExtractionJob:
+    def job(self, *, device: torch.device, weights: str | None = None, engine: str | None = None) -> ExtractionJob:
         """What extracts the backbone's rows; `project` makes the set's of them. Raises as `backbone` does."""
         backbone = self.backbone(device=device, weights=weights)
-        settings = self.settings(engine=engine, batch_rows=batch_rows, device=str(device))
-        return ExtractionJob(backbone, device, settings, weights=self.origin)
+        settings = self.settings(engine=engine, device=str(device))
+        said = weights or (self._asked_again() if self.origin in REMAKABLE else "")
+        path = parse_weights(said).path if said else None
+        return ExtractionJob(backbone, device, settings, weights=said if path is None else str(path.resolve()))
 
     def tensors(self, index: int) -> dict[str, Tensor]:
         """The tensors of the set's part of a bundle, ``index`` being its place."""

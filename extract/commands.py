@@ -117,7 +117,8 @@ class GridType(click.ParamType):
     type=click.Choice(["error", "substitute"]),
     default="error",
     show_default=True,
-    help="Whether a damaged frame fails its match, or the last good one takes its place and is written down.",
+    help="Whether a damaged frame fails its match, or the last good one takes its place and is written down (auto and "
+    "pyav only).",
 )
 @click.option("--image-fps", help="Frames a second of folders of JPG files, e.g. 25 or 30000/1001.")
 @click.option(
@@ -178,6 +179,8 @@ def extract(
     from .transforms import parse_views
     from .weights import parse_weights
 
+    if on_bad_frame == "substitute" and decoder not in ("auto", "pyav"):
+        raise BallspotError(f"--on-bad-frame substitute: {decoder} cannot do it; give --decoder auto or pyav")
     spec = parse_weights(weights)
     if spec.path is not None:
         weights = str(spec.path.resolve())

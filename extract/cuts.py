@@ -22,7 +22,6 @@ from .decoders import PyavSource, index_of
 from .packets import INEXACT, packets_from
 from .video import REPAIR, DecodingError, VideoProbe
 
-CUTS = ("keyframe", "exact")
 ENCODER: dict[str, str] = {"preset": "veryfast", "crf": "18"}
 
 

@@ -10,6 +10,7 @@ from ..cache.errors import BallspotError
 from ..cache.journal import Segment
 from ..cache.layout import CHUNK_ROWS
 from ..cache.store import FeatureStore
+from .bundled_features import parent_dtype
 from .pca import FIT_FILE, Components, load_components
 from .segments import ExtractionJob, Recipe, SegmentRunner, Settings, probed
 from .video import video_bytes, video_digest
@@ -19,10 +20,9 @@ TOLERANCES = {"float16": 2e-3, "float32": 1e-4, "int8": 2e-2}  # of a row's larg
 
 @dataclass(frozen=True)
 class DeepCheck:
-    """Rows of one store that were extracted again, and how far off the worst was, relative to its largest feature."""
+    """How many rows of one store were extracted again, and what is wrong with it, "" where nothing is."""
 
     n_rows: int
-    difference: float
     problem: str = ""
 
 
@@ -33,6 +33,8 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
     that does not say enough.
     """
     made = store.extraction
+    if "pca" in made and not parent_dtype(made):
+        raise BallspotError(f"{store.path}: components of components; verify the set that they were made from")
     chosen = weights or store.header.weights
     if not chosen:
         raise BallspotError(f"{store.path}: does not say where its weights came from; give --weights")
@@ -85,16 +87,16 @@ def check_chunks(
 ) -> DeepCheck:
     """Extracts `n_chunks` random chunks of 256 rows again and compares them, every view; and the video's own facts."""
     if store.header.video_bytes != video_bytes(video):
-        return DeepCheck(0, 0.0, f"{video} has another size than the video it was made from")
+        return DeepCheck(0, f"{video} has another size than the video it was made from")
     if store.header.video_sha256 not in ("", video_digest(video)):
-        return DeepCheck(0, 0.0, f"{video} is another video than the one it was made from: their SHA-256 differ")
+        return DeepCheck(0, f"{video} is another video than the one it was made from: their SHA-256 differ")
     settings = runner.job.settings
     probe = probed(video, settings.image_fps)
     if (probe.n_frames, probe.fps) != (store.n_video_frames, store.fps):
         facts = (
             f"{store.n_video_frames} frames at {store.fps} a second, {video.name} has {probe.n_frames} at {probe.fps}"
         )
-        return DeepCheck(0, 0.0, f"says {facts}")
+        return DeepCheck(0, f"says {facts}")
     fit = components_of(store)
     starts = np.arange(0, store.n_rows, CHUNK_ROWS)
     decoder = "jpg" if video.is_dir() else "pyav"
@@ -113,4 +115,4 @@ def check_chunks(
             n_rows += len(block)
     limit = TOLERANCES[store.header.dtype]
     problem = f"features differ from the video's by up to {worst:.2g} of the largest" if worst > limit else ""
-    return DeepCheck(n_rows, worst, problem)
+    return DeepCheck(n_rows, problem)

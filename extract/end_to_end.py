@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from ..cache.errors import BallspotError
 from ..temporal.heads import HeadOutput, SpottingHead
+from ..temporal.optimisation import can_fuse
 from .backbones import Loaded, picture_settings
+from .engines import normalisation
 from .finetune_settings import PARTS, FinetuneSection
-
-FUSED_DEVICES = ("cpu", "cuda")
 
 
 class EndToEnd(nn.Module):
@@ -29,9 +29,9 @@ class EndToEnd(nn.Module):
         self.frozen = section.freeze
         self.norms = section.norms
         mean, std, _ = picture_settings(loaded.name)
-        means, stds = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (mean, std))
-        self.register_buffer("scale", (1 / (255 * stds)).float(), persistent=False)
-        self.register_buffer("shift", (-means / stds).float(), persistent=False)
+        scale, shift = normalisation(mean, std)
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("shift", shift, persistent=False)
         for name in section.freeze:
             part = getattr(self.backbone, name, None)
             if part is None:
@@ -72,11 +72,10 @@ def make_optimizer(model: EndToEnd, section: FinetuneSection, *, rate: float, we
     A part's factor is `backbone_rate` times `layer_decay` for every part between it and the head. Groups keep it under
     "factor"; the rate itself is set step by step.
     """
-    fused = all(parameter.device.type in FUSED_DEVICES for parameter in model.parameters())
     groups = [
         {"params": parameters, "factor": factor, "lr": rate * factor} for factor, parameters in _groups(model, section)
     ]
-    return torch.optim.AdamW(groups, lr=rate, weight_decay=weight_decay, fused=fused)
+    return torch.optim.AdamW(groups, lr=rate, weight_decay=weight_decay, fused=can_fuse(model))
 
 
 def _groups(model: EndToEnd, section: FinetuneSection) -> Iterator[tuple[float, list[nn.Parameter]]]:

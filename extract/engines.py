@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -13,6 +14,7 @@ from ..cache.errors import BallspotError
 from .backbones import Backbone
 from .fusion import Normalised, fuse_convolutions
 from .memory import keep_freed_memory
+from .weights import first_line
 
 CPU_BATCH_ROWS = {"torch": 8, "openvino": 4}  # the fastest of 1 to 16 (docs/extraction.md)
 CUDA_BATCH_ROWS = 64
@@ -96,9 +98,8 @@ class OpenvinoEngine:
             }
             return core.compile_model(model, "CPU", settings).create_infer_request()
         except Exception as error:
-            reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
             raise BallspotError(
-                f"--engine openvino: cannot run {backbone.name} ({reason}); give --engine torch"
+                f"--engine openvino: cannot run {backbone.name} ({first_line(error)}); give --engine torch"
             ) from error
 
 
@@ -120,14 +121,12 @@ def default_batch_rows(kind: str, device: str) -> int:
 
 def normalised(backbone: Backbone) -> Normalised:
     """The backbone's model for pictures (B, H, W, 3) of 0..255, its normalisation in front."""
-    return Normalised(backbone.model, *normalisation(backbone))
+    return Normalised(backbone.model, *normalisation(backbone.mean, backbone.std))
 
 
-def normalisation(backbone: Backbone) -> tuple[Tensor, Tensor]:
+def normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Scale and shift, float32 (1, 3, 1, 1): x / (255 std) - mean / std is (x / 255 - mean) / std in one step."""
-    means, stds = (
-        torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (backbone.mean, backbone.std)
-    )
+    means, stds = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (mean, std))
     return (1 / (255 * stds)).float(), (-means / stds).float()
 
 

@@ -247,6 +247,8 @@ def _run(
             else:
                 failed[name] = undecodable[name]
                 del plans[name]
+        if plans:
+            progress.expect(sum(plan.header.n_rows for plan in plans.values()))
 
 
 def _told_by(*failures: Mapping[str, str]) -> Callable[[SegmentTask], bool]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from ..cache.runs import SEEDS_BELOW
 from .commands import SIZE
 
 FOLDER = click.Path(path_type=Path)
@@ -20,7 +21,8 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--head", help="Kind of head.  [default: the preset's]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One configuration key; may be repeated.")
 @click.option("--freeze", help="Parts of the backbone that stay as they are, e.g. stem,s1,s2.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="All chance comes from it.")
+@click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
+              help="All chance comes from it.")  # fmt: skip
 @click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the data's]")
 @click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
 @click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")

@@ -1,7 +1,6 @@
 """Fine-tuning: a backbone and a head trained together on clips of pictures, from the task to a run's files."""
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,7 +19,7 @@ from ..temporal.experiment import BEST, LAST, SPLIT, finish_run, is_over
 from ..temporal.features import MatchRows, ResidentFeatures
 from ..temporal.heads import n_parameters
 from ..temporal.log import log_line, spoken
-from ..temporal.material import training_side
+from ..temporal.material import Report, training_side
 from ..temporal.optimisation import WeightAverage
 from ..temporal.predicting import claim_folder, prediction_record, prediction_views, saved_scores, write_prediction
 from ..temporal.prediction import prediction_of, score_match
@@ -35,11 +34,8 @@ from .finetune_settings import FinetuneSection
 from .foreign import save_backbone
 from .processes_together import Group
 from .segments import ExtractionJob, SegmentRunner, Settings
-from .shift import parse_backbone
 from .video import VideoProbe, probe_video
 from .weights import RUN_BACKBONE, WeightsSpec, parse_weights, weights_digest
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,7 @@ class Finetuning:
 
     def loaded(self) -> Loaded:
         """The backbone to begin with, on the CPU. Raises BallspotError as `load_model` does."""
-        base, shift = parse_backbone(self.backbone)
-        return load_model(base, shift, parse_weights(self.weights), self.size)
+        return load_model(self.backbone, parse_weights(self.weights), self.size)
 
     def key(self, weights_sha256: str, *, n_processes: int) -> str:
         """The digest of all that decides the result, `weights_sha256` being that of the weights it begins with."""
@@ -74,7 +69,7 @@ class Finetuning:
                 "weights": weights_sha256,
                 "size": list(self.size),
                 "seed": self.task.seed,
-                "label_set": asdict(self.task.label_set),
+                "label_set": self.task.label_set.as_record(),
                 "labels": labels,
                 "shuffle_labels": self.task.shuffle_labels,
             }
@@ -105,10 +100,9 @@ class Finetuning:
             found[name] = probe_video(video)
         return found
 
-    def stride(self, backbone: Backbone | None = None) -> int:
+    def stride(self, backbone: Backbone) -> int:
         """Every how many frames a row is extracted: with a shift as far apart as the clips' frames were in training."""
-        has_shift = parse_backbone(self.backbone)[1] is not None if backbone is None else backbone.shifted is not None
-        return self.task.config.clips.clip_stride if has_shift else 1
+        return 1 if backbone.shifted is None else self.task.config.clips.clip_stride
 
     def fingerprint(self, backbone: Backbone) -> str:
         """The fingerprint of the set that `extract --weights RUN` makes with the trained backbone."""
@@ -263,8 +257,7 @@ class Trained:
 
 def skeleton(finetuning: Finetuning) -> Loaded:
     """A model of the fine-tuned backbone's shape with numbers of no meaning."""
-    base, shift = parse_backbone(finetuning.backbone)
-    return load_model(base, shift, WeightsSpec("random", ""), finetuning.size)
+    return load_model(finetuning.backbone, WeightsSpec("random", ""), finetuning.size)
 
 
 def _dim(loaded: Loaded, size: tuple[int, int]) -> int:
@@ -291,8 +284,7 @@ def _finish(
     """Predicts the validation matches with the best model, writes the metrics, and marks the run done."""
     task, config = finetuning.task, finetuning.task.config
     kept = read_checkpoint(run.path / BEST)
-    base, shift = parse_backbone(finetuning.backbone)
-    loaded = load_model(base, shift, parse_weights(str(run.path)), finetuning.size)
+    loaded = load_model(finetuning.backbone, parse_weights(str(run.path)), finetuning.size)
     n_trained = n_parameters(EndToEnd(loaded, kept.description.build(), finetuning.section))
     backbone = assemble(loaded, size=finetuning.size, device=task.device)
     features = finetuning.extracted(

@@ -22,7 +22,8 @@ def hub_push(source: Path, repo: str, is_public: bool, with_backbone: bool, feat
     """Put a run's head, configuration and card on the hub.
 
     REPO is USER/NAME on the Hugging Face hub, made where it is not there yet, for your eyes alone. What goes there is
-    model.ballspot, config.toml and README.md; no video, no label, no feature. Log in with `hf auth login` first.
+    model.ballspot, config.toml and README.md; no video, no label, and no feature but those of --with-features. Log in
+    with `hf auth login` first.
 
     \b
     ballspot hub push runs/first me/first-head

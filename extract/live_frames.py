@@ -53,6 +53,8 @@ class Pipe:
 def open_live(source: str, *, patience_s: float) -> GrowingFile | Pipe:
     """The bytes of a growing file, of a named pipe, or of standard input for ``-``."""
     if source == "-":
+        if sys.stdin is None:  # closed by whoever started this process
+            raise BallspotError("-: standard input is closed; give a file that grows or a named pipe")
         return Pipe(sys.stdin.buffer)
     path = Path(source)
     if not path.exists():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from copy import copy
 from dataclasses import replace
 from fractions import Fraction
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 FOLDER = click.Path(path_type=Path)
 OF_SPLITS = ("data_root", "split", "splits_file", "leave_out")
-OF_LIVE = ("threshold", "warm_up", "idle", "as_json", "image_fps")
+OF_LIVE = ("threshold", "warm_up", "idle", "as_json", "fps")
 
 
 def _shared_options() -> list[click.Parameter]:
@@ -53,7 +54,7 @@ def _shared_options() -> list[click.Parameter]:
               help="With --live: seconds before the first spot, where a head scales by the match.")  # fmt: skip
 @click.option("--idle", type=click.FloatRange(min=0), default=30.0, show_default=True,
               help="With --live: seconds after which a file that no longer grows has ended.")  # fmt: skip
-@click.option("--fps", "image_fps", help="With --live: frames a second of a stream that does not say, e.g. 25.")
+@click.option("--fps", help="With --live: frames a second of a stream that does not say, e.g. 25.")
 @click.option("--json", "as_json", is_flag=True, help="With --live: one JSON object a spot and line.")
 @click.pass_context
 def predict(
@@ -67,7 +68,7 @@ def predict(
     threshold: float,
     warm_up: float,
     idle: float,
-    image_fps: str | None,
+    fps: str | None,
     as_json: bool,
     **stored: Any,
 ) -> None:
@@ -98,8 +99,8 @@ def predict(
     _refuse(given & set(OF_SPLITS), "is for stored features; leave it out, or give --data too")
     if live:
         _refuse(given & {"keep_features", "tuned", "out"}, "cannot be had with --live; leave it out")
-        fps = None if image_fps is None else parse_fps(image_fps)
-        _live(run_path, inputs, stored, weights, engine, threshold, warm_up, idle, fps, as_json=as_json)
+        rate = None if fps is None else parse_fps(fps)
+        _live(run_path, inputs, stored, weights, engine, threshold, warm_up, idle, rate, as_json=as_json)
         return
     _refuse(given & set(OF_LIVE), "is for --live; leave it out")
     _videos(run_path, inputs, stored, weights, engine, keep_features)
@@ -114,7 +115,7 @@ def _is_feature_set(inputs: Sequence[str]) -> bool:
 
 def _refuse(names: set[str], why: str) -> None:
     for name in sorted(names):
-        shown = {"data_root": "data", "splits_file": "splits", "as_json": "json", "image_fps": "fps"}.get(name, name)
+        shown = {"data_root": "data", "splits_file": "splits", "as_json": "json"}.get(name, name)
         raise BallspotError(f"--{shown.replace('_', '-')}: {why}")
 
 
@@ -225,9 +226,12 @@ def _live(
     engine = _engine_here(bundle, engine)
     kept, device = bundle.heads, pick_device(stored["device"])
     stream = open_live(inputs[0], patience_s=idle_s)
-    with RowMaker(bundle.features, wanted_views(kept), device=device, weights=weights, engine=engine) as maker:
+    with ExitStack() as stack:
+        maker = stack.enter_context(
+            RowMaker(bundle.features, wanted_views(kept), device=device, weights=weights, engine=engine)
+        )
         maker.shorten_windows()
-        frames = LiveFrames(stream, inputs[0], fps=fps)
+        frames = stack.enter_context(closing(LiveFrames(stream, inputs[0], fps=fps)))
         for told in live_spots(kept, maker, frames, device=device, warm_up_s=warm_up_s, tell=note):
             spot = told.spot
             if (spot.confidence or 0.0) < threshold:

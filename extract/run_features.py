@@ -18,7 +18,6 @@ from .backbones import assemble, load_model
 from .bundled_features import BundledFeatures, parent_dtype
 from .foreign import own_settings
 from .pca import FIT_FILE, Components, load_components
-from .shift import parse_backbone
 from .transforms import parse_views
 from .weights import RUN_BACKBONE, parse_weights, weights_digest
 
@@ -106,10 +105,9 @@ def _said(extraction: Mapping[str, Any], said: str) -> str:
     """What `--weights` said, guessed by the digest for a store that does not tell."""
     if said:
         return said
-    base, shift = parse_backbone(str(extraction["backbone"]))
     for guess in GUESSES:
         try:
-            loaded = load_model(base, shift, parse_weights(guess), tuple(extraction["size"]))
+            loaded = load_model(str(extraction["backbone"]), parse_weights(guess), tuple(extraction["size"]))
         except BallspotError:
             continue
         if weights_digest(loaded.model.state_dict()) == extraction["weights_sha256"]:
@@ -139,10 +137,9 @@ def _is_ours(text: str, origin: str) -> bool:
 
 def _weights(extraction: Mapping[str, Any], text: str) -> dict[str, Tensor]:
     """The backbone's tensors as loaded. BallspotError when they are gone, or not those of the digest."""
-    base, shift = parse_backbone(str(extraction["backbone"]))
     digest = str(extraction["weights_sha256"])
     try:
-        loaded = load_model(base, shift, parse_weights(text), tuple(extraction["size"]))
+        loaded = load_model(str(extraction["backbone"]), parse_weights(text), tuple(extraction["size"]))
     except BallspotError as error:
         raise BallspotError(
             f"{error} (the features' weights, digest {digest[:12]}); bring them back, or give --without-backbone"
@@ -178,8 +175,7 @@ def _trained_here(run: RunFolder, wanted: str, *, with_backbone: bool) -> Bundle
     settled = own_settings(path)
     if settled is None:
         raise BallspotError(f"{path}: does not say how it is extracted with; fine-tune again")
-    base, shift = parse_backbone(settled.backbone)
-    loaded = load_model(base, shift, parse_weights(str(run.path)), settled.size)
+    loaded = load_model(settled.backbone, parse_weights(str(run.path)), settled.size)
     weights = loaded.model.state_dict()
     held = _held(weights, weights_digest(weights), str(path)) if with_backbone else None
     backbone = assemble(loaded, size=settled.size, device=torch.device("cpu"))

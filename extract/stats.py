@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from ..cache.console import clock
 from ..cache.errors import BallspotError
 from ..evaluate.labels import read_labels
 from ..evaluate.labelsets import LabelSet
@@ -57,16 +58,11 @@ def table_rows(parts: Mapping[str, Mapping[str, Any]], label_set: LabelSet) -> l
     return [
         ["matches", *(str(len(part["matches"])) for part in columns)],
         ["frames", *(str(part["n_frames"]) for part in columns)],
-        ["duration", *(_clock(part["duration_s"]) for part in columns)],
+        ["duration", *(clock(part["duration_s"]) for part in columns)],
         *([label, *(str(part["events"][label]) for part in columns)] for label in label_set.labels),
         ["all events", *(str(part["n_events"]) for part in columns)],
         ["events a minute", *(_per_minute(part) for part in columns)],
     ]
-
-
-def _clock(seconds: float) -> str:
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def _per_minute(part: Mapping[str, Any]) -> str:

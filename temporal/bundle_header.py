@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..cache.fingerprint import fingerprint
+from ..cache.runs import SEEDS_BELOW
 
 Text = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -30,7 +31,7 @@ class ClassMetrics(Part):
 class MetricsPart(Part):
     """What the run's metrics.json says of the head."""
 
-    split: Text
+    split: Literal["train", "valid", "test"]
     metric: Text
     fps: Number
     mean_ap: Number
@@ -49,7 +50,7 @@ class HeadPart(Part):
     best_epoch: Count
     n_epochs: Count
     run_key: Text
-    seed: Count
+    seed: Annotated[int, Field(ge=0, lt=SEEDS_BELOW)]
     scaled: bool
     metrics: MetricsPart | None
 

@@ -108,11 +108,10 @@ def write_checkpoint(
         for name, parameter in head.named_parameters():
             for key, value in optimizer.state[parameter].items():
                 tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(value)
-    label_set = asdict(description.label_set)
     header = {
         "format": CHECKPOINT_FORMAT,
         "config": as_table(description.config),
-        "label_set": label_set,
+        "label_set": description.label_set.as_record(),
         "dims": list(description.dims),
         "features_fingerprint": description.features_fingerprint,
         "progress": asdict(progress),

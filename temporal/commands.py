@@ -10,6 +10,7 @@ import click
 
 from ..cache.console import note
 from ..cache.errors import BallspotError
+from ..cache.runs import SEEDS_BELOW
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,8 @@ FOLDER = click.Path(path_type=Path)
               help="best, fast, original, original-fixed, or a TOML file of your own.")  # fmt: skip
 @click.option("--head", type=click.Choice(HEADS), help="Kind of head.  [default: the preset's]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One configuration key; may be repeated.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="All chance comes from it.")
+@click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
+              help="All chance comes from it.")  # fmt: skip
 @click.option("--seeds", "n_seeds", type=click.IntRange(min=1),
               help="So many runs, from --seed on, in RUN/seed-0, RUN/seed-1, ...  [default: one, in RUN]")  # fmt: skip
 @click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the data's]")
@@ -79,6 +81,8 @@ def train(
     from .sources import open_source
     from .tracking import require_tracker
 
+    if seed + (n_seeds or 1) > SEEDS_BELOW:
+        raise BallspotError(f"--seeds {n_seeds}: from --seed {seed} on they pass 2**63 - 1; begin with a smaller one")
     if track:
         require_tracker()
     config = load_config(preset, [*settings, *([f"head.kind={head}"] if head else [])])

@@ -18,6 +18,7 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 HeadKind = Literal["tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear"]
 Teams = Literal["none", "head", "labels"]
 ClassLoss = Literal["cross-entropy", "sigmoid"]
+Suppression = Literal["soft", "hard", "lopsided", "peaks"]
 
 
 class Section(BaseModel):
@@ -159,7 +160,7 @@ class PredictionSection(Section):
     coverage: Literal["every-frame", "stop-early"] = "every-frame"
     flip_average: bool = False
     merge: Literal["sum", "maximum"] = "maximum"
-    suppression: Literal["soft", "hard", "lopsided", "peaks"] = "soft"
+    suppression: Suppression = "soft"
     nms_window: CountOrNone = 24
     score_floor: NotNegative = 0.005
 

@@ -1,15 +1,12 @@
 """From per-frame scores to spots in time, every class in its own way if need be."""
 
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 
 from ..evaluate.labels import Spot, position_of
-from .config import PredictionSection
+from .config import PredictionSection, Suppression
 from .suppression import WEAKENINGS, Peaks, local_peaks, suppress
-
-Suppression = Literal["soft", "hard", "lopsided", "peaks"]
 
 
 def decode_scores(scores: np.ndarray, *, suppression: Suppression, nms_window: int, score_floor: float) -> Peaks:
@@ -32,7 +29,6 @@ def spots_of(
     *,
     fps: Fraction,
     labels: tuple[str, ...],
-    half: int = 1,
     right_share: np.ndarray | None = None,
 ) -> tuple[Spot, ...]:
     """The peaks as spots at the middle of their frames, in order of time.
@@ -43,7 +39,7 @@ def spots_of(
     if right_share is not None:
         teams = ["right" if share > 0.5 else "left" for share in right_share[peaks.row, peaks.label_index].tolist()]
     return tuple(
-        Spot(labels[label], position_of(frame, fps), half, team, confidence=score)
+        Spot(labels[label], position_of(frame, fps), 1, team, confidence=score)
         for frame, label, score, team in zip(
             frame_index[peaks.row].tolist(), peaks.label_index.tolist(), peaks.score.tolist(), teams, strict=True
         )

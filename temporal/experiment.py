@@ -63,7 +63,7 @@ class Experiment(Task):
                 "config": as_table(self.config),
                 "seed": self.seed,
                 "features": self.source.fingerprint,
-                "label_set": asdict(self.label_set),
+                "label_set": self.label_set.as_record(),
                 "labels": labels,
                 "shuffle_labels": self.shuffle_labels,
                 "mistakes": mistakes,

@@ -45,10 +45,10 @@ class RowFile:
                 raise self._full(error) from error
         self.n_rows += len(rows[self.views[0]])
 
-    def pieces(self, n_rows: int = READ_ROWS) -> Iterator[dict[str, np.ndarray]]:
-        """The rows again, from the first on, ``n_rows`` at a time."""
-        for start in range(0, self.n_rows, n_rows):
-            yield {view: self._read(view, start, n_rows) for view in self.views}
+    def pieces(self) -> Iterator[dict[str, np.ndarray]]:
+        """The rows again, from the first on, READ_ROWS at a time."""
+        for start in range(0, self.n_rows, READ_ROWS):
+            yield {view: self._read(view, start, READ_ROWS) for view in self.views}
 
     def original(self, dtype: torch.dtype) -> Iterator[Tensor]:
         """The original view's rows in pieces of READ_ROWS, as a head's tensor holds them."""

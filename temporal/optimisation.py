@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from .config import Config
 
-FUSED_DEVICES = ("cpu", "cuda")
-
 
 def make_optimizer(head: nn.Module, config: Config) -> torch.optim.AdamW:
     """AdamW over all parameters; the rate is set step by step.
@@ -17,10 +15,14 @@ def make_optimizer(head: nn.Module, config: Config) -> torch.optim.AdamW:
     repeatable (every number is computed by itself).
     """
     section = config.training
-    fused = all(parameter.device.type in FUSED_DEVICES for parameter in head.parameters())
     return torch.optim.AdamW(
-        head.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay, fused=fused
+        head.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay, fused=can_fuse(head)
     )
+
+
+def can_fuse(model: nn.Module) -> bool:
+    """Whether torch has fused optimizers for where a model's parameters are."""
+    return all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
 
 
 def descend(

@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter1d
 from ..cache.errors import BallspotError
 from ..cache.files import read_json, write_json
 from ..evaluate.labels import Spot
-from .config import PredictionSection
-from .decoding import Suppression, decode_scores, spots_of
+from .config import PredictionSection, Suppression
+from .decoding import decode_scores, spots_of
 from .scores import SavedScores
 from .suppression import Peaks
 

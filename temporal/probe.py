@@ -26,6 +26,8 @@ from .validation import OFFICIAL_FPS, TOLERANCE_S, metric_frames
 
 NEAR_S = 0.12  # frames this near to an event are its class's examples
 CLEAR_S = 1.0  # background is drawn from frames farther than this from all events
+N_BACKGROUND = 4  # times as many frames of background as near events
+INVERSE_PENALTY = 0.01  # C of scikit-learn
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,10 @@ def fit_probe(
     *,
     n_labels: int,
     seed: int,
-    n_background: int = 4,
-    strength: float = 0.01,
 ) -> FrameProbe:
-    """A probe fitted to the frames around the events of all matches, and ``n_background`` times as many others.
+    """A probe fitted to the frames around the events of all matches, and four times as many others.
 
-    ``strength`` is scikit-learn's C, the inverse of the penalty; classes are weighed alike. Where two events are near
-    a frame the nearer one's class counts.
+    Classes are weighed alike. Where two events are near a frame the nearer one's class counts.
     """
     random = np.random.default_rng(seed)
     rows, classes = [], []
@@ -70,13 +69,13 @@ def fit_probe(
         distance_s = distance.min(axis=0) / float(match.fps)
         near = np.flatnonzero(distance_s <= NEAR_S)
         clear = np.flatnonzero(distance_s > CLEAR_S)
-        clear = random.choice(clear, min(n_background * len(near), len(clear)), replace=False)
+        clear = random.choice(clear, min(N_BACKGROUND * len(near), len(clear)), replace=False)
         of_match = features.match_rows(index).cpu()
         rows += [of_match[near].float().numpy(), of_match[clear].float().numpy()]
         classes += [arrays.label_index[nearest[near]] + 1, np.zeros(len(clear), dtype=np.int64)]
     if len(np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *classes]))) < 2:
         raise BallspotError("the training matches have no event, or no frame far from one; a probe tells them apart")
-    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=300)
+    model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=300)
     return FrameProbe(model.fit(np.concatenate(rows), np.concatenate(classes)), n_labels)
 
 

@@ -55,10 +55,11 @@ def task_record(task: Task, data_root: Path, *, command: str, features: dict[str
 
 
 def git_commit() -> str | None:
-    """The commit of the working copy that this package runs from; None outside one."""
+    """The commit of the working copy that this package is the root of; None outside one, as in site-packages."""
+    root = Path(__file__).resolve().parents[1]
     try:
         done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
+            ["git", "rev-parse", "--show-toplevel", "HEAD"],
             cwd=Path(__file__).parent,
             env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
             capture_output=True,
@@ -67,4 +68,5 @@ def git_commit() -> str | None:
         )
     except OSError:
         return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+    top, _, commit = done.stdout.rstrip("\n").rpartition("\n")
+    return commit if done.returncode == 0 and Path(top) == root else None

@@ -120,7 +120,7 @@ def mistake_anchors(
     match_index, row, weight = [], [], []
     for index, match in enumerate(features.matches):
         scores = saved[match.name]
-        window = round(2 * MISTAKE_REACH_S * float(match.fps) / max(_spacing(scores.frame_index), 1))
+        window = round(2 * MISTAKE_REACH_S * float(match.fps) / max(scores.row_frames, 1))
         peaks = decode_scores(scores.scores, suppression="hard", nms_window=window, score_floor=MISTAKE_FLOOR)
         frame = scores.frame_index[peaks.row]
         near = np.abs(frame[:, None] - labels[match.name].frame_index) <= MISTAKE_REACH_S * float(match.fps)
@@ -160,7 +160,3 @@ def _near_starts(ranges: Tensor, ends: Tensor, middle: int, row_stride: int, anc
     change.index_add_(0, begin, torch.ones_like(begin))
     change.index_add_(0, end, -torch.ones_like(end))
     return change.cumsum(0)[:-1] > 0
-
-
-def _spacing(frame_index: np.ndarray) -> int:
-    return int(frame_index[1] - frame_index[0]) if len(frame_index) > 1 else 1

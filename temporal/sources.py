@@ -30,7 +30,7 @@ class StoreGroup:
         return tuple(store.dim for store in self.stores)
 
     def read(self, start: int, stop: int, *, view: str) -> np.ndarray:
-        """Rows of all sets side by side, float16 (n, sum of dims)."""
+        """Rows of all sets side by side, (n, sum of dims): float32 where one is float32 or int8, else float16."""
         return np.concatenate([store.read(start, stop, view=view) for store in self.stores], axis=1)
 
 

@@ -182,12 +182,6 @@ def read_space(path: Path, *, settings: Sequence[str] = (), matches: Sequence[st
     return Space(path, file, axes, points, tuple(settings))
 
 
-def read_sweep(path: Path, *, settings: Sequence[str] = (), matches: Sequence[str] = ()) -> Sweep:
-    """The sweep of all settings of a file, as `read_space` and `Space.sweep` have them."""
-    space = read_space(path, settings=settings, matches=matches)
-    return space.sweep(space.points)
-
-
 def _axes(file: SweepFile, path: Path, base: Table, matches: Sequence[str]) -> Iterator[Axis]:
     axes: list[list[Table]] = [[{key: value} for value in values] for key, values in file.axes.items()]
     for group in file.together:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cache.console import note, print_table
+from ..cache.console import clock, note, print_table
 from ..cache.errors import BallspotError
 from ..cache.files import find_temporary, locked_folder, make_folder
 from ..cache.sweeps import SWEEP_FILE
@@ -254,7 +254,7 @@ def show_plan(
     )
     n_left = sum(n for _, _, n, _ in rows)
     click.echo(
-        f"\n{sweep.title}: {n_left} of {len(planned)} runs left, about {_clock(total_s / n_jobs)} with {n_jobs} at a "
+        f"\n{sweep.title}: {n_left} of {len(planned)} runs left, about {clock(total_s / n_jobs)} with {n_jobs} at a "
         f"time, {total_bytes / 1e6:.0f} MB; epochs cost their training steps, validation comes on top"
     )
 
@@ -294,8 +294,3 @@ def show_results(sweep: "Sweep", planned: Sequence["PlannedRun"], *, as_json: bo
             for entry in entries
         ],
     )
-
-
-def _clock(seconds: float) -> str:
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -41,12 +41,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..cache.errors import BallspotError
 from ..cache.files import read_toml
+from ..cache.runs import SEEDS_BELOW
 from ..evaluate.labelsets import nearest_name
 from .configuration import first_problem
 
 Table = dict[str, Any]
 MOST_SEEDS = 1000
-SEEDS_BELOW = 2**63
 
 
 class Condition(BaseModel):

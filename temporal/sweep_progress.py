@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..cache.console import note
+from ..cache.console import clock, note
 from ..cache.runs import RunFolder
 from .jobs import failure_of
 from .sweeping import PlannedRun
@@ -36,7 +36,7 @@ class SweepProgress:
         self.live: Live | None = None
 
     def __enter__(self) -> "SweepProgress":
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             self.live = Live(self.table(), console=Console(file=sys.stderr), refresh_per_second=2)
             self.live.start()
         return self
@@ -80,8 +80,7 @@ class SweepProgress:
             )
             longest = max(run.job.config.training.n_epochs for run in self.planned)
             left += longest * max(0, (self.n_runs or 0) - len(self.planned))
-            left_s = round(left * (time.monotonic() - self.started) / new)
-            text += f"  {left_s // 3600}:{left_s // 60 % 60:02d}:{left_s % 60:02d} left"
+            text += f"  {clock(left * (time.monotonic() - self.started) / new)} left"
         return text
 
     def table(self) -> Group:

@@ -15,7 +15,7 @@ from ..evaluate.labels import Spot
 from ..evaluate.labelsets import LabelSet
 from ..evaluate.matching import SpotArrays
 from ..evaluate.metrics import average_precision
-from .decoding import Suppression
+from .config import Suppression
 from .postprocessing import ClassDecoding, decode_class, rows_a_second
 from .scores import SavedScores
 from .validation import OFFICIAL_FPS, TOLERANCE_S, metric_frames
@@ -51,7 +51,6 @@ def tune_classes(
     *,
     before: Mapping[str, ClassDecoding],
     min_count: int = 10,
-    candidates: Sequence[ClassDecoding] = CANDIDATES,
 ) -> dict[str, TunedClass]:
     """The best candidate of every class by its AP at 1 s (25 frames a second) over the matches, by label.
 
@@ -63,7 +62,7 @@ def tune_classes(
     frames = [metric_frames(one.frame_index, one.fps) for one in saved]
     shared_before = [before[label] for label in label_set.labels]
     ap_before, n_truth = _class_aps(saved, frames, truth_arrays, label_set, shared_before)
-    ap = np.array([_class_aps(saved, frames, truth_arrays, label_set, [one] * len(label_set))[0] for one in candidates])
+    ap = np.array([_class_aps(saved, frames, truth_arrays, label_set, [one] * len(label_set))[0] for one in CANDIDATES])
     frequent = n_truth >= min_count
     shared = int(ap[:, frequent].mean(axis=1).argmax()) if frequent.any() else -1
     if shared >= 0 and ap[shared, frequent].mean() <= ap_before[frequent].mean():
@@ -78,7 +77,7 @@ def tune_classes(
             n_truth=int(n_truth[index]),
             ap_before=float(ap_before[index]),
             ap_after=float(ap_before[index] if best < 0 else ap[best, index]),
-            decoding=before[label] if best < 0 else candidates[best],
+            decoding=before[label] if best < 0 else CANDIDATES[best],
             chose_alone=bool(frequent[index]),
         )
     return tuned

@@ -15,25 +15,25 @@ CONFIG = {"head": {"kind": "tcn", "layers": 3}, "training": {"epochs": 20}}
 
 def begin(path, *, key="k1", config=None, seed=0):
     run = RunFolder(path)
-    return run, run.prepare(key=key, record={"seed": seed}, config=config or CONFIG)
+    run.prepare(key=key, record={"seed": seed}, config=config or CONFIG)
+    return run
 
 
 def test_a_new_run_holds_its_record_and_its_config(tmp_path):
-    run, is_resumed = begin(tmp_path / "a")
-    assert not is_resumed
+    run = begin(tmp_path / "a")
     assert not run.is_done
     assert run.record() == {"format": "ballspot-run/1", "key": "k1", "status": "started", "seed": 0}
     assert tomllib.loads((run.path / "config.toml").read_text()) == CONFIG == run.config()
 
 
 def test_values_that_toml_cannot_hold_are_left_out(tmp_path):
-    run, _ = begin(tmp_path / "a", config={"head": {"kind": "tcn", "window": None}})
+    run = begin(tmp_path / "a", config={"head": {"kind": "tcn", "window": None}})
     assert run.config() == {"head": {"kind": "tcn"}}
 
 
 def test_the_same_key_is_resumed(tmp_path):
-    begin(tmp_path / "a")
-    assert begin(tmp_path / "a")[1] is True
+    begin(tmp_path / "a").update(started="then")
+    assert begin(tmp_path / "a").record()["started"] == "then"
 
 
 def test_another_config_is_refused_with_the_first_difference(tmp_path):
@@ -70,7 +70,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
 
 
 def test_metrics_make_a_run_done(tmp_path):
-    run, _ = begin(tmp_path / "a")
+    run = begin(tmp_path / "a")
     with pytest.raises(BallspotError, match="the run is not done"):
         run.metrics()
     run.finish({"mean_ap": 0.5})
@@ -80,7 +80,7 @@ def test_metrics_make_a_run_done(tmp_path):
 
 
 def test_a_torn_last_log_line_is_left_out(tmp_path):
-    run, _ = begin(tmp_path / "a")
+    run = begin(tmp_path / "a")
     run.append_log({"epoch": 1})
     run.append_log({"epoch": 2})
     with (run.path / "log.jsonl").open("a") as stream:
@@ -96,7 +96,7 @@ def test_a_folder_without_a_run_is_named(tmp_path):
 
 
 def test_a_run_of_another_format_is_refused(tmp_path):
-    run, _ = begin(tmp_path / "a")
+    run = begin(tmp_path / "a")
     run.update(format="ballspot-run/2")
     with pytest.raises(BallspotError, match="format 'ballspot-run/2' is not 'ballspot-run/1'"):
         run.record()
@@ -131,15 +131,15 @@ def test_what_a_killed_process_left_half_written_is_cleared_and_nothing_else(tmp
 
 
 def test_a_run_that_was_killed_before_its_configuration_was_written_is_taken_up(tmp_path):
-    run, _ = begin(tmp_path / "run")
+    run = begin(tmp_path / "run")
     (run.path / "config.toml").unlink()
-    assert begin(tmp_path / "run")[1] is True
+    begin(tmp_path / "run")
     assert run.config() == CONFIG
 
 
 @pytest.mark.parametrize("damage", [b"\xff\xfe{}", b"[1]", b"5", b'{"loss": 1}', b"[" * 100_000])
 def test_a_damaged_line_ends_the_log(tmp_path, damage):
-    run, _ = begin(tmp_path / "a")
+    run = begin(tmp_path / "a")
     run.append_log({"epoch": 1})
     with (run.path / "log.jsonl").open("ab") as stream:
         stream.write(damage + b"\n")
@@ -148,14 +148,14 @@ def test_a_damaged_line_ends_the_log(tmp_path, damage):
 
 
 def test_a_damaged_configuration_is_written_again(tmp_path):
-    run, _ = begin(tmp_path / "run")
+    run = begin(tmp_path / "run")
     (run.path / "config.toml").write_text("[head")
-    assert begin(tmp_path / "run")[1] is True
+    begin(tmp_path / "run")
     assert run.config() == CONFIG
 
 
 def test_what_another_process_is_writing_into_the_predictions_is_not_cleared(tmp_path):
-    run, _ = begin(tmp_path / "run")
+    run = begin(tmp_path / "run")
     writing, left = (run.path / "predictions" / part / ".scores.npz.abcd1234.tmp" for part in ("test", "valid"))
     for path in (writing, left):
         path.parent.mkdir(parents=True)
@@ -167,7 +167,7 @@ def test_what_another_process_is_writing_into_the_predictions_is_not_cleared(tmp
 
 @pytest.mark.parametrize("metrics", ["[]", '{"mean_ap": "0.5"}', "{}"])
 def test_metrics_without_their_number_are_named(tmp_path, metrics):
-    run, _ = begin(tmp_path / "run")
+    run = begin(tmp_path / "run")
     (run.path / "metrics.json").write_text(metrics)
     with pytest.raises(BallspotError, match=r"metrics\.json: lacks or garbles"):
         run.metric("mean_ap")

@@ -7,13 +7,29 @@ from pathlib import Path
 import av
 import numpy as np
 
-from ballspot.extract.barcode import draw_number, read_number
+from ballspot.extract.barcode import DARK, LIGHT, N_BITS, N_COLUMNS, draw_number
 from ballspot.extract.decoders import open_source
 from ballspot.extract.synth import write_video
 from ballspot.extract.video import VideoProbe, probe_video
 
 N_FRAMES = 250
 SIZE = (64, 96)
+
+
+def read_number(picture: np.ndarray) -> int | None:
+    """The number in a picture, uint8 (height, width) or (height, width, 3); None when it shows none clearly."""
+    luma = picture.mean(axis=2) if picture.ndim == 3 else picture.astype(np.float64)
+    block_height, block_width = luma.shape[0] // 16, luma.shape[1] // N_COLUMNS
+    n_rows = 2 * N_BITS // N_COLUMNS
+    code = luma[: n_rows * block_height, : N_COLUMNS * block_width]
+    blocks = code.reshape(n_rows, block_height, N_COLUMNS, block_width)
+    margin_y, margin_x = block_height // 4, block_width // 4
+    inner = blocks[:, margin_y : block_height - margin_y, :, margin_x : block_width - margin_x]
+    values = inner.mean(axis=(1, 3)).reshape(2, N_BITS)
+    if np.abs(values[0] - values[1]).min() < (LIGHT - DARK) / 3:
+        return None
+    bits = values[0] > values[1]
+    return int((bits << np.arange(N_BITS)).sum())
 
 
 def numbers_of(probe: VideoProbe, decoder: str, start: int, stop: int, step: int = 1) -> list[int | None]:

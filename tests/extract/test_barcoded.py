@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from ballspot.cache.errors import BallspotError
-from ballspot.extract.barcode import read_number
 from ballspot.extract.damage import damaged_frames
 from ballspot.extract.decoders import DecordSource, TorchcodecSource, open_source
 from ballspot.extract.video import DecodingError, VideoProbe, probe_video
@@ -23,6 +22,7 @@ from .barcoded import (
     numbers_of,
     open_groups,
     plain,
+    read_number,
     truncated,
     variable_rate,
     written_once,

@@ -1,5 +1,7 @@
 """A bundle predicts what its run predicts, wherever it is, and makes the features that the run was trained on."""
 
+import json
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,17 +125,27 @@ def test_weights_of_a_file_are_named_by_file_and_digest_and_taken_only_if_they_a
     with pytest.raises(BallspotError, match=rf"the file 'mine.safetensors' \(digest {made.weights_sha256[:12]}\)"):
         light.backbone(device=CPU)
     right, wrong = tmp_path / "right.safetensors", tmp_path / "wrong.safetensors"
-    state = load_model("regnety_002", None, parse_weights("random:3"), (64, 96)).model.state_dict()
+    state = load_model("regnety_002", parse_weights("random:3"), (64, 96)).model.state_dict()
     save_file(state, right)
-    save_file(load_model("regnety_002", None, parse_weights("random:4"), (64, 96)).model.state_dict(), wrong)
+    save_file(load_model("regnety_002", parse_weights("random:4"), (64, 96)).model.state_dict(), wrong)
     assert np.array_equal(first_rows(light, video, weights=str(right)), first_rows(made, video))
     with pytest.raises(BallspotError, match="give those with --weights"):
         light.backbone(device=CPU, weights=str(wrong))
 
 
+def test_extracted_features_say_where_weights_of_a_file_are_or_nothing(files, tmp_path):
+    """A bundle that holds the weights of a file does not know where that file is."""
+    (made,) = load_bundle(files.plain).features
+    of_file = replace(made, origin="file", origin_name="mine.safetensors")
+    assert (made.job(device=CPU).weights, of_file.job(device=CPU).weights) == ("random:3", "")
+    path = tmp_path / "mine.safetensors"
+    save_file(dict(made.weights or {}), path)
+    assert of_file.job(device=CPU, weights=os.path.relpath(path)).weights == str(path.resolve())
+
+
 def test_a_file_of_others_is_held_only_on_demand_and_its_loss_is_told(shared, tmp_path):
     """A run on features of a weights file: the stores say where it lay."""
-    state = load_model("regnety_002", None, parse_weights("random:5"), (64, 96)).model.state_dict()
+    state = load_model("regnety_002", parse_weights("random:5"), (64, 96)).model.state_dict()
     lay = tmp_path / "theirs.safetensors"
     save_file(state, lay)
     extract = ("extract", shared.data, "--out", tmp_path, "--set", "f", "--size", "64x96", "--workers", 1)
@@ -155,6 +167,26 @@ def test_a_file_of_others_is_held_only_on_demand_and_its_loss_is_told(shared, tm
     lay.unlink()
     with pytest.raises(BallspotError, match=r"no such file.*digest \w{12}.*--without-backbone"):
         bundle_of([run], features=[features], with_backbone=True)
+
+
+def test_a_bundle_holds_any_seed_that_training_takes(files, tmp_path):
+    largest = replace(load_bundle(files.plain), seeds=(2**63 - 1,))
+    save_bundle(largest, tmp_path / "a.ballspot")
+    assert load_bundle(tmp_path / "a.ballspot").seeds == (2**63 - 1,)
+    with pytest.raises(BallspotError, match=r"b\.ballspot: no bundle can hold its heads\.0\.seed: .* less than"):
+        save_bundle(replace(largest, seeds=(2**63,)), tmp_path / "b.ballspot")
+
+
+@pytest.mark.parametrize("form", ["bundle", "card"])
+@pytest.mark.parametrize(("name", "value"), [("fps", None), ("per_class", {"PASS": {"ap": 0.5}}), ("split", "dev")])
+def test_metrics_that_were_damaged_are_told_in_one_line(shared, tmp_path, form, name, value):
+    run = tmp_path / "run"
+    shutil.copytree(shared.plain_run, run)
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps({**metrics, name: value}))
+    result = ballspot("export", run, "--format", form, "--out", tmp_path / "out")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert f"metrics.json: lacks or garbles {name}" in result.stderr
 
 
 def test_features_of_another_kind_are_refused(shared, files, tmp_path):

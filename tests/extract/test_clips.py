@@ -9,9 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ballspot.cli import main
-from ballspot.extract.barcode import read_number
 
-from .barcoded import corrupted, plain
+from .barcoded import corrupted, plain, read_number
 
 M1, M2 = "league/m1", "league/m2"
 SPOTS = [("PASS", 4020, 0.9), ("PASS", 8020, 0.8), ("PASS", 20, 0.6), ("SHOT", 9980, 0.55), ("PASS", 6000, 0.2)]

@@ -78,6 +78,12 @@ def test_deep_verification_passes_what_the_video_gives_and_finds_what_it_does_no
     assert (code, json.loads(out)["n_deep_rows"]) == (0, 3 * 250)
     code, out, _ = run("cache", "verify", tmp_path / "s", "--deep", "--data", drawn, "--weights", "random:5")
     assert code == 1 and out.count("made with other weights than --weights random:5; give those") == 3
+    for parent, dim in (("s", 8), ("s-pca8", 4)):
+        code, _, told = run("cache", "pca", tmp_path / parent, "--dim", dim, "--data", drawn)
+        assert code == 0, told
+    code, out, _ = run("cache", "verify", tmp_path / "s-pca8-pca4", "--deep", "--data", drawn, "--chunks", 1)
+    assert code == 1
+    assert out.count("components of components; verify the set that they were made from") == 3
     # The features of one match in the place and under the name of another: sound as a file, wrong for the video.
     from ballspot.cache.layout import Block
     from ballspot.cache.store import FeatureStore, write_store

@@ -52,6 +52,7 @@ def test_extract_takes_single_matches_and_a_set_name(drawn: Path, tmp_path: Path
         (("--weights", "gone.pth"), "--weights gone.pth: no such file"),
         (("--set", "../up"), "--set ../up"),
         (("--device", "warp"), "--device warp"),
+        (("--decoder", "decord", "--on-bad-frame", "substitute"), "decord cannot do it; give --decoder auto or pyav"),
     ],
 )
 def test_wrong_options_are_one_line_and_exit_code_1(

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from ballspot.cache.errors import BallspotError
-from ballspot.extract.barcode import read_number
-from ballspot.extract.cuts import CUTS, Cut, audio_note, container_of, plan_cut, write_cut
+from ballspot.extract.clip_commands import CUTS
+from ballspot.extract.cuts import Cut, audio_note, container_of, plan_cut, write_cut
 from ballspot.extract.video import DecodingError, VideoProbe, probe_video
 
-from .barcoded import WHOLE, corrupted, encoded, plain, written_once
+from .barcoded import WHOLE, corrupted, encoded, plain, read_number, written_once
 
 KINDS = ("B-frames, key frame every 12", "29.97 in Matroska", "variable frame rate", "edit list", "odd width",
          "open groups", "open groups in MPEG-TS", "gradual refresh")  # fmt: skip

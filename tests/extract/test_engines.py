@@ -104,7 +104,7 @@ class Twice(nn.Module):
 
 
 def test_pictures_that_are_read_twice_are_normalised_before(backbone: Backbone) -> None:
-    plain = Normalised(Twice().eval(), *normalisation(backbone))
+    plain = Normalised(Twice().eval(), *normalisation(backbone.mean, backbone.std))
     fused = fuse_convolutions(plain, pictures(2))
     assert any(isinstance(module, FusedConv) for module in fused.modules())
     with torch.inference_mode():
@@ -119,7 +119,7 @@ class Branching(nn.Module):
 
 
 def test_a_model_that_cannot_be_fused_runs_as_it_is(backbone: Backbone) -> None:
-    plain = Normalised(Branching(), *normalisation(backbone))
+    plain = Normalised(Branching(), *normalisation(backbone.mean, backbone.std))
     assert fuse_convolutions(plain, pictures(1)) is plain
 
 

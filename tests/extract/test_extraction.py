@@ -19,7 +19,6 @@ from ballspot.cache.store import FeatureStore
 from ballspot.evaluate.matches import Match, find_matches
 from ballspot.extract import segments as segments_module
 from ballspot.extract.backbones import Backbone, load_backbone
-from ballspot.extract.barcode import read_number
 from ballspot.extract.decoders import open_source
 from ballspot.extract.decoding import Batch, DecodingProcess
 from ballspot.extract.engines import normalisation
@@ -27,6 +26,8 @@ from ballspot.extract.extraction import ExtractionError, extract_matches, summed
 from ballspot.extract.segments import ExtractionJob, Settings, cut_segments
 from ballspot.extract.video import DecodingError, VideoProbe, probe_video
 from ballspot.extract.weights import parse_weights
+
+from .barcoded import read_number
 
 CPU = torch.device("cpu")
 SIZE = (64, 96)
@@ -150,7 +151,7 @@ def test_features_are_those_of_the_plain_model_to_a_float16_step(matches: tuple[
     assert matches[0].video is not None
     with open_source(probe_video(matches[0].video), "pyav") as source:
         pictures = torch.from_numpy(np.stack(list(source.frames(100, 108))))
-    scale, shift = normalisation(backbone)
+    scale, shift = normalisation(backbone.mean, backbone.std)
     with torch.inference_mode():
         expected = plain(pictures.permute(0, 3, 1, 2) * scale + shift).numpy()
     with FeatureStore.open(result.path) as store:
@@ -178,14 +179,20 @@ def failing_at(frame: int) -> Callable[..., Iterator[Batch]]:
 
 
 def test_a_decoder_that_fails_midway_gives_way_to_the_next(
-    matches: tuple[Match, ...], tmp_path: Path, job: ExtractionJob, monkeypatch: pytest.MonkeyPatch
+    matches: tuple[Match, ...],
+    tmp_path: Path,
+    job: ExtractionJob,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """The frames that are read once more count as more to do."""
     monkeypatch.setattr(DecodingProcess, "open", DecodingProcess.open)  # put back after the test
     monkeypatch.setattr(DecodingProcess, "batches", failing_at(100))
     (result,) = extract_matches(matches[:1], tmp_path / "two", with_settings(job, decoders=("decord", "pyav")))
     assert numbers_in(result.path) == list(range(250))
     with FeatureStore.open(result.path) as store:
         assert store.header.decoder == "pyav"
+    assert capsys.readouterr().err.splitlines()[-1].startswith("synth/drawn/match-01: 314/314 frames")  # 64 + 250
     with pytest.raises(BallspotError, match="match 'synth/drawn/match-01': frame 100 cannot be decoded"):
         extract_matches(matches[:1], tmp_path / "one", with_settings(job, decoders=("decord",)))
     assert not list((tmp_path / "one").rglob("*.h5*"))

@@ -22,7 +22,6 @@ from ballspot.extract.decoders import open_source
 from ballspot.extract.end_to_end import EndToEnd, make_optimizer
 from ballspot.extract.finetune_settings import FinetuneSection, read_settings
 from ballspot.extract.picture_changes import change_pictures
-from ballspot.extract.shift import parse_backbone
 from ballspot.extract.video import probe_video
 from ballspot.extract.weights import parse_weights
 from ballspot.temporal.config import HeadSection
@@ -218,8 +217,7 @@ def test_two_processes_are_one_with_twice_the_batch(drawn, tmp_path, steady):
 def test_frozen_parts_stay_as_they_are(drawn, tmp_path):
     run = tmp_path / "run"
     ballspot([*words_for(drawn, run), "--freeze", "stem,s1,s2"])
-    base, shift = parse_backbone("regnety_002+gsf:s4")
-    before = load_model(base, shift, parse_weights("random:3"), SIZE).model.state_dict()
+    before = load_model("regnety_002+gsf:s4", parse_weights("random:3"), SIZE).model.state_dict()
     after = load_file(run / "backbone.safetensors")
     frozen = [name for name in before if name.split(".")[0] in ("stem", "s1", "s2")]
     assert frozen and all(torch.equal(before[name], after[name]) for name in frozen)
@@ -238,10 +236,9 @@ def end_to_end(**settings) -> EndToEnd:
 
 
 def end_to_end_of(backbone: str, **settings) -> EndToEnd:
-    base, shift = parse_backbone(backbone)
     section = HeadSection(kind="gru", width=16, offsets=True, temporal_stride=1)
     head = build_head(section, dims=(368,), n_labels=12, clip_frames=8)
-    loaded = load_model(base, shift, parse_weights("random"), SIZE)
+    loaded = load_model(backbone, parse_weights("random"), SIZE)
     return EndToEnd(loaded, head, FinetuneSection(**settings))
 
 

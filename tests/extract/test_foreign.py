@@ -179,7 +179,7 @@ def test_windows_give_what_the_whole_video_at_once_gives(shifted_set, drawn):
     weights = parse_weights(str(shifted_set / "checkpoint_best.pt"))
     backbone = load_backbone("regnety_002", weights, size=SIZE, device=CPU)
     assert backbone.shifted is not None
-    scale, shift = normalisation(backbone)
+    scale, shift = normalisation(backbone.mean, backbone.std)
     images = resize(pictures, SIZE).permute(0, 3, 1, 2).float()
     backbone.shifted.clips.n_frames = probe.n_frames
     for view, expected in ((images, rows), (images.flip(3), mirrored)):

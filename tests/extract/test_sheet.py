@@ -10,11 +10,10 @@ from click.testing import CliRunner, Result
 
 from ballspot.cli import main
 from ballspot.evaluate.labels import Spot
-from ballspot.extract.barcode import read_number
 from ballspot.extract.sheet import read_pictures
 from ballspot.extract.video import probe_video
 
-from .barcoded import plain, variable_rate
+from .barcoded import plain, read_number, variable_rate
 
 
 @pytest.fixture

@@ -206,7 +206,7 @@ def test_golden_vectors_of_the_original_systems_are_matched(family):
     expected = torch.from_numpy(np.load(GOLDEN / f"{family}_features.npy"))
     weights = parse_weights(str(GOLDEN / f"{family}.pt"))
     backbone = load_backbone("regnety_002", weights, size=(96, 160), device=torch.device("cpu"))
-    scale, shift = normalisation(backbone)
+    scale, shift = normalisation(backbone.mean, backbone.std)
     images = frames.permute(0, 3, 1, 2).float() * scale + shift
     with torch.inference_mode():
         if backbone.shifted is not None:

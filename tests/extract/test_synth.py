@@ -12,7 +12,7 @@ from ballspot.evaluate.labels import frame_of, read_labels
 from ballspot.evaluate.labelsets import load_label_set
 from ballspot.evaluate.matches import find_matches
 from ballspot.evaluate.splits import load_splits
-from ballspot.extract.barcode import N_BITS, draw_number, read_number
+from ballspot.extract.barcode import N_BITS, draw_number
 from ballspot.extract.synth import (
     EVENTS_A_SECOND,
     SN_BAS_COUNTS,
@@ -24,6 +24,8 @@ from ballspot.extract.synth import (
     synthesize,
     write_video,
 )
+
+from .barcoded import read_number
 
 
 @given(number=st.integers(0, 2**N_BITS - 1), height=st.integers(64, 300), width=st.integers(80, 400))

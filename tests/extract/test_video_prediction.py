@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
 from ballspot.evaluate.spots import read_spots
-from ballspot.extract.live_frames import GrowingFile, LiveFrames
+from ballspot.extract.live_frames import GrowingFile, LiveFrames, open_live
 from ballspot.extract.video_prediction import given_videos
 from ballspot.temporal.match_stream import RowFile
 from ballspot.temporal.scores import read_scores
@@ -107,6 +108,15 @@ def test_kept_features_are_those_of_an_extraction(trained_run, features, drawn, 
     assert (tmp_path / "own" / "64p" / "spots.csv").is_file()
     said = json.loads(run("cache", "info", tmp_path / "kept" / "plain" / "64p.h5", "--json").stdout)
     assert said["complete"] and said["n_rows"] == 250
+
+
+def test_kept_features_say_which_weights_made_them(trained_run, drawn, tmp_path):
+    run("predict", trained_run, drawn, "--out", tmp_path / "own", "--keep-features", tmp_path / "kept")
+    kept = tmp_path / "kept" / "plain"
+    said = json.loads(run("cache", "info", kept / f"{MATCH}.h5", "--json").stdout)
+    assert said["weights"] == "random:4"
+    run("cache", "verify", kept, "--deep", "--data", drawn, "--chunks", "1")
+    run("export", trained_run, "--format", "bundle", "--features", kept, "--out", tmp_path / "a.ballspot")
 
 
 def test_a_folder_is_predicted_under_its_matches_names_and_only_once(trained_run, drawn, tmp_path):
@@ -242,6 +252,12 @@ def test_a_picture_of_another_size_ends_a_stream_in_one_line(video, tmp_path):
     frames.height += 2
     with pytest.raises(BallspotError, match="a stream: frame 0: the picture's size changes to 64x96"):
         next(iter(frames))
+
+
+def test_a_closed_standard_input_is_told(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(BallspotError, match="-: standard input is closed"):
+        open_live("-", patience_s=0.0)
 
 
 def test_a_stream_without_video_is_refused(trained_run, tmp_path):

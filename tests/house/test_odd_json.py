@@ -21,7 +21,7 @@ from ballspot.temporal.config import Config
 from ballspot.temporal.configuration import as_table, load_config
 from ballspot.temporal.jobs import failure_of, failure_path
 from ballspot.temporal.postprocessing import read_postprocessing
-from ballspot.temporal.sweep import read_sweep
+from ballspot.temporal.sweep import read_space
 from ballspot.temporal.trained import read_trained
 
 from .odd_values import VALUES, altered, is_read
@@ -152,8 +152,9 @@ def test_a_path_too_long_for_any_file_is_refused(tmp_path: Path):
         with pytest.raises(BallspotError, match="neither a"):
             read("a" * 300)
     (tmp_path / "s.toml").write_text(f'preset = "{"a" * 300}"\n')
+    space = read_space(tmp_path / "s.toml")
     with pytest.raises(BallspotError, match="neither a preset"):
-        read_sweep(tmp_path / "s.toml")
+        space.sweep(space.points)
     result = CliRunner().invoke(main, ["evaluate", "a" * 300, "--data", str(tmp_path)])
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert "File name too long; check the path" in result.stderr

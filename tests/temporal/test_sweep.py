@@ -3,9 +3,15 @@ from pathlib import Path
 import pytest
 
 from ballspot.cache.errors import BallspotError
-from ballspot.temporal.sweep import read_sweep, setting_name
+from ballspot.temporal.sweep import Sweep, read_space, setting_name
 
 SHIPPED = Path(__file__).parents[2] / "temporal" / "sweeps"
+
+
+def read_sweep(path: Path, **more: list[str]) -> Sweep:
+    """The sweep of all settings of a file."""
+    space = read_space(path, **more)
+    return space.sweep(space.points)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from ballspot.cli import main
 from ballspot.temporal import experiment, jobs
 from ballspot.temporal.features import read_layout
 from ballspot.temporal.sources import open_source
+from ballspot.temporal.sweep_progress import SweepProgress
 
 SWEEP = """
 preset = "fast"
@@ -276,3 +277,9 @@ def test_a_run_that_another_process_is_at_is_waited_for(season, sweep_file, tmp_
         assert not list(run.iterdir())
     assert process.wait(120) == 0
     assert len(numbers(out)) == N_RUNS
+
+
+def test_a_sweep_s_progress_is_silent_where_standard_error_is_closed(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with SweepProgress([]) as progress:
+        assert progress.live is None

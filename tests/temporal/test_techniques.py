@@ -104,6 +104,20 @@ def test_several_seeds_are_the_runs_that_single_commands_make(season, tmp_path):
     assert again.stderr.count("done already") == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--seed", 2**63), "is not in the range"),
+        (("--seed", 2**63 - 1, "--seeds", 2), f"--seeds 2: from --seed {2**63 - 1} on they pass 2**63 - 1"),
+    ],
+)
+def test_a_seed_that_no_bundle_could_hold_is_refused(season, tmp_path, words, told):
+    asked = ("train", season.features, "--data", season.data, "--run", tmp_path / "run", *words)
+    result = CliRunner().invoke(main, [str(word) for word in asked])
+    assert result.exit_code in (1, 2) and told in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_of_several_seeds_predicts_the_mean_of_their_scores(season, tmp_path):
     train(season, tmp_path / "runs", more=("--seeds", 2))
     arguments = (season.features, "--data", season.data, "--split", "test")

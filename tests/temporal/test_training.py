@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ballspot.evaluate.labelsets import LabelSet
 from ballspot.evaluate.matches import find_matches
 from ballspot.evaluate.splits import load_splits
 from ballspot.temporal import experiment as experiment_module
+from ballspot.temporal import provenance
 from ballspot.temporal import training as training_module
 from ballspot.temporal.checkpoints import read_checkpoint, restore_optimizer
 from ballspot.temporal.configuration import as_table, load_config
@@ -141,7 +143,7 @@ def test_a_run_killed_while_it_writes_a_checkpoint_resumes_to_the_same_bits(
         run_experiment(experiment, run, key=experiment.key(), report=lambda line: None)
     monkeypatch.setattr(experiment_module, "write_checkpoint", honest)
     assert not run.is_done
-    assert run.prepare(key=experiment.key(), record={}, config=as_table(experiment.config))
+    run.prepare(key=experiment.key(), record={}, config=as_table(experiment.config))
     run_experiment(experiment, run, key=experiment.key(), report=lambda line: None)
     assert what_decides(run) == what_decides(trained)
 
@@ -152,6 +154,20 @@ def test_the_result_does_not_depend_on_chance_drawn_before_and_leaves_it_untouch
     run = train(experiment_on(season), tmp_path / "again")
     assert what_decides(run) == what_decides(trained)
     assert torch.equal(torch.rand(3), torch.rand(3, generator=expected_next))
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_commit_is_the_package_s_own_and_not_that_of_a_repository_around_it(tmp_path, monkeypatch):
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        return subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    for package in (tmp_path, tmp_path / "venv" / "site-packages" / "ballspot"):
+        (package / "temporal").mkdir(parents=True)
+        monkeypatch.setattr(provenance, "__file__", str(package / "temporal" / "provenance.py"))
+        assert provenance.git_commit() == (git("rev-parse", "HEAD").strip() if package == tmp_path else None)
 
 
 def test_metrics_are_those_of_the_written_predictions(trained, season):
