@@ -54,7 +54,7 @@ def read_sweep_record(folder: Path) -> SweepRecord:
         raise BallspotError(f"{path}: format {found!r} is not {SWEEP_FORMAT!r}; use the ballspot that wrote it")
     try:
         settings = tuple(
-            SweepSetting(_text(one["name"]), dict(one["varied"]), tuple(map(_text, one["runs"])))
+            SweepSetting(_text(one["name"]), dict(one["varied"]), tuple(map(_place, one["runs"])))
             for one in record["settings"]
         )
         title, source, baseline = (_text(record[name]) for name in ("title", "source", "baseline"))
@@ -85,6 +85,14 @@ def seed_folders(path: Path) -> list[Path]:
 def _text(value: Any) -> str:
     if not isinstance(value, str) or "\0" in value:
         raise TypeError(f"the text in {str(value)[:40]!r}")
+    return value
+
+
+def _place(value: Any) -> str:
+    """A run's place below the sweep that a file system can hold: names of at most 255 bytes, 1000 in all."""
+    lengths = [len(part.encode(errors="replace")) for part in _text(value).split("/")]
+    if max(lengths) > 255 or sum(lengths) > 1000:
+        raise ValueError(f"the run {value[:40]!r}...")
     return value
 
 

@@ -50,6 +50,18 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path, content, message):
     assert "sweep.json" in str(caught.value)
 
 
+@pytest.mark.parametrize("place", ["a" * 256, "/".join(["abc"] * 400)])
+def test_a_run_at_a_place_that_no_disk_can_hold_is_refused(tmp_path, place):
+    """Found by bench/fuzz_readers.py, case 300/20737."""
+    (tmp_path / "sweep").mkdir()
+    record_of(A).write(tmp_path / "sweep")
+    record = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+    record["settings"][0]["runs"][0] = place
+    (tmp_path / "sweep" / "sweep.json").write_text(json.dumps(record))
+    with pytest.raises(BallspotError, match="lacks or garbles the run '(aaa|abc/)"):
+        expand_runs([tmp_path / "sweep"])
+
+
 def test_a_sweep_stands_for_its_finished_runs_the_baselines_first(tmp_path):
     record_of(A, B).write(tmp_path / "sweep")
     with pytest.raises(BallspotError, match="none of the 4 runs of this sweep is done"):
