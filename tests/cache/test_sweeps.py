@@ -58,7 +58,7 @@ def test_a_run_at_a_place_that_no_disk_can_hold_is_refused(tmp_path, place):
     record = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
     record["settings"][0]["runs"][0] = place
     (tmp_path / "sweep" / "sweep.json").write_text(json.dumps(record))
-    with pytest.raises(BallspotError, match="lacks or garbles the run '(aaa|abc/)"):
+    with pytest.raises(BallspotError, match=r"lacks or garbles the run '(aaa|abc/)"):
         expand_runs([tmp_path / "sweep"])
 
 
