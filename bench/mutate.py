@@ -1,6 +1,7 @@
 """How many small faults the tests find: puts one after the other into a copy of the package and runs its tests.
 
-    python bench/mutate.py [--number 50] [--seed 0] [--contexts .coverage] [--minutes 5] [--only MODULE:LINE ...]
+    python bench/mutate.py [--number 50] [--seed 0] [--contexts .coverage] [--minutes 5] [--first 1]
+        [--only MODULE:LINE ...]
 
 Lines are drawn evenly from those that can hold a fault (see mutations.py), one fault a line. With a coverage file that
 `make coverage` left, the tests of a fault are the file that imports its module by the fewest steps, and the functions
@@ -204,6 +205,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="decides which (0)")
     parser.add_argument("--contexts", type=Path, help="coverage file of the whole suite; none: by imports alone")
     parser.add_argument("--minutes", type=float, default=5.0, help="limit of one fault's tests, minutes (5)")
+    parser.add_argument("--first", type=int, default=1, help="begin with the fault of this number (1): go on")
     parser.add_argument("--only", nargs="+", default=[], metavar="MODULE:LINE", help="every fault of these lines")
     options = parser.parse_args()
     faults = draw_faults(options.number, options.seed, options.only)
@@ -211,7 +213,7 @@ def main() -> None:
     importers, outcomes = Importers(), []
     with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
         copy = Copy(Path(folder))
-        for number, fault in enumerate(faults, 1):
+        for number, fault in list(enumerate(faults, 1))[options.first - 1 :]:
             begun = time.monotonic()
             tests = importers.nearest(fault.path)
             if contexts and (nodes := contexts.tests(fault)):
