@@ -156,7 +156,7 @@ def main() -> None:
     page += [step(prose, command.replace(OWN_SET, own_set), folder) for prose, command in MORE]
     page.append(WRONG_INTRODUCTION)
     page += wrong(folder, own_set)
-    PAGE.write_text("\n".join(page), encoding="utf-8")
+    PAGE.write_text("\n".join(page).replace(f"{ROOT}{os.sep}", ""), encoding="utf-8")  # paths as below the checkout
 
 
 def make_data(folder: Path) -> None:
