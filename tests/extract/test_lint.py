@@ -81,6 +81,14 @@ def test_seconds_that_were_cut_or_rounded_contradict_nothing(tmp_path: Path, vid
     assert found_with(tmp_path, video, entries) == []
 
 
+@pytest.mark.parametrize(("position", "is_odd"), [("2999", True), ("3000", False), ("5999", False), ("6000", True)])
+def test_a_position_a_second_off_its_time_is_let_pass_and_one_further_is_not(
+    tmp_path: Path, video: Path, position: str, is_odd: bool
+) -> None:
+    lines = found_with(tmp_path, video, [entry(position, gameTime="1 - 00:04")])
+    assert any("contradicts position" in line for line in lines) is is_odd
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("{not json", "not valid JSON"), ("[]", 'no list "annotations"'), ('{"annotations": 3}', 'no list "annotations"')],
