@@ -36,6 +36,15 @@ def test_the_json_object_has_the_fixed_form(folders: list[str]):
     assert record["original_protocol"]["fps"] == 12.5
 
 
+def test_labels_that_share_class_and_frame_are_counted_in_a_note_and_only_there(
+    folders: list[str], label_file: Callable
+):
+    assert "share class and frame" not in call(*folders, "--split", "test").stderr
+    label_file("l/m2", [("PASS", 1000), ("PASS", 1010), ("PASS", 1015), ("GOAL", 5000)])
+    told = call(*folders, "--split", "test").stderr
+    assert "labels that share class and frame with another, and do not count: 2" in told
+
+
 def test_the_table_shows_counts_both_means_and_the_original_protocol(folders: list[str]):
     result = call(*folders, "--split", "test")
     rows = {line.split("  ")[0]: line.split() for line in result.stdout.splitlines() if line}

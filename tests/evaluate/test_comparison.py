@@ -148,6 +148,8 @@ def test_test_predictions_are_scored_now_on_the_runs_own_data(run: Callable, lab
     assert [run.frequent_ap for run in comparison.runs] == [1.0, 0.0]
     assert [run.original_ap for run in comparison.runs] == [pytest.approx(1 / 12), 0.0]
     assert comparison.matches == ("m",)
+    told = CliRunner().invoke(main, ["compare", str(good), str(bad), "--split", "test"]).stdout
+    assert "mAP@12, original protocol" in told
 
 
 def test_one_block_gives_no_interval_and_two_are_said_to_be_few(
@@ -191,6 +193,7 @@ def test_the_command_prints_both_tables_and_one_json_object(run: Callable):
     assert rows["GOAL"] == ["GOAL", "16", "11.00", "11.00"]
     assert rows["head.kind"] == ["head.kind", "tcn", "transformer"]
     assert "one seed" in table.stderr and "one seed" not in table.stdout
+    assert "original protocol" not in table.stdout  # a run records none of its validation
     record = json.loads(CliRunner().invoke(main, ["compare", *paths, "--format", "json"]).stdout)
     assert [one["name"] for one in record["runs"]] == ["one", "two"]
     assert record["differs"] == {"head.kind": ["tcn", "transformer"]}

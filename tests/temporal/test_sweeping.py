@@ -165,7 +165,10 @@ def test_a_failed_run_is_told_left_alone_and_tried_again_when_asked(sweep_file, 
     assert "is not empty and holds no run.json" in result.stderr
     assert len(numbers(out)) == N_RUNS - 1
     (stray / "notes.txt").unlink()
-    assert "1 of 8 runs failed" in ballspot(*words).stderr
+    again = ballspot(*words, "--json")
+    assert "1 of 8 runs failed" in again.stderr
+    told = {one["name"]: (one["n_done"], one["n_failed"]) for one in json.loads(again.stdout)["settings"]}
+    assert told.pop("temporal_stride=2,scaling=match") == (1, 1) and set(told.values()) == {(2, 0)}
     assert len(numbers(out)) == N_RUNS - 1
     result = ballspot(*words, "--retry-failed")
     assert result.exit_code == 0, result.output
