@@ -174,7 +174,7 @@ class Copy:
             (self.root / fault.path).write_bytes(source)
         if code in (0, None):
             return (SURVIVED if code == 0 else TIMED_OUT), f"{len(tests)} tests or files"
-        failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+        failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.MULTILINE)  # names may hold spaces
         again, _ = self.run([failed[1]] if failed else tests[:1], limit_s)
         last = (output.strip().splitlines() or [""])[-1]
         return (KILLED, failed[1] if failed else last) if again == 0 else (UNCLEAR, last)
