@@ -86,7 +86,7 @@ def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: i
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # of a process that ends
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # the same
     sys.dont_write_bytecode = True
     code: Any = 70
     try:

@@ -198,7 +198,7 @@ def test_a_damaged_file_is_refused_in_one_line_or_changes_nothing(
             command = " ".join(str(word) for word in reader.words(season)[:2] if not isinstance(word, Path))
             case = f"damaged {KNOWN_AS.get(Path(file).suffix, Path(file).name)}: {kind}, {command}"
             try:
-                found = lambda s=season, r=reader, e=ended: given(s, r, e)  # noqa: E731
+                found = lambda s=season, r=reader, e=ended: given(s, r, e)  # noqa: E731  # bound to this round's values
                 # A folder is no file: of a store that is not there, and of what may be missing, there is no word.
                 outcome = judge(case, ended, found, expected, may_differ=not reader.told or kind == "folder")
             except AssertionError as error:

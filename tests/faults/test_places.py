@@ -262,7 +262,7 @@ def test_names_as_long_as_the_system_lets_them_be_are_taken_or_refused(
         season = write_season(tmp_path, names=names, lengths=(240,) * 3)
     except OSError:
         pytest.skip("this system takes no such name")
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is judged below
         assert "File name too long" in str(error), error
         note_outcome(f"long match names: {n_letters} bytes", REFUSED)
         return
