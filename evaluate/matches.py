@@ -74,6 +74,8 @@ def resolve_match(name: str, names: Sequence[str], *, which: str) -> str:
 
 def nearest_match(name: str, names: Sequence[str]) -> str:
     """What an error says instead of ``name``: ``did you mean ...?`` by whole name or last folder, else the first."""
+    if not names:
+        return "there is none"
     by_folder = {one.rpartition("/")[2]: one for one in names}
     near = nearest_name(name, names) or by_folder.get(nearest_name(name, by_folder) or "")
     return f"did you mean {near!r}?" if near else f"there are {len(names)}, the first is {names[0]!r}"

@@ -86,3 +86,8 @@ def test_a_name_of_several_matches_or_of_none_is_told_with_what_may_be_meant(nam
     with pytest.raises(BallspotError) as caught:
         resolve_match(name, ["x/a", "y/a", "y/b", "league/season/match-01"], which="in DATA")
     assert str(caught.value) == message
+
+
+def test_where_there_is_no_match_at_all_none_is_suggested():
+    with pytest.raises(BallspotError, match="no match 'a' to leave out; there is none"):
+        resolve_match("a", [], which="to leave out")
