@@ -50,8 +50,8 @@ class Comparison:
     ``warnings`` says what a reader must know before calling one run better than another. ``settings`` are the runs
     grouped by what made them but for the seed, with intervals; none where the spots or labels are not at hand.
     ``frequent_settings`` are the same by the mean over the classes with ``min_count`` truths, which no single event
-    of a rare class can move. ``groups`` are the places of each setting's runs; ``pools`` the runs' spots beside the
-    labels, where there are intervals.
+    of a rare class can move. ``groups`` are the places of each setting's runs and ``names`` what the settings are
+    called, with and without intervals; ``pools`` the runs' spots beside the labels, where there are intervals.
     """
 
     split: str
@@ -66,6 +66,7 @@ class Comparison:
     settings: tuple[Setting, ...] = ()
     frequent_settings: tuple[Setting, ...] = ()
     groups: tuple[tuple[int, ...], ...] = ()
+    names: tuple[str, ...] = ()
     pools: tuple[Pool, ...] = field(default=(), repr=False)
 
     def varied(self) -> list[dict[str, Any]]:
@@ -167,6 +168,7 @@ def compare_runs(
     differs = _differing([run.made_from for run in runs])
     settings, frequent = (), ()
     groups = group_by_setting([run.made_from for run in runs])
+    names = setting_names(groups, [folder.path for folder in folders])
     pools = None
     warnings = _warnings(differs, runs)
     if n_resamples and protocols[0][0] in METRICS:
@@ -188,7 +190,7 @@ def compare_runs(
                 n_resamples=n_resamples,
                 block_s=block_s,
                 min_counts=(0, min_count),
-                called=setting_names(groups, [folder.path for folder in folders]),
+                called=names,
             )
             if min(map(len, groups)) < 3 and len(groups) > 1:
                 warnings += ("a setting with under three seeds: its interval knows of matches, not of training",)
@@ -207,6 +209,7 @@ def compare_runs(
         settings=settings,
         frequent_settings=frequent,
         groups=tuple(map(tuple, groups)),
+        names=tuple(names),
         pools=tuple(pools or ()),
     )
 

@@ -70,9 +70,8 @@ def _entries(comparison: Comparison) -> list[Entry]:
     entries = []
     for place, group in enumerate(comparison.groups):
         setting = comparison.settings[place] if comparison.settings else None
-        name = comparison.runs[group[0]].name if setting is None else setting.name
         value = mean(comparison.runs[run].mean_ap for run in group)
-        entries.append(Entry(place, name, len(group), value, setting))
+        entries.append(Entry(place, comparison.names[place], len(group), value, setting))
     return sorted(entries, key=lambda entry: -entry.mean_ap)
 
 

@@ -34,7 +34,7 @@ def scores_table(comparison: Comparison) -> TextTable:
 
 def mean_scores_table(comparison: Comparison) -> TextTable:
     """A column a setting, the mean over its seeds: the means over classes first, then every class with its truths."""
-    return _scores(comparison, _names(comparison), comparison.groups, ", mean over seeds")
+    return _scores(comparison, comparison.names, comparison.groups, ", mean over seeds")
 
 
 def _scores(comparison: Comparison, names: Sequence[str], groups: Sequence[Sequence[int]], how: str) -> TextTable:
@@ -82,7 +82,7 @@ def means_table(comparison: Comparison) -> TextTable:
     """The mean of every setting alone, where there are no intervals."""
     rows = [
         [name, str(len(group)), percent(mean(comparison.runs[place].mean_ap for place in group))]
-        for name, group in zip(_names(comparison), comparison.groups, strict=True)
+        for name, group in zip(comparison.names, comparison.groups, strict=True)
     ]
     title = f"{mean_names(comparison.label_set)[0]} over seeds, {comparison.split}"
     return TextTable(title, ["setting", "seeds", "mean"], rows)
@@ -101,7 +101,7 @@ def settings_differences_table(comparison: Comparison) -> TextTable:
     keys = list(varied[0]) if varied else []
     if not keys:
         return TextTable("nothing differs in how the settings were made", ["setting"], [])
-    rows = [[name, *(shown(one[key]) for key in keys)] for name, one in zip(_names(comparison), varied, strict=True)]
+    rows = [[name, *(shown(one[key]) for key in keys)] for name, one in zip(comparison.names, varied, strict=True)]
     return TextTable("what differs in how the settings were made", ["setting", *keys], rows)
 
 
@@ -112,7 +112,7 @@ def settings_rows(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
     headers = ["setting", "n_seeds", "mean_ap", "low", "high", "difference", "difference_low", "difference_high"]
     headers += ["p_better", "p_value", "p_holm", "frequent_ap", "train_s", *keys, *labels]
     rows: list[list[Any]] = []
-    for place, (name, group) in enumerate(zip(_names(comparison), comparison.groups, strict=True)):
+    for place, (name, group) in enumerate(zip(comparison.names, comparison.groups, strict=True)):
         runs = [comparison.runs[run] for run in group]
         cells: list[Any] = [name, len(runs), mean(run.mean_ap for run in runs)]
         cells += _numbers(comparison.settings[place] if comparison.settings else None)
@@ -138,12 +138,6 @@ def _setting_row(setting: Setting) -> list[str]:
     if setting.difference is not None:
         cells = [*difference_cells(setting.difference), f"{setting.p_holm:.3f}"]
     return [setting.name, str(setting.n_seeds), percent(setting.mean_ap), span(setting.interval), *cells]
-
-
-def _names(comparison: Comparison) -> list[str]:
-    if comparison.settings:
-        return [setting.name for setting in comparison.settings]
-    return [comparison.runs[group[0]].name for group in comparison.groups]
 
 
 def _counts(comparison: Comparison) -> list[int]:

@@ -41,8 +41,9 @@ def given_videos(paths: Sequence[Path]) -> tuple[GivenVideo, ...]:
     """The videos among files and folders, in order; those of a folder are sorted, hidden ones left out.
 
     A file is named by its stem, one of a folder by its place below that. In SoccerNet's layout (a folder that holds
-    224p.mp4, 720p.mp4, or labels and one video) the match folder is the name, so that its labels fit. Raises
-    BallspotError for what is missing, a folder without a video, and two videos of one name.
+    224p.mp4, 720p.mp4, or labels and one video) the match folder is the name, so that its labels fit, and so it is for
+    a 224p.mp4 that is itself given. Raises BallspotError for what is missing, a folder without a video, and two videos
+    of one name.
     """
     found: dict[str, GivenVideo] = {}
     for path in paths:
@@ -52,7 +53,8 @@ def given_videos(paths: Sequence[Path]) -> tuple[GivenVideo, ...]:
                 endings = ", ".join(sorted(VIDEO_SUFFIXES))
                 raise BallspotError(f"{path}: no video in it ({endings}){path_hint(path)}; give another")
         elif path.exists():
-            videos = [GivenVideo(path.stem or path.name, path)]
+            match_name = path.resolve().parent.name if path.name in PREFERRED_VIDEOS else ""
+            videos = [GivenVideo(match_name or path.stem or path.name, path)]
         else:
             raise BallspotError(f"{path}: no such video{path_hint(path)}; check the path")
         for video in videos:
@@ -61,7 +63,9 @@ def given_videos(paths: Sequence[Path]) -> tuple[GivenVideo, ...]:
                 other = found[video.name].path
                 if other.resolve() == video.path.resolve():
                     continue
-                raise BallspotError(f"{video.path}: would be {video.name!r} as {other} is; give them one at a time")
+                raise BallspotError(
+                    f"{video.path}: would be {video.name!r} as {other} is; give them one at a time, each its own --out"
+                )
             found[video.name] = video
     return tuple(found.values())
 

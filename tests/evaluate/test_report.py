@@ -132,7 +132,9 @@ def test_without_spots_or_labels_the_page_has_no_intervals_and_says_so(compariso
     plain = compare_runs([run.path for run in comparison.runs], n_resamples=0)
     page = page_of(plain, "t")
     assert page["effects"] is None
-    assert [row["low"] for row in page["rankings"][0]["rows"]] == [None] * 4
+    rows = page["rankings"][0]["rows"]
+    assert [row["low"] for row in rows] == [None] * 4
+    assert {row["name"] for row in rows} == {setting.name for setting in comparison.settings}
     assert [chart["title"] for chart in page["charts"]] == ["Learning curves", "Cost and mAP"]
     write_report(plain, tmp_path / "plain.html", title="t")
 

@@ -185,6 +185,15 @@ def test_two_videos_of_one_name_are_refused(video, tmp_path):
     assert [one.name for one in given_videos([tmp_path])] == ["a/half", "b/half"]
 
 
+def test_videos_that_soccernet_names_alike_are_named_by_their_matches(video, tmp_path, monkeypatch):
+    for name in ("a/224p.mp4", "b/720p.mp4"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(video.read_bytes())
+    assert [one.name for one in given_videos([tmp_path / "a/224p.mp4", tmp_path / "b/720p.mp4"])] == ["a", "b"]
+    monkeypatch.chdir(tmp_path / "a")
+    assert [one.name for one in given_videos([Path("224p.mp4")])] == ["a"]
+
+
 @pytest.fixture(scope="module")
 def stream(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The drawn match in a container that can be read before it has ended."""
