@@ -106,6 +106,23 @@ class LazyGroup(click.Group):
                 raise
             place = f"{error.filename}: " if error.filename else ""
             raise click.ClickException(f"{place}{error.strerror}; check the path, rights and free space") from error
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            said = " ".join(str(error).split())[:200] or "no more than this"
+            raise click.ClickException(
+                f"out of memory ({said}); lower what is held at once (batch_clips, window_batch_clips or "
+                "resident_limit_gb with --set, --batch, --jobs), or take a machine or GPU with more"
+            ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, numpy or torch, on the CPU or on a GPU, could not get the memory that was asked for."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # torch's; not imported for commands that do without torch
+        or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    )
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

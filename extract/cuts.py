@@ -20,7 +20,7 @@ from ..cache.errors import BallspotError
 from ..cache.files import whole_file
 from .decoders import PyavSource, index_of
 from .packets import INEXACT, packets_from
-from .video import REPAIR, DecodingError, VideoProbe
+from .video import REPAIR, DecodingError, VideoProbe, codec_of
 
 ENCODER: dict[str, str] = {"preset": "veryfast", "crf": "18"}
 
@@ -67,7 +67,10 @@ def audio_note(probe: VideoProbe, how: str) -> str | None:
     with av.open(str(probe.path)) as container:
         if not container.streams.audio:
             return None
-        codec, kind = container.streams.audio[0].codec_context.name, container_of(probe, how)
+        try:
+            codec, kind = codec_of(container.streams.audio[0], probe.path), container_of(probe, how)
+        except BallspotError:
+            return "its sound is of a codec that is not known here and is left out"
     if probe.pts is None:
         return "a video without time stamps: its sound is left out"
     return None if _holds(kind, codec) else f"{codec} sound cannot be copied into {kind} and is left out"

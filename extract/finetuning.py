@@ -15,7 +15,7 @@ from ..cache.fingerprint import fingerprint
 from ..cache.journal import Segment
 from ..cache.runs import RunFolder
 from ..temporal.checkpoints import HeadDescription, Progress, read_checkpoint, restore, write_checkpoint
-from ..temporal.experiment import BEST, LAST, SPLIT, finish_run, is_over
+from ..temporal.experiment import BEST, LAST, SPLIT, finish_run, is_over, is_validated
 from ..temporal.features import MatchRows, ResidentFeatures
 from ..temporal.heads import n_parameters
 from ..temporal.log import log_line, spoken
@@ -173,9 +173,7 @@ def finetune(finetuning: Finetuning, run: RunFolder, *, group: Group, key: str, 
         epoch, started = progress.n_epochs_done + 1, time.monotonic()
         summary = epochs.train(epoch)
         result, trained = None, None
-        if group.is_first and (
-            epoch == config.training.n_epochs or epoch % config.training.validation_every_epochs == 0
-        ):
+        if group.is_first and is_validated(epoch, config.training):
             state = model.state_dict() if average is None else average.weights
             trained = Trained.of(finetuning, description, state)
             features = finetuning.extracted(

@@ -13,6 +13,7 @@ from ..evaluate.labels import Spot
 from ..temporal.checkpoints import Checkpoint
 from ..temporal.config import PredictionSection
 from ..temporal.decoding import decode_as_configured, spots_of
+from ..temporal.features import common_dims
 from ..temporal.match_stream import OF_MATCH, MatchStream, RunningScaling
 from ..temporal.predicting import DTYPES
 from ..temporal.prediction import MatchScores
@@ -88,7 +89,7 @@ def live_spots(
         config.prediction, checkpoints[0].description.label_set.labels, fps=frames.fps, row_frames=row_frames
     )
     running = [
-        RunningScaling(common=one.description.config.clips.scaling == "match-common")
+        RunningScaling(common_dims=common_dims(one.description.config.clips.scaling, one.description.dims))
         if one.description.config.clips.scaling in OF_MATCH
         else None
         for one in checkpoints

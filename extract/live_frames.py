@@ -13,7 +13,7 @@ from av.error import FFmpegError
 
 from ..cache.errors import BallspotError
 from .decoding import Batch
-from .video import REPAIR
+from .video import REPAIR, codec_of
 
 POLL_S = 0.2
 
@@ -79,6 +79,7 @@ class LiveFrames:
                 f"{source}: no video can be read from it yet ({error}); a file that grows must be MPEG-TS, Matroska or "
                 "fragmented MP4 (ffmpeg -movflags frag_keyframe+empty_moov)"
             ) from error
+        codec_of(self._video, Path(source))
         self._video.thread_type = "SLICE"  # threads over frames would hold several back
         found = fps or self._video.average_rate or self._video.guessed_rate
         if not found or not 0 < found <= 240:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
@@ -220,13 +221,25 @@ def cut_at_keys(probe: VideoProbe, start: int, stop: int, *, n_frames: int) -> I
             begin = at
 
 
+def codec_of(stream: VideoStream | AudioStream, path: Path) -> str:
+    """FFmpeg's name of a stream's codec. Raises BallspotError for one that FFmpeg does not know."""
+    context: Any = stream.codec_context  # None then, whatever PyAV's types say
+    if context is None:
+        raise BallspotError(
+            f"{path}: its {stream.type} is of a codec that is not known here; copy it again, or convert it with "
+            "`ffmpeg -i IN OUT`"
+        )
+    return context.name
+
+
 def _read_packets(path: Path, n_bytes: int, container: InputContainer) -> VideoProbe:
     stream = container.streams.video[0]
     shown: list[int | None] = []
     is_key: list[bool] = []
     has_refresh = False
+    codec = codec_of(stream, path)
     length_bytes = length_bytes_of(stream.codec_context.extradata)
-    is_h264 = stream.codec_context.name == "h264"
+    is_h264 = codec == "h264"
     for packet in container.demux(stream):
         if packet.size and not packet.is_discard:
             begins_gradually = is_h264 and packet.is_keyframe and is_gradual(bytes(packet), length_bytes=length_bytes)
@@ -258,7 +271,7 @@ def _read_packets(path: Path, n_bytes: int, container: InputContainer) -> VideoP
         n_container_frames=stream.frames,
         n_hidden=0,
         n_bytes=n_bytes,
-        codec=stream.codec_context.name,
+        codec=codec,
         time_base=time_base,
         pts=pts,
         key_index=key_index,

@@ -73,7 +73,7 @@ def clip_events(
 ) -> ClipEvents:
     """The events of each clip, which covers ``span`` source frames from its start.
 
-    In the clips that ``flipped`` bool (B,) names, left and right have changed places.
+    In the clips that ``flipped`` bool (B,) names, left and right have changed places; an event of unknown team stays.
     """
     device = table.key.device
     start = clips.start_row.to(device) * frame_spacing + clips.match_index.to(device) * MATCH_SPAN  # (B,)
@@ -92,7 +92,8 @@ def clip_events(
         if table.sided:
             n_labels = table.n_labels // 2
             other_side = (label_index + n_labels) % table.n_labels
-            label_index = torch.where(flipped.to(device)[:, None], other_side, label_index)
+            swapped = flipped.to(device)[:, None] & (team >= 0)
+            label_index = torch.where(swapped, other_side, label_index)
     return ClipEvents(table.key[place] - start[:, None], label_index, team, inside)
 
 

@@ -144,7 +144,7 @@ def _train(
         if average is not None:
             judged.load_state_dict(average.weights)
         result = None
-        if epoch == section.n_epochs or epoch % section.validation_every_epochs == 0:
+        if is_validated(epoch, section):
             result = validate(judged, validation, config, n_labels=len(experiment.label_set))
         epoch_s = time.monotonic() - started
         is_best = result is not None and result.mean_ap > progress.best_mean_ap
@@ -170,11 +170,21 @@ def _train(
     return progress
 
 
+def is_validated(epoch: int, section: TrainingSection) -> bool:
+    """Whether the head is judged after an epoch, counted from 1."""
+    return epoch == section.n_epochs or epoch % section.validation_every_epochs == 0
+
+
 def is_over(progress: Progress, section: TrainingSection) -> bool:
-    """Whether all epochs are done, or so many have passed without a better one that training stops early."""
+    """Whether all epochs are done, or so many have passed without a better one that training stops early.
+
+    It does so after an epoch that was validated only, never before a later one had its chance.
+    """
+    if progress.n_epochs_done >= section.n_epochs:
+        return True
     waited = progress.n_epochs_done - progress.best_epoch
     stops = section.early_stop_epochs and progress.best_epoch and waited >= section.early_stop_epochs
-    return progress.n_epochs_done >= section.n_epochs or bool(stops)
+    return bool(stops) and is_validated(progress.n_epochs_done, section)
 
 
 def _forward(head: SpottingHead, section: TrainingSection, report: Report) -> Callable[[Tensor], HeadOutput] | None:

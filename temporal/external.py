@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from .scores import SavedScores, read_scores
 
 PLAIN_FILE = "scores.npy"
 REMEDY = "save it with numpy"
+VIDEO_RATE = 25  # frames a second, at least, that rows of a lower rate are told apart by
 
 
 def open_scores(folder: Path, match: str, label_set: LabelSet, *, rows_a_second: Fraction | None) -> SavedScores:
@@ -21,7 +23,8 @@ def open_scores(folder: Path, match: str, label_set: LabelSet, *, rows_a_second:
 
     ``folder/match/scores.npz`` as `ballspot predict` writes it, or holding an array ``scores`` alone, or
     ``folder/match/scores.npy``: (n, K) in the label set's order, or (n, 1 + K) with background first, which is left
-    out. Rows of plain arrays are ``rows_a_second`` apart, the first at the video's start.
+    out. Rows of plain arrays are ``rows_a_second`` apart, the first at the video's start: row i is of the picture at
+    i / ``rows_a_second``, of a video with the lowest multiple of that rate which is 25 frames a second or more.
     Raises BallspotError when there is no file, and for another shape, values that are not finite or below 0.
     """
     path = folder / match / SCORES_FILE
@@ -52,4 +55,6 @@ def open_scores(folder: Path, match: str, label_set: LabelSet, *, rows_a_second:
     scores = scores[:, scores.shape[1] - len(label_set) :].astype(np.float32)
     if not np.isfinite(scores).all() or (scores < 0).any():
         raise BallspotError(f"{path}: holds scores that are negative or not finite; give probabilities, not logits")
-    return SavedScores(scores, np.arange(len(scores)), label_set.labels, rows_a_second, len(scores), match)
+    row_frames = ceil(VIDEO_RATE / rows_a_second)
+    fps, n_frames = rows_a_second * row_frames, len(scores) * row_frames
+    return SavedScores(scores, np.arange(len(scores)) * row_frames, label_set.labels, fps, n_frames, match)

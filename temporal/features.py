@@ -197,15 +197,16 @@ def from_arrays(
     return ResidentFeatures(rows, tuple(matches), 1, torch.device("cpu"), (rows.shape[1],))
 
 
-def fit_scaling(rows: Tensor, *, common: bool = False) -> Scaling:
+def fit_scaling(rows: Tensor, *, common_dims: Sequence[int] = ()) -> Scaling:
     """The mean and standard deviation of each feature over ``rows`` (n, D); a constant feature gets sd 1.
 
-    With ``common`` every feature gets the same deviation, the root of the mean variance: features keep their ratios.
+    With ``common_dims``, the widths of the feature sets in D, all features of a set get one deviation, the root of
+    their mean variance: they keep their ratios.
     """
-    return fit_scaling_to(lambda: rows.split(READ_ROWS), common=common)
+    return fit_scaling_to(lambda: rows.split(READ_ROWS), common_dims=common_dims)
 
 
-def fit_scaling_to(pieces: Callable[[], Iterable[Tensor]], *, common: bool = False) -> Scaling:
+def fit_scaling_to(pieces: Callable[[], Iterable[Tensor]], *, common_dims: Sequence[int] = ()) -> Scaling:
     """The same of rows that come in pieces of READ_ROWS; ``pieces`` is called twice.
 
     Summed in float64, so that neither the number of rows nor their size costs precision or memory.
@@ -217,11 +218,19 @@ def fit_scaling_to(pieces: Callable[[], Iterable[Tensor]], *, common: bool = Fal
     squares = torch.zeros_like(total)
     for piece in pieces():
         squares += (piece.double() - mean).square().sum(0)
-    if common:
-        squares = squares.mean().expand_as(squares)
-    sd = (squares / n_rows).sqrt()
+    sd = (means_of_sets(squares, common_dims) / n_rows).sqrt()
     sd[sd < SMALLEST_SD] = 1.0
     return Scaling(mean.float().cpu(), sd.float().cpu())
+
+
+def means_of_sets(values: Tensor, dims: Sequence[int]) -> Tensor:
+    """Of values (D,), in the place of each the mean over its set of ``dims``; the values themselves without sets."""
+    return torch.cat([part.mean().expand_as(part) for part in values.split(list(dims))]) if dims else values
+
+
+def common_dims(scaling: str, dims: Sequence[int]) -> Sequence[int]:
+    """The sets of ``dims`` whose features share one deviation when scaled so; none where each has its own."""
+    return dims if scaling == "match-common" else ()
 
 
 def scale_features(features: ResidentFeatures, scaling: str, *, fitted: Scaling | None = None) -> Scaling | None:
@@ -230,15 +239,15 @@ def scale_features(features: ResidentFeatures, scaling: str, *, fitted: Scaling 
     "none": as stored. "train": every feature to mean 0 and sd 1 over all matches given, or by ``fitted``, which came
     from the training matches. "match": each match by its own mean and sd, which takes no label and so may be done to
     a test match too; it removes what differs between matches and not within one (kits, grass, light).
-    "match-common": each match by its own mean and one deviation for all features, so that features that vary little
-    stay little. Principal components keep their order in size; "match" would blow their noise up to the size of the
-    first. Means and deviations are those of the original view, and every view is scaled by them.
+    "match-common": each match by its own mean and one deviation for all features of a set, so that features that vary
+    little stay little. Principal components keep their order in size; "match" would blow their noise up to the size of
+    the first. Means and deviations are those of the original view, and every view is scaled by them.
     """
     if scaling == "none":
         return None
     if scaling in ("match", "match-common"):
         for index in range(len(features.matches)):
-            of_match = fit_scaling(features.match_rows(index), common=scaling == "match-common")
+            of_match = fit_scaling(features.match_rows(index), common_dims=common_dims(scaling, features.dims))
             for view_index in range(len(features.views)):
                 of_match.apply(features.match_rows(index, view_index))
         return None

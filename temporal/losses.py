@@ -143,7 +143,8 @@ def _weighted_mean(loss: Tensor, weight: Tensor, share: Tensor | None) -> Tensor
     if share is not None:
         share = share.view(-1, *([1] * (loss.ndim - 1)))
         loss, weight = loss * share, weight * share
-    return loss.sum() / weight.sum()
+    total = weight.sum()
+    return loss.sum() / torch.where(total > 0, total, 1.0)  # all weights 0: a background that weighs nothing, alone
 
 
 def _known_mean(error: Tensor, known: Tensor, share: Tensor | None) -> Tensor:

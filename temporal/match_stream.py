@@ -12,9 +12,8 @@ from torch import Tensor
 from ..cache.errors import BallspotError
 from ..cache.files import make_folder
 from ..cache.layout import ORIGINAL
-from .checkpoints import Checkpoint
-from .config import Config
-from .features import READ_ROWS, SMALLEST_SD, Scaling, fit_scaling_to, row_stride
+from .checkpoints import Checkpoint, HeadDescription
+from .features import READ_ROWS, SMALLEST_SD, Scaling, common_dims, fit_scaling_to, means_of_sets, row_stride
 from .predicting import DTYPES, prediction_views
 from .prediction import MatchScores, mean_of_views, mean_scores, prediction_of
 from .streaming import ScoreStream, joined
@@ -144,7 +143,7 @@ class MatchStream:
 def scalings_of(checkpoints: Sequence[Checkpoint], rows: RowFile | None) -> list[Scaling | None]:
     """What each head's features are scaled by: the run's own numbers, or those of the whole match in ``rows``."""
     return [
-        _of_match(checkpoint.description.config, rows) if needs_whole_match([checkpoint]) else checkpoint.scaling
+        _of_match(checkpoint.description, rows) if needs_whole_match([checkpoint]) else checkpoint.scaling
         for checkpoint in checkpoints
     ]
 
@@ -163,8 +162,9 @@ def wanted_views(checkpoints: Sequence[Checkpoint]) -> tuple[str, ...]:
 class RunningScaling:
     """The mean and deviation of the rows so far, for a match that has not ended: what they are at the end, by then."""
 
-    def __init__(self, *, common: bool) -> None:
-        self.common, self.n_rows = common, 0
+    def __init__(self, *, common_dims: Sequence[int] = ()) -> None:
+        """``common_dims`` as of `features.fit_scaling`."""
+        self.common_dims, self.n_rows = common_dims, 0
         self._sum = self._squares = torch.zeros((), dtype=torch.float64)
 
     def add(self, rows: Tensor) -> Scaling:
@@ -174,14 +174,13 @@ class RunningScaling:
         self._squares = self._squares + rows.double().square().sum(0)
         mean = self._sum / self.n_rows
         variance = (self._squares / self.n_rows - mean.square()).clamp_min(0)
-        if self.common:
-            variance = variance.mean().expand_as(variance)
-        sd = variance.sqrt()
+        sd = means_of_sets(variance, self.common_dims).sqrt()
         return Scaling(mean.float(), torch.where(sd < SMALLEST_SD, torch.ones_like(sd), sd).float())
 
 
-def _of_match(config: Config, rows: RowFile | None) -> Scaling:
+def _of_match(description: HeadDescription, rows: RowFile | None) -> Scaling:
     if rows is None:
         raise ValueError("a scaling by the whole match needs its rows")
-    dtype = DTYPES[config.clips.resident_dtype]
-    return fit_scaling_to(lambda: rows.original(dtype), common=config.clips.scaling == "match-common")
+    section = description.config.clips
+    dtype, dims = DTYPES[section.resident_dtype], common_dims(section.scaling, description.dims)
+    return fit_scaling_to(lambda: rows.original(dtype), common_dims=dims)

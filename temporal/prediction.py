@@ -17,6 +17,8 @@ from .placing import place_scores
 from .training import FLIPPED_VIEW
 from .windows import kept_frames, match_windows, window_step
 
+Sides = Literal["none", "shared", "apart"]
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -154,8 +156,8 @@ def _score_view(
     device = features.device
     reach = torch.arange(how.clip_frames, device=device) * row_stride  # (T,)
     n_slots = max(n_rows, int(starts.max()) + 1 if len(starts) else 0) + how.clip_frames * row_stride
-    sided = head.sided or head.team_layer is not None
-    total = torch.zeros(n_slots, 2 * head.n_labels if sided else head.n_labels, device=device)
+    sides = sides_of(head, how.class_loss)
+    total = torch.zeros(n_slots, head.n_labels if sides == "none" else 2 * head.n_labels, device=device)
     support = torch.zeros(n_slots, dtype=torch.int64, device=device)
     for first in range(0, len(starts), how.window_batch_clips):
         part = slice(first, first + how.window_batch_clips)
@@ -171,7 +173,16 @@ def _score_view(
     rows = np.arange(0, n_rows, 1 if how.phases == "all" else row_stride)
     support = support[:n_rows].cpu().numpy()[rows]
     scores = total[:n_rows].cpu().numpy()[rows] / np.maximum(support, 1)[:, None]
-    return match_scores(scores, rows * features.frame_spacing, support, sided=sided, class_loss=how.class_loss)
+    return match_scores(scores, rows * features.frame_spacing, support, sides=sides)
+
+
+def sides_of(head: SpottingHead, class_loss: ClassLoss) -> Sides:
+    """How a head speaks of teams: "none"; "shared", the score of a class is that of its left plus that of its right;
+    or "apart", either side has a score of its own, and the higher one counts.
+    """
+    if head.team_layer is None and not head.sided:
+        return "none"
+    return "apart" if head.sided and class_loss == "sigmoid" else "shared"
 
 
 def placed_scores(head: SpottingHead, frames: Tensor, how: Prediction) -> Tensor:
@@ -183,17 +194,16 @@ def placed_scores(head: SpottingHead, frames: Tensor, how: Prediction) -> Tensor
         clip_frames=how.clip_frames,
         temporal_stride=how.temporal_stride,
         merge=how.merge,
+        shared=sides_of(head, how.class_loss) == "shared",
     )
 
 
-def match_scores(
-    scores: np.ndarray, frame_index: np.ndarray, support: np.ndarray, *, sided: bool, class_loss: ClassLoss
-) -> MatchScores:
-    """What mean scores (n, K) of frames say; (n, 2 K), the left team's classes first, where ``sided``."""
+def match_scores(scores: np.ndarray, frame_index: np.ndarray, support: np.ndarray, *, sides: Sides) -> MatchScores:
+    """What mean scores (n, K) of frames say; (n, 2 K), the left team's classes first, where there are ``sides``."""
     right_share = None
-    if sided:
+    if sides != "none":
         left, right = np.split(scores, 2, axis=1)
-        scores = np.maximum(left, right) if class_loss == "sigmoid" else left + right
+        scores = np.maximum(left, right) if sides == "apart" else left + right
         both = left + right
         right_share = np.divide(right, both, out=np.full_like(both, 0.5), where=both > 0).astype(np.float32)
     return MatchScores(frame_index, scores.astype(np.float32), support, right_share)

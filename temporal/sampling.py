@@ -22,7 +22,8 @@ MISTAKE_REACH_S = 0.5  # the metric's: a spot this near to an event of its class
 class Anchors:
     """Rows to draw clips around: match_index and row int64 (a,), weight float64 (a,) in proportion to their chance.
 
-    A clip's middle lies up to ``reach`` clip frames from its anchor. ``share`` of an epoch's clips is drawn so; with
+    A clip's middle lies less than ``reach`` clip frames before its anchor, or up to so many after it: with half a clip
+    for reach the anchor is anywhere within the clip. ``share`` of an epoch's clips is drawn so; with
     ``elsewhere`` the rest has its middle near none of them, else it is drawn from everywhere.
     """
 
@@ -70,7 +71,8 @@ def draw_clips(
     match_index, start_row = _anywhere(ranges, n_clips - n_anchored, middle, row_stride, generator, anchors)
     if anchors is not None and n_anchored:
         chosen = torch.multinomial(anchors.weight, n_anchored, replacement=True, generator=generator)
-        shift = torch.randint(-anchors.reach, anchors.reach + 1, (n_anchored,), generator=generator) * row_stride
+        reach = anchors.reach * row_stride  # in rows, so that an anchor may lie between two frames of the clip
+        shift = torch.randint(1 - reach, reach + 1, (n_anchored,), generator=generator) if reach else 0
         owner = anchors.match_index[chosen]
         start = anchors.row[chosen] + shift - middle
         start = start.maximum(ranges[owner, 0]).minimum(ranges[owner, 1])

@@ -66,8 +66,8 @@ def read_scores(path: Path) -> SavedScores:
         for name, array in (("scores", scores), ("right_share", scores if right_share is None else right_share)):
             if array.dtype.kind != "f" or array.shape != (len(frame_index), *names.shape) or names.ndim != 1:
                 raise ValueError(f"{name} {array.shape} for {len(frame_index)} frames, labels {names.shape}")
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name} that are not finite")
+            if not np.isfinite(array).all() or (array < 0).any():
+                raise ValueError(f"{name} that are negative or not finite")
         fps = Fraction(whole_number(arrays, "fps_numerator"), whole_number(arrays, "fps_denominator"))
         n_video_frames, match = whole_number(arrays, "n_video_frames"), str(arrays["match"])
         labels = tuple(str(label) for label in names)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .heads import SpottingHead
-from .prediction import MatchScores, Prediction, match_scores, placed_scores
+from .prediction import MatchScores, Prediction, Sides, match_scores, placed_scores, sides_of
 from .windows import kept_frames, phase_lengths, window_step
 
 
@@ -38,11 +38,11 @@ class ScoreStream:
         self.row_stride, self.frame_spacing = row_stride, frame_spacing
         self.step = window_step(how.clip_frames, how.window_overlap)
         self.reach = how.clip_frames * row_stride  # rows from a window's first to behind its last
-        self.sided = head.sided or head.team_layer is not None
+        self.sides: Sides = sides_of(head, how.class_loss)
         self.n_rows, self.first_row, self.given = 0, 0, 0
         self.next_window = [0] * (row_stride if how.phases == "all" else 1)  # of each phase
         self.rows: Tensor | None = None  # from first_row on
-        n_columns = 2 * head.n_labels if self.sided else head.n_labels
+        n_columns = head.n_labels if self.sides == "none" else 2 * head.n_labels
         self.total = torch.zeros(0, n_columns, device=device)  # from `given` on
         self.support = torch.zeros(0, dtype=torch.int64, device=device)
 
@@ -153,9 +153,7 @@ class ScoreStream:
             n_past = max(min(self._settled(), self.n_rows) - self.first_row, 0)
             self.rows = self.rows[n_past:]
             self.first_row += n_past
-        return match_scores(
-            scores, rows * self.frame_spacing, support, sided=self.sided, class_loss=self.how.class_loss
-        )
+        return match_scores(scores, rows * self.frame_spacing, support, sides=self.sides)
 
 
 def joined(parts: Sequence[MatchScores]) -> MatchScores:

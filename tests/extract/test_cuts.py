@@ -163,6 +163,13 @@ def test_sound_that_cannot_be_copied_is_left_out_with_a_note(tmp_path: Path) -> 
         assert not clip.streams.audio
 
 
+def test_sound_of_a_codec_that_nobody_knows_is_left_out_with_a_note(tmp_path: Path) -> None:
+    path = with_sound(tmp_path / "a.mkv", plain(tmp_path / "source.mp4"), "aac")
+    path.write_bytes(path.read_bytes().replace(b"A_AAC", b"A_ZZZ"))
+    for how in ("keyframe", "exact"):
+        assert audio_note(probe_video(path), how) == "its sound is of a codec that is not known here and is left out"
+
+
 def test_a_video_without_time_stamps_is_cut_exactly_only(tmp_path: Path) -> None:
     path = encoded(tmp_path / "a.h264", bf="0")
     probe = probe_video(path)

@@ -95,6 +95,14 @@ def test_a_sound_file_has_no_video(tmp_path: Path) -> None:
         probe_video(path)
 
 
+def test_a_codec_that_nobody_knows_is_named_in_one_line(video: Path, tmp_path: Path) -> None:
+    path = tmp_path / "224p.mp4"
+    path.write_bytes(video.read_bytes().replace(b"avc1", b"zzz1"))
+    with pytest.raises(BallspotError, match="its video is of a codec that is not known here") as caught:
+        probe_video(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_a_video_without_its_index_cannot_be_read(video: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.mp4"
     path.write_bytes(video.read_bytes()[:20_000])  # the index stands at the end of the file

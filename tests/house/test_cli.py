@@ -7,7 +7,9 @@ from importlib import import_module
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from ballspot import cli
@@ -83,6 +85,28 @@ def test_an_error_that_a_user_causes_is_one_line_and_exit_code_one():
 
     result = CliRunner().invoke(group, ["fail"])
     assert (result.exit_code, result.output) == (1, "Error: here: 3 is not 4; write 4\n")
+
+
+@pytest.mark.parametrize("what", ["numpy", "torch", "a fault of ours"])
+def test_memory_that_is_not_there_is_one_line_and_a_fault_of_ours_is_not_hidden(what: str):
+    @click.group(cls=cli.LazyGroup, table={})
+    def group() -> None:
+        pass
+
+    @group.command()
+    def fail() -> None:
+        if what == "numpy":
+            np.empty(2**62, dtype=np.int8)
+        if what == "torch":
+            torch.empty(2**62, dtype=torch.int8)
+        torch.zeros(2) + torch.zeros(3)
+
+    result = CliRunner().invoke(group, ["fail"])
+    if what == "a fault of ours":
+        assert isinstance(result.exception, RuntimeError)
+        return
+    assert result.exit_code == 1 and result.output.startswith("Error: out of memory (")
+    assert result.output.count("\n") == 1 and "batch_clips" in result.output
 
 
 @pytest.mark.parametrize(

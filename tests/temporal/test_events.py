@@ -57,3 +57,16 @@ def test_redrawn_times_keep_every_class_count_and_depend_on_the_seed_alone():
     assert np.bincount(first.label_index).tolist() == [10, 10, 10]
     assert len(set(first.frame_index.tolist())) == 30
     assert np.all(np.diff(first.frame_index) > 0)
+
+
+def test_a_mirror_image_swaps_left_and_right_and_leaves_what_has_no_team():
+    one = labels((3, 0), (5, 1), (7, 1))
+    sides = LabelArrays(one.frame_index, one.label_index, np.array([0, 1, -1], np.int8), one.visible, 0, 0)
+    clips = ClipStarts(torch.tensor([0, 0]), torch.tensor([0, 0]))
+    mirrored = torch.tensor([False, True])
+    plain = clip_events(event_table([sides], n_labels=2), clips, frame_spacing=1, span=10, flipped=mirrored)
+    assert plain.team.tolist() == [[0, 1, -1], [1, 0, -1]]
+    assert plain.label_index.tolist() == [[0, 1, 1], [0, 1, 1]]
+    table = event_table([sides], n_labels=2, sided=True)  # classes 0 and 1 of the left, then of the right
+    sided = clip_events(table, clips, frame_spacing=1, span=10, flipped=mirrored)
+    assert sided.label_index.tolist() == [[0, 3, 1], [2, 1, 1]]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from ballspot.cache.errors import BallspotError
 from ballspot.cache.store import Block, StoreHeader, write_store
 from ballspot.temporal.clips import ClipStarts, gather_clips
 from ballspot.temporal.features import fit_scaling, from_arrays, load_features, scale_features
+from ballspot.temporal.match_stream import RunningScaling
 from ballspot.temporal.sources import open_source
 
 
@@ -185,3 +187,17 @@ def test_all_views_are_scaled_by_the_original_ones_numbers(tmp_path):
     scale_features(features, "match")
     shift = features.match_rows(0, 1) - features.match_rows(0, 0)
     torch.testing.assert_close(shift, (2 / torch.tensor(rows.std(0))).float().expand(50, 3), atol=0.01, rtol=0.01)
+
+
+def test_one_deviation_is_of_one_feature_set_and_a_running_one_ends_as_the_whole():
+    rng = np.random.default_rng(0)
+    rows = torch.from_numpy(rng.normal(0, 1, (3000, 5)) * (10.0, 20.0, 0.01, 0.02, 0.03)).float()
+    features = replace(from_arrays({"a": rows.numpy()}), dims=(2, 3))
+    fitted = fit_scaling(rows, common_dims=(2, 3))
+    running = RunningScaling(common_dims=(2, 3))
+    for piece in rows.split(700):
+        last = running.add(piece)
+    torch.testing.assert_close(last.sd, fitted.sd, rtol=1e-5, atol=0)
+    scale_features(features, "match-common")
+    variance = features.rows.var(0, correction=0)
+    assert abs(float(variance[:2].mean()) - 1.0) < 1e-3 and abs(float(variance[2:].mean()) - 1.0) < 1e-3

@@ -148,3 +148,11 @@ def test_team_loss_counts_tokens_of_known_team_only():
 def test_constant_weights_are_the_constants():
     weights = class_weights(torch.tensor([4, 25]), 100, kind="constant", background_constant=1.0, action_constant=5.0)
     assert weights.tolist() == [1, 5, 5]
+
+
+def test_a_batch_without_an_event_whose_background_weighs_nothing_costs_nothing():
+    weights = torch.tensor([0.0, 5.0])
+    logits = torch.zeros(1, 3, 2, requires_grad=True)
+    loss = class_loss(logits, torch.zeros(1, 3, dtype=torch.int64), weights=weights)
+    loss.backward()
+    assert loss.item() == 0.0 and logits.grad is not None and float(logits.grad.abs().sum()) == 0.0

@@ -25,6 +25,13 @@ def test_scores_that_meet_are_added_or_the_highest_of_each_class_is_kept():
     assert float(added.sum()) == float(added[0, 2].sum())
 
 
+def test_of_shares_that_meet_those_of_the_likelier_token_are_kept():
+    left_right = torch.tensor([[[0.81, 0.09], [0.1, 0.75]]])  # one class: 0.9 of the left, 0.85 of the right
+    offsets = torch.tensor([[1.0, -1.0]])
+    placed = place_scores(left_right, offsets, clip_frames=4, temporal_stride=2, merge="maximum", shared=True)
+    torch.testing.assert_close(placed[0], torch.tensor([[0.0, 0.0], [0.81, 0.09], [0.0, 0.0], [0.0, 0.0]]))
+
+
 def test_a_prediction_that_leaves_the_clip_is_dropped():
     placed = place_scores(SCORES, torch.tensor([[-0.51, 0.0, 2.0]]), clip_frames=6, temporal_stride=2)
     torch.testing.assert_close(placed.sum((0, 1)), torch.tensor([0.6, 0.4]))

@@ -16,7 +16,7 @@ from ballspot.temporal.decoding import decode_scores, spots_of
 from ballspot.temporal.features import from_arrays
 from ballspot.temporal.heads import HeadOutput, SpottingHead, build_head
 from ballspot.temporal.predicting import claim_folder
-from ballspot.temporal.prediction import Prediction, mean_scores, score_match
+from ballspot.temporal.prediction import Prediction, match_scores, mean_scores, placed_scores, score_match, sides_of
 from ballspot.temporal.suppression import Peaks
 from ballspot.temporal.validation import metric_frames
 
@@ -206,3 +206,34 @@ def test_a_kill_while_the_record_is_written_does_not_take_the_folder(tmp_path):
     (other / ".notes.tmp").write_text("somebody's own")
     with pytest.raises(BallspotError, match=r"holds no predictions\.json"):
         claim_folder(other, {"matches": ["a"]})
+
+
+@pytest.mark.parametrize("merge", ["sum", "maximum"])
+@pytest.mark.parametrize("class_loss", ["cross-entropy", "sigmoid"])
+def test_a_team_head_leaves_the_score_of_a_class_as_it_is(class_loss, merge):
+    """Whatever the team, the score is the class's probability; the same head with no team logits gives it."""
+    section = HeadSection(kind="gru", width=8, teams="head", temporal_stride=2)
+    head = build_head(section, dims=(4,), n_labels=3, clip_frames=10).eval()
+    how = Prediction(clip_frames=10, clip_stride=1, temporal_stride=2, class_loss=class_loss, merge=merge)
+    frames = torch.randn(2, 10, 4, generator=torch.Generator().manual_seed(0)) * 5
+    with torch.no_grad():
+        sides = sides_of(head, class_loss)
+        placed = placed_scores(head, frames, how).flatten(0, 1).numpy()
+        found = match_scores(placed, np.arange(20), np.ones(20, np.int64), sides=sides)
+        output = head(frames)
+        team = None if output.team_logits is None else output.team_logits
+        head.team_layer = None
+        plain = placed_scores(head, frames, how).flatten(0, 1).numpy()
+    assert sides == "shared" and team is not None
+    np.testing.assert_allclose(found.scores, plain, rtol=1e-5)
+    if merge == "maximum":
+        assert float(found.scores.max()) <= 1.0
+
+
+def test_classes_of_either_side_are_added_where_they_exclude_one_another_and_else_the_higher_counts():
+    section = HeadSection(kind="gru", width=8, teams="labels", temporal_stride=2)
+    head = build_head(section, dims=(4,), n_labels=1, clip_frames=10)
+    assert [sides_of(head, loss) for loss in ("cross-entropy", "sigmoid")] == ["shared", "apart"]
+    scores = np.array([[0.5, 0.3]])
+    shared, apart = (match_scores(scores, np.arange(1), np.ones(1), sides=sides) for sides in ("shared", "apart"))
+    assert (float(shared.scores[0, 0]), float(apart.scores[0, 0])) == (np.float32(0.8), 0.5)

@@ -92,3 +92,14 @@ def test_hard_negatives_are_spots_without_an_event_of_their_class_near():
     anchors = mistake_anchors({"0": saved}, {"0": labels_at((55, 0))}, features, near_frames=4, share=0.5)
     found = sorted(zip(anchors.row.tolist(), [round(weight, 4) for weight in anchors.weight.tolist()], strict=True))
     assert found == [(56, 0.3), (120, 0.6)]
+
+
+def test_clips_around_events_have_them_on_their_frames_and_between_and_balanced_ones_always_inside():
+    features = matches(4000)
+    events = labels_at((1000, 0), (2001, 1))
+    for balanced in (False, True):
+        clips = draw(features, 2000, anchors_at(events, balanced=balanced, share=1.0))
+        frame = torch.where(clips.start_row < 1500, 1000, 2001)
+        relative = frame - clips.start_row
+        assert int(relative.min()) >= 0 and int(relative.max()) < 10 * 2
+        assert 800 < int((relative % 2).sum()) < 1200  # half of them between two frames of the clip

@@ -13,7 +13,9 @@ from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs import RunFolder
 from ballspot.cli import main
 from ballspot.temporal import experiment as experiment_module
-from ballspot.temporal.checkpoints import read_checkpoint
+from ballspot.temporal.checkpoints import Progress, read_checkpoint
+from ballspot.temporal.config import TrainingSection
+from ballspot.temporal.experiment import is_over
 from ballspot.temporal.scores import read_scores, write_scores
 
 SETTINGS = (
@@ -179,6 +181,12 @@ def test_training_stops_early_when_nothing_gets_better(season, tmp_path):
     assert len(log) < 30
     assert RunFolder(tmp_path / "run").metrics()["best_epoch"] == len(log) - 2
     assert read_checkpoint(tmp_path / "run" / "last.safetensors").optimizer == {}
+
+
+def test_training_never_stops_before_a_validation_had_its_chance():
+    section = TrainingSection(n_epochs=30, early_stop_epochs=3, validation_every_epochs=5)
+    over = [is_over(Progress(done, best_epoch=5, best_mean_ap=0.5, train_s=0.0), section) for done in range(5, 31)]
+    assert over == [done in (10, 15, 20, 25, 30) for done in range(5, 31)]
 
 
 def test_hard_negatives_want_scores_of_every_training_match(season, tmp_path):

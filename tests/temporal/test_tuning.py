@@ -1,6 +1,7 @@
 """Scores with one event a row of peaks, so that what tuning must find can be said in advance."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -22,6 +23,7 @@ from ballspot.temporal.postprocessing import (
     decode_classes,
     decoded_spots,
     read_postprocessing,
+    rows_a_second,
     write_postprocessing,
 )
 from ballspot.temporal.scores import SavedScores, write_scores
@@ -121,11 +123,31 @@ def test_plain_arrays_of_other_systems_are_read_with_or_without_background(tmp_p
     np.save(tmp_path / "m" / "scores.npy", scores)
     saved = open_scores(tmp_path, "m", LABELS, rows_a_second=Fraction(25, 2))
     np.testing.assert_allclose(saved.scores, scores[:, 1:], rtol=1e-6)
-    assert (saved.frame_index.tolist(), saved.fps) == (list(range(20)), Fraction(25, 2))
+    assert (saved.frame_index.tolist(), saved.fps) == (list(range(0, 40, 2)), Fraction(25))
     np.savez(tmp_path / "m" / "scores.npz", scores=scores[:, 1:])
     np.testing.assert_array_equal(
         open_scores(tmp_path, "m", LABELS, rows_a_second=Fraction(25, 2)).scores, saved.scores
     )
+
+
+@pytest.mark.parametrize("rate", [Fraction(2), Fraction(25, 2), Fraction(25), Fraction(30)])
+def test_a_row_of_a_plain_array_is_written_at_its_picture(tmp_path, rate):
+    (tmp_path / "m").mkdir()
+    scores = np.zeros((40, 2))
+    scores[30, 0] = 1.0
+    np.save(tmp_path / "m" / "scores.npy", scores)
+    saved = open_scores(tmp_path, "m", LABELS, rows_a_second=rate)
+    how = as_configured(PredictionSection(), saved.labels, rate=rows_a_second(saved))
+    (spot,) = decoded_spots(saved, how)
+    assert 0 <= spot.position_ms - float(30_000 / rate) <= 20  # a video's frame lasts 40 ms and is named by its middle
+    assert rows_a_second(saved) == float(rate)
+
+
+def test_saved_scores_below_0_are_refused(tmp_path):
+    saved, _ = scores_with_duplicates()
+    write_scores(tmp_path / "m" / "scores.npz", replace(saved, scores=saved.scores - 1.0))
+    with pytest.raises(BallspotError, match="negative or not finite"):
+        open_scores(tmp_path, "m", LABELS, rows_a_second=None)
 
 
 def test_columns_of_our_own_files_are_put_in_the_label_sets_order(tmp_path):
