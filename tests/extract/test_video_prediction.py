@@ -341,3 +341,6 @@ def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(kept._files, "original", Full())
     with kept, pytest.raises(BallspotError, match=r"no room for a match's features \(No space left on device\)"):
         kept.append({"original": np.zeros((4, 3), np.float16)})
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda dir: Full().write(dir))
+    with pytest.raises(BallspotError, match="no room for a match's features"):
+        RowFile(tmp_path, ("original",))
