@@ -19,6 +19,7 @@ from .hints import path_hint
 
 RUN_FORMAT = "ballspot-run/1"
 TEMPORARY = ".*.????????.tmp"
+SPLIT_PARTS = ("train", "valid", "test")
 SEEDS_BELOW = 2**63  # what 64 bits of any program hold
 Kind = TypeVar("Kind")
 
@@ -46,12 +47,7 @@ class RunFolder:
         """
         self._require_folder()
         if (self.path / "run.json").is_file():
-            there = self.record()
-            if there.get("key") != key:
-                raise BallspotError(
-                    f"{self.path}: holds another run ({self._difference(config, record, there)}); choose another --run "
-                    "or remove that folder"
-                )
+            self.require_key(key, record=record, config=config)
             self._write_config(config)
             return
         if self.path.is_dir() and not all(_is_unfinished(found) for found in self.path.iterdir()):
@@ -59,6 +55,20 @@ class RunFolder:
         make_folder(self.path)
         write_json(self.path / "run.json", {"format": RUN_FORMAT, "key": key, "status": "started", **record})
         self._write_config(config)
+
+    def require_key(
+        self, key: str, *, record: Mapping[str, Any], config: Mapping[str, Any], option: str = "--run"
+    ) -> None:
+        """Raises BallspotError, with the first difference, where the run that is here was made with another key.
+
+        ``option`` is what the command has for another place.
+        """
+        there = self.record()
+        if there.get("key") != key:
+            raise BallspotError(
+                f"{self.path}: holds another run ({self._difference(config, record, there)}); choose another {option} "
+                "or remove that folder"
+            )
 
     @contextmanager
     def at_work(self, *, waits: bool) -> Iterator[None]:
@@ -189,12 +199,12 @@ class RunFolder:
                 temporary.write_bytes(content)
 
     def _difference(self, config: Mapping[str, Any], record: Mapping[str, Any], there: Mapping[str, Any]) -> str:
-        ours = {**flatten(_without_none(config)), "seed": record.get("seed")}
-        theirs = {**flatten(self.config()), "seed": there.get("seed")}
+        ours = {**flatten(_without_none(config)), "seed": record.get("seed"), **_parts(record)}
+        theirs = {**flatten(self.config()), "seed": there.get("seed"), **_parts(there)}
         for name in sorted(ours.keys() | theirs.keys()):
             if ours.get(name) != theirs.get(name):
                 return f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} here"
-        return "other features, labels or split"
+        return "other features or labels"
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -206,6 +216,12 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def _parts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The matches of each part of a run's split, by ``train matches`` and so on."""
+    splits = record.get("splits")
+    return {f"{part} matches": splits.get(part) for part in SPLIT_PARTS} if isinstance(splits, Mapping) else {}
 
 
 def _is_unfinished(path: Path) -> bool:

@@ -70,6 +70,7 @@ class Finetuning:
                 "size": list(self.size),
                 "seed": self.task.seed,
                 "label_set": self.task.label_set.as_record(),
+                "splits": self.task.splits.by_part,
                 "labels": labels,
                 "shuffle_labels": self.task.shuffle_labels,
             }
@@ -289,7 +290,8 @@ def _finish(
         backbone, probes, stride=finetuning.stride(backbone), views=prediction_views(config)
     )
     out = run.path / "predictions" / SPLIT
-    claim_folder(out, prediction_record([kept], run_keys=[key], checkpoint_name="best", names=list(probes)))
+    record = prediction_record([kept], run_keys=[key], checkpoint_name="best", names=list(probes))
+    claim_folder(out, record, replaces_own=True)
     head = kept.load(task.device)
     for index, match in enumerate(features.matches):
         scored = score_match(head, features, index, prediction_of(config))

@@ -79,13 +79,17 @@ class Checkpoint:
     average: dict[str, Tensor]
 
     def load(self, device: torch.device | str) -> SpottingHead:
-        """The trained head on ``device``, in evaluation mode. BallspotError where the tensors are not its own."""
-        problem = misfit(self.description, self.head)
+        """The trained head on ``device``, in evaluation mode. BallspotError where the tensors are not its own.
+
+        Of an unfinished training that averages the weights it is the average, which is what was validated.
+        """
+        state = self.average or self.head
+        problem = misfit(self.description, state)
         if problem:
             raise BallspotError(f"head{problem}; train the run again")
         with torch.random.fork_rng(devices=[]):
             head = self.description.build()
-        head.load_state_dict(self.head)
+        head.load_state_dict(state)
         return head.to(device).eval()
 
 

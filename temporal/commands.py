@@ -83,6 +83,8 @@ def train(
 
     if seed + (n_seeds or 1) > SEEDS_BELOW:
         raise BallspotError(f"--seeds {n_seeds}: from --seed {seed} on they pass 2**63 - 1; begin with a smaller one")
+    if n_seeds is not None and (run_path / "run.json").is_file():
+        raise BallspotError(f"{run_path}: is itself a run, no folder for the runs of seeds; choose another --run")
     if track:
         require_tracker()
     config = load_config(preset, [*settings, *([f"head.kind={head}"] if head else [])])
@@ -225,15 +227,29 @@ def predict(
 def split_names(
     of_run: "Splits", data_root: Path, split: str, *, splits_file: Path | None, leave_out: str | None
 ) -> tuple[str, ...]:
-    """The matches to predict: of the run's own split where the data root has them, else of the data's."""
+    """The matches to predict: of the run's own split where the data root has them, else of the data's, which is said.
+
+    Raises BallspotError where the data's split then names matches that the run was trained or validated on as others.
+    """
     from ..evaluate.matches import find_matches
     from ..evaluate.splits import load_splits
 
     matches = find_matches(data_root)
     if splits_file is None and leave_out is None:
         names = of_run.part(split)
-        if set(names) <= {match.name for match in matches}:
+        missing = sorted(set(names) - {match.name for match in matches})
+        if not missing:
             return names
+        splits = load_splits(data_root, matches, splits_file=None, leave_out=None)
+        known = {name for part in ("train", "valid") if part != split for name in of_run.by_part[part]}
+        seen = sorted(known & set(splits.part(split))) if split != "all" else []
+        if seen:
+            raise BallspotError(
+                f"{data_root}: has no {missing[0]!r} of the run's {split} part, and {seen[0]!r} in its own {split} part"
+                " is one that the run was trained or validated on; say which matches with --splits"
+            )
+        note(f"{data_root}: has no {missing[0]!r} of the run's {split} part; its own split is used ({splits.source})")
+        return splits.part(split)
     return load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out).part(split)
 
 

@@ -63,6 +63,8 @@ def config_from_table(table: Mapping[str, Any], *, source: str) -> Config:
         place, allowed = first_problem(error, depth=2)
         value = error.errors()[0]["input"]
         shown = "" if isinstance(value, (Mapping, Config)) else f" = {value!r}"
+        if isinstance(value, str) and value.startswith("["):
+            allowed += ' (in a list, text needs quotes: ["a", "b"])'
         raise BallspotError(f"{source}: {place}{shown}: {allowed}; see docs/configuration.md") from error
 
 
@@ -95,6 +97,8 @@ def _place(key: str, setting: str) -> tuple[str, str]:
         return PLACES[leaf]
     if leaf in SECTIONS.get(section, ()):
         return section, leaf
+    if section and leaf in PLACES:
+        raise BallspotError(f"--set {setting}: unknown key {key!r}; did you mean {'.'.join(PLACES[leaf])!r}?")
     dotted = [".".join(place) for place in PLACES.values()]
     raise BallspotError(f"--set {setting}: unknown key {key!r}; {_hint(key, dotted if section else PLACES)}")
 

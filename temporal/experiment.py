@@ -64,6 +64,7 @@ class Experiment(Task):
                 "seed": self.seed,
                 "features": self.source.fingerprint,
                 "label_set": self.label_set.as_record(),
+                "splits": self.splits.by_part,
                 "labels": labels,
                 "shuffle_labels": self.shuffle_labels,
                 "mistakes": mistakes,
@@ -202,7 +203,8 @@ def _finish(
     checkpoint = read_checkpoint(run.path / BEST)
     names = experiment.splits.part(SPLIT)
     out = run.path / "predictions" / SPLIT
-    claim_folder(out, prediction_record([checkpoint], run_keys=[key], checkpoint_name="best", names=names))
+    record = prediction_record([checkpoint], run_keys=[key], checkpoint_name="best", names=names)
+    claim_folder(out, record, replaces_own=True)
     for _ in predict_matches([checkpoint], experiment.source, names, out=out, device=experiment.device):
         pass
     return finish_run(run, progress, n_trained=n_parameters(head), device=experiment.device)

@@ -1,5 +1,6 @@
 """Predictions of whole matches written to a folder: spots in SoccerNet's format and the scores behind them."""
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -150,12 +151,17 @@ def require_fingerprint(checkpoint: Checkpoint, source: FeatureSource) -> None:
         )
 
 
-def claim_folder(out: Path, record: dict[str, Any]) -> None:
+def claim_folder(out: Path, record: dict[str, Any], *, replaces_own: bool = False) -> None:
     """Makes ``out`` the place of the predictions that ``record`` describes, or takes it up where it is that already.
 
-    Raises BallspotError when the folder holds anything else: predictions are never mixed or overwritten.
+    Raises BallspotError when the folder holds anything else: predictions are never mixed or overwritten, but for those
+    of the same runs at an earlier epoch with ``replaces_own``.
     """
     path, record = out / RECORD_FILE, {"format": RECORD_FORMAT, **record}
+    if replaces_own and path.is_file():
+        there = read_json(path)
+        if isinstance(there, dict) and there.get("run_keys") == record["run_keys"] and there != record:
+            shutil.rmtree(out)
     if not path.is_file():
         if out.exists() and not out.is_dir():
             raise BallspotError(f"{out}: is a file, not a folder; choose another --out")

@@ -114,19 +114,25 @@ def mean_of_views(scored: MatchScores, mirrored: MatchScores) -> MatchScores:
 def mean_scores(every: Sequence[MatchScores]) -> MatchScores:
     """The mean of scores of the same frames of one match; a right share is the mean by score of those that have one.
 
-    Raises ValueError where the frames are not the same.
+    Where a head has no support (windows that stop early) the others alone are averaged. Raises ValueError where the
+    frames are not the same.
     """
     first = every[0]
     if any(not np.array_equal(one.frame_index, first.frame_index) for one in every):
         raise ValueError("scores of different frames have no mean")
     scores = np.asarray(np.mean([one.scores for one in every], axis=0, dtype=np.float64))
+    support = np.array([one.support for one in every])  # (heads, n)
+    partial = (support == 0).any(axis=0)
+    if partial.any():
+        n_heads = np.maximum((support[:, partial] > 0).sum(axis=0), 1)
+        scores[partial] *= len(every) / n_heads[:, None]
     sided = [one for one in every if one.right_share is not None]
     right_share = None
     if sided:
         right = np.sum([one.scores * one.right_share for one in sided], axis=0)
         total = np.sum([one.scores for one in sided], axis=0)
         right_share = np.divide(right, total, out=np.full_like(total, 0.5), where=total > 0).astype(np.float32)
-    return MatchScores(first.frame_index, scores.astype(np.float32), first.support, right_share)
+    return MatchScores(first.frame_index, scores.astype(np.float32), support.max(axis=0), right_share)
 
 
 @torch.inference_mode()

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .. import __version__
+from ..evaluate.splits import Splits
 from .experiment import Experiment
 from .log import timestamp
 from .task import Task
@@ -48,10 +49,15 @@ def task_record(task: Task, data_root: Path, *, command: str, features: dict[str
         "started": timestamp(),
         "features": features,
         "data": str(data_root),
-        "splits": {**{part: list(names) for part, names in splits.by_part.items()}, "source": splits.source},
+        "splits": {**as_lists(splits), "source": splits.source},
         "label_set": task.label_set.name,
         "labels": list(task.label_set.labels),
     }
+
+
+def as_lists(splits: Splits) -> dict[str, list[str]]:
+    """The matches of every part, as JSON holds them."""
+    return {part: list(names) for part, names in splits.by_part.items()}
 
 
 def git_commit() -> str | None:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..cache.errors import BallspotError
-from ..cache.files import locked_folder, make_folder, read_json, reason_of, write_json
+from ..cache.files import locked_folder, make_folder, read_json, reason_of, sync, write_json
 from ..cache.fingerprint import fingerprint
 from .experiment import SPLIT, Experiment
 from .features import MatchRows, ResidentFeatures, Scaling, read_layout
@@ -87,8 +87,11 @@ def _write(experiment: Experiment, folder: Path) -> None:
         if loaded.scaling is not None:
             np.save(unfinished / SCALING, np.stack([loaded.scaling.mean.numpy(), loaded.scaling.sd.numpy()]))
         layout = {part: _layout(features) for part, features in zip(PARTS, _both(loaded), strict=True)}
+        for array in unfinished.glob("*.npy"):  # mapped, so nobody has forced them to the disk
+            sync(array)
         write_json(unfinished / LAYOUT, layout)
         unfinished.rename(folder)
+        sync(folder.parent)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise BallspotError(f"{folder}: cannot be written ({reason_of(error)}); free space or check rights") from error

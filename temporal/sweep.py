@@ -90,7 +90,7 @@ class Space:
             config = load_config(_preset(point[PRESET], self.path), [*texts, *self.laid])
         except BallspotError as error:
             raise BallspotError(f"{self.path}: {error}") from error
-        varied = {key: value for key, value in point.items() if key not in self._common}
+        varied = {key: value for key, value in point.items() if key not in self._common | self._overlaid}
         features = point.get(FEATURES, ())
         folders = (features,) if isinstance(features, str) else features
         return Setting(
@@ -135,14 +135,14 @@ class Space:
 
     def baseline(self) -> Place:
         """The place of the file's baseline, the first where it names none. Raises BallspotError like `sweep`."""
-        wanted = _whole_keys(self.file.baseline, self.path)
+        wanted = self._wanted
         for place, point in self.points.items():
             if not wanted or _has(point, wanted, self.path):
                 return place
         raise self._no_baseline()
 
     def _place_of_baseline(self, settings: Sequence[Setting]) -> int:
-        wanted = _whole_keys(self.file.baseline, self.path)
+        wanted = self._wanted
         for place, setting in enumerate(settings):
             has = {**flatten(as_table(setting.config)), **setting.varied}
             if all(has.get(key) == value for key, value in wanted.items()):
@@ -152,6 +152,17 @@ class Space:
     def _no_baseline(self) -> BallspotError:
         wanted = self.file.baseline
         return BallspotError(f"{self.path}: baseline {wanted}: no setting has these values; name values of its axes")
+
+    @property
+    def _wanted(self) -> Table:
+        """The values of the baseline, but for those that something is laid over."""
+        wanted = _whole_keys(self.file.baseline, self.path)
+        return {key: value for key, value in wanted.items() if key not in self._overlaid}
+
+    @cached_property
+    def _overlaid(self) -> frozenset[str]:
+        """The whole keys that the command line sets for every run."""
+        return frozenset(whole_key(text) for text in self.laid)
 
     @cached_property
     def _common(self) -> frozenset[str]:
@@ -222,6 +233,13 @@ def _has(point: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> boo
 @lru_cache
 def _preset_values(preset: str) -> dict[str, Any]:
     return flatten(as_table(load_config(preset)))
+
+
+def whole_key(text: str) -> str:
+    """The dotted key that a ``key=value`` text sets, the text's own where there is no such key."""
+    key = text.partition("=")[0].strip()
+    leaf = key.rpartition(".")[2]
+    return ".".join(PLACES[leaf]) if leaf in PLACES else key
 
 
 def _whole_keys(values: Mapping[str, Any], path: Path) -> Table:

@@ -95,7 +95,7 @@ def sweep(
     from .sweeping import check_runs, costs, plan_runs, record_sweep, run_sweep
     from .tracking import require_tracker
 
-    require_sense(searcher, on, n_trials=n_trials, n_finalists=n_finalists)
+    require_sense(searcher, on, n_trials=n_trials, n_finalists=n_finalists, dry_run=dry_run)
     if track:
         require_tracker()
     path = find_sweep(file)
@@ -121,7 +121,7 @@ def sweep(
     else:
         logs = out / "slurm"
         engine = cluster_engine(on, n_jobs=n_jobs, n_threads=n_threads, device=devices[0], folder=logs, minutes=minutes)
-    if searcher is not None and not dry_run:
+    if searcher is not None:
         from .searching import search_space
 
         with going_on_later(out):
@@ -139,7 +139,8 @@ def sweep(
         experiments = check_runs(planned)
         if dry_run:
             torch.set_num_threads(n_threads)
-            show_plan(planned_sweep, planned, costs(planned, experiments), n_jobs, as_json=as_json)
+            found = costs(planned, experiments)
+            show_plan(planned_sweep, planned, found, n_jobs, retry_failed=retry_failed, as_json=as_json)
             return
         record_sweep(out, planned_sweep, planned, source=path)
         held = locked_folder(make_folder(out), waits=False, shared=True)
@@ -160,10 +161,17 @@ def sweep(
         )
 
 
-def require_sense(searcher: str | None, on: str, *, n_trials: int | None, n_finalists: int | None) -> None:
+def require_sense(
+    searcher: str | None, on: str, *, n_trials: int | None, n_finalists: int | None, dry_run: bool
+) -> None:
     """Raises BallspotError for options that do not go together."""
     if searcher is None and (n_trials or n_finalists):
         raise BallspotError("--trials and --finalists are for a search; give --search optuna with them")
+    if searcher is not None and dry_run:
+        raise BallspotError(
+            f"--search {searcher} --dry-run: which settings are tried hangs on what is found; give --dry-run alone, "
+            "which says what a run of every setting costs"
+        )
     if searcher is not None and on != "local":
         raise BallspotError(
             f"--search {searcher} --on {on}: a search stops its trials, which it can here alone; drop --on"
@@ -212,13 +220,19 @@ def default_jobs(devices: Sequence[str], n_threads: int) -> int:
 
 
 def show_plan(
-    sweep: "Sweep", planned: Sequence["PlannedRun"], costs: Sequence["Cost"], n_jobs: int, *, as_json: bool
+    sweep: "Sweep",
+    planned: Sequence["PlannedRun"],
+    costs: Sequence["Cost"],
+    n_jobs: int,
+    *,
+    retry_failed: bool,
+    as_json: bool,
 ) -> None:
     """Prints the settings with the state, the expected time and the disk of their runs."""
     rows, total_s, total_bytes = [], 0.0, 0
     for place, (setting, cost) in enumerate(zip(sweep.settings, costs, strict=True)):
         states = [run.state for run in planned if run.setting == place]
-        n_left = sum(state != "done" for state in states)
+        n_left = sum(state != "done" and (retry_failed or state != "failed") for state in states)
         total_s += n_left * cost.seconds
         total_bytes += n_left * cost.n_bytes
         rows.append((setting, states, n_left, cost))

@@ -24,6 +24,7 @@ from .heads import n_parameters
 from .jobs import Job, failure_of
 from .optimisation import make_optimizer
 from .predicting import prediction_views
+from .provenance import as_lists
 from .sweep import Setting, Sweep
 from .training import clips_an_epoch, train_epoch, training_material
 
@@ -91,7 +92,10 @@ def job_of(setting: Setting, seed: int, template: Job) -> Job:
 
 
 def check_runs(planned: Sequence[PlannedRun]) -> list[Experiment]:
-    """Every setting's experiment, checked before any work begins; the first error ends it."""
+    """Every setting's experiment, checked before any work begins; the first error ends it.
+
+    So does a run that was begun or done with another setting, features, split or labels than it would have now.
+    """
     seen: dict[int, Experiment] = {}
     # Opening a set opens every store of it, and so does reading its layout: once for all settings of the same data.
     of_data: dict[tuple[Any, ...], Experiment] = {}
@@ -101,10 +105,23 @@ def check_runs(planned: Sequence[PlannedRun]) -> list[Experiment]:
             data = (run.job.features, run.job.leave_out)
             if data not in of_data:
                 of_data[data] = run.job.experiment()
+            if run.job.config.training.sampling == "hard-negatives":
+                raise BallspotError(
+                    "sampling hard-negatives needs scores of the training matches (--mistakes), which a sweep does not "
+                    "take; train these runs with `ballspot train`"
+                )
             experiment = replace(of_data[data], config=run.job.config, seed=run.job.seed)
             read = (*data, run.job.config.clips.views, prediction_views(run.job.config))
             layouts[read] = experiment.check(layouts.get(read))
             seen[run.setting] = experiment
+        if (run.job.run / "run.json").is_file():
+            experiment = replace(seen[run.setting], seed=run.job.seed)
+            RunFolder(run.job.run).require_key(
+                experiment.key(),
+                record={"seed": run.job.seed, "splits": as_lists(experiment.splits)},
+                config=as_table(run.job.config),
+                option="--out",
+            )
     return [seen[place] for place in sorted(seen)]
 
 

@@ -189,7 +189,7 @@ def _scores_of(
             raise BallspotError(
                 f"{folder}: no scores; run `ballspot predict {scores} FEATURES --data DATA --split {split}` first"
             )
-        if splits_file is None and split != "all":
+        if splits_file is None:
             return folder, label_set, recorded_splits(record, str(run.path / "run.json")).part(split)
     else:
         if not scores.is_dir():

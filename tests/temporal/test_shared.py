@@ -1,11 +1,14 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from ballspot.cache import files
 from ballspot.evaluate.labelsets import LabelSet
 from ballspot.evaluate.matches import find_matches
 from ballspot.evaluate.splits import load_splits
+from ballspot.temporal import shared
 from ballspot.temporal.configuration import load_config
 from ballspot.temporal.experiment import Experiment
 from ballspot.temporal.shared import is_beyond_limit, shared_features
@@ -40,3 +43,22 @@ def test_jobs_on_another_device_map_what_is_beyond_the_limit_from_the_same_file(
     for ours, theirs in ((mapped.training, there.training), (mapped.validation, there.validation)):
         assert (ours.device.type, theirs.device.type, theirs.rows.device.type) == ("cpu", "meta", "cpu")
         assert torch.equal(ours.rows, theirs.rows)
+
+
+def test_shared_features_are_on_the_disk_before_they_count_as_whole(season, tmp_path, monkeypatch):
+    """The order decides: arrays are synced, then the layout is written, then the folder gets its name."""
+    done: list[str] = []
+
+    def sync(path: Path) -> None:
+        done.append(path.name)
+        files.sync(path)
+
+    def write_json(path: Path, value: object) -> None:
+        done.append(path.name)
+        files.write_json(path, value)
+
+    monkeypatch.setattr(shared, "sync", sync)
+    monkeypatch.setattr(shared, "write_json", write_json)
+    shared_features(experiment_on(season), tmp_path / "resident")
+    assert sorted(done[:2]) == ["train.npy", "valid.npy"]
+    assert done[2:] == ["layout.json", "resident"]
