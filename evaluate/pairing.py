@@ -82,8 +82,9 @@ def read_pairing(
     ``matches`` names the matches to read, None all that have labels. Videos play no part.
     Raises BallspotError naming the match that has no labels or no predictions, the file and entry that is malformed.
     """
+    predictions = open_predictions(path)
     found = find_matches(data_root, labels_file=labels_file, one_video=False)
-    predictions = open_predictions(path).among(match.name for match in found)
+    predictions = predictions.among(match.name for match in found)
     chosen = _chosen(found, data_root, matches, labels_file)
     return Pairing(
         label_set=label_set,
