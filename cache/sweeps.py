@@ -66,12 +66,27 @@ def read_sweep_record(folder: Path) -> SweepRecord:
 def expand_runs(paths: Sequence[Path]) -> list[Path]:
     """The run folders that ``paths`` mean: runs, folders of seeds (`train --seeds`), and sweeps.
 
-    Of a sweep the finished runs, those of its baseline first. Raises BallspotError for a sweep without any.
+    Of a sweep the finished runs, those of its baseline first; a run that two paths lead to once, by the first of them.
+    Raises BallspotError for a sweep without any.
     """
-    runs: list[Path] = []
+    runs: dict[Path, Path] = {}
     for path in paths:
-        runs += _finished(path) if is_sweep(path) else seed_folders(path)
-    return list(dict.fromkeys(runs))
+        for run in _finished(path) if is_sweep(path) else seed_folders(path):
+            runs.setdefault(run.resolve(), run)
+    return list(runs.values())
+
+
+def baseline_stand_in(path: Path) -> tuple[str, str] | None:
+    """The names of the baseline of the sweep at ``path`` and of the first finished setting, where these are two.
+
+    That is where no run of the baseline is done: another setting then comes first in `expand_runs`. None for all
+    other sweeps, and for what is no sweep.
+    """
+    if not is_sweep(path):
+        return None
+    record, first = read_sweep_record(path), _finished(path)[0]
+    name = next(setting.name for setting in record.settings if first in [path / run for run in setting.runs])
+    return None if name == record.baseline else (record.baseline, name)
 
 
 def seed_folders(path: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Two sets of predictions on the same matches: the paired difference of every number, from the same draws."""
+"""Two sets of predictions on the same matches: paired differences of means and class APs, from the same draws."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

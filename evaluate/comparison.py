@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..cache.errors import BallspotError
-from ..cache.runs import RunFolder, flatten
-from ..cache.sweeps import expand_runs
+from ..cache.runs import RunFolder
+from ..cache.sweeps import baseline_stand_in, expand_runs
+from .compared_runs import FINGERPRINT, ComparedRun, compared_run, frame_rate, run_names, scored_matches
 from .effects import Effect, effects_of
 from .evaluation import OFFICIAL_FPS, check_settings, evaluate_predictions
 from .intervals import BLOCK_S, FEW_BLOCKS, N_RESAMPLES, draw_resamples
@@ -16,31 +17,6 @@ from .matching import Pool
 from .metrics import METRICS, tolerances_of
 from .pairing import read_pairing
 from .seeds import Setting, compare_settings, group_by_setting, setting_names
-
-ABSENT = "-"
-COSTS = ("train_s", "peak_memory_mb", "n_parameters", "best_epoch", "n_epochs")
-
-
-@dataclass(frozen=True)
-class ComparedRun:
-    """One run's numbers on one split; average precisions in 0..1, ``frequent_ap`` None where it is not known.
-
-    ``cost`` is what its training took (seconds, memory, parameters), ``learning`` the validation mAP after each epoch
-    that had one, ``record`` what run.json says of how it was made.
-    """
-
-    name: str
-    path: Path
-    seed: Any
-    mean_ap: float
-    headline_ap: float
-    frequent_ap: float | None
-    original_ap: float | None
-    per_class: Mapping[str, Mapping[str, Any]]  # label -> {"ap", "n_truth"}
-    made_from: Mapping[str, Any]  # flat: all that decided the result
-    cost: Mapping[str, Any]
-    learning: tuple[tuple[int, float], ...]
-    record: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -70,8 +46,14 @@ class Comparison:
     pools: tuple[Pool, ...] = field(default=(), repr=False)
 
     def varied(self) -> list[dict[str, Any]]:
-        """For each setting the values of the keys that settings differ in."""
-        varied = {key: values for key, values in self.differs.items() if key not in ("seed", "features fingerprint")}
+        """For each setting the values of the keys that settings differ in.
+
+        Features are told by the name of their set, with their fingerprint where one name stands for several.
+        """
+        varied = {key: values for key, values in self.differs.items() if key not in ("seed", FINGERPRINT)}
+        told = [(run.made_from["features"], run.made_from[FINGERPRINT]) for run in self.runs]
+        if len(set(told)) > len({name for name, _ in told}):
+            varied["features"] = tuple(f"{name} {fingerprint}" for name, fingerprint in told)
         return [{key: values[group[0]] for key, values in varied.items()} for group in self.groups]
 
     def effects(self) -> tuple[Effect, ...]:
@@ -122,6 +104,7 @@ def compare_runs(
     """The runs at ``paths`` side by side on "valid" or "test"; `expand_runs` says what a path may be.
 
     ``baseline``, a run or the folder of its seeds, comes first, and others are compared with it; else the first does.
+    A sweep's baseline of which no run is done is replaced by the first finished setting, which a warning tells.
 
     On "valid" the numbers are those that each run recorded when it was done. On "test" each run's
     ``predictions/test`` are scored now, mAP@1 at 25 frames a second, against ``data_root`` or else the data root in
@@ -132,15 +115,15 @@ def compare_runs(
     if split not in ("valid", "test"):
         raise BallspotError(f"runs cannot be compared on split {split!r}; choose valid or test")
     check_settings(fps=OFFICIAL_FPS, block_s=block_s)
-    paths = _baseline_first(expand_runs(paths), baseline)
     if not paths:
         raise BallspotError("no run to compare; give the folders of two runs or more")
+    first, paths = baseline or paths[0], _baseline_first(expand_runs(paths), baseline)
     folders = [RunFolder(path) for path in paths]
     records = [folder.record() for folder in folders]
     label_sets = [
         label_set_of(record, str(folder.path / "run.json")) for folder, record in zip(folders, records, strict=True)
     ]
-    matches = [_matches(folder, record, split) for folder, record in zip(folders, records, strict=True)]
+    matches = [scored_matches(folder, record, split) for folder, record in zip(folders, records, strict=True)]
     for folder, label_set, names in zip(folders, label_sets, matches, strict=True):
         if label_set.labels != label_sets[0].labels:
             raise BallspotError(
@@ -153,13 +136,13 @@ def compare_runs(
                 f"({', '.join(matches[0])}); compare runs of one split"
             )
     runs, protocols = [], []
-    for folder, record, name in zip(folders, records, _names(paths), strict=True):
+    for folder, record, name in zip(folders, records, run_names(paths), strict=True):
         if split == "valid":
             numbers = folder.metrics()
         else:
             numbers = _test_numbers(folder, record, label_sets[0], matches[0], data_root, min_count)
-        runs.append(_compared(folder, record, name, numbers, label_sets[0], min_count))
-        protocols.append((str(numbers.get("metric")), _rate(folder, numbers)))
+        runs.append(compared_run(folder, record, name, numbers, label_sets[0], min_count))
+        protocols.append((str(numbers.get("metric")), frame_rate(folder, numbers)))
         if protocols[-1] != protocols[0]:
             raise BallspotError(
                 f"{folder.path}: scored as {protocols[-1][0]} at {protocols[-1][1]:g} frames per second, "
@@ -170,7 +153,7 @@ def compare_runs(
     groups = group_by_setting([run.made_from for run in runs])
     names = setting_names(groups, [folder.path for folder in folders])
     pools = None
-    warnings = _warnings(differs, runs)
+    warnings = _stand_in_warnings(first) + _warnings(differs, runs)
     if n_resamples and protocols[0][0] in METRICS:
         pools = _pools(folders, records, label_sets[0], matches[0], split, data_root, fps=protocols[0][1])
         if pools is None:
@@ -224,12 +207,16 @@ def _baseline_first(paths: Sequence[Path], baseline: Path | None) -> list[Path]:
     return [*first, *(path for path in paths if path.resolve() not in wanted)]
 
 
-def _matches(folder: RunFolder, record: Mapping[str, Any], split: str) -> list[str]:
-    splits = record.get("splits")
-    names = splits.get(split) if isinstance(splits, Mapping) else None
-    if not isinstance(names, Sequence) or isinstance(names, str) or not names:
-        raise BallspotError(f"{folder.path / 'run.json'}: records no {split} matches; compare it on another split")
-    return [str(name) for name in names]
+def _stand_in_warnings(first: Path) -> tuple[str, ...]:
+    """What to say where ``first``, the path that holds the baseline, is a sweep whose own is not done."""
+    stand_in = baseline_stand_in(first)
+    if stand_in is None:
+        return ()
+    missing, name = stand_in
+    return (
+        f"no run of {missing!r}, the baseline of {first}, is done: {name!r} stands in its place; give the sweep's "
+        "command again, or choose another with --baseline",
+    )
 
 
 def _test_numbers(
@@ -270,62 +257,6 @@ def _pools(
     return pools
 
 
-def _compared(
-    folder: RunFolder,
-    record: Mapping[str, Any],
-    name: str,
-    numbers: Mapping[str, Any],
-    label_set: LabelSet,
-    min_count: int,
-) -> ComparedRun:
-    trained = numbers if "train_s" in numbers else folder.metrics()
-    try:
-        per_class = {label: numbers["per_class"][label] for label in label_set.labels}
-        frequent = [float(one["ap"]) for one in per_class.values() if one["n_truth"] >= min_count]
-        return ComparedRun(
-            name=name,
-            path=folder.path,
-            seed=record.get("seed"),
-            mean_ap=float(numbers["mean_ap"]),
-            headline_ap=float(numbers["headline_ap"]),
-            frequent_ap=sum(frequent) / len(frequent) if frequent else None,
-            original_ap=numbers.get("original_protocol", {}).get("mean_ap"),
-            per_class=per_class,
-            made_from=_made_from(folder, record),
-            cost={key: trained.get(key) for key in COSTS},
-            learning=tuple((line["epoch"], line["valid_mean_ap"]) for line in folder.log() if "valid_mean_ap" in line),
-            record=record,
-        )
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BallspotError(
-            f"{folder.path / 'metrics.json'}: lacks or garbles {error}; train the run again with this ballspot"
-        ) from error
-
-
-def _rate(folder: RunFolder, numbers: Mapping[str, Any]) -> float:
-    fps = numbers.get("fps", OFFICIAL_FPS)
-    if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps < 1000:
-        raise BallspotError(f"{folder.path / 'metrics.json'}: fps {fps!r} is no frame rate; train the run again")
-    return float(fps)
-
-
-def _made_from(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
-    """All that decided a run, flat: its configuration, seed, features, training matches and label shuffling."""
-    features, splits = record.get("features"), record.get("splits")
-    features = features if isinstance(features, Mapping) else {}
-    splits = splits if isinstance(splits, Mapping) else {}
-    return {
-        **flatten(folder.config()),
-        "seed": record.get("seed"),
-        "shuffled labels": bool(record.get("shuffle_labels", False)),
-        "features": Path(str(features.get("set", ABSENT))).name,
-        "features fingerprint": str(features.get("fingerprint", ABSENT))[:12],
-        "train matches": list(splits.get("train", ())),
-        "valid matches": list(splits.get("valid", ())),
-        "version": record.get("version"),
-    }
-
-
 def _differing(made_from: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
     keys = dict.fromkeys(key for settings in made_from for key in settings)
     columns = {key: tuple(settings.get(key) for settings in made_from) for key in keys}
@@ -334,19 +265,10 @@ def _differing(made_from: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, .
 
 def _warnings(differs: Mapping[str, Any], runs: Sequence[ComparedRun]) -> tuple[str, ...]:
     warnings = []
-    if "features fingerprint" in differs:
+    if FINGERPRINT in differs:
         warnings.append("the runs read different features: a difference may be the backbone's, not the head's")
     if "train matches" in differs or "valid matches" in differs:
         warnings.append("the runs trained or validated on different matches: their numbers are not like for like")
     if len(runs) > 1 and len({str(run.seed) for run in runs}) == 1:
         warnings.append("one seed: train each setting with three seeds or more before calling one better")
     return tuple(warnings)
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    """The folders' names, with the folder above where two have one name, or whole paths where that is not enough."""
-    whole = [path.resolve() for path in paths]
-    for names in ([path.name for path in whole], [f"{path.parent.name}/{path.name}" for path in whole]):
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]

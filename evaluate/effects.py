@@ -38,12 +38,15 @@ def effects_of(settings: Sequence[Setting], values: Sequence[Mapping[str, Any]])
     """The effect of every value of every key against the value that the first setting has.
 
     ``values`` maps the keys that are not alike in all settings to the value of each setting. A value without a pair
-    of settings that differ in that key alone has no effect to show.
+    of settings that differ in that key alone has no effect to show. Of settings with equal values the first counts.
     """
     effects = []
     for key in dict.fromkeys(key for one in values for key in one):
         reference = values[0].get(key)
-        twins = {_rest(one, key): place for place, one in enumerate(values) if one.get(key) == reference}
+        twins: dict[str, int] = {}
+        for place, one in enumerate(values):
+            if one.get(key) == reference:
+                twins.setdefault(_rest(one, key), place)
         pairs: dict[str, list[tuple[int, int]]] = {}
         shown: dict[str, Any] = {}
         for place, one in enumerate(values):

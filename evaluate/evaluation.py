@@ -65,7 +65,7 @@ class Evaluation:
     diagnosis: Diagnosis | None
 
     def as_record(self, *, min_count: int) -> dict[str, Any]:
-        """The evaluation as one JSON object; ``min_count`` truths make a class frequent."""
+        """The evaluation as one JSON object; ``min_count`` truths in SoccerNet's count make a class frequent."""
         result = self.result
         record = {
             "metric": self.metric,
@@ -122,7 +122,7 @@ class Evaluation:
         return {
             "mean_ap": result.mean_ap,
             "headline_ap": headline_ap(result.ap, self.label_set),
-            "frequent_ap": frequent_ap(result.ap, result.n_truth, min_count),
+            "frequent_ap": frequent_ap(result.ap, self.result.n_truth, min_count),
             "min_count": min_count,
         }
 
@@ -199,11 +199,15 @@ def check_settings(
 
 
 def original_pool(pairing: Pairing, fps: float) -> Pool:
-    """The pairing on the original protocol's grid of ``fps / 2``: visibility ignored, late labels in the last frame."""
+    """The pairing on the original protocol's grid of ``fps / 2``: visibility ignored, late labels in the last frame.
+
+    A second half has a video of its own, whose length is not known: its labels stay where they are.
+    """
     grid_fps = fps / GRID_STRIDE
     truths = []
     for arrays, length_s in zip(pairing.truth_arrays(grid_fps), pairing.lengths_s, strict=True):
         end = None if length_s is None else max(math.ceil(length_s * grid_fps - 1e-6) - 1, 0)
-        frame = arrays.frame if end is None else np.minimum(arrays.frame, end)
+        in_first = True if arrays.half is None else arrays.half == 1
+        frame = arrays.frame if end is None else np.where(in_first, np.minimum(arrays.frame, end), arrays.frame)
         truths.append(replace(arrays, visible=None, frame=frame))
     return pool_spots(truths, pairing.spot_arrays(grid_fps), n_labels=len(pairing.label_set), fps=grid_fps)

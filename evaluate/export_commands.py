@@ -110,7 +110,7 @@ def export(
         click.echo(f"{out}: {submission.n_spots} predictions of {submission.n_matches} matches, as {form}")
         notes = submission.notes
     else:
-        opened = open_predictions(predictions)
+        opened = open_predictions(predictions).among(names or ())
         chosen = choose_spots(opened, Selection(threshold, classes_of(classes), team), matches=names, named=named)
         written = write_exports(out, form, chosen, predictions=opened, before_s=before, after_s=after)
         click.echo(

@@ -73,12 +73,17 @@ def draw_resamples(
 class Replicates:
     """AP and truths of each class in each draw, (R, n_labels) both; AP is NaN where a draw holds no truth.
 
-    ``n_blocks`` (n_labels,) says over how many blocks the truths of each class are spread.
+    ``in_block`` bool (B, n_labels) says which blocks hold truths of each class.
     """
 
     ap: np.ndarray
     n_truth: np.ndarray
-    n_blocks: np.ndarray
+    in_block: np.ndarray
+
+    @property
+    def n_blocks(self) -> np.ndarray:
+        """int64 (n_labels,): over how many blocks the truths of each class are spread."""
+        return self.in_block.sum(axis=0)
 
     def of_class(self, index: int) -> np.ndarray:
         """(R,): one class's AP in each draw; (0,) where all its truths are in one block.
@@ -92,9 +97,12 @@ class Replicates:
         """(R,): the mean over the ``chosen`` classes (bool, None all) in each draw.
 
         A class without any truth scores 0 and counts, as in the number itself; one that only this draw misses is left
-        out of it, else rare classes would pull every draw below the number.
+        out of it, else rare classes would pull every draw below the number. NaN in every draw where all truths of
+        these classes are in one block, as in `of_class`.
         """
-        ap = self.ap if chosen is None else self.ap[:, chosen]
+        ap, in_block = (one if chosen is None else one[:, chosen] for one in (self.ap, self.in_block))
+        if in_block.any(axis=1).sum() < 2:
+            return np.full(len(ap), np.nan)
         never = ~np.isfinite(ap).any(axis=0)
         present = np.isfinite(ap[:, ~never])
         n_present = present.sum(axis=1)
@@ -119,7 +127,7 @@ def ap_replicates(pool: Pool, tolerances_s: Sequence[float], resamples: Resample
         block = own.copy()
         block[hit[hit >= 0]] = truth_block[hit >= 0]
         ap[place] = drawn_ap(label, score_bin, block[members], is_hit[members], n_truth, resamples)
-    return Replicates(np.where(n_truth > 0, trapezoid_mean(ap), np.nan), n_truth, (table > 0).sum(axis=0))
+    return Replicates(np.where(n_truth > 0, trapezoid_mean(ap), np.nan), n_truth, table > 0)
 
 
 def place_blocks(pool: Pool, resamples: Resamples) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +192,7 @@ def exact_replicates(pool: Pool, tolerance_s: float, resamples: Resamples) -> Re
             interpolated = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
             total[first : first + n_at_once, index] = np.einsum("hr,hr->r", interpolated, weight)
     ap = np.divide(total, n_truth, out=np.full_like(total, np.nan), where=n_truth > 0)
-    return Replicates(ap, n_truth, (table > 0).sum(axis=0))
+    return Replicates(ap, n_truth, table > 0)
 
 
 def interval(replicates: np.ndarray) -> Interval:

@@ -120,7 +120,8 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
 def label_set_of(record: Mapping[str, Any], place: str) -> LabelSet:
     """The label set that a run's record at ``place`` names: ``label_set`` and ``labels``. Else BallspotError.
 
-    ``label_set`` is a name, with the classes in ``labels``, or an object as `LabelSet.as_record` gives it.
+    ``label_set`` is a name, with the classes in ``labels`` and those that the headline mean leaves out in
+    ``headline_excludes`` (older runs record none), or an object as `LabelSet.as_record` gives it.
     """
     value = record.get("label_set")
     fields = value if isinstance(value, Mapping) else {**record, "name": value}

@@ -84,6 +84,7 @@ def read_pairing(
     """
     predictions = open_predictions(path)
     found = find_matches(data_root, labels_file=labels_file, one_video=False)
+    predictions = predictions.among(match.name for match in found)
     chosen = _chosen(found, data_root, matches, labels_file)
     return Pairing(
         label_set=label_set,

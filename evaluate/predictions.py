@@ -2,6 +2,8 @@
 
 import zipfile
 import zlib
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -19,10 +21,18 @@ MAX_ENTRY_BYTES = 2**28  # 268 MB is 1.5 million predictions of one match; a sma
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions of many matches; ``entries`` are the files in the zip, None for a folder."""
+    """Predictions of many matches; ``entries`` are the files in the zip, None for a folder.
+
+    ``known`` names the matches there are, as far as that is known: a file of one of them is no other's.
+    """
 
     path: Path
     entries: frozenset[str] | None
+    known: frozenset[str] = frozenset()
+
+    def among(self, matches: Iterable[str]) -> "Predictions":
+        """The same predictions, where ``matches`` are all the matches there are."""
+        return replace(self, known=frozenset(matches))
 
     def spots(self, match: str) -> tuple[Spot, ...]:
         """The spots of one match in the order they are written. Errors as `read`."""
@@ -44,10 +54,14 @@ class Predictions:
         return replace(self._unpacked(name), found_at=found_at)
 
     def find(self, match: str) -> str | None:
-        """The path of a match's file in the folder or zip, also too deep or too high; None where there is none."""
-        name = f"{match}/{SPOTS_FILE}"
-        is_there = (self.path / name).is_file() if self.entries is None else name in self.entries
-        return name if is_there else self._elsewhere(match)
+        """The path of a match's file in the folder or zip, also too deep or too high; None where there is none.
+
+        A file that lies elsewhere and could be that of two of the ``known`` matches is neither's.
+        """
+        if self._is_in_place(match):
+            return f"{match}/{SPOTS_FILE}"
+        name = self._elsewhere(match)
+        return None if name is None or self._takers[name] > (match in self.known) else name
 
     def scores_path(self, match: str) -> Path | None:
         """The ``scores.npz`` beside a match's file, wherever `find` finds that; None without one, and in a zip."""
@@ -101,11 +115,15 @@ class Predictions:
             raise BallspotError(f"{path}: a video of {seconds} seconds; {remedy}")
         return seconds
 
+    def _is_in_place(self, match: str) -> bool:
+        name = f"{match}/{SPOTS_FILE}"
+        return (self.path / name).is_file() if self.entries is None else name in self.entries
+
     def _elsewhere(self, match: str) -> str | None:
         """The one file that can be the match's although its folders are not the match's: too many or too few."""
-        wanted = PurePosixPath(match).parts
+        wanted, files = PurePosixPath(match).parts, self._files_but_others(match)
         for reaches in (_ends_with, lambda longer, shorter: _ends_with(shorter, longer)):
-            found = [name for name in self._spot_files if reaches(PurePosixPath(name).parent.parts, wanted)]
+            found = [name for name in files if reaches(PurePosixPath(name).parent.parts, wanted)]
             if len(found) == 1:
                 return found[0]
             if found:
@@ -118,11 +136,21 @@ class Predictions:
             return f"{self.path}: no {SPOTS_FILE} below it{hint}; give the folder that `ballspot predict` wrote"
         wanted = f"{self.path}: no predictions for match {match!r} (no {match}/{SPOTS_FILE})"
         last = PurePosixPath(match).name
-        for name in self._spot_files:
+        for name in self._files_but_others(match):
             folders = PurePosixPath(name).parent
             if last in folders.parts or str(folders) == ".":
                 return f"{wanted}, but there is {name}; the folders below both roots must be the same"
         return f"{wanted}; predict that match too, or name the part that was predicted with --split"
+
+    def _files_but_others(self, match: str) -> list[str]:
+        """The prediction files that do not lie where those of another of the ``known`` matches belong."""
+        others = self.known - {match}
+        return [name for name in self._spot_files if PurePosixPath(name).parent.as_posix() not in others]
+
+    @cached_property
+    def _takers(self) -> Counter[str]:
+        """How many of the ``known`` matches would take each file that lies elsewhere."""
+        return Counter(filter(None, (self._elsewhere(one) for one in self.known if not self._is_in_place(one))))
 
     @cached_property
     def _spot_files(self) -> list[str]:

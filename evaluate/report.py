@@ -11,7 +11,8 @@ from jinja2 import Environment, FileSystemLoader
 
 from ..cache.files import whole_file
 from .charts import Series, colour, dash, line_chart, point_chart
-from .comparison import ComparedRun, Comparison
+from .compared_runs import ComparedRun
+from .comparison import Comparison
 from .diagnosis import CURVE_S
 from .intervals import LEVEL
 from .metrics import pooled_average_precision

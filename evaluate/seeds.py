@@ -61,12 +61,16 @@ def group_by_setting(made_from: Sequence[Mapping[str, Any]]) -> list[list[int]]:
 def setting_names(groups: Sequence[Sequence[int]], paths: Sequence[Path]) -> list[str]:
     """What each setting is called: the folder that holds its runs where these are `seed-N`, else its first run.
 
-    Where two settings would have one name, the whole paths are taken.
+    Where two settings would have one name, the whole paths are taken, and those of the first runs where one folder
+    holds seeds of several settings.
     """
     firsts = [paths[group[0]] for group in groups]
     folders = [path.parent if path.name.startswith("seed-") else path for path in firsts]
     called = [folder.resolve().name for folder in folders]
-    return called if len(set(called)) == len(called) else [str(folder) for folder in folders]
+    for names in (called, [str(folder) for folder in folders]):
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in firsts]
 
 
 def compare_settings(

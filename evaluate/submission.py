@@ -36,6 +36,7 @@ def pack_submission(path: Path, out: Path, *, label_set: LabelSet, matches: Iter
         raise BallspotError(f"{out}: is there already; choose another --out or remove it")
     predictions = open_predictions(path)
     names = predictions.matches() if matches is None else list(matches)
+    predictions = predictions.among(names)
     if not names:
         raise BallspotError(f"{path}: no <match>/{SPOTS_FILE} below it; give what `ballspot predict` wrote")
     videos = []

@@ -146,8 +146,8 @@ def team_replicates(teams: Pool, tolerances_s: Sequence[float], resamples: Resam
     sides = ap_replicates(teams, tolerances_s, resamples)
     shape = (len(sides.ap), sides.ap.shape[1] // N_SIDES, N_SIDES)  # (R, n_labels, 2), R is 0 for a single block
     n_truth = sides.n_truth.reshape(shape)
-    n_blocks = sides.n_blocks.reshape(-1, N_SIDES).max(axis=-1)
-    actions = Replicates(team_ap(np.nan_to_num(sides.ap).reshape(shape), n_truth), n_truth.sum(axis=-1), n_blocks)
+    in_block = np.asarray(sides.in_block.reshape(-1, *shape[1:]).any(axis=-1))
+    actions = Replicates(team_ap(np.nan_to_num(sides.ap).reshape(shape), n_truth), n_truth.sum(axis=-1), in_block)
     return TeamReplicates(actions, sides)
 
 

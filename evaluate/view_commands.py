@@ -67,8 +67,8 @@ def view(
     if len(predictions) > 2:
         raise click.UsageError(f"one or two sets of predictions can be shown, not {len(predictions)}")
     check_settings(fps=fps)
-    data_root = data or _data_of(predictions)
     sides = open_sides(predictions, split=split)
+    data_root = data or _data_of(predictions)
     names = None
     if splits_file is not None or (split not in (None, "all") and not all(map(is_run, predictions))):
         found = find_matches(data_root, labels_file=labels_file, one_video=False)

@@ -1,8 +1,8 @@
 """What `ballspot view` shows: the matches of one or two sets of predictions, and each as one JSON object."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ class View:
 def open_sides(paths: Sequence[Path], *, split: str | None) -> tuple[Side, ...]:
     """The predictions in each folder or zip file, or those of a run's ``split``, None meaning valid.
 
+    Of split "all" they are in ``predictions/all`` where the run has that, else those of all its splits.
+
     Raises BallspotError for what is neither, and for a run without predictions of that split.
     """
     names = distinct_names(paths)
@@ -88,21 +90,23 @@ def find_view(
 ) -> View:
     """The matches of ``names`` (None: of the data root, then those that only have predictions) that a side predicts.
 
+    Where a side has several files of a match in other folders (``valid/m1`` and ``test/m1``), each is shown by its own
+    name, beside the match's labels and videos.
     ``wanted`` keeps only these, by whole name or last folder. Raises BallspotError when none is left, or one of
     ``wanted`` is not among them.
     """
     found = {one.name: one for one in find_matches(data_root, labels_file=labels_file, one_video=False)}
+    sides = [replace(side, predictions=side.predictions.among(found)) for side in sides]
     viewed = [_viewed(name, found.get(name), sides) for name in (found if names is None else names)]
     viewed = [one for one in viewed if any(one.files)]
     if names is None:
         claimed = [{one.files[place] for one in viewed} for place in range(len(sides))]
-        alone = {
-            name
-            for side, taken in zip(sides, claimed, strict=True)
-            for name in side.predictions.matches()
-            if side.predictions.find(name) not in taken
-        }
-        viewed += [one for one in (_viewed(name, None, sides) for name in sorted(alone)) if any(one.files)]
+        alone: dict[str, Match | None] = {}
+        for side, taken in zip(sides, claimed, strict=True):
+            for name in side.predictions.matches():
+                if side.predictions.find(name) not in taken:
+                    alone[name] = _one_of_several(name, side.predictions, found) or alone.get(name)
+        viewed += [one for one in (_viewed(name, alone[name], sides) for name in sorted(alone)) if any(one.files)]
     if not viewed:
         places = " and ".join(str(side.predictions.path) for side in sides)
         raise BallspotError(f"{places}: no predictions of the matches in {data_root}; check both paths, or the split")
@@ -147,9 +151,9 @@ def curves_of(view: View, match: ViewedMatch, place: int) -> Curves | None:
 
 
 def videos_of(match: Match) -> dict[int, Path]:
-    """The video of each half: the match's only one is of half 1, of several those named ``1_...`` and ``2_...``."""
+    """The video of each half: those named ``1_...`` and ``2_...``; an only one is of half 1 unless named ``2_...``."""
     if match.video is not None:
-        return {1: match.video}
+        return {2 if re.match(r"2(?![^\W_])", match.video.name) else 1: match.video}
     files = sorted(path for path in match.folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
     videos: dict[int, Path] = {}
     for half in (1, 2):
@@ -162,7 +166,9 @@ def videos_of(match: Match) -> dict[int, Path]:
 
 def _open(path: Path, split: str | None) -> Predictions:
     if is_run(path):
-        folder = path / "predictions" / (split or "valid") if split != "all" else path / "predictions"
+        folder = path / "predictions" / (split or "valid")
+        if split == "all" and not folder.is_dir():
+            folder = folder.parent
         if not folder.is_dir():
             there = sorted(one.name for one in (path / "predictions").glob("*") if one.is_dir())
             hint = f"it has {', '.join(there)}: give --split" if there else "make some with `ballspot predict`"
@@ -173,6 +179,13 @@ def _open(path: Path, split: str | None) -> Predictions:
     if runs:
         raise BallspotError(f"{path}: is no run but holds runs; give one or two of them, such as {path / runs[0]}")
     return predictions
+
+
+def _one_of_several(name: str, predictions: Predictions, found: Mapping[str, Match]) -> Match | None:
+    """The match that ``name`` ends with, where the predictions have several files of it and so none as its own."""
+    parts = name.split("/")
+    match = next((found[one] for n in range(1, len(parts)) if (one := "/".join(parts[n:])) in found), None)
+    return match if match is not None and predictions.find(match.name) is None else None
 
 
 def _viewed(name: str, match: Match | None, sides: Sequence[Side]) -> ViewedMatch:

@@ -69,7 +69,7 @@ def clips(
     whole = split == "all" and splits_file is None
     names = None if whole else part_of(data, split, splits_file)
     selection = Selection(threshold, classes_of(classes), team)
-    chosen = choose_spots(open_predictions(predictions), selection, matches=names, named=named)
+    chosen = choose_spots(open_predictions(predictions).among(names or ()), selection, matches=names, named=named)
     settings = ClipSettings(how, before, after)
     plan = plan_clips(chosen, find_matches(data), settings, limit=limit)
     for line in plan.notes:

@@ -52,6 +52,7 @@ def task_record(task: Task, data_root: Path, *, command: str, features: dict[str
         "splits": {**as_lists(splits), "source": splits.source},
         "label_set": task.label_set.name,
         "labels": list(task.label_set.labels),
+        "headline_excludes": list(task.label_set.headline_excludes),
     }
 
 

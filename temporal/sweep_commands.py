@@ -29,7 +29,8 @@ SWEEP_FILES = Path(__file__).parent / "sweeps"
 @click.argument("features", type=FOLDER, nargs=-1)
 @click.option("--data", "data_root", type=FOLDER, required=True, help="Data root: the match folders with their labels.")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the sweep: runs lie in OUT/SETTING/seed-N.")
-@click.option("--jobs", "n_jobs", type=click.IntRange(min=1), help="Runs at a time.  [default: one a core, or a GPU]")
+@click.option("--jobs", "n_jobs", type=click.IntRange(min=1),
+              help="Runs at a time.  [default: cores / --threads, or one a GPU]")  # fmt: skip
 @click.option("--threads", "n_threads", type=click.IntRange(min=1), default=1, show_default=True,
               help="Threads of a run; the same number gives the same bits.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Laid over every run; may be repeated.")

@@ -27,6 +27,8 @@ from .videos import (
 )
 
 NO_TEAM = "not applicable"
+VIDEO_KEYS = ("video", "num_frames", "fps", "num_events", "events")
+EVENT_KEYS = ("frame", "label", "comment", "score")
 
 
 def read_e2e_spot(text: str, source: str, name: str) -> list[VideoSpots]:
@@ -46,7 +48,7 @@ def read_e2e_spot(text: str, source: str, name: str) -> list[VideoSpots]:
             raise BallspotError(f'{place}: holds no list "events"; correct it')
         n_frames = None if entry.get("num_frames") is None else read_count(entry["num_frames"], place, "num_frames")
         spots = tuple(_spot(event, exact_fps(fps), f"{place}, event {n}") for n, event in enumerate(events, start=1))
-        notes = odd_keys(events, ("frame", "label", "comment", "score"))
+        notes = odd_keys(events, EVENT_KEYS) + odd_keys([entry], VIDEO_KEYS, "video")
         videos.append(VideoSpots(entry["video"], spots, fps, n_frames, notes))
     twice = next((one for one, n in Counter(video.name for video in videos).items() if n > 1), None)
     if twice is not None:

@@ -25,6 +25,7 @@ from .videos import (
 )
 
 HEAD = "ball_action"
+SAMPLE_KEYS = ("id", "inputs", "events")
 EVENT_KEYS = ("head", "label", "position_ms", "confidence_score", "confidence")
 
 
@@ -45,10 +46,11 @@ def read_osl(text: str, source: str, name: str) -> list[VideoSpots]:
         spots = tuple(_spot(event, f"{place}, event {n}") for n, event in enumerate(events, start=1))
         rates = [read_fps(one.get("fps"), place) for one in inputs if isinstance(one, dict)]
         heads = {str(event.get("head")) for event in events}
-        notes = odd_keys(events, EVENT_KEYS)
+        notes = odd_keys(events, EVENT_KEYS) + odd_keys([sample], SAMPLE_KEYS, "sample")
         if len(heads) > 1:
             notes += (f"which of {len(heads)} heads an event is of is not kept",)
-        videos.append(VideoSpots(sample["id"], spots, fps=next(iter(rates), None), notes=notes))
+        fps = next((rate for rate in rates if rate is not None), None)
+        videos.append(VideoSpots(sample["id"], spots, fps=fps, notes=notes))
     return join_halves(_checked(videos, source))
 
 

@@ -68,7 +68,10 @@ def read_count(value: Any, place: str, key: str) -> int:
 
 
 def split_halves(videos: Iterable[VideoSpots]) -> list[VideoSpots]:
-    """Matches with a second half as two videos, ``<match>/1`` and ``<match>/2``; others as they are."""
+    """Matches with a second half as two videos, ``<match>/1`` and ``<match>/2``; others as they are.
+
+    Raises BallspotError where another match has such a name.
+    """
     parts = []
     for video in videos:
         if all(spot.half == 1 for spot in video.spots):
@@ -77,16 +80,23 @@ def split_halves(videos: Iterable[VideoSpots]) -> list[VideoSpots]:
         for half in (1, 2):
             spots = tuple(replace(spot, half=1) for spot in video.spots if spot.half == half)
             parts.append(replace(video, name=f"{video.name}/{half}", spots=spots, n_frames=None))
+    twice = next((name for name, n in Counter(part.name for part in parts).items() if n > 1), None)
+    if twice is not None:
+        raise BallspotError(f"match name {brief(twice)} is also that of a half of another match; rename one of them")
     return parts
 
 
 def join_halves(videos: Sequence[VideoSpots]) -> list[VideoSpots]:
-    """The inverse of `split_halves`: ``<match>/1`` and ``<match>/2`` become one match where both are there."""
+    """The inverse of `split_halves`: ``<match>/1`` and ``<match>/2`` become one match where both are there.
+
+    Where there is a video ``<match>`` as well, all three stay matches of their own.
+    """
     by_name = {video.name: video for video in videos}
     joined = []
     for video in videos:
         match, _, half = video.name.rpartition("/")
-        other = by_name.get(f"{match}/{3 - int(half)}") if match and half in ("1", "2") else None
+        is_half = match and half in ("1", "2") and match not in by_name
+        other = by_name.get(f"{match}/{3 - int(half)}") if is_half else None
         if other is None:
             joined.append(video)
         elif half == "1":
@@ -101,7 +111,7 @@ def halves_losses(videos: Sequence[VideoSpots]) -> Counter[str]:
     names = {video.name for video in videos}
     losses: Counter[str] = Counter()
     losses["matches that read back as halves of one"] = 2 * sum(
-        name.endswith("/1") and f"{name[:-1]}2" in names for name in names
+        name.endswith("/1") and f"{name[:-1]}2" in names and name[:-2] not in names for name in names
     )
     for video in videos:
         halves = [spot.half for spot in video.spots]
@@ -118,9 +128,15 @@ def unheld(videos: Sequence[VideoSpots], **tests: Callable[[Spot], bool]) -> Cou
     return counts
 
 
-def odd_keys(entries: Iterable[Mapping[str, Any]], known: Sequence[str]) -> tuple[str, ...]:
-    """A note for each key of entries that is not among the ``known`` ones and has a value."""
+def odd_keys(entries: Iterable[Mapping[str, Any]], known: Sequence[str], of: str | None = None) -> tuple[str, ...]:
+    """A note for each key of entries that is not among the ``known`` ones and has a value.
+
+    ``of`` names what has one entry alone ("video"); else the note counts them.
+    """
     counts = Counter(
-        key for entry in entries for key, value in entry.items() if key not in known and value not in (None, "")
+        key for entry in entries for key, value in entry.items() if key not in known and value not in (None, "", [], {})
     )
-    return tuple(f"{key!r} of {count} entries is not kept" for key, count in sorted(counts.items()))
+    return tuple(
+        f"{key!r} of {f'{count} entries' if of is None else f'the {of}'} is not kept"
+        for key, count in sorted(counts.items())
+    )

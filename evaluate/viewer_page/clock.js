@@ -3,6 +3,19 @@
 import { clamp } from "./state.js";
 
 const MIN_SAMPLES = 8;
+const ENOUGH_SAMPLES = 96; // time stamps of whole ms tell 29.97 from 30 after some two seconds
+const BROADCAST = [24, 30, 48, 60, 120]; // also shown at 1000/1001 of the rate
+const RATES = [10, 12, 12.5, 15, 20, 25, 50, 100, ...BROADCAST, ...BROADCAST.map((rate) => (rate * 1000) / 1001)];
+
+/** Frames per second from the times between frames that were shown, some of them with others left out in between. */
+export function measuredRate(samples) {
+  const total = samples.reduce((sum, apart) => sum + apart, 0);
+  const framesOf = (length) => samples.reduce((sum, apart) => sum + Math.round(apart / length), 0);
+  const length = total / framesOf(total / framesOf(Math.min(...samples)));
+  const off = (rate) => Math.abs(rate * length - 1);
+  const nearest = RATES.reduce((best, rate) => (off(rate) < off(best) ? rate : best));
+  return off(nearest) < 0.01 ? nearest : 1 / length;
+}
 
 export class Clock {
   constructor(video, { onChange, onTrouble, onLength }) {
@@ -85,7 +98,7 @@ export class Clock {
     else this.video.currentTime = time;
   }
 
-  /** Takes the shortest time between two frames that were shown for the length of a frame. */
+  /** Takes the mean time between frames that were shown for the length of a frame, surer the more there were. */
   #measure() {
     if (!("requestVideoFrameCallback" in HTMLVideoElement.prototype)) return;
     let last = null;
@@ -94,11 +107,8 @@ export class Clock {
       last = mediaTime;
       if (!this.knownFps && this.isPlaying && apart > 0.004 && apart < 0.2) {
         this.samples.push(apart);
-        if (this.samples.length === MIN_SAMPLES) {
-          const fps = 1 / Math.min(...this.samples);
-          if (Math.abs(fps - this.fps) > 0.02 * this.fps) this.fps = Math.round(fps * 1.001) === Math.round(fps) ? Math.round(fps) : fps;
-          this.knownFps = true;
-        }
+        if (this.samples.length >= MIN_SAMPLES) this.fps = measuredRate(this.samples);
+        this.knownFps = this.samples.length === ENOUGH_SAMPLES;
       }
       this.video.requestVideoFrameCallback(look);
     };

@@ -1,10 +1,18 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs import RunFolder
-from ballspot.cache.sweeps import SweepRecord, SweepSetting, expand_runs, is_sweep, read_sweep_record
+from ballspot.cache.sweeps import (
+    SweepRecord,
+    SweepSetting,
+    baseline_stand_in,
+    expand_runs,
+    is_sweep,
+    read_sweep_record,
+)
 
 
 def record_of(*settings: SweepSetting, title: str = "strides", baseline: str = "b") -> SweepRecord:
@@ -77,6 +85,22 @@ def test_a_folder_of_seeds_stands_for_them_in_order_and_a_run_for_itself(tmp_pat
     (tmp_path / "gru" / "seed-notes").mkdir()
     assert expand_runs([run, tmp_path / "gru", run]) == [run, *seeds]
     assert expand_runs([tmp_path / "nothing"]) == [tmp_path / "nothing"]
+
+
+def test_a_run_that_two_paths_lead_to_is_taken_once_by_the_first(tmp_path, monkeypatch):
+    run = finished(tmp_path / "tcn")
+    monkeypatch.chdir(tmp_path)
+    assert expand_runs([Path("tcn"), run, tmp_path / "x" / ".." / "tcn"]) == [Path("tcn")]
+    assert expand_runs([run, Path("tcn")]) == [run]
+
+
+def test_the_setting_that_stands_in_for_a_baseline_without_finished_runs_is_told(tmp_path):
+    record_of(A, B).write(tmp_path)
+    finished(tmp_path / "a/seed-1")
+    assert baseline_stand_in(tmp_path) == ("b", "a")
+    finished(tmp_path / "b/seed-1")
+    assert baseline_stand_in(tmp_path) is None
+    assert baseline_stand_in(tmp_path / "a/seed-1") is None
 
 
 def test_the_file_says_what_it_is(tmp_path):

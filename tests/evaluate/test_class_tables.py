@@ -82,6 +82,19 @@ def test_team_ap_of_each_action_and_side_has_its_interval(evaluation: Callable):
     assert set(record["intervals"]["per_class"]["A"]) >= {"team_ap_left", "team_ap_right", "exact_ap"}
 
 
+def test_truths_of_both_teams_in_a_block_each_are_in_two_blocks(
+    tmp_path: Path, label_file: Callable, spot_file: Callable
+):
+    entries = ((1000, "left"), (400_000, "right"))
+    label_file("m", [{**truth("A", place), "team": team} for place, team in entries])
+    spot_file("m", [{**spot("A", place), "team": team} for place, team in entries])
+    options = {"data_root": tmp_path / "data", "label_set": AB, "n_resamples": 50}
+    bounds = evaluate_predictions(tmp_path / "predictions", **options).as_record(min_count=1)["intervals"]
+    one = bounds["per_class"]["A"]
+    assert one["team_ap"] == one["ap"] == bounds["team_mean_ap"] == [1.0, 1.0]
+    assert one["team_ap_left"] == one["team_ap_right"] == [None, None]
+
+
 def test_the_not_shown_mean_and_its_interval_are_multiplied_alike(evaluation: Callable):
     record = evaluation(metric="tight").as_record(min_count=1)
     low, high = record["intervals"]["mean_ap_not_shown"]

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs import RunFolder
+from ballspot.cache.sweeps import SweepRecord, SweepSetting
 from ballspot.cli import main
 from ballspot.evaluate.comparison import compare_runs
 from ballspot.evaluate.labelsets import BALL_12
@@ -66,8 +68,8 @@ def test_a_setting_that_only_one_run_has_differs(run: Callable):
 def test_the_recorded_validation_numbers_are_shown_with_the_mean_over_frequent_classes(run: Callable):
     comparison = compare_runs([run("one", {})], min_count=15)
     (only,) = comparison.runs
-    # Truths 5 .. 16: the last two classes have 15 or more, at 0.10 and 0.11.
-    assert (only.mean_ap, only.headline_ap, only.frequent_ap) == (0.25, 0.3, pytest.approx(0.105))
+    # Truths 5 .. 16: the last two classes have 15 or more, at 0.10 and 0.11; the headline mean is of the first ten.
+    assert (only.mean_ap, only.headline_ap, only.frequent_ap) == (0.25, pytest.approx(0.045), pytest.approx(0.105))
     assert compare_runs([only.path], min_count=99).runs[0].frequent_ap is None
 
 
@@ -182,6 +184,57 @@ def test_runs_of_one_folder_name_are_told_apart_by_the_folder_above_or_their_pat
     assert [run.name for run in compare_runs(paths).runs] == ["x/same", "y/same"]
     paths = [run("x/z/same", {}), run("y/z/same", {})]
     assert [run.name for run in compare_runs(paths).runs] == [str(path) for path in paths]
+
+
+def test_the_headline_mean_of_other_classes_is_the_same_in_tables_and_json_on_both_splits(
+    run: Callable, label_file: Callable, spot_file: Callable
+):
+    per_class = {"PASS": {"ap": 1.0, "n_truth": 1}, "GOAL": {"ap": 0.0, "n_truth": 1}}
+    record = {"label_set": "mine", "labels": ["PASS", "GOAL"], "headline_excludes": ["GOAL"]}
+    path = run("one", {}, record=record, metrics={"mean_ap": 0.5, "headline_ap": 1.0, "per_class": per_class})
+    label_file("m", [("PASS", 1000), ("GOAL", 9000)])
+    spot_file("m", [("PASS", 1000, 0.9)], root="runs/one/predictions/test")
+    for split in ("valid", "test"):
+        words = ["compare", str(path), "--split", split]
+        assert re.search(r"^mAP@1 +100\.00", CliRunner().invoke(main, words).stdout, re.MULTILINE)
+        shown = json.loads(CliRunner().invoke(main, [*words, "--format", "json"]).stdout)
+        assert (shown["runs"][0]["mean_ap"], shown["runs"][0]["headline_ap"]) == (0.5, 1.0)
+    old = run("old", {}, record={**record, "headline_excludes": []}, metrics={"mean_ap": 0.5, "per_class": per_class})
+    assert [one.headline_ap for one in compare_runs([path, old]).runs] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("names", [("set", "set"), ("set", "other")])
+def test_a_key_is_paired_between_runs_on_the_same_features_only(
+    run: Callable, label_file: Callable, spot_file: Callable, names: tuple[str, str]
+):
+    times = [10_000 * place + 20 for place in range(6)]
+    label_file("m", [("PASS", time) for time in times])
+    paths = []
+    for name, value, place, n_found in (("a", 1, 0, 6), ("b", 1, 1, 3), ("c", 2, 0, 6)):
+        features = {"set": names[place], "fingerprint": f"{place}" * 64}
+        paths.append(run(name, {"head": {"n": value}}, record={"features": features}))
+        spot_file("m", [("PASS", time, 0.9) for time in times[:n_found]], root=f"runs/{name}/predictions/test")
+    comparison = compare_runs(paths, split="test", block_s=10.0, n_resamples=20)
+    found = {one.key: (one.value, one.difference.value) for one in comparison.effects()}
+    whole = names[1] if names[1] != names[0] else f"set {'1' * 12}"
+    assert found["n" if "n" in found else "head.n"] == (2, 0.0)
+    assert found["features"][0] == whole and found["features"][1] < 0
+
+
+def test_a_sweep_whose_baseline_is_not_done_says_what_stands_in_its_place(run: Callable, tmp_path: Path):
+    names = ("a", "b", "c")
+    paths = [run(f"sweep/{name}/seed-0", {"k": name}) for name in names]
+    settings = tuple(SweepSetting(name, {"k": name}, (f"{name}/seed-0",)) for name in names)
+    sweep = tmp_path / "runs" / "sweep"
+    SweepRecord("t", "t.toml", (0,), "b", settings).write(sweep)
+    assert not any("stands in its place" in one for one in compare_runs([sweep]).warnings)
+    (paths[1] / "metrics.json").unlink()
+    (told,) = (one for one in compare_runs([sweep]).warnings if "stands in its place" in one)
+    assert told.startswith(f"no run of 'b', the baseline of {sweep}, is done: 'a' stands in its place")
+    assert told in compare_runs([paths[2], sweep], baseline=sweep).warnings
+    for chosen in (compare_runs([sweep], baseline=paths[2]), compare_runs([paths[2], sweep])):
+        assert not any("stands in its place" in one for one in chosen.warnings)
+    assert "'a' stands in its place" in CliRunner().invoke(main, ["compare", str(sweep)]).stderr
 
 
 def test_the_command_prints_both_tables_and_one_json_object(run: Callable):

@@ -32,6 +32,12 @@ def test_settings_without_a_twin_have_no_effect():
     assert effects_of([setting(0.1, [0.1]), setting(0.2, [0.2])], values) == ()
 
 
+def test_of_settings_with_equal_values_the_first_is_the_twin():
+    values = [{"a": 1}, {"a": 2}, {"a": 1}]
+    (effect,) = effects_of([setting(x, [x, x]) for x in (0.1, 0.3, 0.5)], values)
+    assert (effect.n_pairs, effect.difference.value) == (1, pytest.approx(0.2))
+
+
 def test_values_that_are_lists_and_absent_ones_are_values_like_others():
     values = [{"a": [1, 2]}, {"a": None}, {"a": [1, 3]}]
     effects = effects_of([setting(x, [x, x]) for x in (0.1, 0.3, 0.2)], values)

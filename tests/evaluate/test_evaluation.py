@@ -61,6 +61,29 @@ def test_the_original_protocol_puts_late_labels_into_the_last_grid_frame(
     assert evaluation.result.ap[0] == 0.0
 
 
+def test_the_length_of_the_first_half_says_nothing_of_the_second(
+    tmp_path: Path, label_file: Callable, spot_file: Callable
+):
+    label_file("m", [{"gameTime": "2 - 00:10", "label": "PASS", "position": "10000", "visibility": "visible"}])
+    entry = {"gameTime": "2 - 00:10", "label": "PASS", "position": "10000", "half": "2", "confidence": "0.9"}
+    path = spot_file("m", [entry]).with_name("scores.npz")
+    np.savez(path, n_video_frames=100, fps=25.0)
+    evaluation = scored(tmp_path)
+    assert evaluation.result.ap[0] == evaluation.original.ap[0] == 1.0
+
+
+def test_frequent_classes_of_the_original_protocol_are_those_of_the_official_count(
+    tmp_path: Path, label_file: Callable, spot_file: Callable
+):
+    # The passes at 980 and 1020 ms are two frames at 25 fps and one on the grid.
+    label_file("m", [("PASS", 980), ("PASS", 1020), ("GOAL", 60_000)])
+    spot_file("m", [("PASS", 1000, 0.9)])
+    evaluation = scored(tmp_path)
+    assert (evaluation.result.n_truth[0], evaluation.original.n_truth[0]) == (2, 1)
+    record = evaluation.as_record(min_count=2)
+    assert record["original_protocol"]["frequent_ap"] == evaluation.original.ap[0] == 1.0
+
+
 def test_the_original_protocol_ignores_visibility(tmp_path: Path, label_file: Callable, spot_file: Callable):
     label_file(
         "m",

@@ -65,6 +65,15 @@ def test_threshold_classes_team_match_and_seconds_are_obeyed(folder: Path):
     assert not (folder / "out/league/m2.xml").exists()
 
 
+def test_a_match_that_was_not_predicted_is_not_given_the_file_of_another(folder: Path, label_file: Callable):
+    for match in ("league/m1", "league/m2", "old/league/m1"):
+        label_file(match, [("PASS", 1000)])
+    for form in ("csv", "soccernet-zip"):
+        result = export(folder, form, "--data", str(folder / "data"))
+        assert result.exit_code == 1
+        assert "no predictions for match 'old/league/m1'" in result.output
+
+
 def test_a_csv_reads_back_as_the_spots_that_were_taken(folder: Path):
     export(folder, "csv")
     (video,) = read_videos(folder / "out/league/m1.csv", FORMATS["csv"])

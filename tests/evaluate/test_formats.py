@@ -1,5 +1,6 @@
 """Every format gives back what it can hold, and names what it cannot."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -154,6 +155,37 @@ def test_e2e_spot_comments_hold_team_and_visibility(tmp_path: Path):
 )
 def test_broadcast_rates_are_exact(fps: float, exact: Fraction):
     assert exact_fps(fps) == exact
+
+
+@pytest.mark.parametrize("name", ["osl", "e2e-spot"])
+def test_halves_are_joined_only_where_no_other_match_has_the_name(tmp_path: Path, name: str):
+    videos = [VideoSpots(one, (Spot("PASS", 20),), 25.0, 100) for one in ("m", "m/1", "m/2")]
+    assert [(one.name, one.spots) for one in back(name, videos, tmp_path)] == [(one.name, one.spots) for one in videos]
+    assert not FORMATS[name].losses(videos, 25.0)["matches that read back as halves of one"]
+    both = replace(videos[0], spots=(Spot("PASS", 20), Spot("PASS", 20, 2)))
+    with pytest.raises(BallspotError, match="match name 'm/1' is also that of a half of another match; rename"):
+        write_videos(tmp_path / "other", FORMATS[name], [both, videos[1]], fps=25.0)
+
+
+def test_the_rate_of_an_osl_sample_is_the_first_that_is_known(tmp_path: Path):
+    inputs = [{"type": "features", "path": "x.npy"}, {"type": "video", "fps": 50}, {"type": "video", "fps": 25}]
+    (tmp_path / "o.json").write_text(json.dumps({"version": "2.0", "data": [{"id": "m", "inputs": inputs}]}))
+    (video,) = read_videos(tmp_path / "o.json", FORMATS["osl"])
+    assert video.fps == 50.0
+
+
+@pytest.mark.parametrize(
+    ("name", "document", "notes"),
+    [
+        ("e2e-spot", [{"video": "m", "fps": 25, "width": 398, "height": 224, "events": []}], ("height", "width")),
+        ("osl", {"version": "2.0", "data": [{"id": "m", "metadata": {"k": 1}, "tags": []}]}, ("metadata",)),
+    ],
+)
+def test_what_is_not_read_of_a_video_is_noted(tmp_path: Path, name: str, document: object, notes: tuple[str, ...]):
+    (tmp_path / "o.json").write_text(json.dumps(document))
+    (video,) = read_videos(tmp_path / "o.json", FORMATS[name])
+    what = "video" if name == "e2e-spot" else "sample"
+    assert video.notes == tuple(f"{note!r} of the {what} is not kept" for note in notes)
 
 
 def test_nothing_is_overwritten_and_names_stay_inside(tmp_path: Path):

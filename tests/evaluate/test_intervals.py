@@ -57,9 +57,9 @@ def test_every_block_drawn_once_gives_the_number_itself(matches: list, block_s: 
         drawn = ap_replicates(pool, tolerances_s, once, kind=kind)
         np.testing.assert_allclose(np.nan_to_num(drawn.ap[0]), ap, atol=1e-12)
         assert drawn.n_truth[0].tolist() == n.tolist()
-    assert ap_replicates(pool, tolerances_s, once).mean()[0] == pytest.approx(result.mean_ap, nan_ok=True) or not any(
-        result.n_truth
-    )
+    drawn = ap_replicates(pool, tolerances_s, once)
+    is_spread = np.unique(blocks_of(pool, pool.truth_key, block_s)).size > 1
+    assert drawn.mean()[0] == pytest.approx(result.mean_ap if is_spread else np.nan, nan_ok=True)
     exact = exact_replicates(pool, 1.0, once)
     np.testing.assert_allclose(np.nan_to_num(exact.ap[0]), exact_ap(pool, 1.0), atol=1e-12)
 
@@ -131,7 +131,7 @@ def test_blocks_are_the_same_at_every_rate_and_label_count():
 
 def test_a_class_that_a_draw_misses_is_left_out_of_its_mean_and_one_without_truths_counts_as_0():
     ap = np.array([[0.5, 0.1, np.nan], [0.5, np.nan, np.nan]])
-    drawn = Replicates(ap, np.zeros((2, 3)), np.array([5, 1, 0]))
+    drawn = Replicates(ap, np.zeros((2, 3)), np.array([[True, True, False], [True, False, False]]))
     assert drawn.mean().tolist() == [pytest.approx(0.6 / 3), pytest.approx(0.5 * 2 / 3)]
     assert drawn.mean(np.array([True, False, False])).tolist() == [0.5, 0.5]
 
@@ -144,7 +144,20 @@ def test_truths_in_one_block_and_matches_of_one_block_give_no_interval():
     exact = exact_replicates(pool, 1.0, draw_resamples([pool], seed=0, n_resamples=50, block_s=10))
     for one in (drawn, exact):
         assert (one.n_blocks.tolist(), one.of_class(0).size, one.of_class(1).size) == ([2, 1], 50, 0)
+        assert np.isfinite(one.mean()).all()
+        assert np.isnan(one.mean(np.array([False, True]))).all()  # as the class itself
     assert draw_resamples([pool], seed=0, n_resamples=50, block_s=300).weights.shape == (0, 1)
+
+
+def test_a_mean_over_classes_whose_truths_are_all_in_one_block_has_no_interval():
+    # The draws differ in the prediction of the other block only: they know of no other truths.
+    pool = pooled([([(10, 0), (15, 1)], [(10, 0, 0.9), (15, 1, 0.8), (110, 0, 0.95)])])
+    drawn = ap_replicates(pool, (1.0,), draw_resamples([pool], seed=0, n_resamples=50, block_s=10))
+    assert interval(drawn.mean()).as_record() == [None, None]
+    # Two classes in a block each: together they are in two.
+    pool = pooled([([(10, 0), (115, 1)], [(10, 0, 0.9), (115, 1, 0.8), (110, 0, 0.95)])])
+    drawn = ap_replicates(pool, (1.0,), draw_resamples([pool], seed=0, n_resamples=50, block_s=10))
+    assert drawn.n_blocks.tolist() == [1, 1] and interval(drawn.mean()).low is not None
 
 
 def test_an_interval_holds_the_middle_of_the_draws_and_none_without_any():

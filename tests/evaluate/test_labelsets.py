@@ -73,6 +73,8 @@ def test_a_recorded_label_set_reads_back():
     assert label_set_of({"label_set": "ball-12"}, "run.json") is BALL_12
     other = LabelSet("mine", ("A", "B"), ("B",))
     assert label_set_of({"label_set": other.as_record()}, "run.json") == other
+    fields = {"label_set": "mine", "labels": ["A", "B"], "headline_excludes": ["B"]}
+    assert label_set_of(fields, "run.json") == LabelSet("mine", ("A", "B"), ("B",))
     assert label_set_of({"label_set": "mine", "labels": ["A", "B"]}, "run.json") == LabelSet("mine", ("A", "B"))
 
 

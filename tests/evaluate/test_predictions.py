@@ -55,6 +55,30 @@ def test_another_match_of_the_same_league_is_not_taken_for_the_wanted_one(tmp_pa
         open_predictions(tmp_path / "predictions").spots("league/m1")
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_file_of_one_match_is_never_taken_for_another_too(tmp_path: Path, spot_file: Callable, zipped: bool):
+    spot_file("m1", [("PASS", 20, 0.5)])
+    path = tmp_path / "predictions"
+    opened = open_predictions(packed(path) if zipped else path)
+    assert opened.find("old/m1") == "m1/results_spotting.json"  # alone, it lies too high
+    known = opened.among(["m1", "old/m1"])
+    assert (known.find("m1"), known.find("old/m1")) == ("m1/results_spotting.json", None)
+    with pytest.raises(BallspotError, match=r"no predictions for match 'old/m1' .*; predict that match too"):
+        known.read("old/m1")
+    both = opened.among(["a/m1", "b/m1"])  # neither's: it could be that of either
+    assert (both.find("a/m1"), both.find("b/m1")) == (None, None)
+    with pytest.raises(BallspotError, match=r"there is m1/results_spotting\.json; the folders"):
+        both.read("a/m1")
+
+
+def test_a_file_too_deep_is_found_beside_that_of_another_match(tmp_path: Path, spot_file: Callable):
+    spot_file("old/m1", [])
+    spot_file("test/m1", [])
+    opened = open_predictions(tmp_path / "predictions")
+    assert opened.find("m1") is None
+    assert opened.among(["m1", "old/m1"]).find("m1") == "test/m1/results_spotting.json"
+
+
 def test_a_zip_that_unpacks_to_too_much_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(predictions, "MAX_ENTRY_BYTES", 10_000)
     path = tmp_path / "bomb.zip"

@@ -10,12 +10,20 @@ from ballspot.cache.runs import RunFolder
 from ballspot.cli import main
 from ballspot.evaluate.comparison import compare_runs
 from ballspot.evaluate.labelsets import BALL_12
-from ballspot.evaluate.seeds import group_by_setting
+from ballspot.evaluate.seeds import group_by_setting, setting_names
 
 
 def test_runs_alike_but_for_the_seed_are_one_setting():
     made_from = [{"seed": 0, "lr": 1}, {"seed": 0, "lr": 2}, {"seed": 1, "lr": 1}]
     assert group_by_setting(made_from) == [[0, 2], [1]]
+
+
+def test_settings_are_called_by_folders_by_whole_folders_and_by_runs_where_one_folder_holds_several():
+    groups = [[0], [1, 2]]
+    assert setting_names(groups, [Path("w/a/seed-0"), Path("w/b/seed-1"), Path("w/b/seed-2")]) == ["a", "b"]
+    assert setting_names(groups, [Path("v/a/seed-0"), Path("w/a/seed-1"), Path("w/a/seed-2")]) == ["v/a", "w/a"]
+    names = setting_names(groups, [Path("w/a/seed-0"), Path("w/a/seed-1"), Path("w/a/seed-2")])
+    assert names == ["w/a/seed-0", "w/a/seed-1"]
 
 
 @pytest.fixture

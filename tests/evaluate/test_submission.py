@@ -52,6 +52,24 @@ def test_the_zip_holds_the_matches_from_the_league_down_and_the_same_bytes_each_
     assert (folders / "one.zip").read_bytes() == (folders / "two.zip").read_bytes()
 
 
+def test_a_match_that_was_not_predicted_gets_no_file_of_another(
+    tmp_path: Path, label_file: Callable, spot_file: Callable
+):
+    for match in ("m1", "old/m1"):
+        label_file(match, [("PASS", 1020)])
+    spot_file("m1", [("PASS", 1020, 0.9)])
+    for score in (
+        lambda: evaluate_predictions(
+            tmp_path / "predictions", data_root=tmp_path / "data", label_set=BALL_12, n_resamples=0
+        ),
+        lambda: pack_submission(
+            tmp_path / "predictions", tmp_path / "o.zip", label_set=BALL_12, matches=["m1", "old/m1"]
+        ),
+    ):
+        with pytest.raises(BallspotError, match="no predictions for match 'old/m1'"):
+            score()
+
+
 def test_missing_halves_are_filled_in_and_misplaced_files_put_right(folders: Path, spot_file: Callable):
     entry = {"gameTime": "2 - 00:01", "label": "PASS", "position": "1020", "confidence": "0.9"}
     spot_file("extra/league/2026/m1", [entry], root="others")

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
 from ballspot.evaluate.labelsets import load_label_set
-from ballspot.evaluate.viewer import distinct_names, find_view, match_record, open_sides
+from ballspot.evaluate.matches import find_matches
+from ballspot.evaluate.viewer import distinct_names, find_view, match_record, open_sides, videos_of
 
 
 def record_of(*paths: Path, data: Path, name: str) -> dict:
@@ -79,6 +80,66 @@ def test_a_run_shows_its_validation_predictions_unless_told_otherwise(tmp_path: 
         open_sides([tmp_path / "run"], split="train")
     with pytest.raises(BallspotError, match="holds runs"):
         open_sides([tmp_path], split=None)
+
+
+def test_all_predictions_of_a_run_are_those_made_of_all_matches_at_once_or_those_of_its_splits(
+    tmp_path: Path, label_file: Callable, spot_file: Callable
+):
+    for match in ("l/m1", "l/m2"):
+        label_file(match, [("PASS", 1000)])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    for place in ("valid/l/m1", "test/l/m1", "test/l/m2"):
+        spot_file(place, [("PASS", 1040, 0.5)], root="run/predictions")
+
+    def shown() -> dict[str, bool]:
+        sides = open_sides([tmp_path / "run"], split="all")
+        view = find_view(sides, data_root=tmp_path / "data", label_set=load_label_set(), fps=25.0)
+        return {match.name: match_record(view, match)["truth"] is not None for match in view.matches}
+
+    assert shown() == {"l/m2": True, "test/l/m1": True, "valid/l/m1": True}
+    for match in ("l/m1", "l/m2"):
+        spot_file(match, [("PASS", 1040, 0.5)], root="run/predictions/all")
+    assert shown() == {"l/m1": True, "l/m2": True}
+
+
+def test_a_foreign_match_of_a_like_name_has_no_truth(tmp_path: Path, label_file: Callable, spot_file: Callable):
+    label_file("m1", [("PASS", 1000)])
+    for match in ("m1", "old/m1"):
+        spot_file(match, [("PASS", 1040, 0.5)])
+    assert record_of(tmp_path / "predictions", data=tmp_path / "data", name="m1")["truth"] is not None
+    assert record_of(tmp_path / "predictions", data=tmp_path / "data", name="old/m1")["truth"] is None
+
+
+@pytest.mark.parametrize(
+    ("names", "halves"),
+    [
+        (["224p.mp4"], {1: "224p.mp4"}),
+        (["2_224p.mkv"], {2: "2_224p.mkv"}),
+        (["2.mkv"], {2: "2.mkv"}),
+        (["1_720p.mkv"], {1: "1_720p.mkv"}),
+        (["2nd leg.mp4"], {1: "2nd leg.mp4"}),
+        (["2019.mp4"], {1: "2019.mp4"}),
+        (["1_720p.mkv", "2_720p.mkv", "2_224p.mp4"], {1: "1_720p.mkv", 2: "2_224p.mp4"}),
+    ],
+)
+def test_the_name_of_a_video_tells_its_half(
+    tmp_path: Path, label_file: Callable, names: list[str], halves: dict[int, str]
+):
+    folder = label_file("m1", [("PASS", 1000)]).parent
+    for name in names:
+        (folder / name).write_bytes(b"")
+    (match,) = find_matches(tmp_path / "data", one_video=False)
+    assert {half: path.name for half, path in videos_of(match).items()} == halves
+
+
+def test_a_folder_of_runs_is_told_as_such_with_and_without_a_data_root(tmp_path: Path):
+    (tmp_path / "tcn" / "seed-0").mkdir(parents=True)
+    (tmp_path / "tcn" / "seed-0" / "run.json").write_text("{}")
+    for more in ([], ["--data", str(tmp_path)]):
+        result = CliRunner().invoke(main, ["view", str(tmp_path / "tcn"), "--no-open", *more])
+        assert result.exit_code == 1
+        assert "is no run but holds runs; give one or two of them" in result.output
 
 
 def test_two_sides_are_called_by_what_tells_them_apart():

@@ -86,3 +86,30 @@ def test_two_runs_are_counted_each_and_differences_are_visited(tmp_path: Path, o
         }
         page.keyboard.press("x")
         assert settled(page)["run"] == ["A"]
+
+
+RATES = [12.5, 15, 25, 50, *(n * scale for n in (24, 30, 60) for scale in (1.0, 1000 / 1001))]
+
+
+def test_the_rate_of_a_video_is_measured_to_a_thousandth(tmp_path: Path, opened: Callable):
+    """From time stamps of 90 kHz and of whole ms, with and without frames that were not shown."""
+    random_ = np.random.default_rng(4)
+    cases = []
+    for rate in (*RATES, 17.3):
+        for per_second, n in ((90_000, 8), (1000, 96)):
+            for share in (1.0, 0.7):
+                frames = np.flatnonzero(random_.random(3 * n + 30) < share)
+                times = np.round(frames / rate * per_second) / per_second
+                apart = np.diff(times)
+                cases.append((rate, apart[apart < 0.2][:n].tolist()))
+    with serving(made_up(tmp_path / "p", MATCH, seed=1)) as server:
+        page = opened(server.url)
+        found = page.evaluate(
+            """async (cases) => {
+              const { measuredRate } = await import('/clock.js');
+              return cases.map(measuredRate);
+            }""",
+            [samples for _, samples in cases],
+        )
+    for (rate, _), measured in zip(cases, found, strict=True):
+        assert measured == pytest.approx(rate, rel=1e-3 if rate == 17.3 else 1e-9)

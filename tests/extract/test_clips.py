@@ -112,6 +112,14 @@ def test_spots_beyond_the_end_have_no_clip_and_are_noted(folder: Path) -> None:
     assert "note: league/m1: 2 spots lie beyond its 250 frames and have no clip" in result.stderr
 
 
+def test_a_match_that_was_not_predicted_is_not_cut_at_the_spots_of_another(folder: Path, source: Path) -> None:
+    (folder / "data/old" / M1).mkdir(parents=True)
+    (folder / "data/old" / M1 / "224p.mp4").write_bytes(source.read_bytes())
+    (folder / "s.toml").write_text(f'test = ["{M1}", "old/{M1}"]\n')
+    result = clips(folder, "--splits", str(folder / "s.toml"), "--split", "test")
+    assert result.exit_code == 1 and f"no predictions for match 'old/{M1}'" in result.stderr
+
+
 def test_of_two_spots_of_one_class_and_time_the_surer_one_is_listed(folder: Path) -> None:
     write(folder, M1, [entry("PASS", 4020, 0.6), entry("PASS", 4020, 0.9)])
     assert clips(folder, "--match", "m1").exit_code == 0

@@ -42,6 +42,7 @@ def test_a_run_folder_holds_all_that_is_promised(run, season):
     assert record["splits"]["train"] == list(season.names[:2])
     assert record["features"]["files"].keys() == set(season.names[:3])
     assert len(record["labels"]) == 12
+    assert record["headline_excludes"] == ["FREE KICK", "GOAL"]
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics.keys() >= {
         "split", "metric", "fps", "mean_ap", "headline_ap", "per_class", "best_epoch", "n_epochs", "train_s",
