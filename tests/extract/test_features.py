@@ -10,10 +10,11 @@ from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.sets import open_feature_set
-from ballspot.cache.store import FeatureStore
+from ballspot.cache.store import FeatureStore, write_store
 from ballspot.cli import main
+from ballspot.extract import pca
 from ballspot.extract.backbones import load_backbone
-from ballspot.extract.pca import fit_components, load_components
+from ballspot.extract.pca import Components, fit_components, load_components, project_set
 from ballspot.extract.weights import parse_weights
 
 CPU = torch.device("cpu")
@@ -116,6 +117,23 @@ def test_components_are_fitted_on_the_training_matches_and_applied_to_all(extrac
     (extracted / "again" / "pca.safetensors").unlink()
     code, out, _ = run(*words)
     assert code == 1 and out.count("no such file; give the pca.safetensors of a set") == 3
+
+
+def test_a_set_cannot_be_removed_while_components_are_made_in_it(
+    extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, told = open_feature_set(extracted / "f32"), []
+    with whole.open(MATCH) as store:
+        fit = Components(np.zeros(store.dim, np.float32), np.ones((2, store.dim), np.float32), np.ones(2, np.float32))
+
+    def write(path: Path, **given: object) -> None:
+        write_store(path, **given)  # the next store's temporary file is not there yet
+        told.append(run("cache", "remove", tmp_path / "small", "--yes"))
+
+    monkeypatch.setattr(pca, "write_store", write)
+    project_set(whole, fit, tmp_path / "small")
+    assert len(told) == 3 and all(code == 1 and "another process is at work here" in error for code, _, error in told)
+    assert run("cache", "remove", tmp_path / "small", "--yes")[0] == 0
 
 
 def test_deep_verification_tells_another_video_of_the_same_size(extracted: Path, drawn: Path, tmp_path: Path) -> None:
