@@ -194,7 +194,7 @@ class RunFolder:
         for name in sorted(ours.keys() | theirs.keys()):
             if ours.get(name) != theirs.get(name):
                 return f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} here"
-        return "other features, labels or split"
+        return "other features, videos, labels or split"
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

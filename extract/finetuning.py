@@ -34,7 +34,7 @@ from .finetune_settings import FinetuneSection
 from .foreign import save_backbone
 from .processes_together import Group
 from .segments import ExtractionJob, SegmentRunner, Settings
-from .video import VideoProbe, probe_video
+from .video import VideoProbe, probe_video, video_digest
 from .weights import RUN_BACKBONE, WeightsSpec, parse_weights, weights_digest, weights_of_run
 
 
@@ -53,7 +53,10 @@ class Finetuning:
         return load_model(self.backbone, parse_weights(self.weights), self.size)
 
     def key(self, weights_sha256: str, *, n_processes: int) -> str:
-        """The digest of all that decides the result, `weights_sha256` being that of the weights it begins with."""
+        """The digest of all that decides the result, `weights_sha256` being that of the weights it begins with.
+
+        All videos are read once for theirs.
+        """
         left_out = {"decode_workers"}
         if self.section.norms == "frozen":
             left_out.add("checkpointing")  # else norms see every batch twice
@@ -70,10 +73,20 @@ class Finetuning:
                 "size": list(self.size),
                 "seed": self.task.seed,
                 "label_set": self.task.label_set.as_record(),
+                "videos": self._video_digests(),
                 "labels": labels,
                 "shuffle_labels": self.task.shuffle_labels,
             }
         )
+
+    def _video_digests(self) -> dict[str, dict[str, str]]:
+        given = {
+            split: [self.task.matches[name] for name in self.task.splits.part(split)] for split in ("train", SPLIT)
+        }
+        return {
+            split: {match.name: video_digest(match.video) for match in matches if match.video is not None}
+            for split, matches in given.items()
+        }
 
     def table(self) -> dict[str, Any]:
         """The whole configuration as plain nested dictionaries."""

@@ -148,6 +148,7 @@ class SegmentRunner:
             batch_rows=settings.batch_rows,
             device=job.device,
             compiles=settings.compiles,
+            is_exact=settings.dtype == "float32",
         )
         self.decoding = DecodingProcess(batch_rows=settings.batch_rows, substitute=settings.substitute)
         self.n_rows = 0

@@ -1,5 +1,6 @@
 """A fine-tuned run as a bundle: the backbone that it trained goes along, and gives what `extract` gives of it."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,20 @@ def test_pictures_that_a_backbone_cannot_read_end_a_fine_tuning_in_one_line(draw
     words = ["finetune", drawn, "--out", tmp_path / "run", "--backbone", "hrnet_w18_small", "--weights", "random"]
     result = CliRunner().invoke(main, list(map(str, [*words, "--size", "33x50", "--device", "cpu"])))
     assert result.exit_code == 1 and "cannot read (33, 50) pictures" in result.stderr, result.stderr
+
+
+def test_a_fine_tuning_does_not_go_on_with_another_video(drawn, tmp_path):
+    data, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(drawn, data)
+    words = ["finetune", data, "--out", run, "--backbone", "resnet10t", "--weights", "random", "--size", "64x96"]
+    words += ["--device", "cpu", *(word for one in SMALL for word in ("--set", one))]
+    ballspot(*words)
+    again = CliRunner().invoke(main, list(map(str, words)))
+    assert again.exit_code == 0 and "is done already" in again.stderr
+    for match in (MATCH, VALID):
+        video = data / match / "64p.mp4"
+        whole = video.read_bytes()
+        video.write_bytes(whole + bytes(16))
+        other = CliRunner().invoke(main, list(map(str, words)))
+        assert other.exit_code == 1 and "holds another run (other features, videos, labels" in other.stderr, match
+        video.write_bytes(whole)

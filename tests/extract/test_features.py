@@ -1,5 +1,6 @@
 """Richer stores: grids, layers, views, number types, components."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
+from ballspot.cache.layout import Block
 from ballspot.cache.sets import open_feature_set
 from ballspot.cache.store import FeatureStore, write_store
 from ballspot.cli import main
@@ -147,6 +149,19 @@ def test_deep_verification_tells_another_video_of_the_same_size(extracted: Path,
     code, out, _ = run("cache", "verify", extracted / "f32", "--deep", "--data", tmp_path / "data", "--chunks", 1)
     assert code == 1 and out.count(": ok") == 2
     assert f"match-01.h5: {video} is another video than the one it was made from: their SHA-256 differ" in out
+
+
+@pytest.mark.parametrize(("kind", "code"), [("float32", 1), ("float16 autocast", 0)])
+def test_float32_stores_of_half_precision_are_held_to_that(
+    extracted: Path, drawn: Path, tmp_path: Path, kind: str, code: int
+) -> None:
+    with open_feature_set(extracted / "f32").open(MATCH) as store:
+        header = replace(store.header, engine=f"torch 2.8.0 cuda {kind} batch 8")
+        rounded = store.read().astype(np.float16).astype(np.float32)
+        block = Block(store.frame_index, {"original": rounded})
+    write_store(tmp_path / "s" / f"{MATCH}.h5", header=header, blocks=[block])
+    found, out, _ = run("cache", "verify", tmp_path / "s", "--deep", "--data", drawn, "--chunks", 1)
+    assert found == code, out
 
 
 def test_too_many_components_are_refused(extracted: Path) -> None:
