@@ -63,13 +63,19 @@ class Journal:
 
     @classmethod
     def open(
-        cls, path: Path, header: StoreHeader, *, segment: Segment | None = None, patience_s: float = 0.0
+        cls,
+        path: Path,
+        header: StoreHeader,
+        *,
+        segment: Segment | None = None,
+        patience_s: float = 0.0,
+        may_substitute: bool = True,
     ) -> "Journal":
         """The journal at `path`, new or taken up after its last whole record; what follows that is cut off.
 
         A journal that is taken up keeps the decoder it was begun with in its header: all give the same pixels.
-        Raises BallspotError when the file belongs to other settings, another video or other rows, or is still in use
-        after `patience_s`.
+        Raises BallspotError when the file belongs to other settings, another video or other rows, is still in use after
+        `patience_s`, or holds a substituted frame though there may be none.
         """
         segment = segment or Segment(0, header.n_rows)
         make_folder(path.parent)
@@ -85,6 +91,11 @@ class Journal:
                 header, next_row = found[0], segment.start
                 whole = stream.tell()
                 for block in _blocks(stream, header, segment):
+                    if len(block.substituted) and not may_substitute:
+                        raise BallspotError(
+                            f"{path}: shows another frame in place of damaged frame {block.substituted[0]}; give "
+                            "--on-bad-frame substitute again, or remove it"
+                        )
                     next_row += len(block)
                     whole = stream.tell()
                 stream.truncate(whole)

@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import BallspotError
-from .files import find_temporary
+from .files import find_temporary, is_temporary, locked_folder
 from .journal import is_locked
 from .sets import find_stores
 
 OWN_FILES = ("pca.safetensors",)
+SET_DEPTH = 6  # folders above a store among which its set's is looked for
 
 
 def removable_files(paths: Sequence[Path], *, unfinished: bool = False) -> list[Path]:
     """The files of ours at or below the given stores and folders, sorted: stores, part files, fits of components.
 
     With `unfinished` only part files and what a kill left of stores that were being written. Raises BallspotError for a
-    path that is not there or holds none, and when one of the files is being written.
+    path that is not there or holds none, when one of the files is being written, and while a set of components is made.
     """
     found: set[Path] = set()
     for path in paths:
@@ -31,6 +32,11 @@ def removable_files(paths: Sequence[Path], *, unfinished: bool = False) -> list[
     for file in sorted(found):
         if file.name.endswith(".part") and is_locked(file):
             raise BallspotError(f"{file}: is being extracted; stop that process first")
+        if is_temporary(file) and is_locked(file):  # by HDF5, as long as it writes
+            raise BallspotError(f"{file}: is being written; wait for that process or stop it")
+    for folder in sorted({folder for file in found for folder in file.resolve().parents[:SET_DEPTH]}):
+        with locked_folder(folder, waits=False, shared=True):
+            pass  # nobody has it alone, as who makes components has the set's
     return sorted(found)
 
 

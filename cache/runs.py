@@ -204,7 +204,7 @@ class RunFolder:
         for name in sorted(ours.keys() | theirs.keys()):
             if ours.get(name) != theirs.get(name):
                 return f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} here"
-        return "other features or labels"
+        return "other features, videos or labels"
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -133,6 +133,7 @@ def assemble(
     """The backbone that extracts with a model, which is taken over and changed: norms folded, on `device`."""
     name, model = loaded.name, loaded.model.eval()
     digest = weights_digest(model.state_dict())
+    feature_dim(name, model, size, torch.device("cpu"))  # what cannot read such pictures is told so
     model = channels_last(fold_batch_norms(model, size=size).to(device))
     shifted = None
     if loaded.shift is not None and loaded.clips is not None:
@@ -145,7 +146,7 @@ def assemble(
     return Backbone(
         name=name,
         model=model.requires_grad_(False),
-        dim=_feature_dim(name, model, size, device, before=before),
+        dim=feature_dim(name, model, size, device, before=before),
         size=size,
         mean=mean,
         std=std,
@@ -167,7 +168,13 @@ def picture_settings(name: str) -> tuple[tuple[float, ...], tuple[float, ...], s
 
 def _pretrained_cfg(name: str) -> Mapping[str, Any]:
     base = name.split(".")[0]
-    cfg = timm.get_pretrained_cfg(name) if timm.is_model(base) else None
+    try:
+        cfg = timm.get_pretrained_cfg(name) if timm.is_model(base) else None
+    except RuntimeError as error:  # the model is known, what follows the point is not
+        near = [*get_close_matches(name, timm.list_pretrained(f"{base}.*"), n=1, cutoff=0.0), base][0]
+        raise BallspotError(
+            f"--backbone {name}: timm {timm.__version__} has no such weights of {base}; did you mean {near}?"
+        ) from error
     if cfg is None:
         near = get_close_matches(base, timm.list_models(), n=1, cutoff=0.0)[0]
         raise BallspotError(f"--backbone {name}: timm {timm.__version__} has no such model; did you mean {near}?")
@@ -236,15 +243,21 @@ def _open_residuals(model: nn.Module) -> None:
             nn.init.ones_(module.weight)
 
 
-def _feature_dim(
-    name: str, model: nn.Module, size: tuple[int, int], device: torch.device, *, before: nn.Module | None
+def feature_dim(
+    name: str, model: nn.Module, size: tuple[int, int], device: torch.device, *, before: nn.Module | None = None
 ) -> int:
+    """How many features a model in evaluation mode gives a picture of that size (`before`: its part for single frames).
+
+    Raises BallspotError for a model that cannot read such pictures, or gives more than one vector for each.
+    """
     try:
         with torch.inference_mode():
             images = torch.zeros(1, 3, *size, device=device)
             features = model(images if before is None else before(images))
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-        raise BallspotError(f"--backbone {name}: cannot read {size} pictures ({first_line(error)})") from error
+        raise BallspotError(
+            f"--backbone {name}: cannot read {size} pictures ({first_line(error)}); give another --size"
+        ) from error
     if features.ndim != 2:
         raise BallspotError(f"--backbone {name}: gives {tuple(features.shape)}, not one vector a picture; take another")
     return features.shape[1]

@@ -151,8 +151,10 @@ def _moved(packet: Packet, origin: int, stream: Any) -> Packet:
 
 
 def _encoded(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Packet]:
-    """The frames encoded anew as H.264, each with its own time stamp, moved to time 0."""
+    """The frames encoded anew as H.264, each with its own time stamp, moved to time 0; pixels keep their shape."""
     stream: Any = None
+    with av.open(str(probe.path)) as container:
+        aspect = container.streams.video[0].sample_aspect_ratio
     for index, frame in exact_frames(probe, cut.start, cut.stop):
         if stream is None:
             stream = new.add_stream("libx264", rate=probe.fps, options=ENCODER)
@@ -160,6 +162,8 @@ def _encoded(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Pack
             stream.pix_fmt = "yuv444p" if probe.width % 2 or probe.height % 2 else "yuv420p"
             stream.codec_context.time_base = 1 / probe.fps if probe.pts is None else probe.time_base
             stream.codec_context.thread_count = 1
+            if aspect:
+                stream.codec_context.sample_aspect_ratio = aspect
             for name in ("color_range", "colorspace", "color_primaries", "color_trc"):
                 if hasattr(frame, name):  # the last two since PyAV 16
                     setattr(stream.codec_context, name, getattr(frame, name))

@@ -12,8 +12,11 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from .damage import damaged_frames
-from .packets import packets_from
-from .video import REPAIR, DecodingError, VideoProbe, VideoSource, cut_at_keys, image_files
+from .packets import nothing, packets_from
+from .picture_folders import ImageSource
+from .video import REPAIR, DecodingError, VideoProbe, VideoSource, cut_at_keys
+
+Beat = Callable[[], None]
 
 PIECE_BYTES = 32 * 2**20
 GOP_BYTES = 192 * 2**20
@@ -32,15 +35,17 @@ class PyavSource:
     name = "pyav"
     version = av.__version__
 
-    def __init__(self, probe: VideoProbe, *, substitute: bool = False) -> None:
+    def __init__(self, probe: VideoProbe, *, substitute: bool = False, beat: Beat = nothing) -> None:
         if probe.path.is_dir():
             raise DecodingError(f"{probe.path}: a folder of pictures, not a video")
-        self.probe, self.substitute = probe, substitute
+        self.probe, self.substitute, self.beat = probe, substitute, beat
         self.substituted: set[int] = set()
 
     def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
         """See `VideoSource`. Opens the file anew for each call."""
-        bad = frozenset(damaged_frames(self.probe, start, stop).tolist()) if self.substitute else frozenset()
+        bad: frozenset[int] = frozenset()
+        if self.substitute:
+            bad = frozenset(damaged_frames(self.probe, start, stop, self.beat).tolist())
         good = self._good_frames(start, stop, bad)
         if not self.substitute:
             yield from (picture for index, picture in good if (index - start) % step == 0)
@@ -97,7 +102,7 @@ class PyavSource:
     def decoded(self, start: int) -> Iterator[tuple[int | None, av.VideoFrame]]:
         """Frames from a key frame at or before `start` on, with their index; None for one that no packet announced."""
         pts, order = self.probe.pts, count()
-        for packet in packets_from(self.probe, start):
+        for packet in packets_from(self.probe, start, self.beat):
             try:
                 frames = packet.decode()
             except FFmpegError:
@@ -129,9 +134,9 @@ class DecordSource:
 
     name = "decord"
 
-    def __init__(self, probe: VideoProbe, *, substitute: bool = False) -> None:
+    def __init__(self, probe: VideoProbe, *, substitute: bool = False, beat: Beat = nothing) -> None:
         """Opens the video. Raises DecodingError when decord is not there, cannot, or sees other frames."""
-        self.probe = probe
+        self.probe, self.beat = probe, beat
         self.substituted: set[int] = set()
         try:
             decord: Any = import_module("decord")
@@ -150,7 +155,7 @@ class DecordSource:
 
     def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
         """See `VideoSource`. Pieces are whole groups of pictures, up to 32 frames or one group."""
-        _require_undamaged(self.probe, start, stop)
+        _require_undamaged(self.probe, start, stop, self.beat)
         for begin, end in cut_at_keys(self.probe, start, stop, n_frames=_piece_frames(self.probe)):
             try:
                 piece = self.reader.get_batch(range(begin, end)).asnumpy()
@@ -192,9 +197,9 @@ class TorchcodecSource:
 
     name = "torchcodec"
 
-    def __init__(self, probe: VideoProbe, *, substitute: bool = False) -> None:
+    def __init__(self, probe: VideoProbe, *, substitute: bool = False, beat: Beat = nothing) -> None:
         """Opens the video. Raises DecodingError when torchcodec is not there, cannot, or sees other frames."""
-        self.probe = probe
+        self.probe, self.beat = probe, beat
         self.substituted: set[int] = set()
         try:
             module: Any = import_module("torchcodec")
@@ -222,7 +227,7 @@ class TorchcodecSource:
 
     def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
         """See `VideoSource`. Pieces of up to 32 frames, each with its time stamps compared."""
-        _require_undamaged(self.probe, start, stop)
+        _require_undamaged(self.probe, start, stop, self.beat)
         n_piece = _piece_frames(self.probe)
         for begin in range(start, stop, n_piece):
             end = min(begin + n_piece, stop)
@@ -242,59 +247,6 @@ class TorchcodecSource:
         del self.reader
 
 
-class ImageSource:
-    """A folder of numbered JPG files, each one frame; read by PyAV's JPEG decoder."""
-
-    name = "jpg"
-    version = av.__version__
-
-    def __init__(self, probe: VideoProbe, *, substitute: bool = False) -> None:
-        if not probe.path.is_dir():
-            raise DecodingError(f"{probe.path}: a video, not a folder of pictures")
-        self.probe, self.substitute = probe, substitute
-        self.files = [path for _, path in image_files(probe.path)]
-        self.substituted: set[int] = set()
-
-    def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
-        """See `VideoSource`."""
-        last: np.ndarray | None = None
-        for index in range(start, stop, step):
-            try:
-                last = self._picture(index)
-            except DecodingError:
-                if not self.substitute:
-                    raise
-                self.substituted.add(index)
-                last = self._nearest(index) if last is None else last
-            yield last
-
-    def _picture(self, index: int) -> np.ndarray:
-        path = self.files[index]
-        try:
-            with av.open(str(path)) as container:
-                frame = next(container.decode(video=0))
-        except (FFmpegError, OSError, StopIteration, IndexError) as error:
-            raise DecodingError(f"{path}: frame {index} cannot be read; write it again") from error
-        if frame.is_corrupt:
-            raise DecodingError(f"{path}: frame {index} is damaged; write it again")
-        return frame.to_ndarray(format="rgb24")
-
-    def _nearest(self, index: int) -> np.ndarray:
-        others = sorted(range(self.probe.n_frames), key=lambda other: (abs(other - index), other))
-        for other in others[1:]:
-            try:
-                return self._picture(other)
-            except DecodingError:
-                continue
-        raise DecodingError(f"{self.probe.path}: no picture in it can be read; write them again")
-
-    def __enter__(self) -> "ImageSource":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        return None
-
-
 DECODERS: dict[str, Callable[..., VideoSource]] = {
     "decord": DecordSource,
     "pyav": PyavSource,
@@ -303,9 +255,12 @@ DECODERS: dict[str, Callable[..., VideoSource]] = {
 }
 
 
-def open_source(probe: VideoProbe, decoder: str, *, substitute: bool = False) -> VideoSource:
-    """The video, open in the decoder of that name. Raises DecodingError when it does not suit."""
-    return DECODERS[decoder](probe, substitute=substitute)
+def open_source(probe: VideoProbe, decoder: str, *, substitute: bool = False, beat: Beat = nothing) -> VideoSource:
+    """The video, open in the decoder of that name. Raises DecodingError when it does not suit.
+
+    `beat` is called again and again while frames are read, those too that nobody asked for.
+    """
+    return DECODERS[decoder](probe, substitute=substitute, beat=beat)
 
 
 def first_line(error: Exception) -> str:
@@ -314,8 +269,8 @@ def first_line(error: Exception) -> str:
     return next((line[:120] for line in lines if line), type(error).__name__)
 
 
-def _require_undamaged(probe: VideoProbe, start: int, stop: int) -> None:
-    bad = damaged_frames(probe, start, stop)
+def _require_undamaged(probe: VideoProbe, start: int, stop: int, beat: Beat) -> None:
+    bad = damaged_frames(probe, start, stop, beat)
     bad = bad[(bad >= start) & (bad < stop)]
     if len(bad):
         raise DecodingError(f"{probe.path}: frame {bad[0]} is damaged; {REPAIR}")

@@ -1,9 +1,11 @@
 """Decoding in a process of its own, beside the backbone: pictures come by shared memory, and a hang can be ended."""
 
 import multiprocessing
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,6 +19,7 @@ from .decoders import open_source
 from .video import DecodingError, VideoProbe, VideoSource
 
 PATIENCE_S = 120.0
+BEAT_S = 1.0  # between two signs of life, while frames are passed over
 RING_BYTES = 32 * 2**20
 MIN_SLOTS, MAX_SLOTS = 3, 8
 
@@ -60,15 +63,17 @@ class DecodingProcess:
         _, name, version = self._ask("open", probe, decoder, self.substitute)
         return name, version
 
-    def batches(self, segment: Segment, *, stride: int) -> Iterator[Batch]:
+    def batches(self, segment: Segment, *, stride: int, whole: Segment | None = None) -> Iterator[Batch]:
         """The pictures of a segment's rows (row i is frame i * stride) of the open video, in batches of one shape.
 
         The last batch is filled up with its last picture: a backbone then computes every row in the same way, and a row
-        does not depend on where an extraction was interrupted. Raises DecodingError for a frame that cannot be had.
+        does not depend on where an extraction was interrupted. With `whole` the video is read as for those rows, which
+        the segment's are among: what stands in for a damaged frame hangs on where reading begins and ends.
+        Raises DecodingError for a frame that cannot be had.
         """
         is_done = False
         try:
-            reply = self._ask("read", segment, stride)
+            reply = self._ask("read", segment, stride, whole or segment)
             while reply[0] == "batch":
                 _, slot, row, n_rows, substituted = reply
                 frame_index = np.arange(row, row + n_rows, dtype=np.int64) * stride
@@ -113,10 +118,12 @@ class DecodingProcess:
             raise DecodingError("no decoder is running; open a video first")
         try:
             self._connection.send(request)
-            if not self._connection.poll(self.patience_s):
-                self.close()
-                raise DecodingError(f"the decoder has given nothing for {self.patience_s:.0f} s; check the video")
-            reply = self._connection.recv()
+            reply: tuple[Any, ...] = ("alive",)
+            while reply[0] == "alive":
+                if not self._connection.poll(self.patience_s):
+                    self.close()
+                    raise DecodingError(f"the decoder has given nothing for {self.patience_s:.0f} s; check the video")
+                reply = self._connection.recv()
         except (EOFError, OSError) as error:
             self._process.join(5)
             code = self._process.exitcode
@@ -141,13 +148,21 @@ def serve(connection: Connection, memory: Any, n_slots: int, shape: tuple[int, .
     av.logging.set_level(av.logging.PANIC)  # what is wrong is told as an error, once
     ring = np.frombuffer(memory, dtype=np.uint8).reshape(n_slots, *shape)
     source: VideoSource | None = None
+    last_sent_s = time.monotonic()
+
+    def beat() -> None:
+        nonlocal last_sent_s
+        if time.monotonic() - last_sent_s >= BEAT_S:
+            connection.send(("alive",))
+            last_sent_s = time.monotonic()
+
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             request, *values = connection.recv()
             try:
                 if request == "open":
                     probe, decoder, substitute = values
-                    source = open_source(probe, decoder, substitute=substitute)
+                    source = open_source(probe, decoder, substitute=substitute, beat=beat)
                     connection.send(("opened", source.name, source.version))
                 elif request == "read" and source is not None:
                     _fill(connection, source, ring, *values)
@@ -160,7 +175,9 @@ def serve(connection: Connection, memory: Any, n_slots: int, shape: tuple[int, .
                 connection.send(("stopped", str(error)))
 
 
-def _fill(connection: Connection, source: VideoSource, ring: np.ndarray, segment: Segment, stride: int) -> None:
+def _fill(
+    connection: Connection, source: VideoSource, ring: np.ndarray, segment: Segment, stride: int, whole: Segment
+) -> None:
     batch_rows = ring.shape[1]
     free = list(range(len(ring)))
     slot, n_filled, row = free.pop(), 0, segment.start
@@ -176,7 +193,8 @@ def _fill(connection: Connection, source: VideoSource, ring: np.ndarray, segment
             free.append(connection.recv()[1])
         return free.pop()
 
-    for picture in source.frames(segment.start * stride, (segment.stop - 1) * stride + 1, stride):
+    pictures = source.frames(whole.start * stride, (whole.stop - 1) * stride + 1, stride)
+    for picture in islice(pictures, segment.start - whole.start, segment.stop - whole.start):
         if picture.shape != ring.shape[2:]:
             raise DecodingError(f"frame {(row + n_filled) * stride}: the picture's size changes to {picture.shape[:2]}")
         ring[slot, n_filled] = picture

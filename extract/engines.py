@@ -33,11 +33,24 @@ class Engine(Protocol):
 
 
 class TorchEngine:
-    """torch: channels last, batch norms folded; on a CPU fused for the batch's shape, on CUDA float16 by autocast."""
+    """torch: channels last, batch norms folded; on a CPU fused for the batch's shape, on CUDA float16 by autocast.
 
-    def __init__(self, backbone: Backbone, *, batch_rows: int, device: torch.device, compiles: bool = False) -> None:
+    With `is_exact` it is float32 on CUDA, too, without the shorter numbers that it multiplies by (TF32).
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        batch_rows: int,
+        device: torch.device,
+        compiles: bool = False,
+        is_exact: bool = False,
+    ) -> None:
         self.device = device
-        self.uses_autocast = device.type == "cuda"
+        self.uses_autocast = device.type == "cuda" and not is_exact
+        if device.type == "cuda" and is_exact:
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         kind = "float16 autocast" if self.uses_autocast else "float32"
         compiled = " compiled" if compiles else ""
         self.name = f"torch {torch.__version__} {device.type} {kind}{compiled} batch {batch_rows}"
@@ -104,14 +117,23 @@ class OpenvinoEngine:
 
 
 def make_engine(
-    backbone: Backbone, *, kind: str, batch_rows: int, device: torch.device, compiles: bool = False
+    backbone: Backbone,
+    *,
+    kind: str,
+    batch_rows: int,
+    device: torch.device,
+    compiles: bool = False,
+    is_exact: bool = False,
 ) -> Engine:
-    """The engine `torch` or `openvino` for batches of `batch_rows`. Raises BallspotError for one that cannot be had."""
+    """The engine `torch` or `openvino` for batches of `batch_rows`; `is_exact`: float32 wherever it computes.
+
+    Raises BallspotError for one that cannot be had.
+    """
     if kind == "openvino":
         if device.type != "cpu":
             raise BallspotError(f"--engine openvino: runs on the CPU, not on {device}; give --device cpu")
         return OpenvinoEngine(backbone, batch_rows=batch_rows)
-    return TorchEngine(backbone, batch_rows=batch_rows, device=device, compiles=compiles)
+    return TorchEngine(backbone, batch_rows=batch_rows, device=device, compiles=compiles, is_exact=is_exact)
 
 
 def default_batch_rows(kind: str, device: str) -> int:

@@ -26,7 +26,7 @@ from ..temporal.prediction import prediction_of, score_match
 from ..temporal.task import Task
 from ..temporal.training import epoch_seed
 from ..temporal.validation import validate, validation_material
-from .backbones import Backbone, Loaded, assemble, load_model
+from .backbones import Backbone, Loaded, assemble, feature_dim, load_model
 from .end_to_end import EndToEnd, make_optimizer
 from .engines import default_batch_rows
 from .finetune_epochs import Epochs
@@ -34,8 +34,8 @@ from .finetune_settings import FinetuneSection
 from .foreign import save_backbone
 from .processes_together import Group
 from .segments import ExtractionJob, SegmentRunner, Settings
-from .video import VideoProbe, probe_video
-from .weights import RUN_BACKBONE, WeightsSpec, parse_weights, weights_digest
+from .video import VideoProbe, probe_video, video_digest
+from .weights import RUN_BACKBONE, WeightsSpec, parse_weights, weights_digest, weights_of_run
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,10 @@ class Finetuning:
         return load_model(self.backbone, parse_weights(self.weights), self.size)
 
     def key(self, weights_sha256: str, *, n_processes: int) -> str:
-        """The digest of all that decides the result, `weights_sha256` being that of the weights it begins with."""
+        """The digest of all that decides the result, `weights_sha256` being that of the weights it begins with.
+
+        All videos are read once for theirs.
+        """
         left_out = {"decode_workers"}
         if self.section.norms == "frozen":
             left_out.add("checkpointing")  # else norms see every batch twice
@@ -71,10 +74,20 @@ class Finetuning:
                 "seed": self.task.seed,
                 "label_set": self.task.label_set.as_record(),
                 "splits": self.task.splits.by_part,
+                "videos": self._video_digests(),
                 "labels": labels,
                 "shuffle_labels": self.task.shuffle_labels,
             }
         )
+
+    def _video_digests(self) -> dict[str, dict[str, str]]:
+        given = {
+            split: [self.task.matches[name] for name in self.task.splits.part(split)] for split in ("train", SPLIT)
+        }
+        return {
+            split: {match.name: video_digest(match.video) for match in matches if match.video is not None}
+            for split, matches in given.items()
+        }
 
     def table(self) -> dict[str, Any]:
         """The whole configuration as plain nested dictionaries."""
@@ -261,11 +274,9 @@ def skeleton(finetuning: Finetuning) -> Loaded:
 
 def _dim(loaded: Loaded, size: tuple[int, int]) -> int:
     was_training = loaded.model.training
-    loaded.model.eval()
-    with torch.inference_mode():
-        dim = loaded.model(torch.zeros(1, 3, *size)).shape[1]
+    dim = feature_dim(loaded.name, loaded.model.eval(), size, torch.device("cpu"))
     loaded.model.train(was_training)
-    return int(dim)
+    return dim
 
 
 def _layout(probes: dict[str, VideoProbe], *, dim: int, device: torch.device) -> ResidentFeatures:
@@ -283,7 +294,7 @@ def _finish(
     """Predicts the validation matches with the best model, writes the metrics, and marks the run done."""
     task, config = finetuning.task, finetuning.task.config
     kept = read_checkpoint(run.path / BEST)
-    loaded = load_model(finetuning.backbone, parse_weights(str(run.path)), finetuning.size)
+    loaded = load_model(finetuning.backbone, weights_of_run(run.path), finetuning.size)
     n_trained = n_parameters(EndToEnd(loaded, kept.description.build(), finetuning.section))
     backbone = assemble(loaded, size=finetuning.size, device=task.device)
     features = finetuning.extracted(

@@ -46,8 +46,9 @@ class Pipe:
         self._stream = stream
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes, none at the end."""
-        return self._stream.read(size) or b""
+        """The next bytes, as many as have come by then, none at the end."""
+        read = getattr(self._stream, "read1", self._stream.read)  # `read` would wait until it has all of `size`
+        return read(size) or b""
 
 
 def open_live(source: str, *, patience_s: float) -> GrowingFile | Pipe:

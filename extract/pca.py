@@ -13,6 +13,7 @@ from sklearn.decomposition import IncrementalPCA
 
 from ..cache.console import ProgressLine
 from ..cache.errors import BallspotError
+from ..cache.files import locked_folder, make_folder
 from ..cache.layout import Block
 from ..cache.sets import FeatureSet, store_path
 from ..cache.store import FeatureStore, write_store
@@ -102,15 +103,18 @@ def project_set(features: FeatureSet, components: Components, out: Path) -> list
     """Writes every store of a set, all views, in its components, as the set in folder `out`; the stores come back.
 
     Stores are float16 and say what they come of: the parent set's fingerprint, the fit's digest. Stores that are
-    there already are kept. Raises BallspotError when the fit is of another width, or `out` is another set's.
+    there already are kept. The set's folder is locked meanwhile: another process that wants to write it waits.
+    Raises BallspotError when the fit is of another width, or `out` is another set's.
     """
+    for path in features.stores.values():  # before a folder is made
+        with FeatureStore.open(path) as store:
+            if store.dim != len(components.mean):
+                raise BallspotError(f"{path}: {store.dim} features, the fit is of {len(components.mean)}")
     written = []
-    with ProgressLine("project", len(features.stores), unit="stores") as progress:
+    with locked_folder(make_folder(out)), ProgressLine("project", len(features.stores), unit="stores") as progress:
         for name, parent_path in features.stores.items():
             path = store_path(out, name)
             with FeatureStore.open(parent_path) as parent:
-                if parent.dim != len(components.mean):
-                    raise BallspotError(f"{parent_path}: {parent.dim} features, the fit is of {len(components.mean)}")
                 extraction = {
                     **{key: value for key, value in parent.extraction.items() if key != "dtype"},
                     "dtype": "float16",

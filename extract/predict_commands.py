@@ -96,6 +96,8 @@ def predict(
             raise BallspotError(f"{inputs[-1]}: give one feature set; further ones that RUN reads with --features")
         context.invoke(predict_features, run_path=run_path, features=Path(inputs[0]), **stored)
         return
+    if "checkpoint" not in given:
+        stored["checkpoint"] = None  # a bundle's own, a run's best
     _refuse(given & set(OF_SPLITS), "is for stored features; leave it out, or give --data too")
     if live:
         _refuse(given & {"keep_features", "tuned", "out"}, "cannot be had with --live; leave it out")
@@ -127,11 +129,15 @@ def _loaded(run_path: Path, stored: dict[str, Any], weights: str | None) -> "Bun
 
     if is_bundle(run_path):
         _refuse({"others"} if stored["others"] else set(), "is for runs; a bundle brings all of its heads")
-        return load_bundle(run_path)
+        _refuse({"features"} if stored["more"] else set(), "is for runs; a bundle knows how its features are made")
+        bundle, asked = load_bundle(run_path), stored["checkpoint"]
+        if asked not in (None, bundle.checkpoint):
+            raise BallspotError(f"{run_path}: holds the {bundle.checkpoint} checkpoint; leave out --checkpoint {asked}")
+        return bundle
     bundle = bundle_of(
         [run_path, *stored["others"]],
         features=stored["more"],
-        checkpoint=stored["checkpoint"],
+        checkpoint=stored["checkpoint"] or "best",
         with_backbone=weights is None,
     )
     require_alike(bundle.heads)

@@ -19,7 +19,7 @@ from .bundled_features import BundledFeatures, parent_dtype
 from .foreign import own_settings
 from .pca import FIT_FILE, Components, load_components
 from .transforms import parse_views
-from .weights import RUN_BACKBONE, parse_weights, weights_digest
+from .weights import RUN_BACKBONE, parse_weights, weights_digest, weights_of_run
 
 GUESSES = ("random:0", "offline")  # of stores from before they said what their weights were
 
@@ -175,7 +175,7 @@ def _trained_here(run: RunFolder, wanted: str, *, with_backbone: bool) -> Bundle
     settled = own_settings(path)
     if settled is None:
         raise BallspotError(f"{path}: does not say how it is extracted with; fine-tune again")
-    loaded = load_model(settled.backbone, parse_weights(str(run.path)), settled.size)
+    loaded = load_model(settled.backbone, weights_of_run(run.path), settled.size)
     weights = loaded.model.state_dict()
     held = _held(weights, weights_digest(weights), str(path)) if with_backbone else None
     backbone = assemble(loaded, size=settled.size, device=torch.device("cpu"))

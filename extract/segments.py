@@ -19,6 +19,7 @@ from ..cache.layout import ORIGINAL, Block, StoreHeader, rows_of_chunks
 from .backbones import Backbone, load_backbone
 from .decoding import Batch, DecodingProcess
 from .engines import Engine, make_engine
+from .packets import can_seek
 from .transforms import resize, see
 from .video import DecodingError, VideoProbe, probe_video
 from .weights import parse_weights
@@ -147,6 +148,7 @@ class SegmentRunner:
             batch_rows=settings.batch_rows,
             device=job.device,
             compiles=settings.compiles,
+            is_exact=settings.dtype == "float32",
         )
         self.decoding = DecodingProcess(batch_rows=settings.batch_rows, substitute=settings.substitute)
         self.n_rows = 0
@@ -164,12 +166,19 @@ class SegmentRunner:
             probe = probed(task.video, self.job.settings.image_fps)
             name, version = self.open(probe, task.decoder)
             header = replace(task.header, decoder=name, decoder_version=version, engine=self.engine.name)
-            with Journal.open(task.part, header, segment=task.segment, patience_s=LOCK_PATIENCE_S) as journal:
+            with Journal.open(
+                task.part,
+                header,
+                segment=task.segment,
+                patience_s=LOCK_PATIENCE_S,
+                may_substitute=self.job.settings.substitute,
+            ) as journal:
                 if task.store.exists():  # another process finished the match while this one waited
                     journal.remove()
                     return Outcome(task)
                 on_rows(journal.next_row - task.segment.start, False)
-                for block in self.records(Segment(journal.next_row, task.segment.stop), match=task.header.match):
+                left = Segment(journal.next_row, task.segment.stop)
+                for block in self.records(left, match=task.header.match, whole=task.segment):
                     journal.append(block)
                     n_new_rows += len(block)
                     on_rows(len(block), True)
@@ -179,22 +188,24 @@ class SegmentRunner:
             return Outcome(task, error=str(error))
         return Outcome(task, n_new_rows=n_new_rows, seconds=time.monotonic() - started)
 
-    def records(self, segment: Segment, *, match: str) -> Iterator[Block]:
+    def records(self, segment: Segment, *, match: str, whole: Segment | None = None) -> Iterator[Block]:
         """The same as `rows`, in whole batches put together to about 64 rows: each is one write and one sync."""
         n_rows = self.job.aligned_rows
-        return rows_of_chunks(self.rows(segment, match=match), max(RECORD_ROWS // n_rows, 1) * n_rows)
+        return rows_of_chunks(self.rows(segment, match=match, whole=whole), max(RECORD_ROWS // n_rows, 1) * n_rows)
 
-    def rows(self, segment: Segment, *, match: str) -> Iterator[Block]:
+    def rows(self, segment: Segment, *, match: str, whole: Segment | None = None) -> Iterator[Block]:
         """The segment's rows of the video that is open in `decoding`, batch by batch.
 
+        Where damaged frames are replaced, the rows are those that they are as a part of `whole`, all of which is read.
         Raises DecodingError for a frame that cannot be had, BallspotError for a feature that its type cannot hold.
         """
         if segment.start >= segment.stop:
             return
+        whole = whole if whole is not None and self.job.settings.substitute else segment
         if isinstance(self.engine, WindowEngine):
-            yield from self._rows_of_windows(self.engine, segment, match)
+            yield from self._rows_of_windows(self.engine, segment, match, whole)
             return
-        for batch in self.decoding.batches(segment, stride=self.job.settings.stride):
+        for batch in self.decoding.batches(segment, stride=self.job.settings.stride, whole=whole):
             yield self._block_of(batch, self.engine, match)
 
     def rows_of_stream(self, batches: Iterable[Batch], *, match: str) -> Iterator[Block]:
@@ -214,8 +225,9 @@ class SegmentRunner:
         features = {view: engine(see(pictures, view))[:n_rows] for view in job.settings.views}
         return self._block(batch.frame_index, features, batch.substituted, match)
 
-    def _rows_of_windows(self, engine: WindowEngine, segment: Segment, match: str) -> Iterator[Block]:
-        batches = self.decoding.batches(engine.span(segment, self.n_rows), stride=self.job.settings.stride)
+    def _rows_of_windows(self, engine: WindowEngine, segment: Segment, match: str, whole: Segment) -> Iterator[Block]:
+        span, of_whole = (engine.span(one, self.n_rows) for one in (segment, whole))
+        batches = self.decoding.batches(span, stride=self.job.settings.stride, whole=of_whole)
         return self._centres(engine, batches, segment, self.n_rows, match)
 
     def _centres(
@@ -268,10 +280,12 @@ def cut_segments(probe: VideoProbe, *, stride: int, aligned_rows: int) -> list[S
     """The segments of a video's rows: about 1024 each, at multiples of `aligned_rows`, beginning soon after key frames.
 
     They depend on the video and on these numbers only, never on how many workers there are: any number of workers
-    takes up what any other has left.
+    takes up what any other has left. A video that can only be read from its start is one segment: of several, each
+    would decode all before it again.
     """
     n_rows = -(-probe.n_frames // stride)
-    n_segments = max(round(n_rows / SEGMENT_ROWS), 1)
+    is_cut = probe.path.is_dir() or can_seek(probe)
+    n_segments = max(round(n_rows / SEGMENT_ROWS), 1) if is_cut else 1
     bounds = [0]
     for number in range(1, n_segments):  # evenly, so that no worker is left with a long last one
         wanted = round(number * n_rows / n_segments) * stride

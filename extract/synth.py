@@ -77,13 +77,10 @@ def write_video(
 ) -> None:
     """Writes the drawn pictures as H.264 with B-frames and a key frame every `gop` frames; whole or not at all.
 
-    Raises BallspotError when the size is odd or under 64x80, or the frames are more than the number can hold.
+    Raises BallspotError as `require_drawable`.
     """
+    require_drawable(path, n_frames, size)
     height, width = size
-    if height % 2 or width % 2 or height < SMALLEST[0] or width < SMALLEST[1]:
-        raise BallspotError(f"--size {height}x{width}: must be even and at least {SMALLEST[0]}x{SMALLEST[1]} pixels")
-    if not 0 < n_frames <= 2**N_BITS:
-        raise BallspotError(f"{path}: {n_frames} frames; must be 1 to {2**N_BITS}, the most that a picture can number")
     marks = _marks(events)
     with whole_file(path) as temporary, av.open(str(temporary), "w", format=_container(path)) as container:
         stream = container.add_stream("libx264", rate=fps)
@@ -101,16 +98,26 @@ def write_video(
         container.mux(stream.encode(None))
 
 
+def require_drawable(path: Path, n_frames: int, size: tuple[int, int]) -> None:
+    """Raises BallspotError when the size is odd or under 64x80, or the frames are none or more than can be numbered."""
+    height, width = size
+    if height % 2 or width % 2 or height < SMALLEST[0] or width < SMALLEST[1]:
+        raise BallspotError(f"--size {height}x{width}: must be even and at least {SMALLEST[0]}x{SMALLEST[1]} pixels")
+    if not 0 < n_frames <= 2**N_BITS:
+        raise BallspotError(f"{path}: {n_frames} frames; must be 1 to {2**N_BITS}, the most that a picture can number")
+
+
 def synthesize(
     out: Path, *, n_matches: int, minutes: float, fps: Fraction, size: tuple[int, int], seed: int
 ) -> list[str]:
     """Writes a data root of drawn matches with labels and splits.toml; the match names come back.
 
-    Raises BallspotError when `out` holds something already.
+    Raises BallspotError when `out` holds something already, and as `require_drawable`, before anything is written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BallspotError(f"{out}: exists and is not empty; choose another folder or remove it")
     n_frames = round(minutes * 60 * fps)
+    require_drawable(out, n_frames, size)
     names = [f"synth/drawn/match-{number:02d}" for number in range(1, n_matches + 1)]
     for number, name in enumerate(names):
         events = draw_events(n_frames, fps, rng=np.random.default_rng([seed, number]))

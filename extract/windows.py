@@ -32,12 +32,14 @@ class Centre:
 class WindowEngine:
     """Batches of frames in order -> features of windows' centres; torch alone."""
 
-    def __init__(self, backbone: Backbone, *, batch_rows: int, device: torch.device, margin: int) -> None:
+    def __init__(
+        self, backbone: Backbone, *, batch_rows: int, device: torch.device, margin: int, is_exact: bool = False
+    ) -> None:
         if backbone.shifted is None:
             raise ValueError(f"{backbone.name} has no shift")
         self.backbone, self.shifted, self.device, self.margin = backbone, backbone.shifted, device, margin
         front = replace(backbone, model=backbone.shifted.front, shifted=None)
-        self.front = TorchEngine(front, batch_rows=batch_rows, device=device)
+        self.front = TorchEngine(front, batch_rows=batch_rows, device=device, is_exact=is_exact)
         self.name = self.front.name.replace(" batch ", f" windows of {self.shifted.window_rows} batch ")
 
     def centres(
@@ -97,14 +99,21 @@ class WindowEngine:
 
 
 def window_engine(
-    backbone: Backbone, *, kind: str, batch_rows: int, device: torch.device, margin: int, compiles: bool
+    backbone: Backbone,
+    *,
+    kind: str,
+    batch_rows: int,
+    device: torch.device,
+    margin: int,
+    compiles: bool,
+    is_exact: bool = False,
 ) -> WindowEngine:
     """The engine of a backbone with temporal shift. Raises BallspotError for another than plain torch."""
     if compiles:
         raise BallspotError(f"--compile: temporal shift ({backbone.name}) is not compiled; leave it out")
     if kind != "torch":
         raise BallspotError(f"--engine {kind}: cannot run temporal shift ({backbone.name}); give --engine torch")
-    return WindowEngine(backbone, batch_rows=batch_rows, device=device, margin=margin)
+    return WindowEngine(backbone, batch_rows=batch_rows, device=device, margin=margin, is_exact=is_exact)
 
 
 def require_margin(margin: int | None, backbone: Backbone) -> int:

@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -7,6 +8,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from ballspot.cache.files import locked_folder
+from ballspot.cache.journal import fcntl
+from ballspot.cache.layout import Block
+from ballspot.cache.store import FeatureStore, write_store
 from ballspot.cli import main
 
 KEPT = Path(__file__).parent / "data" / "store-1.0.h5"
@@ -89,3 +94,32 @@ def test_unfinished_matches_are_counted_once_and_what_a_kill_left_is_removed(fea
     code, out, _ = run("cache", "remove", features / "set", "--unfinished", "--yes")
     assert (code, out.startswith("removed 3 files")) == (0, True)
     assert sorted(path.name for path in folder.iterdir()) == [".notes.tmp", "match-01.h5"]
+
+
+@pytest.mark.skipif(fcntl is None, reason="no file locks here")
+def test_a_store_that_is_being_written_is_not_removed(features: Path) -> None:
+    place = next(features.rglob("*.h5"))
+    with FeatureStore.open(place) as store:
+        header, index, rows = store.header, store.frame_index, {view: store.read(view=view) for view in store.views}
+    told = []
+
+    def blocks() -> Iterator[Block]:
+        for path in (features / "set", place):
+            told.append(run("cache", "remove", path, "--yes"))
+        yield Block(index, rows, np.empty(0, np.int64))
+
+    write_store(place, header=header, blocks=blocks())
+    assert [code for code, *_ in told] == [1, 1] and place.is_file()
+    assert all("is being written; wait for that process or stop it" in error for *_, error in told)
+
+
+@pytest.mark.skipif(fcntl is None, reason="no file locks here")
+def test_a_set_that_is_worked_on_is_not_removed_from(features: Path) -> None:
+    place = next(features.rglob("*.h5"))
+    left = place.with_name(".match-02.h5.ab12_xyz.tmp")
+    left.touch()
+    with locked_folder(features / "set"):
+        for path in (features, features / "set", place.parent, place):
+            code, _, error = run("cache", "remove", path, "--yes")
+            assert code == 1 and "another process is at work here; wait for it or stop it" in error
+    assert left.is_file() and run("cache", "remove", features, "--yes")[0] == 0

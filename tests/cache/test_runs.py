@@ -52,7 +52,7 @@ def test_another_seed_is_refused_by_name(tmp_path):
 
 def test_other_features_are_refused(tmp_path):
     begin(tmp_path / "a")
-    with pytest.raises(BallspotError, match="other features or labels"):
+    with pytest.raises(BallspotError, match="other features, videos or labels"):
         begin(tmp_path / "a", key="k2")
 
 

@@ -108,10 +108,13 @@ def test_a_transformer_is_made_for_the_asked_size() -> None:
     ("name", "weights", "message"),
     [
         ("regnety_02", "random", "no such model; did you mean regnety_"),
+        ("regnety_002.pycls", "random", r"no such weights of regnety_002; did you mean regnety_002\.pycls_in1k\?"),
+        ("hrnet_w18_small", "random", r"cannot read \(33, 50\) pictures \(The size of tensor .*; give another --size"),
+        ("dla34", "random", r"cannot read \(33, 50\) pictures"),
         ("resnet18", "offline", "there are none for resnet18; use --backbone tf_efficientnet_lite0"),
     ],
 )
 def test_what_cannot_be_loaded_is_named(name: str, weights: str, message: str) -> None:
     with pytest.raises(BallspotError, match=message) as caught:
-        load_backbone(name, parse_weights(weights), size=SIZE, device=CPU)
+        load_backbone(name, parse_weights(weights), size=(33, 50), device=CPU)
     assert "\n" not in str(caught.value)

@@ -170,6 +170,14 @@ def test_sound_of_a_codec_that_nobody_knows_is_left_out_with_a_note(tmp_path: Pa
         assert audio_note(probe_video(path), how) == "its sound is of a codec that is not known here and is left out"
 
 
+@pytest.mark.parametrize("how", CUTS)
+def test_pixels_that_are_not_square_keep_their_shape(tmp_path: Path, how: str) -> None:
+    video = encoded(tmp_path / "wide.mp4", **{"x264-params": "sar=64/45"})
+    cut_of(probe_video(video), 30, tmp_path / "cut.mp4", how, before_s=0.4)
+    with av.open(str(tmp_path / "cut.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(64, 45)
+
+
 def test_a_video_without_time_stamps_is_cut_exactly_only(tmp_path: Path) -> None:
     path = encoded(tmp_path / "a.h264", bf="0")
     probe = probe_video(path)

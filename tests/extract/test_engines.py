@@ -14,6 +14,7 @@ from ballspot.cache.errors import BallspotError
 from ballspot.extract.backbones import Backbone, load_backbone
 from ballspot.extract.engines import TorchEngine, make_engine, normalisation, normalised
 from ballspot.extract.fusion import FusedConv, Normalised, fuse_convolutions
+from ballspot.extract.segments import ExtractionJob, SegmentRunner, Settings
 from ballspot.extract.weights import parse_weights
 
 CPU = torch.device("cpu")
@@ -125,6 +126,19 @@ def test_a_model_that_cannot_be_fused_runs_as_it_is(backbone: Backbone) -> None:
 
 def test_the_name_says_what_computed(backbone: Backbone) -> None:
     assert TorchEngine(backbone, batch_rows=4, device=CPU).name == f"torch {torch.__version__} cpu float32 batch 4"
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("float16", "float16 autocast"), ("float32", "float32")])
+def test_features_stored_as_float32_are_computed_as_such_on_a_gpu(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch, dtype: str, kind: str
+) -> None:
+    monkeypatch.setattr(torch.nn.Module, "to", lambda module, device: module)  # there need not be one
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *where: tensor)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    job = ExtractionJob(backbone, torch.device("cuda"), Settings(dtype=dtype, batch_rows=4))
+    with SegmentRunner(job) as runner:
+        assert runner.engine.name == f"torch {torch.__version__} cuda {kind} batch 4"
+    assert torch.backends.cudnn.allow_tf32 == (dtype == "float16")
 
 
 def test_openvino_is_for_the_cpu(backbone: Backbone) -> None:

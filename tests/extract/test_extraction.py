@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,9 +120,9 @@ def test_an_interrupted_extraction_ends_in_the_same_bytes(
 
     n_given = 0
 
-    def breaking(self: DecodingProcess, segment: Segment, *, stride: int) -> Iterator[Batch]:
+    def breaking(self: DecodingProcess, segment: Segment, **settings: Any) -> Iterator[Batch]:
         nonlocal n_given
-        for batch in given(self, segment, stride=stride):
+        for batch in given(self, segment, **settings):
             if n_given == n_batches:
                 raise StoppedError
             n_given += 1
@@ -164,8 +165,8 @@ def failing_at(frame: int) -> Callable[..., Iterator[Batch]]:
     """DecodingProcess.batches of a decord that cannot give `frame`; other decoders are left alone."""
     given, opened = DecodingProcess.batches, DecodingProcess.open
 
-    def batches(self: DecodingProcess, segment: Segment, *, stride: int) -> Iterator[Batch]:
-        for batch in given(self, segment, stride=stride):
+    def batches(self: DecodingProcess, segment: Segment, **settings: Any) -> Iterator[Batch]:
+        for batch in given(self, segment, **settings):
             if getattr(self, "decoder", "") == "decord" and batch.frame_index[-1] >= frame:
                 raise DecodingError(f"frame {frame} cannot be decoded")
             yield batch
@@ -299,7 +300,7 @@ def test_a_decoder_that_dies_is_an_error_that_another_decoder_may_mend(video: Pa
 
 
 def test_segments_are_whole_batches_that_begin_soon_after_key_frames(video: Path) -> None:
-    probe = replace(probe_video(video), n_frames=5000, key_index=np.arange(0, 5000, 12), pts=None)
+    probe = replace(probe_video(video), n_frames=5000, key_index=np.arange(0, 5000, 12), pts=np.arange(5000))
     for stride in (1, 2):
         segments = cut_segments(probe, stride=stride, aligned_rows=4)
         assert segments[0].start == 0 and segments[-1].stop == -(-5000 // stride)

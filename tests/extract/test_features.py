@@ -1,5 +1,6 @@
 """Richer stores: grids, layers, views, number types, components."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import torch
 from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
+from ballspot.cache.layout import Block
 from ballspot.cache.sets import open_feature_set
-from ballspot.cache.store import FeatureStore
+from ballspot.cache.store import FeatureStore, write_store
 from ballspot.cli import main
+from ballspot.extract import pca
 from ballspot.extract.backbones import load_backbone
-from ballspot.extract.pca import fit_components, load_components
+from ballspot.extract.pca import Components, fit_components, load_components, project_set
 from ballspot.extract.weights import parse_weights
 
 CPU = torch.device("cpu")
@@ -118,6 +121,23 @@ def test_components_are_fitted_on_the_training_matches_and_applied_to_all(extrac
     assert code == 1 and out.count("no such file; give the pca.safetensors of a set") == 3
 
 
+def test_a_set_cannot_be_removed_while_components_are_made_in_it(
+    extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, told = open_feature_set(extracted / "f32"), []
+    with whole.open(MATCH) as store:
+        fit = Components(np.zeros(store.dim, np.float32), np.ones((2, store.dim), np.float32), np.ones(2, np.float32))
+
+    def write(path: Path, **given: object) -> None:
+        write_store(path, **given)  # the next store's temporary file is not there yet
+        told.append(run("cache", "remove", tmp_path / "small", "--yes"))
+
+    monkeypatch.setattr(pca, "write_store", write)
+    project_set(whole, fit, tmp_path / "small")
+    assert len(told) == 3 and all(code == 1 and "another process is at work here" in error for code, _, error in told)
+    assert run("cache", "remove", tmp_path / "small", "--yes")[0] == 0
+
+
 def test_deep_verification_tells_another_video_of_the_same_size(extracted: Path, drawn: Path, tmp_path: Path) -> None:
     import shutil
 
@@ -129,6 +149,19 @@ def test_deep_verification_tells_another_video_of_the_same_size(extracted: Path,
     code, out, _ = run("cache", "verify", extracted / "f32", "--deep", "--data", tmp_path / "data", "--chunks", 1)
     assert code == 1 and out.count(": ok") == 2
     assert f"match-01.h5: {video} is another video than the one it was made from: their SHA-256 differ" in out
+
+
+@pytest.mark.parametrize(("kind", "code"), [("float32", 1), ("float16 autocast", 0)])
+def test_float32_stores_of_half_precision_are_held_to_that(
+    extracted: Path, drawn: Path, tmp_path: Path, kind: str, code: int
+) -> None:
+    with open_feature_set(extracted / "f32").open(MATCH) as store:
+        header = replace(store.header, engine=f"torch 2.8.0 cuda {kind} batch 8")
+        rounded = store.read().astype(np.float16).astype(np.float32)
+        block = Block(store.frame_index, {"original": rounded})
+    write_store(tmp_path / "s" / f"{MATCH}.h5", header=header, blocks=[block])
+    found, out, _ = run("cache", "verify", tmp_path / "s", "--deep", "--data", drawn, "--chunks", 1)
+    assert found == code, out
 
 
 def test_too_many_components_are_refused(extracted: Path) -> None:

@@ -125,3 +125,12 @@ def test_sizes_that_cannot_be_coded_are_refused(tmp_path: Path, size: tuple[int,
     with pytest.raises(BallspotError, match=f"--size {size[0]}x{size[1]}"):
         write_video(tmp_path / "a.mp4", 5, fps=Fraction(25), size=size, events=[])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("minutes", "size"), [(0.1, (65, 97)), (1e-9, (64, 96)), (1e6, (64, 96))])
+def test_what_cannot_be_drawn_leaves_the_folder_free_for_what_can(
+    tmp_path: Path, minutes: float, size: tuple[int, int]
+) -> None:
+    with pytest.raises(BallspotError, match="must be"):
+        synthesize(tmp_path / "drawn", n_matches=1, minutes=minutes, fps=Fraction(25), size=size, seed=0)
+    assert list(tmp_path.iterdir()) == []

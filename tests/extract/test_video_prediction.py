@@ -4,9 +4,7 @@ import errno
 import io
 import json
 import os
-import sys
 import threading
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -17,7 +15,7 @@ from click.testing import CliRunner
 from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
 from ballspot.evaluate.spots import read_spots
-from ballspot.extract.live_frames import GrowingFile, LiveFrames, open_live
+from ballspot.extract.live_frames import LiveFrames
 from ballspot.extract.video_prediction import given_videos
 from ballspot.temporal.match_stream import RowFile
 from ballspot.temporal.scores import read_scores
@@ -99,6 +97,12 @@ def test_several_seeds_and_a_bundle_of_them_give_the_same(features, drawn, video
         (tmp_path / name).rename(tmp_path / f"{name}-elsewhere")
     run("predict", tmp_path / "a.ballspot", video, "--out", tmp_path / "bundled")
     assert_same(tmp_path / "bundled" / "64p", tmp_path / "stored-elsewhere" / MATCH)
+    for words, told in (
+        (("--checkpoint", "last"), "holds the best checkpoint; leave out --checkpoint last"),
+        (("--features", features), "--features: is for runs"),
+    ):
+        for live in ((), ("--live",)):
+            assert told in run("predict", tmp_path / "a.ballspot", video, *words, *live, code=1).stderr
 
 
 def test_kept_features_are_those_of_an_extraction(trained_run, features, drawn, video, tmp_path):
@@ -238,35 +242,6 @@ def test_a_head_that_scales_by_the_match_begins_after_its_warm_up(features, draw
     assert found
     early = [line for (_, position), line in found.items() if position < 1000]
     assert early and min(line["latency_s"] for line in early) > 2.9
-
-
-def test_a_file_that_grows_is_read_to_where_it_stops_growing(tmp_path):
-    path = tmp_path / "growing"
-    path.write_bytes(b"ab")
-    slept = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 3:
-            with path.open("ab") as file:
-                file.write(b"cd")
-
-    reader = GrowingFile(path, patience_s=1.0, sleep=sleep)
-    assert [reader.read(4), reader.read(4), reader.read(4)] == [b"ab", b"cd", b""]
-    assert Fraction(len(slept), 1) == 3 + 5  # 0.2 s each: until it grew, and for the whole patience
-
-
-def test_a_picture_of_another_size_ends_a_stream_in_one_line(video, tmp_path):
-    frames = LiveFrames(GrowingFile(video, patience_s=0.0), "a stream")
-    frames.height += 2
-    with pytest.raises(BallspotError, match="a stream: frame 0: the picture's size changes to 64x96"):
-        next(iter(frames))
-
-
-def test_a_closed_standard_input_is_told(monkeypatch):
-    monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(BallspotError, match="-: standard input is closed"):
-        open_live("-", patience_s=0.0)
 
 
 def test_a_stream_without_video_is_refused(trained_run, tmp_path):
