@@ -77,5 +77,5 @@ def test_a_fine_tuning_does_not_go_on_with_another_video(drawn, tmp_path):
         whole = video.read_bytes()
         video.write_bytes(whole + bytes(16))
         other = CliRunner().invoke(main, list(map(str, words)))
-        assert other.exit_code == 1 and "holds another run (other features, videos, labels" in other.stderr, match
+        assert other.exit_code == 1 and "holds another run (other features, videos or labels" in other.stderr, match
         video.write_bytes(whole)
