@@ -203,7 +203,8 @@ def compare(
     """Put runs side by side, with what differs in their configs.
 
     Runs alike but for the seed are one setting: its mean, an interval over blocks and seeds, and the paired
-    difference to the baseline. A folder of seeds or of a sweep stands for its runs.
+    difference to the baseline. A folder of seeds or of a sweep stands for its runs. Runs that leave out other matches
+    each are the folds of one.
 
     \b
     ballspot compare runs/transformer runs/tcn --split test

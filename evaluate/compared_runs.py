@@ -1,7 +1,7 @@
 """One run as comparisons show it: its name, its numbers on a split, and all that decided them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -14,6 +14,7 @@ from .labelsets import LabelSet
 ABSENT = "-"
 FINGERPRINT = "features fingerprint"  # among what a run was made from
 COSTS = ("train_s", "peak_memory_mb", "n_parameters", "best_epoch", "n_epochs")
+TOGETHER: Mapping[str, Callable[[list[float]], float]] = {"train_s": sum, "peak_memory_mb": max}  # costs of folds
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class ComparedRun:
     """One run's numbers on one split; average precisions in 0..1, ``frequent_ap`` None where it is not known.
 
     ``cost`` is what its training took (seconds, memory, parameters), ``learning`` the validation mAP after each epoch
-    that had one, ``record`` what run.json says of how it was made.
+    that had one, ``records`` what run.json says of how it was made, of every fold where it has several.
     """
 
     name: str
@@ -35,7 +36,7 @@ class ComparedRun:
     made_from: Mapping[str, Any]  # flat: all that decided the result
     cost: Mapping[str, Any]
     learning: tuple[tuple[int, float], ...]
-    record: Mapping[str, Any]
+    records: tuple[Mapping[str, Any], ...]
 
 
 def compared_run(
@@ -64,15 +65,35 @@ def compared_run(
             frequent_ap=sum(frequent) / len(frequent) if frequent else None,
             original_ap=numbers.get("original_protocol", {}).get("mean_ap"),
             per_class=per_class,
-            made_from=_made_from(folder, record),
+            made_from=made_from(folder, record),
             cost={key: trained.get(key) for key in COSTS},
             learning=tuple((line["epoch"], line["valid_mean_ap"]) for line in folder.log() if "valid_mean_ap" in line),
-            record=record,
+            records=(record,),
         )
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise BallspotError(
             f"{folder.path / 'metrics.json'}: lacks or garbles {error}; train the run again with this ballspot"
         ) from error
+
+
+def with_folds(run: ComparedRun, others: Sequence[ComparedRun], left_out: Sequence[str]) -> ComparedRun:
+    """A run that has further folds, its numbers being those of all: their cost together, every fold's learning curve.
+
+    ``left_out`` are the keys of what made them that every fold has its own value of.
+    """
+    every = [run, *others]
+    costs = {key: [one.cost.get(key) for one in every] for key in COSTS}
+    cost = {key: values[0] if all(value == values[0] for value in values) else None for key, values in costs.items()}
+    for key, together in TOGETHER.items():
+        numbers = [float(value) for value in costs[key] if isinstance(value, (int, float))]
+        cost[key] = together(numbers) if len(numbers) == len(every) else None
+    return replace(
+        run,
+        made_from={key: value for key, value in run.made_from.items() if key not in left_out},
+        cost=cost,
+        learning=tuple(point for one in every for point in one.learning),
+        records=tuple(record for one in every for record in one.records),
+    )
 
 
 def frame_rate(folder: RunFolder, numbers: Mapping[str, Any]) -> float:
@@ -101,7 +122,7 @@ def run_names(paths: Sequence[Path]) -> list[str]:
     return [str(path) for path in paths]
 
 
-def _made_from(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
+def made_from(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
     """All that decided a run, flat: its configuration, seed, features, training matches and label shuffling."""
     features, splits = record.get("features"), record.get("splits")
     features = features if isinstance(features, Mapping) else {}

@@ -8,14 +8,14 @@ from typing import Any
 from ..cache.errors import BallspotError
 from ..cache.runs import RunFolder
 from ..cache.sweeps import baseline_stand_in, expand_runs
-from .compared_runs import FINGERPRINT, ComparedRun, compared_run, frame_rate, run_names, scored_matches
+from .compared_runs import FINGERPRINT, ComparedRun, compared_run, frame_rate, run_names, with_folds
 from .effects import Effect, effects_of
-from .evaluation import OFFICIAL_FPS, check_settings, evaluate_predictions
+from .evaluation import OFFICIAL_FPS, check_settings
+from .folds import OF_FOLDS, Fold, group_folds, open_fold, pools_of, read_folds, score_folds, unit_paths
 from .intervals import BLOCK_S, FEW_BLOCKS, N_RESAMPLES, draw_resamples
 from .labelsets import LabelSet, label_set_of
 from .matching import Pool
 from .metrics import METRICS, tolerances_of
-from .pairing import read_pairing
 from .seeds import Setting, compare_settings, group_by_setting, setting_names
 
 
@@ -109,7 +109,8 @@ def compare_runs(
     On "valid" the numbers are those that each run recorded when it was done. On "test" each run's
     ``predictions/test`` are scored now, mAP@1 at 25 frames a second, against ``data_root`` or else the data root in
     its run.json. Other feature sets, training matches or settings are listed in ``differs``; runs with other classes
-    or other scored matches cannot be compared: BallspotError, as for a run that is not done or not predicted.
+    or other scored matches cannot be compared: BallspotError, as for a run that is not done or not predicted. But runs
+    of one seed that differ in their matches only are the folds of one run, which is scored now on all of them.
     ``n_resamples`` draws of blocks of ``block_s`` seconds and of seeds give the intervals, 0 none.
     """
     if split not in ("valid", "test"):
@@ -118,44 +119,39 @@ def compare_runs(
     if not paths:
         raise BallspotError("no run to compare; give the folders of two runs or more")
     first, paths = baseline or paths[0], _baseline_first(expand_runs(paths), baseline)
-    folders = [RunFolder(path) for path in paths]
-    records = [folder.record() for folder in folders]
-    label_sets = [
-        label_set_of(record, str(folder.path / "run.json")) for folder, record in zip(folders, records, strict=True)
-    ]
-    matches = [scored_matches(folder, record, split) for folder, record in zip(folders, records, strict=True)]
-    for folder, label_set, names in zip(folders, label_sets, matches, strict=True):
+    opened = [open_fold(RunFolder(path), split) for path in paths]
+    label_sets = [label_set_of(one.record, str(one.path / "run.json")) for one in opened]
+    for one, label_set in zip(opened, label_sets, strict=True):
         if label_set.labels != label_sets[0].labels:
             raise BallspotError(
-                f"{folder.path}: its classes ({label_set.name}) are not those of {folders[0].path} "
+                f"{one.path}: its classes ({label_set.name}) are not those of {opened[0].path} "
                 f"({label_sets[0].name}); compare runs of one label set"
             )
-        if set(names) != set(matches[0]):
-            raise BallspotError(
-                f"{folder.path}: its {split} matches ({', '.join(names)}) are not those of {folders[0].path} "
-                f"({', '.join(matches[0])}); compare runs of one split"
-            )
+    label_set, units = label_sets[0], group_folds(opened, split)
+    called = unit_paths(units)
+    matches = list(opened[0].matches)
+    if len(units) < len(opened):
+        matches = sorted(name for fold in units[0] for name in fold.matches)
     runs, protocols = [], []
-    for folder, record, name in zip(folders, records, run_names(paths), strict=True):
-        if split == "valid":
-            numbers = folder.metrics()
-        else:
-            numbers = _test_numbers(folder, record, label_sets[0], matches[0], data_root, min_count)
-        runs.append(compared_run(folder, record, name, numbers, label_sets[0], min_count))
-        protocols.append((str(numbers.get("metric")), frame_rate(folder, numbers)))
-        if protocols[-1] != protocols[0]:
+    for folds, name in zip(units, run_names(called), strict=True):
+        run, protocol = _scored(folds, name, split, data_root, label_set, matches, min_count)
+        runs.append(run)
+        protocols.append(protocol)
+        if protocol != protocols[0]:
             raise BallspotError(
-                f"{folder.path}: scored as {protocols[-1][0]} at {protocols[-1][1]:g} frames per second, "
-                f"{folders[0].path} as {protocols[0][0]} at {protocols[0][1]:g}; compare runs scored alike"
+                f"{run.path}: scored as {protocol[0]} at {protocol[1]:g} frames per second, "
+                f"{runs[0].path} as {protocols[0][0]} at {protocols[0][1]:g}; compare runs scored alike"
             )
     differs = _differing([run.made_from for run in runs])
     settings, frequent = (), ()
     groups = group_by_setting([run.made_from for run in runs])
-    names = setting_names(groups, [folder.path for folder in folders])
+    names = setting_names(groups, called)
     pools = None
     warnings = _stand_in_warnings(first) + _warnings(differs, runs)
+    if len(matches) > len(opened[0].matches):
+        warnings += (f"{len(opened)} runs are the folds of {len(runs)}, each scored on the matches of all its folds",)
     if n_resamples and protocols[0][0] in METRICS:
-        pools = _pools(folders, records, label_sets[0], matches[0], split, data_root, fps=protocols[0][1])
+        pools = pools_of(units, split, data_root=data_root, label_set=label_set, matches=matches, fps=protocols[0][1])
         if pools is None:
             warnings += ("no intervals: the spots or the labels of a run are not here",)
         elif (n_blocks := draw_resamples(pools, seed=0, n_resamples=1, block_s=block_s).blocks.size) < 2:
@@ -183,8 +179,8 @@ def compare_runs(
         split=split,
         metric=protocols[0][0],
         fps=protocols[0][1],
-        matches=tuple(matches[0]),
-        label_set=label_sets[0],
+        matches=tuple(matches),
+        label_set=label_set,
         min_count=min_count,
         runs=tuple(runs),
         differs=differs,
@@ -219,42 +215,30 @@ def _stand_in_warnings(first: Path) -> tuple[str, ...]:
     )
 
 
-def _test_numbers(
-    folder: RunFolder,
-    record: Mapping[str, Any],
-    label_set: LabelSet,
-    matches: Sequence[str],
-    data_root: Path | None,
-    min_count: int,
-) -> dict[str, Any]:
-    predictions = folder.path / "predictions" / "test"
-    if not predictions.is_dir():
-        raise BallspotError(f"{predictions}: no test predictions; run `ballspot predict {folder.path} ...` first")
-    root = data_root or Path(str(record.get("data")))
-    if not root.is_dir():
-        raise BallspotError(f"{folder.path}: its data root {root} is not here; name the data root with --data")
-    evaluation = evaluate_predictions(predictions, data_root=root, label_set=label_set, matches=matches, n_resamples=0)
-    return evaluation.as_record(min_count=min_count)
-
-
-def _pools(
-    folders: Sequence[RunFolder],
-    records: Sequence[Mapping[str, Any]],
-    label_set: LabelSet,
-    matches: Sequence[str],
+def _scored(
+    folds: Sequence[Fold],
+    name: str,
     split: str,
     data_root: Path | None,
-    *,
-    fps: float,
-) -> list[Pool] | None:
-    """Each run's spots of the split beside the labels; None when a run has no spots there or no labels."""
-    pools = []
-    for folder, record in zip(folders, records, strict=True):
-        root, spots = data_root or Path(str(record.get("data"))), folder.path / "predictions" / split
-        if not root.is_dir() or not spots.is_dir():
-            return None
-        pools.append(read_pairing(spots, data_root=root, label_set=label_set, matches=matches).pool(fps))
-    return pools
+    label_set: LabelSet,
+    matches: Sequence[str],
+    min_count: int,
+) -> tuple[ComparedRun, tuple[str, float]]:
+    """A run's numbers, and the metric and frame rate that they are of: as recorded, or those of now."""
+    first, *others = folds
+    if split == "valid":
+        numbers = first.folder.metrics()
+        protocol = (str(numbers.get("metric")), frame_rate(first.folder, numbers))
+    else:
+        numbers, protocol = {}, ("at1", OFFICIAL_FPS)
+    if others or split == "test":
+        pairing = read_folds(folds, split, data_root=data_root, label_set=label_set, matches=matches)
+        numbers = score_folds(pairing, metric=protocol[0], fps=protocol[1], min_count=min_count)
+    run = compared_run(first.folder, first.record, name, numbers, label_set, min_count)
+    if others:
+        of_others = [compared_run(one.folder, one.record, name, one.folder.metrics(), label_set, 0) for one in others]
+        run = with_folds(run, of_others, OF_FOLDS)
+    return run, protocol
 
 
 def _differing(made_from: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:

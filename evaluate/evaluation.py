@@ -149,9 +149,34 @@ def evaluate_predictions(
     ``n_resamples`` draws of blocks of ``block_s`` seconds give the intervals, 0 none.
     Raises BallspotError naming the match that has no labels or no predictions, the file and entry that is malformed.
     """
-    tolerances_s = check_settings(fps=fps, metric=metric, tolerance_s=tolerance_s, block_s=block_s)
+    check_settings(fps=fps, metric=metric, tolerance_s=tolerance_s, block_s=block_s)
     pairing = read_pairing(path, data_root=data_root, label_set=label_set, matches=matches, labels_file=labels_file)
-    pool = pairing.pool(fps)
+    return evaluate_pairing(
+        pairing,
+        fps=fps,
+        metric=metric,
+        tolerance_s=tolerance_s,
+        n_resamples=n_resamples,
+        block_s=block_s,
+        seed=seed,
+        with_diagnosis=with_diagnosis,
+    )
+
+
+def evaluate_pairing(
+    pairing: Pairing,
+    *,
+    fps: float = OFFICIAL_FPS,
+    metric: str = "at1",
+    tolerance_s: float | None = None,
+    n_resamples: int = N_RESAMPLES,
+    block_s: float = BLOCK_S,
+    seed: int = SEED,
+    with_diagnosis: bool = False,
+) -> Evaluation:
+    """The same of predictions and labels that are read already. Raises BallspotError as `check_settings`."""
+    tolerances_s = check_settings(fps=fps, metric=metric, tolerance_s=tolerance_s, block_s=block_s)
+    label_set, pool = pairing.label_set, pairing.pool(fps)
     result = pooled_average_precision(pool, tolerances_s)
     original = original_pool(pairing, fps)
     has_sides = [any((one.side() >= 0).any() for one in side) for side in (pairing.truth_columns, pairing.columns)]

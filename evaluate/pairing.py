@@ -95,6 +95,21 @@ def read_pairing(
     )
 
 
+def joined(pairings: Sequence[Pairing]) -> Pairing:
+    """Pairings of different matches and one label set as one, its matches in the order of their names."""
+    first, *others = pairings
+    if not others:
+        return first
+    places = sorted((name, part, place) for part, one in enumerate(pairings) for place, name in enumerate(one.matches))
+    return Pairing(
+        label_set=first.label_set,
+        matches=tuple(name for name, _, _ in places),
+        truths=tuple(pairings[part].truths[place] for _, part, place in places),
+        files=tuple(pairings[part].files[place] for _, part, place in places),
+        lengths_s=tuple(pairings[part].lengths_s[place] for _, part, place in places),
+    )
+
+
 def _length_s(predictions: Predictions, match: str) -> float | None:
     return predictions.video_length(match, fps=25.0)
 

@@ -289,7 +289,7 @@ def _legend(series: Sequence[Series]) -> list[dict[str, str]]:
 
 
 def _provenance(comparison: Comparison) -> list[tuple[str, str]]:
-    records = [run.record for run in comparison.runs]
+    records = [record for run in comparison.runs for record in run.records]
     features = [record.get("features") for record in records]
     prints = [str(one.get("fingerprint"))[:12] for one in features if isinstance(one, dict)]
     return [

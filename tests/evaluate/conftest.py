@@ -1,11 +1,15 @@
-"""Match folders and prediction files written by hand, and a browser."""
+"""Match folders, prediction files and runs written by hand, and a browser."""
 
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from ballspot.cache.runs import RunFolder
+from ballspot.evaluate.labelsets import BALL_12
 
 
 def annotation(label: str, position_ms: int, **more: object) -> dict[str, object]:
@@ -41,6 +45,39 @@ def spot_file(tmp_path: Path) -> Callable[..., Path]:
         predictions = [prediction(*entry) if isinstance(entry, tuple) else entry for entry in entries]
         path.write_text(json.dumps({"UrlLocal": match, "predictions": predictions}))
         return path
+
+    return write
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a finished run: its record, configuration and metrics, with ``record`` and ``metrics`` changes."""
+
+    def write(name: str, config: dict, *, record: dict | None = None, metrics: dict | None = None) -> Path:
+        folder = RunFolder(tmp_path / "runs" / name)
+        whole: dict[str, Any] = {
+            "version": "1",
+            "seed": 0,
+            "shuffle_labels": False,
+            "features": {"set": "plain", "fingerprint": "f" * 64},
+            "data": str(tmp_path / "data"),
+            "splits": {"train": ["a"], "valid": ["b"], "test": ["m"]},
+            "label_set": "ball-12",
+            "labels": list(BALL_12.labels),
+        }
+        folder.prepare(key=name, record={**whole, **(record or {})}, config=config)
+        numbers = {
+            "split": "valid",
+            "metric": "at1",
+            "fps": 25,
+            "mean_ap": 0.25,
+            "headline_ap": 0.3,
+            "per_class": {
+                label: {"ap": index / 100, "n_truth": 5 + index} for index, label in enumerate(BALL_12.labels)
+            },
+        }
+        folder.finish({**numbers, **(metrics or {})})
+        return folder.path
 
     return write
 
