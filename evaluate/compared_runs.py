@@ -123,17 +123,25 @@ def run_names(paths: Sequence[Path]) -> list[str]:
 
 
 def made_from(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
-    """All that decided a run, flat: its configuration, seed, features, training matches and label shuffling."""
+    """All that decided a run, flat: its configuration, seed, features, training matches and label shuffling.
+
+    Raises BallspotError where the record's matches are no lists.
+    """
     features, splits = record.get("features"), record.get("splits")
     features = features if isinstance(features, Mapping) else {}
     splits = splits if isinstance(splits, Mapping) else {}
+    matches = {part: splits.get(part, []) for part in ("train", "valid")}
+    for part, names in matches.items():
+        if not isinstance(names, list):
+            raise BallspotError(
+                f"{folder.path / 'run.json'}: its {part} matches are {names!r}, no list; train the run again"
+            )
     return {
         **flatten(folder.config()),
         "seed": record.get("seed"),
         "shuffled labels": bool(record.get("shuffle_labels", False)),
         "features": Path(str(features.get("set", ABSENT))).name,
         FINGERPRINT: str(features.get("fingerprint", ABSENT))[:12],
-        "train matches": list(splits.get("train", ())),
-        "valid matches": list(splits.get("valid", ())),
+        **{f"{part} matches": names for part, names in matches.items()},
         "version": record.get("version"),
     }

@@ -70,6 +70,7 @@ def test_other_features_training_matches_and_shuffled_labels_are_marked(run: Cal
         ({"splits": {"valid": ["c"]}, "shuffle_labels": True}, {}, r"valid matches \(c\) are not those of .*one \(b\)"),
         ({"splits": {}}, {}, "records no valid matches"),
         ({"splits": 7}, {}, "records no valid matches"),
+        ({"splits": {"train": 7, "valid": ["b"]}}, {}, r"run\.json: its train matches are 7, no list"),
         ({"label_set": "mine", "labels": ["X"]}, {}, r"classes \(mine\) are not those of"),
         ({}, {"metric": "at2"}, "scored as at2 at 25 frames per second"),
         ({}, {"fps": 12.5}, "scored as at1 at 12.5 frames per second"),
