@@ -17,37 +17,37 @@ from .cache.errors import BallspotError
 Place = tuple[str, str, str]  # module inside the package, its click command, the one-line summary
 
 DATA: dict[str, Place] = {
-    "check": ("extract.data_commands", "data_check", "Lint the videos and labels of a data root."),
-    "stats": ("extract.data_commands", "data_stats", "Count frames, duration and events per class and split."),
-    "convert": ("evaluate.commands", "data_convert", "Turn labels or predictions of one format into another."),
-    "synth": ("extract.data_commands", "data_synth", "Draw simple bar-coded matches for tests and for scale."),
+    "check": ("extract.commands.data", "data_check", "Lint the videos and labels of a data root."),
+    "stats": ("extract.commands.data", "data_stats", "Count frames, duration and events per class and split."),
+    "convert": ("evaluate.commands.convert", "data_convert", "Turn labels or predictions of one format into another."),
+    "synth": ("extract.commands.data", "data_synth", "Draw simple bar-coded matches for tests and for scale."),
 }
 CACHE: dict[str, Place] = {
-    "info": ("cache.commands", "cache_info", "Describe one feature store."),
-    "list": ("cache.commands", "cache_list", "List the feature sets below a folder."),
-    "verify": ("extract.cache_commands", "cache_verify", "Read every row of stores and check them."),
-    "pca": ("extract.cache_commands", "cache_pca", "Make a smaller feature set by principal components."),
-    "remove": ("cache.commands", "cache_remove", "Remove feature sets or single stores."),
+    "info": ("cache.commands.stores", "cache_info", "Describe one feature store."),
+    "list": ("cache.commands.stores", "cache_list", "List the feature sets below a folder."),
+    "verify": ("extract.commands.cache", "cache_verify", "Read every row of stores and check them."),
+    "pca": ("extract.commands.cache", "cache_pca", "Make a smaller feature set by principal components."),
+    "remove": ("cache.commands.stores", "cache_remove", "Remove feature sets or single stores."),
 }
 HUB: dict[str, Place] = {
-    "push": ("extract.hub_commands", "hub_push", "Put a run's head, configuration and card on the hub."),
-    "pull": ("extract.hub_commands", "hub_pull", "Get a head from the hub, checked, ready to predict."),
+    "push": ("temporal.commands.hub", "hub_push", "Put a run's head, configuration and card on the hub."),
+    "pull": ("temporal.commands.hub", "hub_pull", "Get a head from the hub, checked, ready to predict."),
 }
 COMMANDS: dict[str, Place] = {
-    "extract": ("extract.commands", "extract", "Turn the videos of a data root into feature stores."),
-    "finetune": ("extract.finetune_commands", "finetune", "Train a backbone and a head together on video."),
-    "train": ("temporal.commands", "train", "Train a head on a feature set."),
-    "sweep": ("temporal.sweep_commands", "sweep", "Train every setting of a sweep file, several seeds each."),
-    "predict": ("extract.predict_commands", "predict", "Find the spots of a split, or of any video."),
-    "tune": ("temporal.tuning_commands", "tune", "Find the post-processing of every class on saved scores."),
-    "probe": ("temporal.tuning_commands", "probe", "Score single frames by logistic regression: the floor for heads."),
-    "evaluate": ("evaluate.commands", "evaluate", "Score predictions as SoccerNet does."),
-    "compare": ("evaluate.commands", "compare", "Put runs side by side, with what differs in their configs."),
-    "view": ("evaluate.view_commands", "view", "Look at mistakes on the video, in the browser."),
-    "export": ("extract.export_commands", "export", "Make a file for others of predictions or of a run."),
-    "clips": ("extract.clip_commands", "clips", "Cut a short video around every predicted spot."),
-    "sheet": ("extract.clip_commands", "sheet", "Draw the worst mistakes of every class on one picture."),
-    "demo": ("extract.demo_commands", "demo", "Run the whole pipeline on seven short matches."),
+    "extract": ("extract.commands.extract", "extract", "Turn the videos of a data root into feature stores."),
+    "finetune": ("temporal.commands.finetune", "finetune", "Train a backbone and a head together on video."),
+    "train": ("temporal.commands.train", "train", "Train a head on a feature set."),
+    "sweep": ("temporal.commands.sweep", "sweep", "Train every setting of a sweep file, several seeds each."),
+    "predict": ("temporal.commands.predict", "predict", "Find the spots of a split, or of any video."),
+    "tune": ("temporal.commands.tune", "tune", "Find the post-processing of every class on saved scores."),
+    "probe": ("temporal.commands.probe", "probe", "Score single frames by logistic regression: the floor for heads."),
+    "evaluate": ("evaluate.commands.evaluate", "evaluate", "Score predictions as SoccerNet does."),
+    "compare": ("evaluate.commands.compare", "compare", "Put runs side by side, with what differs in their configs."),
+    "view": ("evaluate.commands.view", "view", "Look at mistakes on the video, in the browser."),
+    "export": ("temporal.commands.export", "export", "Make a file for others of predictions or of a run."),
+    "clips": ("extract.commands.clips", "clips", "Cut a short video around every predicted spot."),
+    "sheet": ("extract.commands.clips", "sheet", "Draw the worst mistakes of every class on one picture."),
+    "demo": ("extract.commands.demo", "demo", "Run the whole pipeline on seven short matches."),
 }
 
 

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from ballspot.cache.runs import RunFolder
-from ballspot.evaluate.labels import Spot, read_labels
-from ballspot.evaluate.labelsets import BALL_12
-from ballspot.evaluate.matches import find_matches
-from ballspot.evaluate.spots import write_spots
+from ballspot.cache.runs.run import RunFolder
+from ballspot.evaluate.dataset.labels import Spot, read_labels
+from ballspot.evaluate.dataset.labelsets import BALL_12
+from ballspot.evaluate.dataset.matches import find_matches
+from ballspot.evaluate.dataset.spots import write_spots
 
 N_OFFICIAL = 5
 

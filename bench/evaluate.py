@@ -24,16 +24,16 @@ from typing import Any
 
 import numpy as np
 
-from ballspot.evaluate.columns import column_arrays, columns_of
-from ballspot.evaluate.diagnosis import diagnose
-from ballspot.evaluate.evaluation import evaluate_predictions
-from ballspot.evaluate.intervals import ap_replicates, draw_resamples
-from ballspot.evaluate.labels import Spot
-from ballspot.evaluate.labelsets import BALL_12
-from ballspot.evaluate.matching import SpotArrays, pool_spots
-from ballspot.evaluate.metrics import average_precision, tolerances_of
-from ballspot.evaluate.pairing import read_pairing
-from ballspot.evaluate.spots import write_spots
+from ballspot.evaluate.dataset.columns import SpotArrays, column_arrays, columns_of
+from ballspot.evaluate.dataset.labels import Spot
+from ballspot.evaluate.dataset.labelsets import BALL_12
+from ballspot.evaluate.dataset.spots import write_spots
+from ballspot.evaluate.diagnosis.diagnosis import diagnose
+from ballspot.evaluate.results.evaluation import evaluate_predictions
+from ballspot.evaluate.scoring.matching import pool_spots
+from ballspot.evaluate.scoring.metrics import average_precision, tolerances_of
+from ballspot.evaluate.scoring.pairing import read_pairing
+from ballspot.evaluate.uncertainty.bootstrap import ap_replicates, draw_resamples
 
 COUNTS = (4703, 4067, 685, 778, 590, 320, 392, 190, 220, 73, 26, 14)  # SN-BAS, all seven matches
 N_MATCHES, N_FRAMES, N_PREDICTIONS, FPS = 7, 146_000, 50_000, 25

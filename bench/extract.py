@@ -114,13 +114,14 @@ def prepare(
     import timm
     import torch
 
-    from ballspot.cache.journal import Journal, Segment
-    from ballspot.cache.layout import StoreHeader
-    from ballspot.evaluate.matches import find_matches
-    from ballspot.extract.engines import default_batch_rows, normalisation
-    from ballspot.extract.segments import Recipe, SegmentRunner, Settings
-    from ballspot.extract.video import probe_video
-    from ballspot.extract.windows import WindowEngine
+    from ballspot.cache.stores.journal import Journal, Segment
+    from ballspot.cache.stores.layout import StoreHeader
+    from ballspot.evaluate.dataset.matches import find_matches
+    from ballspot.extract.backbone.engines import default_batch_rows, normalisation
+    from ballspot.extract.backbone.window_engine import WindowEngine
+    from ballspot.extract.rows.job import Recipe, Settings
+    from ballspot.extract.rows.segments import SegmentRunner
+    from ballspot.extract.video.probe import probe_video
 
     matches = find_matches(data)
     video = matches[number % len(matches)].video

@@ -31,13 +31,13 @@ from typing import Any
 import numpy as np
 from scale import COUNTS, DIM, MATCHES
 
-from ballspot.cache.files import make_folder, write_json
-from ballspot.cache.layout import ORIGINAL, Block, StoreHeader
-from ballspot.cache.sets import store_path
-from ballspot.cache.store import write_store
-from ballspot.evaluate.labelsets import BALL_12
-from ballspot.evaluate.matches import LABELS_FILE
-from ballspot.extract.synth import DrawnEvent, label_document
+from ballspot.cache.disk.files import make_folder, write_json
+from ballspot.cache.stores.layout import ORIGINAL, Block, StoreHeader
+from ballspot.cache.stores.sets import store_path
+from ballspot.cache.stores.store import write_store
+from ballspot.evaluate.dataset.labelsets import BALL_12
+from ballspot.evaluate.dataset.matches import LABELS_FILE
+from ballspot.extract.data_root.synth import DrawnEvent, label_document
 
 FPS = Fraction(25)
 PARTS = {"train": 4, "valid": 1, "test": 2}  # of every seven matches
@@ -137,10 +137,10 @@ def blocks(rows: np.ndarray) -> Iterator[Block]:
 
 def clips_of(place: Place, words: Sequence[str], *, scale: float) -> int:
     """How many clips an epoch of a training draws on the training matches, as its preset says."""
-    from ballspot.temporal.configuration import load_config
-    from ballspot.temporal.features import read_layout
-    from ballspot.temporal.sources import open_source
-    from ballspot.temporal.training import clips_an_epoch
+    from ballspot.temporal.config.load import load_config
+    from ballspot.temporal.features.resident import read_layout
+    from ballspot.temporal.features.sources import open_source
+    from ballspot.temporal.training.epoch import clips_an_epoch
 
     config = load_config(words[1])
     n_clips = clips_an_epoch(read_layout(open_source(place.features), place.names["train"]), config)

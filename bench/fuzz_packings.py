@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from fuzz_damage import ODD_VALUES, Packing, damage_bytes, damage_value
 
-from ballspot.cache.fingerprint import fingerprint
+from ballspot.cache.disk.fingerprint import fingerprint
 
 ODD_ARRAYS: tuple[Any, ...] = (
     np.zeros(()), np.zeros(0), np.zeros((3, 0)), np.zeros((2, 2, 2)), np.arange(9.0), np.arange(5),

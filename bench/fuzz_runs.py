@@ -12,16 +12,16 @@ from fuzz_damage import ODD_TOML, ODD_VALUES, Target, in_turn, json_line_values,
 from fuzz_packings import npz_values
 from fuzz_spots import spots_samples
 
-from ballspot.cache.runs import RunFolder
-from ballspot.cache.sweeps import SweepRecord, SweepSetting, expand_runs
-from ballspot.evaluate.comparison import compare_runs
-from ballspot.evaluate.labelsets import BALL_12, label_set_of
-from ballspot.evaluate.predictions import Predictions
-from ballspot.evaluate.viewer import find_view, match_record, open_sides
-from ballspot.evaluate.viewer_curves import read_curves
-from ballspot.temporal.config import Config
-from ballspot.temporal.configuration import PLACES, as_table, config_from_table, load_config
-from ballspot.temporal.sweep import read_space
+from ballspot.cache.runs.run import RunFolder
+from ballspot.cache.runs.sweep_record import SweepRecord, SweepSetting, expand_runs
+from ballspot.evaluate.dataset.labelsets import BALL_12, label_set_of
+from ballspot.evaluate.dataset.predictions import Predictions
+from ballspot.evaluate.results.comparison import compare_runs
+from ballspot.evaluate.viewer.curves import read_curves
+from ballspot.evaluate.viewer.view import find_view, match_record, open_sides
+from ballspot.temporal.config.load import PLACES, as_table, config_from_table, load_config
+from ballspot.temporal.config.sections import Config
+from ballspot.temporal.sweep.space import read_space
 
 SWEEP = b"""\
 title = "all parts"

@@ -9,15 +9,15 @@ from fuzz_damage import Target, json_values, toml_values
 from fuzz_packings import zip_bytes
 
 from ballspot.cache.errors import BallspotError
-from ballspot.evaluate.evaluation import evaluate_predictions
+from ballspot.evaluate.dataset.labels import Spot, read_labels
+from ballspot.evaluate.dataset.labelsets import BALL_12, load_label_set
+from ballspot.evaluate.dataset.matches import find_matches
+from ballspot.evaluate.dataset.predictions import open_predictions
+from ballspot.evaluate.dataset.splits import load_splits
+from ballspot.evaluate.dataset.spots import read_spots
 from ballspot.evaluate.formats.family import FORMATS, read_videos, write_videos
 from ballspot.evaluate.formats.videos import Format, VideoSpots
-from ballspot.evaluate.labels import Spot, read_labels
-from ballspot.evaluate.labelsets import BALL_12, load_label_set
-from ballspot.evaluate.matches import find_matches
-from ballspot.evaluate.predictions import open_predictions
-from ballspot.evaluate.splits import load_splits
-from ballspot.evaluate.spots import read_spots
+from ballspot.evaluate.results.evaluation import evaluate_predictions
 
 
 def spots_samples() -> dict[str, bytes]:

@@ -12,12 +12,12 @@ import numpy as np
 from fuzz_damage import Target, in_turn, json_line_values
 from fuzz_packings import store_values
 
-from ballspot.cache.journal import Journal, Segment, read_header, read_journals
-from ballspot.cache.layout import Block, StoreHeader
-from ballspot.cache.sets import find_sets, open_feature_set
-from ballspot.cache.store import FeatureStore, write_store
-from ballspot.cache.verification import verify
-from ballspot.evaluate.viewer_server import HEADERS, Resource, ViewHandler
+from ballspot.cache.stores.journal import Journal, Segment, read_header, read_journals
+from ballspot.cache.stores.layout import Block, StoreHeader
+from ballspot.cache.stores.sets import find_sets, open_feature_set
+from ballspot.cache.stores.store import FeatureStore, write_store
+from ballspot.cache.stores.verify import verify
+from ballspot.evaluate.viewer.server import HEADERS, Resource, ViewHandler
 
 VIDEO = bytes(range(256)) * 4
 SECRET = b"what lies beside the video"

@@ -14,28 +14,33 @@ from fuzz_spots import spots_samples
 from fuzz_stores import store_targets
 from safetensors.torch import save
 
-from ballspot.cache.fingerprint import fingerprint
-from ballspot.evaluate.labelsets import BALL_12, LabelSet
-from ballspot.evaluate.matches import Match
-from ballspot.extract import foreign
-from ballspot.extract.bundle import Bundle, bundle_of, load_bundle, save_bundle
-from ballspot.extract.bundled_features import BundledFeatures
-from ballspot.extract.commands import parse_fps
-from ballspot.extract.finetune_settings import read_settings
-from ballspot.extract.lint import lint_labels
-from ballspot.extract.pca import Components, load_components, save_components
-from ballspot.extract.shift import parse_backbone
-from ballspot.extract.transforms import parse_views
-from ballspot.extract.weights import parse_weights
-from ballspot.temporal.checkpoints import Checkpoint, HeadDescription, Progress, read_checkpoint, write_checkpoint
-from ballspot.temporal.config import ClipSection, Config, HeadSection
-from ballspot.temporal.external import open_scores
-from ballspot.temporal.features import Scaling, load_features, scale_features
-from ballspot.temporal.postprocessing import ClassDecoding, decoded_spots, read_postprocessing, write_postprocessing
-from ballspot.temporal.predicting import claim_folder
-from ballspot.temporal.scores import SavedScores, read_scores, write_scores
-from ballspot.temporal.sources import open_source
-from ballspot.temporal.trained import read_trained
+from ballspot.cache.disk.fingerprint import fingerprint
+from ballspot.cache.terminal.options import parse_fps
+from ballspot.evaluate.dataset.labelsets import BALL_12, LabelSet
+from ballspot.evaluate.dataset.matches import Match
+from ballspot.extract.backbone import foreign
+from ballspot.extract.backbone.temporal_shift import parse_backbone
+from ballspot.extract.backbone.transforms import parse_views
+from ballspot.extract.backbone.weights import parse_weights
+from ballspot.extract.data_root.check import lint_labels
+from ballspot.extract.rows.pca import Components, load_components, save_components
+from ballspot.extract.rows.recipe import BundledFeatures
+from ballspot.temporal.bundle.bundle import Bundle, bundle_of, load_bundle, save_bundle
+from ballspot.temporal.bundle.trained import read_trained
+from ballspot.temporal.config.sections import ClipSection, Config, HeadSection
+from ballspot.temporal.decoding.postprocessing import (
+    ClassDecoding,
+    decoded_spots,
+    read_postprocessing,
+    write_postprocessing,
+)
+from ballspot.temporal.decoding.scores import SavedScores, open_scores, read_scores, write_scores
+from ballspot.temporal.features.resident import load_features, scale_features
+from ballspot.temporal.features.scaling import Scaling
+from ballspot.temporal.features.sources import open_source
+from ballspot.temporal.finetune.settings import read_settings
+from ballspot.temporal.heads.checkpoints import Checkpoint, HeadDescription, Progress, read_checkpoint, write_checkpoint
+from ballspot.temporal.prediction.write import claim_folder
 
 LABELS = LabelSet("two", ("PASS", "GOAL"))
 EXTRACTION = {

@@ -23,15 +23,15 @@ from statistics import mean, stdev
 
 import torch
 
+from ballspot.cache.disk.hints import nearest_name
 from ballspot.cli import main as ballspot
-from ballspot.evaluate.evaluation import OFFICIAL_FPS
-from ballspot.evaluate.intervals import FEW_BLOCKS, N_RESAMPLES, draw_resamples
-from ballspot.evaluate.labelsets import load_label_set, nearest_name
-from ballspot.evaluate.matching import Pool
-from ballspot.evaluate.metrics import pooled_average_precision, tolerances_of
-from ballspot.evaluate.pairing import read_pairing
-from ballspot.evaluate.seeds import Setting, compare_settings
-from ballspot.evaluate.uncertainty import SEED
+from ballspot.evaluate.dataset.labelsets import load_label_set
+from ballspot.evaluate.results.settings import Setting, compare_settings
+from ballspot.evaluate.scoring.matching import Pool
+from ballspot.evaluate.scoring.metrics import OFFICIAL_FPS, pooled_average_precision, tolerances_of
+from ballspot.evaluate.scoring.pairing import read_pairing
+from ballspot.evaluate.uncertainty.bootstrap import FEW_BLOCKS, N_RESAMPLES, draw_resamples
+from ballspot.evaluate.uncertainty.intervals import SEED
 
 Row = tuple[str, tuple[str, ...]]  # preset, settings
 

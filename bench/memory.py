@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, nargs=2, default=[2, 60])
     parser.add_argument("--decoders", nargs="+", default=["pyav", "decord"])
     options = parser.parse_args()
-    from ballspot.evaluate.matches import find_matches
+    from ballspot.evaluate.dataset.matches import find_matches
 
     source = find_matches(options.data)[0].video
     if source is None:
@@ -79,9 +79,9 @@ def in_a_process(data: Path, decoder: str) -> tuple[float, float]:
 def extract(data: Path, decoder: str, results: object) -> None:
     import torch
 
-    from ballspot.evaluate.matches import find_matches
-    from ballspot.extract.extraction import extract_matches
-    from ballspot.extract.segments import Recipe, Settings
+    from ballspot.evaluate.dataset.matches import find_matches
+    from ballspot.extract.rows.extraction import extract_matches
+    from ballspot.extract.rows.job import Recipe, Settings
 
     torch.set_num_threads(1)
     child = {"peak": 0.0}

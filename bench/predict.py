@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--match", help="With --features: the video's match in it.")
     parser.add_argument("--data", type=Path, help="With --features: the data root.")
     options = parser.parse_args()
-    from ballspot.extract.video import probe_video
+    from ballspot.extract.video.probe import probe_video
 
     duration_s = probe_video(options.video).duration_s
     print("| length | video, s | predict, s | of the video's time | peak MB |")
@@ -81,7 +81,7 @@ def anonymous_kb(pid: int) -> int:
 
 def compared(options: argparse.Namespace, folder: Path) -> str:
     """How the spots of the video differ from those of its stored features."""
-    from ballspot.evaluate.spots import read_spots
+    from ballspot.evaluate.dataset.spots import read_spots
 
     stored = folder / "stored"
     words = ["predict", options.run, options.features, "--data", options.data, "--split", "all", "--out", stored]

@@ -15,15 +15,15 @@ from statistics import median
 import numpy as np
 import torch
 
-from ballspot.evaluate.labels import LabelArrays
-from ballspot.temporal.configuration import load_config
-from ballspot.temporal.events import event_table
-from ballspot.temporal.features import ResidentFeatures, from_arrays
-from ballspot.temporal.heads import SpottingHead, build_head
-from ballspot.temporal.optimisation import make_optimizer
-from ballspot.temporal.placing import place_scores
-from ballspot.temporal.prediction import prediction_of, score_match
-from ballspot.temporal.training import train_epoch, training_material
+from ballspot.evaluate.dataset.labels import LabelArrays
+from ballspot.temporal.clips.events import event_table
+from ballspot.temporal.config.load import load_config
+from ballspot.temporal.features.resident import ResidentFeatures, from_arrays
+from ballspot.temporal.heads.head import SpottingHead, build_head
+from ballspot.temporal.prediction.offsets import place_scores
+from ballspot.temporal.prediction.score import prediction_of, score_match
+from ballspot.temporal.training.epoch import train_epoch, training_material
+from ballspot.temporal.training.optimizer import make_optimizer
 
 DIM, N_LABELS = 368, 12
 MATCHES = (146_479, 144_752, 142_498, 142_886, 146_892, 152_740, 145_913)

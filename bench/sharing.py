@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ballspot.cache.store import Block, StoreHeader, write_store
-from ballspot.evaluate.labelsets import BALL_12
+from ballspot.cache.stores.layout import Block, StoreHeader
+from ballspot.cache.stores.store import write_store
+from ballspot.evaluate.dataset.labelsets import BALL_12
 
 DIM = 368
 MATCHES = (146_479, 144_752, 142_498, 142_886, 146_892, 152_740, 145_913)

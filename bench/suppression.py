@@ -13,7 +13,7 @@ import time
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from ballspot.temporal.suppression import Peaks, Weakening, hard_weakening, soft_weakening, suppress
+from ballspot.temporal.decoding.suppression import Peaks, Weakening, hard_weakening, soft_weakening, suppress
 
 FLOOR = 0.01
 

@@ -23,15 +23,15 @@ import numpy as np
 import timm
 import torch
 
-from ballspot.evaluate.labels import LabelArrays
-from ballspot.temporal.config import Config
-from ballspot.temporal.configuration import load_config
-from ballspot.temporal.events import event_table
-from ballspot.temporal.features import from_arrays
-from ballspot.temporal.heads import build_head
-from ballspot.temporal.losses import class_loss, offset_loss
-from ballspot.temporal.optimisation import make_optimizer
-from ballspot.temporal.training import TrainingMaterial, train_epoch, training_material
+from ballspot.evaluate.dataset.labels import LabelArrays
+from ballspot.temporal.clips.events import event_table
+from ballspot.temporal.config.load import load_config
+from ballspot.temporal.config.sections import Config
+from ballspot.temporal.features.resident import from_arrays
+from ballspot.temporal.heads.head import build_head
+from ballspot.temporal.training.epoch import TrainingMaterial, train_epoch, training_material
+from ballspot.temporal.training.losses import class_loss, offset_loss
+from ballspot.temporal.training.optimizer import make_optimizer
 
 DIM, N_LABELS = 368, 12
 COUNTS = np.array([4703, 4067, 685, 778, 590, 320, 392, 190, 220, 73, 26, 14])  # SN-BAS, by class

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ballspot.evaluate.labelsets import load_label_set
-from ballspot.evaluate.matches import find_matches
-from ballspot.evaluate.viewer import find_view, open_sides
-from ballspot.evaluate.viewer_server import ViewServer, resources_of
+from ballspot.evaluate.dataset.labelsets import load_label_set
+from ballspot.evaluate.dataset.matches import find_matches
+from ballspot.evaluate.viewer.server import ViewServer, resources_of
+from ballspot.evaluate.viewer.view import find_view, open_sides
 
 PAN = Path(__file__).with_name("pan.js").read_text(encoding="utf-8")
 SLIDE = """(value) => {

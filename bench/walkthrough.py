@@ -20,7 +20,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from ballspot import cli
-from ballspot.evaluate.splits import SN_BAS
+from ballspot.evaluate.dataset.splits import SN_BAS
 
 ROOT = Path(__file__).resolve().parents[1]
 MATCHES = ROOT / "tests" / "matches" / "gfootball" / "2026"

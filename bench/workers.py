@@ -18,12 +18,11 @@ def main() -> None:
     parser.add_argument("--engine", default="torch")
     parser.add_argument("--no-ray", action="store_true")
     options = parser.parse_args()
-    from ballspot.evaluate.matches import find_matches
-    from ballspot.extract.clusters import cluster_crew
-    from ballspot.extract.engines import default_batch_rows
-    from ballspot.extract.extraction import Crew, extract_matches
-    from ballspot.extract.segments import Recipe, Settings
-    from ballspot.extract.workers import local_crew
+    from ballspot.evaluate.dataset.matches import find_matches
+    from ballspot.extract.backbone.engines import default_batch_rows
+    from ballspot.extract.rows.crew import cluster_crew, local_crew
+    from ballspot.extract.rows.extraction import Crew, extract_matches
+    from ballspot.extract.rows.job import Recipe, Settings
 
     settings = Settings(engine=options.engine, batch_rows=default_batch_rows(options.engine, "cpu"))
     recipe = Recipe("regnety_002", "random", (224, 398), settings=settings)

@@ -8,12 +8,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..cache.console import note
 from ..cache.errors import BallspotError
 from ..cache.runs import RunFolder
+from ..cache.terminal import note
 
 MATCHES = Path(__file__).resolve().parents[1] / "tests" / "matches"
+
+
 HEADS = ("tcn", "transformer")
+
+
 # The pretrained backbone costs twice as much a pixel: half the pixels of every second frame keep the demo short.
 LESS = ("--size", "160x284", "--stride", "2")
 

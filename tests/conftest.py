@@ -1,7 +1,83 @@
-"""Settings of all tests."""
+"""Settings of all tests, and drawn matches, made once: ten seconds each, 64x96 pixels, 25 frames a second."""
 
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+import torch
+from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
+
+from ballspot.cli import main
+from ballspot.extract.data_root.synth import synthesize
 
 # A busy machine is no failure: speed is measured by the scripts in bench/, never by a test.
 settings.register_profile("ballspot", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ballspot")
+
+N_FRAMES = 250
+torch.set_num_threads(1)  # decord and torch share a process here: torch first, or its libraries break
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with three drawn matches; not to be written to."""
+    out = tmp_path_factory.mktemp("drawn") / "data"
+    synthesize(out, n_matches=3, minutes=N_FRAMES / 25 / 60, fps=Fraction(25), size=(64, 96), seed=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def video(drawn: Path) -> Path:
+    """One drawn match's video: 250 frames, a key frame every 12, B-frames between."""
+    return drawn / "synth" / "drawn" / "match-01" / "64p.mp4"
+
+
+@pytest.fixture(scope="session")
+def faststart(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same video with its index in front, as files from the web have it: it opens even when its end is missing."""
+    path = tmp_path_factory.mktemp("faststart") / "a.mp4"
+    with av.open(str(video)) as old, av.open(str(path), "w", options={"movflags": "+faststart"}) as new:
+        stream = old.streams.video[0]
+        copy = new.add_stream_from_template(stream)
+        for packet in old.demux(stream):
+            if packet.size:
+                packet.stream = copy
+                new.mux(packet)
+    return path
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A small head on drawn matches: data root, its features, smaller ones made of them, a run on each."""
+
+    data: Path
+    plain: Path
+    components: Path
+    plain_run: Path
+    components_runs: Path
+
+
+@pytest.fixture(scope="session")
+def shared(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Trained once by the commands that a user would give; not to be written to."""
+    root = tmp_path_factory.mktemp("shared")
+    small = ("kind=gru", "width=16", "clip_frames=20", "n_epochs=1", "warmup_epochs=0", "epoch_frames=400")
+
+    def ballspot(*words: object) -> None:
+        result = CliRunner().invoke(main, [str(word) for word in words])
+        assert result.exit_code == 0, result.output + result.stderr
+
+    def train(features: Path, run: Path, *more: object) -> None:
+        settings = [word for one in small for word in ("--set", one)]
+        ballspot("train", features, "--data", drawn, "--run", run, "--device", "cpu", *settings, *more)
+
+    sets = root / "features"
+    extract = ("extract", drawn, "--out", sets, "--set", "seen", "--size", "64x96", "--workers", 1, "--device", "cpu")
+    ballspot(*extract, "--weights", "random:3")
+    ballspot("cache", "pca", sets / "seen", "--dim", 12, "--data", drawn)
+    train(sets / "seen", root / "runs" / "plain", "--set", "scaling=train")
+    train(sets / "seen-pca12", root / "runs" / "components", "--seeds", 2)
+    return Shared(drawn, sets / "seen", sets / "seen-pca12", root / "runs" / "plain", root / "runs" / "components")

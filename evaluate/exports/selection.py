@@ -3,13 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from ...cache.disk import nearest_name
 from ...cache.errors import BallspotError
-from ..formats.videos import VideoSpots
-from ..labels import Spot
-from ..labelsets import BUILT_IN, nearest_name
-from ..matches import resolve_match
-from ..predictions import Predictions
-from ..spots import SPOTS_FILE
+from ..dataset import BUILT_IN, SPOTS_FILE, Predictions, Spot, resolve_match
+from ..formats import VideoSpots
 
 THRESHOLD = 0.5
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..labels import Spot
+from ..dataset import Spot
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from ...cache.disk import json_text, parse_json
 from ...cache.errors import BallspotError
-from ...cache.files import json_text, parse_json
-from ..labels import VISIBILITIES, Spot, brief, frame_of, is_text, position_of, read_label
-from ..spots import read_confidence
+from ..dataset import VISIBILITIES, Spot, brief, frame_of, is_text, position_of, read_confidence, read_label
 from .videos import (
     VideoSpots,
     exact_fps,
@@ -27,7 +26,11 @@ from .videos import (
 )
 
 NO_TEAM = "not applicable"
+
+
 VIDEO_KEYS = ("video", "num_frames", "fps", "num_events", "events")
+
+
 EVENT_KEYS = ("frame", "label", "comment", "score")
 
 

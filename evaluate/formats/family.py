@@ -4,26 +4,25 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...cache.disk import is_begun, write_texts
 from ...cache.errors import BallspotError
-from ...cache.files import is_begun, write_texts
-from ..labels import brief
+from ..dataset import brief
 from .e2espot import e2e_spot_losses, read_e2e_spot, write_e2e_spot
 from .osl import osl_losses, read_osl, write_osl
-from .soccernet import (
-    label_losses,
-    read_label_file,
-    read_spot_file,
-    spot_losses,
-    write_label_file,
-    write_spot_file,
-)
+from .soccernet import label_losses, read_label_file, read_spot_file, spot_losses, write_label_file, write_spot_file
 from .soccertrack import read_soccertrack, soccertrack_losses, write_soccertrack
 from .table import csv_losses, read_csv, write_csv
 from .videos import Format, VideoSpots
 
 MAX_NAME_BYTES = 200  # of 255 that file systems take: some go to the name of the file
+
+
 MAX_MATCH_BYTES = 2000  # of 4096 that a whole path may have
+
+
 ANY_MATCH = "*"  # in a pattern: the last folder of the match's name
+
+
 FORMATS: dict[str, Format] = {
     one.name: one
     for one in (

@@ -9,23 +9,17 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from ...cache.disk import json_text, parse_json
 from ...cache.errors import BallspotError
-from ...cache.files import json_text, parse_json
-from ..labels import Spot, brief, is_text, read_label
-from ..spots import read_confidence
-from .videos import (
-    VideoSpots,
-    halves_losses,
-    join_halves,
-    odd_keys,
-    read_count,
-    read_fps,
-    split_halves,
-    unheld,
-)
+from ..dataset import Spot, brief, is_text, read_confidence, read_label
+from .videos import VideoSpots, halves_losses, join_halves, odd_keys, read_count, read_fps, split_halves, unheld
 
 HEAD = "ball_action"
+
+
 SAMPLE_KEYS = ("id", "inputs", "events")
+
+
 EVENT_KEYS = ("head", "label", "position_ms", "confidence_score", "confidence")
 
 

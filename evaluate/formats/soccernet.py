@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...cache.files import json_text, parse_json
-from ..labels import Spot, annotation_entries, labels_in
-from ..spots import game_time, spot_entry, spots_in
+from ...cache.disk import json_text, parse_json
+from ..dataset import Spot, annotation_entries, game_time, labels_in, spot_entry, spots_in
 from .videos import VideoSpots, odd_keys, unheld
 
 LABEL_KEYS = ("gameTime", "label", "position", "team", "visibility")
+
+
 SPOT_KEYS = ("gameTime", "label", "position", "half", "confidence", "team")
 
 

@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from ...cache.disk import json_text, parse_json
 from ...cache.errors import BallspotError
-from ...cache.files import json_text, parse_json
-from ..labels import Spot, half_of, read_label, read_position, read_team, read_visibility
-from ..spots import game_time, read_confidence
+from ..dataset import Spot, game_time, half_of, read_confidence, read_label, read_position, read_team, read_visibility
 from .videos import VideoSpots, odd_keys, read_fps, unheld
 
 SECOND_HALF_MS = 45 * 60 * 1000
+
+
 KEYS = ("gameTime", "label", "position", "team", "visibility", "score")
 
 

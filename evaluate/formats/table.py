@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ...cache.errors import BallspotError
-from ..labels import MAX_POSITION_MS, VISIBILITIES, Spot, brief
+from ..dataset import MAX_POSITION_MS, VISIBILITIES, Spot, brief
 from .videos import VideoSpots
 
 COLUMNS = ("video", "half", "position_ms", "label", "team", "visibility", "confidence")
+
+
 OTHER_NAMES = {"match": "video", "score": "confidence"}
 
 

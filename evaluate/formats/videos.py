@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from ...cache.errors import BallspotError
-from ..labels import MAX_POSITION_MS, Spot, brief
+from ..dataset import MAX_POSITION_MS, Spot, brief
 
 DEFAULT_FPS = 25.0
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ballspot.cache.runs import RunFolder
-from ballspot.evaluate.labelsets import BALL_12
+from ballspot.cache.runs.run import RunFolder
+from ballspot.evaluate.dataset.labelsets import BALL_12
 
 
 def annotation(label: str, position_ms: int, **more: object) -> dict[str, object]:

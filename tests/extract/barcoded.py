@@ -7,10 +7,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from ballspot.extract.barcode import DARK, LIGHT, N_BITS, N_COLUMNS, draw_number
-from ballspot.extract.decoders import open_source
-from ballspot.extract.synth import write_video
-from ballspot.extract.video import VideoProbe, probe_video
+from ballspot.extract.data_root.synth import DARK, LIGHT, N_BITS, N_COLUMNS, draw_number, write_video
+from ballspot.extract.video.probe import VideoProbe, probe_video
+from ballspot.extract.video.sources import open_source
 
 N_FRAMES = 250
 SIZE = (64, 96)

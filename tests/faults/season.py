@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ballspot.cache.store import Block, StoreHeader, write_store
+from ballspot.cache.stores.layout import Block, StoreHeader
+from ballspot.cache.stores.store import write_store
 
 from .harness import ballspot
 

@@ -1,7 +1,7 @@
 """Files that are cut, flipped, emptied, filled with chance or replaced by a folder, read by the commands.
 
-Files alone, by their readers: tests/cache/test_verification.py, tests/evaluate/test_malformed.py,
-tests/extract/test_bundle_hostile.py, test_pickles.py, test_cuts.py, test_barcoded.py.
+Files alone, by their readers: tests/cache/stores/test_verify.py, tests/evaluate/dataset/test_malformed.py,
+tests/temporal/bundle/test_bundle_hostile.py, test_pickles.py, test_cuts.py, test_barcoded.py.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ballspot.extract.synth import synthesize
+from ballspot.extract.data_root.synth import synthesize
 
 from .harness import OTHER, REFUSED, ROUNDS, SEED, Ended, ballspot, contents, judged, note_outcome, restored, sized
 from .processes import killed_when, started

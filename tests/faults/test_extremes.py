@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from ballspot.cache.attributes import STORE_FORMAT, fixed, header_attributes
-from ballspot.cache.layout import StoreHeader
+from ballspot.cache.stores.attributes import STORE_FORMAT, fixed, header_attributes
+from ballspot.cache.stores.layout import StoreHeader
 
 from .harness import REFUSED, SAME, Ended, ballspot, contents, note_outcome, require_refusal, spread
 from .season import (

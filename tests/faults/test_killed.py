@@ -1,6 +1,7 @@
 """Commands that are killed before any change on disk, and given again, leave what an undisturbed one leaves.
 
-Extraction: tests/extract/test_kills.py. Sweeps: tests/temporal/test_sweeping.py, searches: test_search.py beside it.
+Extraction: tests/extract/rows/test_kills.py. Sweeps: tests/temporal/sweep/test_plan.py, searches:
+test_optuna_search.py beside it.
 """
 
 import random

@@ -1,6 +1,7 @@
 """Disks that are full or closed, homes that are missing, other locales, odd and long names.
 
-Extraction on full and read-only disks: tests/extract/test_robustness.py; predicting videos: test_video_prediction.py.
+Extraction on full and read-only disks: tests/extract/rows/test_robustness.py;
+predicting videos: test_video_prediction.py.
 """
 
 import json

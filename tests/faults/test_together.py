@@ -1,6 +1,6 @@
 """Two commands at once on the same things: one is held before a change on disk while the other runs to its end.
 
-Two extractions: tests/extract/test_robustness.py; a sweep beside a run at work: tests/temporal/test_sweeping.py.
+Two extractions: tests/extract/rows/test_robustness.py; a sweep beside a run at work: tests/temporal/sweep/test_plan.py.
 """
 
 import random

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from ballspot import cli
-from ballspot.temporal.configuration import PLACES, load_config
+from ballspot.temporal.config.load import PLACES, load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -65,7 +65,7 @@ def test_a_command_in_a_page_parses(page, words):
     if words[0] in ("train", "sweep"):
         load_config("best", [text for text in settings if not text.startswith("n_epochs")])
     elif words[0] == "finetune":
-        import_module("ballspot.extract.finetune_settings").read_settings("finetune", settings)
+        import_module("ballspot.temporal.finetune.settings").read_settings("finetune", settings)
 
 
 def options_of(command):

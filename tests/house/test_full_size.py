@@ -8,12 +8,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from ballspot.cache.sets import open_feature_set
-from ballspot.cache.verification import verify
-from ballspot.evaluate.labels import frame_of, read_labels
-from ballspot.evaluate.labelsets import BALL_12
-from ballspot.evaluate.matches import find_matches
-from ballspot.evaluate.splits import load_splits
+from ballspot.cache.stores.sets import open_feature_set
+from ballspot.cache.stores.verify import verify
+from ballspot.evaluate.dataset.labels import frame_of, read_labels
+from ballspot.evaluate.dataset.labelsets import BALL_12
+from ballspot.evaluate.dataset.matches import find_matches
+from ballspot.evaluate.dataset.splits import load_splits
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 

@@ -7,10 +7,10 @@ import av
 import numpy as np
 import pytest
 
-from ballspot.evaluate.labels import read_labels
-from ballspot.evaluate.labelsets import load_label_set
-from ballspot.evaluate.matches import find_matches
-from ballspot.evaluate.splits import load_splits
+from ballspot.evaluate.dataset.labels import read_labels
+from ballspot.evaluate.dataset.labelsets import load_label_set
+from ballspot.evaluate.dataset.matches import find_matches
+from ballspot.evaluate.dataset.splits import load_splits
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = ROOT / "tests" / "matches"

@@ -8,11 +8,11 @@ from click.testing import CliRunner
 
 from ballspot import cli
 from ballspot.cache.errors import BallspotError
-from ballspot.evaluate.labelsets import BALL_12
-from ballspot.evaluate.matches import find_matches
-from ballspot.evaluate.splits import load_splits
-from ballspot.temporal.configuration import load_config
-from ballspot.temporal.task import Task
+from ballspot.evaluate.dataset.labelsets import BALL_12
+from ballspot.evaluate.dataset.matches import find_matches
+from ballspot.evaluate.dataset.splits import load_splits
+from ballspot.temporal.config.load import load_config
+from ballspot.temporal.training.task import Task
 
 
 @pytest.fixture

@@ -13,20 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from ballspot.cache.arrays import read_arrays
+from ballspot.cache.disk.arrays import read_arrays
+from ballspot.cache.disk.fingerprint import fingerprint
 from ballspot.cache.errors import BallspotError
-from ballspot.cache.fingerprint import fingerprint
-from ballspot.cache.journal import Journal, read_header, read_journals
-from ballspot.cache.layout import Block, StoreHeader, header_from_json
-from ballspot.cache.store import FeatureStore, write_store
-from ballspot.cache.verification import verify
-from ballspot.evaluate.labelsets import LabelSet
-from ballspot.evaluate.predictions import Predictions
-from ballspot.evaluate.viewer_curves import read_curves
-from ballspot.temporal.checkpoints import HeadDescription, Progress, read_checkpoint, write_checkpoint
-from ballspot.temporal.config import Config, HeadSection
-from ballspot.temporal.external import open_scores
-from ballspot.temporal.scores import SavedScores, read_scores, write_scores
+from ballspot.cache.stores.journal import Journal, read_header, read_journals
+from ballspot.cache.stores.layout import Block, StoreHeader, header_from_json
+from ballspot.cache.stores.store import FeatureStore, write_store
+from ballspot.cache.stores.verify import verify
+from ballspot.evaluate.dataset.labelsets import LabelSet
+from ballspot.evaluate.dataset.predictions import Predictions
+from ballspot.evaluate.viewer.curves import read_curves
+from ballspot.temporal.config.sections import Config, HeadSection
+from ballspot.temporal.decoding.scores import SavedScores, open_scores, read_scores, write_scores
+from ballspot.temporal.heads.checkpoints import HeadDescription, Progress, read_checkpoint, write_checkpoint
 
 from .odd_values import VALUES, altered, is_read
 
@@ -195,7 +194,7 @@ def test_an_array_that_would_not_fit_is_refused(tmp_path, monkeypatch):
     path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head)
     with pytest.raises(BallspotError, match=r"a\.npy: holds no arrays"):
         read_arrays(path, what="arrays", remedy="save it again")
-    monkeypatch.setattr("ballspot.cache.arrays.MOST_BYTES", 2**20)
+    monkeypatch.setattr("ballspot.cache.disk.arrays.MOST_BYTES", 2**20)
     np.savez_compressed(tmp_path / "b.npz", a=np.zeros(2**20 + 1, np.uint8))
     with pytest.raises(BallspotError, match="an array of over 1 MB"):
         read_arrays(tmp_path / "b.npz", what="arrays", remedy="save it again")

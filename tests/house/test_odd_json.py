@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
-from ballspot.cache.runs import RunFolder
-from ballspot.cache.sweeps import SweepRecord, SweepSetting, expand_runs, read_sweep_record
+from ballspot.cache.runs.run import RunFolder
+from ballspot.cache.runs.sweep_record import SweepRecord, SweepSetting, expand_runs, read_sweep_record
 from ballspot.cli import main
-from ballspot.evaluate.comparison import compare_runs
-from ballspot.evaluate.labels import Spot, read_labels
-from ballspot.evaluate.labelsets import BALL_12, label_set_of, load_label_set
-from ballspot.evaluate.spots import read_spots, write_spots
-from ballspot.temporal.config import Config
-from ballspot.temporal.configuration import as_table, load_config
-from ballspot.temporal.jobs import failure_of, failure_path
-from ballspot.temporal.postprocessing import read_postprocessing
-from ballspot.temporal.sweep import read_space
-from ballspot.temporal.trained import read_trained
+from ballspot.evaluate.dataset.labels import Spot, read_labels
+from ballspot.evaluate.dataset.labelsets import BALL_12, label_set_of, load_label_set
+from ballspot.evaluate.dataset.spots import read_spots, write_spots
+from ballspot.evaluate.results.comparison import compare_runs
+from ballspot.temporal.bundle.trained import read_trained
+from ballspot.temporal.config.load import as_table, load_config
+from ballspot.temporal.config.sections import Config
+from ballspot.temporal.decoding.postprocessing import read_postprocessing
+from ballspot.temporal.sweep.job import failure_of, failure_path
+from ballspot.temporal.sweep.space import read_space
 
 from .odd_values import VALUES, altered, is_read
 

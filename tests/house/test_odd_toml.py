@@ -9,15 +9,15 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ballspot.cache.disk.files import MOST_DEPTH, parse_toml
 from ballspot.cache.errors import BallspotError
-from ballspot.cache.files import MOST_DEPTH, parse_toml
-from ballspot.evaluate.labelsets import load_label_set
-from ballspot.evaluate.matches import Match
-from ballspot.evaluate.splits import load_splits
-from ballspot.temporal.config import Config
-from ballspot.temporal.configuration import PLACES, SECTIONS, as_table, config_from_table, load_config, preset_names
-from ballspot.temporal.sweep import MOST_SETTINGS, read_space
-from ballspot.temporal.sweep_file import SweepFile
+from ballspot.evaluate.dataset.labelsets import load_label_set
+from ballspot.evaluate.dataset.matches import Match
+from ballspot.evaluate.dataset.splits import load_splits
+from ballspot.temporal.config.load import PLACES, SECTIONS, as_table, config_from_table, load_config, preset_names
+from ballspot.temporal.config.sections import Config
+from ballspot.temporal.sweep.file import SweepFile
+from ballspot.temporal.sweep.space import MOST_SETTINGS, read_space
 
 from .odd_values import is_read
 

@@ -1,0 +1,59 @@
+"""Files that are whole or absent, and readers that refuse in one line what they cannot hold.
+
+This room owns JSON, TOML, NumPy and safetensors files, locks, fingerprints, and the hints that errors end with.
+"""
+
+from .arrays import frame_numbers, read_arrays, whole_number
+from .files import (
+    find_temporary,
+    is_begun,
+    is_file,
+    is_temporary,
+    json_text,
+    locked_folder,
+    make_folder,
+    parse_json,
+    parse_toml,
+    read_json,
+    read_toml,
+    reason_of,
+    sync,
+    whole_file,
+    write_json,
+    write_texts,
+)
+from .fingerprint import canonical_json, content_digest, file_digest, fingerprint, little_endian
+from .hints import first_problem, nearest_name, path_hint
+from .tensors import below, write_tensors
+
+__all__ = [
+    "below",
+    "canonical_json",
+    "content_digest",
+    "file_digest",
+    "find_temporary",
+    "fingerprint",
+    "first_problem",
+    "frame_numbers",
+    "is_begun",
+    "is_file",
+    "is_temporary",
+    "json_text",
+    "little_endian",
+    "locked_folder",
+    "make_folder",
+    "nearest_name",
+    "parse_json",
+    "parse_toml",
+    "path_hint",
+    "read_arrays",
+    "read_json",
+    "read_toml",
+    "reason_of",
+    "sync",
+    "whole_file",
+    "whole_number",
+    "write_json",
+    "write_tensors",
+    "write_texts",
+]

@@ -1,0 +1,123 @@
+"""A sweep on disk: `sweep.json` in its folder says which settings it has and where the runs of each lie."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..disk import make_folder, read_json, write_json
+from ..errors import BallspotError
+from .run import RunFolder
+
+SWEEP_FORMAT = "ballspot-sweep/1"
+
+
+SWEEP_FILE = "sweep.json"
+
+
+@dataclass(frozen=True)
+class SweepSetting:
+    """One setting: its name, the keys that it varies with their values, and the folders of its runs in the sweep's."""
+
+    name: str
+    varied: Mapping[str, Any]
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """What sweep.json holds; ``baseline`` is the name of the setting that the others are compared with."""
+
+    title: str
+    source: str
+    seeds: tuple[int, ...]
+    baseline: str
+    settings: tuple[SweepSetting, ...]
+
+    def write(self, folder: Path) -> None:
+        """Writes sweep.json. Raises BallspotError where the folder holds a sweep of another title."""
+        path = make_folder(folder) / SWEEP_FILE
+        if path.is_file() and (there := read_sweep_record(folder)).title != self.title:
+            raise BallspotError(f"{folder}: holds the sweep {there.title!r}; choose another --out")
+        write_json(path, {"format": SWEEP_FORMAT, **asdict(self)})
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a sweep lies in the folder."""
+    return (folder / SWEEP_FILE).is_file()
+
+
+def read_sweep_record(folder: Path) -> SweepRecord:
+    """The sweep in ``folder``. Raises BallspotError when there is none, or none that can be read."""
+    path = folder / SWEEP_FILE
+    record = read_json(path)
+    found = record.get("format") if isinstance(record, dict) else type(record).__name__
+    if found != SWEEP_FORMAT:
+        raise BallspotError(f"{path}: format {found!r} is not {SWEEP_FORMAT!r}; use the ballspot that wrote it")
+    try:
+        settings = tuple(
+            SweepSetting(_text(one["name"]), dict(one["varied"]), tuple(map(_place, one["runs"])))
+            for one in record["settings"]
+        )
+        title, source, baseline = (_text(record[name]) for name in ("title", "source", "baseline"))
+        return SweepRecord(title, source, tuple(map(int, record["seeds"])), baseline, settings)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise BallspotError(f"{path}: lacks or garbles {error}; remove it, give the sweep's command again") from error
+
+
+def expand_runs(paths: Sequence[Path]) -> list[Path]:
+    """The run folders that ``paths`` mean: runs, folders of seeds (`train --seeds`), and sweeps.
+
+    Of a sweep the finished runs, those of its baseline first; a run that two paths lead to once, by the first of them.
+    Raises BallspotError for a sweep without any.
+    """
+    runs: dict[Path, Path] = {}
+    for path in paths:
+        for run in _finished(path) if is_sweep(path) else seed_folders(path):
+            runs.setdefault(run.resolve(), run)
+    return list(runs.values())
+
+
+def baseline_stand_in(path: Path) -> tuple[str, str] | None:
+    """The names of the baseline of the sweep at ``path`` and of the first finished setting, where these are two.
+
+    That is where no run of the baseline is done: another setting then comes first in `expand_runs`. None for all
+    other sweeps, and for what is no sweep.
+    """
+    if not is_sweep(path):
+        return None
+    record, first = read_sweep_record(path), _finished(path)[0]
+    name = next(setting.name for setting in record.settings if first in [path / run for run in setting.runs])
+    return None if name == record.baseline else (record.baseline, name)
+
+
+def seed_folders(path: Path) -> list[Path]:
+    """The run folder itself, or those of its seeds, in order, where `train --seeds` made it."""
+    if (path / "run.json").is_file():
+        return [path]
+    seeds = [folder for folder in path.glob("seed-*") if folder.name.removeprefix("seed-").isdigit()]
+    return sorted(seeds, key=lambda folder: int(folder.name.removeprefix("seed-"))) or [path]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise TypeError(f"the text in {str(value)[:40]!r}")
+    return value
+
+
+def _place(value: Any) -> str:
+    """A run's place below the sweep that a file system can hold: names of at most 255 bytes, 1000 in all."""
+    lengths = [len(part.encode(errors="replace")) for part in _text(value).split("/")]
+    if max(lengths) > 255 or sum(lengths) > 1000:
+        raise ValueError(f"the run {value[:40]!r}...")
+    return value
+
+
+def _finished(path: Path) -> list[Path]:
+    record = read_sweep_record(path)
+    ordered = sorted(record.settings, key=lambda setting: setting.name != record.baseline)
+    runs = [path / run for setting in ordered for run in setting.runs]
+    done = [run for run in runs if RunFolder(run).is_done]
+    if not done:
+        raise BallspotError(f"{path}: none of the {len(runs)} runs of this sweep is done; give its command again")
+    return done

@@ -1,0 +1,108 @@
+"""What commands of every folder share: the kinds of numbers that their options take."""
+
+import math
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import BallspotError
+
+DATA = click.argument("data", type=click.Path(path_type=Path))
+
+
+SPLITS_FILE = click.option(
+    "--splits", "splits_file", type=click.Path(path_type=Path), help="TOML file with lists train, valid, test."
+)
+
+
+LABELS = click.option(
+    "--labels", "label_set", default="ball-12", show_default=True, help="Label set: a name or a TOML file."
+)
+
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+
+
+class SizeType(click.ParamType):
+    """HEIGHTxWIDTH in pixels as (height, width)."""
+
+    name = "HxW"
+
+    def convert(
+        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", value)
+        if found is None or not all(32 <= int(part) <= 8192 for part in found.groups()):
+            self.fail(f"{value!r} is not HEIGHTxWIDTH in pixels, 32 to 8192, e.g. 224x398", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+SIZE = SizeType()
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers without ``nan``, which no bound refuses, and without ``inf``, which an open end lets pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+class GridType(click.ParamType):
+    """ROWSxCOLUMNS of cells as (rows, columns)."""
+
+    name = "RxC"
+
+    def convert(
+        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"([1-9]\d?)[xX]([1-9]\d?)", value)
+        if found is None:
+            self.fail(f"{value!r} is not ROWSxCOLUMNS of cells, e.g. 2x4", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+def parse_fps(text: str, *, option: str = "--fps") -> Fraction:
+    """Frames a second as an exact fraction; 23.976, 29.97 and 59.94 mean the broadcast rates over 1001.
+
+    Raises BallspotError unless it is a number above 0 and up to 240.
+    """
+    broadcast = {"23.976": 24000, "23.98": 24000, "29.97": 30000, "59.94": 60000}
+    try:
+        if len(text) > 40 or "e" in text.lower():  # a power of ten of any size
+            raise ValueError(text)
+        fps = Fraction(broadcast[text], 1001) if text in broadcast else Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        fps = Fraction(0)
+    if not 0 < fps <= 240:
+        raise BallspotError(f"{option} {text}: must be a number above 0 and up to 240, e.g. 25, 29.97 or 30000/1001")
+    return fps
+
+
+FOLDER = click.Path(path_type=Path)
+
+
+labels_option = click.option(
+    "--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file."
+)
+
+
+splits_option = click.option(
+    "--splits", "splits_file", type=FOLDER, help="TOML file with the lists train, valid, test."
+)
+
+
+def split_option(help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option --split over all matches or a part of them, with what it is for."""
+    parts = click.Choice(["all", "train", "valid", "test"])
+    return click.option("--split", type=parts, default="all", show_default=True, help=help_text)

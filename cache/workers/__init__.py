@@ -1,0 +1,17 @@
+"""One way of doing tasks beside one another: processes on this machine, Ray, or SLURM.
+
+Tasks and results are paths on a disk that all workers share.
+"""
+
+from .clusters import Ended, place_of, ray_tasks, slurm_tasks
+from .processes import end_with_parent, n_usable_cpus, peak_memory_mb
+
+__all__ = [
+    "Ended",
+    "end_with_parent",
+    "n_usable_cpus",
+    "peak_memory_mb",
+    "place_of",
+    "ray_tasks",
+    "slurm_tasks",
+]

@@ -1,0 +1,87 @@
+"""The command `ballspot compare`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from ...cache.terminal import FOLDER, note
+from ..reporting import as_csv, as_latex, as_markdown, comparison_tables, settings_rows
+from ..results import compare_runs
+from .evaluate import _show_all
+from .options import block_option, min_count_option, resamples_option
+
+
+@click.command()
+@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN|SWEEP ...")
+@click.option(
+    "--split",
+    type=click.Choice(["valid", "test"]),
+    default="valid",
+    show_default=True,
+    help="valid: as each run recorded it; test: score each run's predictions/test now.",
+)
+@click.option(
+    "--baseline", type=FOLDER, help="A run, or the folder of its seeds.  [default: the sweep's, or the first]"
+)
+@click.option("--data", type=FOLDER, help="Data root of the labels.  [default: the one each run was trained on]")
+@min_count_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="Tables in percent, a line a setting in CSV, or one JSON object, both with AP in 0..1.",
+)
+@click.option("--report", type=FOLDER, metavar="FILE", help="Also write one self-contained page of HTML there.")
+@click.option("--title", help="Heading of the report.  [default: the first folder's name]")
+@resamples_option
+@block_option
+def compare(
+    runs: tuple[Path, ...],
+    split: str,
+    baseline: Path | None,
+    data: Path | None,
+    min_count: int,
+    form: str,
+    report: Path | None,
+    title: str | None,
+    resamples: int,
+    block: float,
+) -> None:
+    """Put runs side by side, with what differs in their configs.
+
+    Runs alike but for the seed are one setting: its mean, an interval over blocks and seeds, and the paired
+    difference to the baseline. A folder of seeds or of a sweep stands for its runs. Runs that leave out other matches
+    each are the folds of one.
+
+    \b
+    ballspot compare runs/transformer runs/tcn --split test
+    ballspot compare runs/experiment-2 --report experiment-2.html
+    """
+    comparison = compare_runs(
+        runs,
+        split=split,
+        data_root=data,
+        baseline=baseline,
+        min_count=min_count,
+        n_resamples=resamples,
+        block_s=block,
+    )
+    if form == "json":
+        click.echo(json.dumps(comparison.as_record(), indent=1, ensure_ascii=False, allow_nan=False))
+    elif form == "csv":
+        click.echo(as_csv(*settings_rows(comparison)))
+    else:
+        tables = comparison_tables(comparison)
+        if form == "table":
+            _show_all(tables)
+        else:
+            click.echo(as_markdown(tables) if form == "markdown" else as_latex(tables))
+    if report is not None:
+        from ..reporting import write_report
+
+        note(f"written: {write_report(comparison, report, title=title or runs[0].resolve().name)}")
+    for warning in comparison.warnings:
+        note(f"note: {warning}")

@@ -1,0 +1,137 @@
+"""The command `ballspot evaluate`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...cache.terminal import FOLDER, labels_option, note, print_table, split_option, splits_option
+from ..dataset import LABELS_FILE, find_matches, load_label_set, load_splits
+from ..reporting import (
+    TextTable,
+    contest_table,
+    diagnosis_tables,
+    evaluation_table,
+    readings_table,
+    remarks,
+    teams_table,
+)
+from ..results import contest, evaluate_predictions
+from ..scoring import METRICS, OFFICIAL_FPS
+from .options import block_option, min_count_option, resamples_option
+
+
+@click.command()
+@click.argument("predictions", type=FOLDER)
+@click.option("--data", type=FOLDER, required=True, help="Data root that holds the labels, in match folders.")
+@split_option("Matches to score; all means every match with labels, or every match of --splits.")
+@splits_option
+@click.option("--leave-out", metavar="MATCH", help="Parts as `train --leave-out` makes them; this match tests.")
+@labels_option
+@click.option(
+    "--metric",
+    type=click.Choice(list(METRICS)),
+    default="at1",
+    show_default=True,
+    help="SoccerNet's tolerances: at1 to at5 seconds, tight is 1 to 5 and loose 5 to 60 seconds, averaged.",
+)
+@click.option("--tolerance", type=float, metavar="SECONDS", help="Any other full width in seconds.")
+@click.option("--fps", type=float, default=OFFICIAL_FPS, show_default=True, help="Frames per second to score at.")
+@min_count_option
+@click.option(
+    "--labels-file",
+    default=LABELS_FILE,
+    show_default=True,
+    metavar="NAME",
+    help="Name of the label file in each match folder, such as Labels-v2.json.",
+)
+@click.option(
+    "--diagnose", is_flag=True, help="Also mistakes by kind, best thresholds, timing, confusions, tolerances."
+)
+@click.option("--against", type=FOLDER, metavar="PREDICTIONS", help="Other predictions: the paired difference to them.")
+@resamples_option
+@block_option
+@click.option("--plots", type=FOLDER, metavar="FOLDER", help="Draw the diagnosis there as PNG files (extra: plots).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table; AP in 0..1.")
+def evaluate(
+    predictions: Path,
+    data: Path,
+    split: str,
+    splits_file: Path | None,
+    leave_out: str | None,
+    labels: str,
+    metric: str,
+    tolerance: float | None,
+    fps: float,
+    min_count: int,
+    labels_file: str,
+    diagnose: bool,
+    against: Path | None,
+    resamples: int,
+    block: float,
+    plots: Path | None,
+    as_json: bool,
+) -> None:
+    """Score predictions as SoccerNet does.
+
+    PREDICTIONS is a folder or zip file with <match>/results_spotting.json for every match that is scored. Prints the
+    average precision per class with its number of truths, the means, and beside each the number of the original
+    protocol (every second frame, late labels in the last frame, visibility ignored). Intervals are of 95 %, from
+    resampled blocks of the matches.
+
+    \b
+    ballspot evaluate runs/first/predictions/test --data DATA --split test
+    ballspot evaluate theirs.zip --data DATA --diagnose --against runs/first/predictions/test
+    """
+    context = click.get_current_context()
+    if tolerance is not None and context.get_parameter_source("metric") is not click.core.ParameterSource.DEFAULT:
+        raise click.UsageError("--metric and --tolerance exclude each other")
+    names = None
+    if split != "all" or splits_file is not None or leave_out is not None:
+        matches = find_matches(data, labels_file=labels_file, one_video=False)
+        names = load_splits(data, matches, splits_file=splits_file, leave_out=leave_out).part(split)
+    settings: dict[str, Any] = {
+        "data_root": data,
+        "label_set": load_label_set(labels),
+        "matches": names,
+        "fps": fps,
+        "metric": metric,
+        "tolerance_s": tolerance,
+        "labels_file": labels_file,
+        "n_resamples": resamples,
+        "block_s": block,
+    }
+    evaluation = evaluate_predictions(predictions, with_diagnosis=diagnose or plots is not None, **settings)
+    difference = None if against is None else contest(predictions, against, **settings)
+    if as_json:
+        record = {"split": split, **evaluation.as_record(min_count=min_count)}
+        if difference is not None:
+            record["against"] = difference.as_record()
+        click.echo(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        teams = teams_table(evaluation)
+        tables = [evaluation_table(evaluation, min_count=min_count), *([] if teams is None else [teams])]
+        if difference is not None:
+            tables.append(contest_table(difference, str(against)))
+        if diagnose and evaluation.diagnosis is not None:
+            tables += [readings_table(evaluation), *diagnosis_tables(evaluation.diagnosis)]
+        _show_all(tables)
+    if plots is not None:
+        from ..reporting import draw_evaluation
+
+        for path in draw_evaluation(evaluation, plots):
+            note(f"drawn: {path}")
+    for remark in remarks(evaluation):
+        note(f"note: {remark}")
+
+
+def _show_all(tables: Sequence[TextTable]) -> None:
+    """Prints each title on a line of its own, which a narrow table would wrap, then the rows if there are any."""
+    for place, table in enumerate(tables):
+        if place:
+            click.echo()
+        click.echo(table.title)
+        if table.rows:
+            print_table(table.headers, table.rows)

@@ -1,0 +1,104 @@
+"""The command `ballspot view`."""
+
+import threading
+import webbrowser
+from pathlib import Path
+
+import click
+
+from ...cache.errors import BallspotError
+from ...cache.runs import RunFolder
+from ...cache.terminal import FOLDER, labels_option, note, splits_option
+from ..dataset import LABELS_FILE, find_matches, load_label_set, load_splits
+from ..scoring import OFFICIAL_FPS
+from ..uncertainty import check_settings
+from ..viewer import find_view, is_run, open_sides
+
+
+@click.command()
+@click.argument("predictions", type=FOLDER, nargs=-1, required=True, metavar="PREDICTIONS|RUN [PREDICTIONS|RUN]")
+@click.option("--data", type=FOLDER, help="Data root with labels and videos.  [default: the one a RUN was trained on]")
+@click.option(
+    "--split",
+    type=click.Choice(["all", "train", "valid", "test"]),
+    help="Matches to show.  [default: all; of a RUN, valid]",
+)
+@splits_option
+@click.option(
+    "--match", "wanted", multiple=True, metavar="NAME", help="Only this match, by name or last folder; repeatable."
+)
+@labels_option
+@click.option("--fps", type=float, default=OFFICIAL_FPS, show_default=True, help="Frames per second to match at.")
+@click.option(
+    "--labels-file",
+    default=LABELS_FILE,
+    show_default=True,
+    metavar="NAME",
+    help="Name of the label file in each match folder.",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port at 127.0.0.1; 0 takes a free one."
+)
+@click.option("--open/--no-open", "opens", default=True, show_default=True, help="Open the page in the browser.")
+def view(
+    predictions: tuple[Path, ...],
+    data: Path | None,
+    split: str | None,
+    splits_file: Path | None,
+    wanted: tuple[str, ...],
+    labels: str,
+    fps: float,
+    labels_file: str,
+    port: int,
+    opens: bool,
+) -> None:
+    """Look at mistakes on the video, in the browser.
+
+    PREDICTIONS is a folder or zip file with <match>/results_spotting.json; of a RUN its own predictions are shown. Two
+    of them are shown side by side. Prints the address of the page, which only this machine can reach, and serves it
+    until Ctrl-C.
+
+    \b
+    ballspot view runs/first --data DATA
+    ballspot view runs/first/predictions/test theirs.zip --data DATA --match match-07
+    """
+    if len(predictions) > 2:
+        raise click.UsageError(f"one or two sets of predictions can be shown, not {len(predictions)}")
+    check_settings(fps=fps)
+    sides = open_sides(predictions, split=split)
+    data_root = data or _data_of(predictions)
+    names = None
+    if splits_file is not None or (split not in (None, "all") and not all(map(is_run, predictions))):
+        found = find_matches(data_root, labels_file=labels_file, one_video=False)
+        names = load_splits(data_root, found, splits_file=splits_file).part(split or "all")
+    shown = find_view(
+        sides,
+        data_root=data_root,
+        label_set=load_label_set(labels),
+        fps=fps,
+        names=names,
+        wanted=wanted,
+        labels_file=labels_file,
+    )
+    from ..viewer import ViewServer, resources_of
+
+    with ViewServer(resources_of(shown), port=port) as server:
+        click.echo(server.url)
+        n_matches = len(shown.matches)
+        note(f"{n_matches} match{'' if n_matches == 1 else 'es'}; Ctrl-C ends")
+        if opens:
+            threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            note("ended")
+
+
+def _data_of(predictions: tuple[Path, ...]) -> Path:
+    """The data root that the first run among ``predictions`` was trained on."""
+    for path in predictions:
+        if is_run(path):
+            recorded = RunFolder(path).record().get("data")
+            if isinstance(recorded, str):
+                return Path(recorded)
+    raise BallspotError(f"{predictions[0]}: is no run that tells its data root; give --data")

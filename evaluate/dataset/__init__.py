@@ -1,0 +1,83 @@
+"""What there is: label sets, matches, splits, true spots and predicted spots.
+
+This room reads and checks them; it scores nothing.
+"""
+
+from .columns import HALF_S, SpotArrays, SpotColumns, column_arrays, columns_of
+from .labels import (
+    MAX_POSITION_MS,
+    TEAMS,
+    VISIBILITIES,
+    LabelArrays,
+    Spot,
+    annotation_entries,
+    brief,
+    frame_of,
+    half_of,
+    is_text,
+    label_arrays,
+    labels_in,
+    position_of,
+    read_label,
+    read_labels,
+    read_position,
+    read_team,
+    read_visibility,
+)
+from .labelsets import BUILT_IN, LabelSet, label_set_of, load_label_set
+from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_matches, resolve_match
+from .predictions import SCORES_FILE, Predictions, open_predictions
+from .splits import OF_RUN, SPLITS_FILE, Splits, load_splits, recorded_splits
+from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
+
+__all__ = [
+    "BUILT_IN",
+    "HALF_S",
+    "LABELS_FILE",
+    "MAX_POSITION_MS",
+    "OF_RUN",
+    "PREFERRED_VIDEOS",
+    "SCORES_FILE",
+    "SPLITS_FILE",
+    "SPOTS_FILE",
+    "TEAMS",
+    "VIDEO_SUFFIXES",
+    "VISIBILITIES",
+    "LabelArrays",
+    "LabelSet",
+    "Match",
+    "Predictions",
+    "Splits",
+    "Spot",
+    "SpotArrays",
+    "SpotColumns",
+    "SpotFile",
+    "annotation_entries",
+    "brief",
+    "column_arrays",
+    "columns_of",
+    "find_matches",
+    "frame_of",
+    "game_time",
+    "half_of",
+    "is_text",
+    "label_arrays",
+    "label_set_of",
+    "labels_in",
+    "load_label_set",
+    "load_splits",
+    "open_predictions",
+    "position_of",
+    "read_confidence",
+    "read_label",
+    "read_labels",
+    "read_position",
+    "read_spots",
+    "read_team",
+    "read_visibility",
+    "recorded_splits",
+    "resolve_match",
+    "spot_entry",
+    "spots_in",
+    "write_spots",
+]

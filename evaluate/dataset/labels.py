@@ -1,0 +1,200 @@
+"""The spots of a match as its annotation file gives them, and their place among the video's frames.
+
+Source of the format: `Labels-ball.json` of SN-BAS, ``{"annotations": [{"gameTime": "1 - 00:01", "label": "PASS",
+"position": "1120", "team": "left", "visibility": "visible"}, ...]}``, `position` in ms from the start of the video.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...cache.disk import read_json
+from ...cache.errors import BallspotError
+from .labelsets import LabelSet
+
+VISIBILITIES = {"visible": True, "not shown": False}
+
+
+TEAMS = {"left": 0, "right": 1}
+
+
+MAX_POSITION_MS = 10**12  # 31 years: beyond any video, within int64 and exact floats
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One (class, time) point, predicted or true; ``position_ms`` counts from the start of its half's video."""
+
+    label: str
+    position_ms: int
+    half: int = 1
+    team: str | None = None
+    visible: bool = True
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class LabelArrays:
+    """The labels of one match as arrays of e events, sorted by frame, events of one frame in order of time.
+
+    ``team`` is 0 left, 1 right, -1 other or unknown. ``n_collisions`` counts the events that share their frame with
+    an earlier one (they are kept); ``n_outside`` those past the video's last frame (they are not).
+    """
+
+    frame_index: np.ndarray  # int64 (e,)
+    label_index: np.ndarray  # int64 (e,)
+    team: np.ndarray  # int8 (e,)
+    visible: np.ndarray  # bool (e,)
+    n_collisions: int
+    n_outside: int
+
+
+def read_labels(path: Path, label_set: LabelSet, *, in_file_order: bool = False) -> tuple[Spot, ...]:
+    """The spots of an annotation file, sorted by half and position (entries of one time keep their order).
+
+    ``in_file_order`` leaves them as written: of two labels of one class and frame the metric takes the last written.
+    Strict: raises BallspotError naming the file and the entry (from 1) for an unknown label, a position that is no
+    number of milliseconds from 0, a half other than 1 and 2, or a visibility other than "visible" and "not shown".
+    """
+    spots = labels_in(annotation_entries(read_json(path), path), str(path), label_set)
+    return tuple(spots if in_file_order else sorted(spots, key=lambda spot: (spot.half, spot.position_ms)))
+
+
+def labels_in(entries: Sequence[Any], source: str, label_set: LabelSet | None = None) -> list[Spot]:
+    """The spots of parsed annotation entries that ``source`` names, as written. Errors as `read_labels`.
+
+    Without a ``label_set`` any label will do.
+    """
+    spots = []
+    for number, entry in enumerate(entries, start=1):
+        place = f"{source}: annotation {number}"
+        label = read_label(entry, place)
+        if label_set is not None and label not in label_set:
+            raise BallspotError(f"{place}: {label_set.unknown(label)}")
+        half = half_of(entry.get("gameTime"), place)
+        position_ms = read_position(entry, place)
+        spots.append(Spot(label, position_ms, half, read_team(entry), read_visibility(entry, place)))
+    return spots
+
+
+def read_visibility(entry: dict[str, Any], place: str) -> bool:
+    """Whether one entry is "visible" (also when it does not say) rather than "not shown". Else BallspotError."""
+    visibility = entry.get("visibility", "visible")
+    if not isinstance(visibility, str) or visibility not in VISIBILITIES:
+        raise BallspotError(f'{place}: visibility {brief(visibility)} is not "visible" or "not shown"; correct it')
+    return VISIBILITIES[visibility]
+
+
+def annotation_entries(document: Any, path: Path) -> list[Any]:
+    """The list under "annotations". Raises BallspotError when the document holds none."""
+    entries = document.get("annotations") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise BallspotError(f'{path}: holds no list "annotations"; expected SoccerNet\'s label format')
+    return entries
+
+
+def read_label(entry: Any, place: str) -> str:
+    """The label text of one entry of a label or prediction file. Raises BallspotError when there is none."""
+    label = entry.get("label") if isinstance(entry, dict) else None
+    if not label or not is_text(label):
+        found = f"label {brief(label)} is no text" if isinstance(entry, dict) else "is no JSON object"
+        raise BallspotError(f'{place}: {found}; expected {{"gameTime": ..., "label": ..., "position": ...}}')
+    return str(label)
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value of a JSON file is text that can be written again: half a surrogate pair cannot."""
+    if not isinstance(value, str):
+        return False
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def read_position(entry: dict[str, Any], place: str) -> int:
+    """The position of one entry in whole milliseconds, from text or number; a fraction is cut as SoccerNet cuts it.
+
+    Raises BallspotError when it is missing, no number, negative or absurdly large.
+    """
+    value = entry.get("position")
+    try:
+        position_ms = int(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else None
+    except (ValueError, OverflowError):
+        position_ms = None
+    if position_ms is None or not 0 <= position_ms <= MAX_POSITION_MS:
+        raise BallspotError(f"{place}: position {brief(value)} is not a count of milliseconds from 0; correct it")
+    return position_ms
+
+
+def brief(value: Any) -> str:
+    """How a value is shown in an error: its first 40 characters."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:40] + "..."
+
+
+def read_team(entry: dict[str, Any]) -> str | None:
+    """The team text of one entry, None where it is missing or no text."""
+    team = entry.get("team")
+    return team if is_text(team) and team else None
+
+
+def half_of(game_time: Any, place: str) -> int:
+    """The half that a gameTime such as "1 - 12:34" begins with."""
+    if isinstance(game_time, str) and game_time[:1] in ("1", "2") and not game_time[1:2].isdigit():
+        return int(game_time[0])
+    raise BallspotError(f'{place}: gameTime {brief(game_time)} does not begin with half 1 or 2 ("1 - 12:34")')
+
+
+def frame_of(position_ms: int, fps: Fraction) -> int:
+    """The frame of a time: the last frame that has begun before that millisecond is over; exact integers.
+
+    Frame f begins at f / fps seconds. Both the truncated and the rounded milliseconds of that instant give f back,
+    for every f and every rate below 1000 a second: at 25 fps 1160 ms is frame 29 and 1159 ms still frame 28; at
+    30000/1001 fps frame 1 begins at 33.37 ms, and 33 ms is frame 1.
+    """
+    begun = -(-(position_ms + 1) * fps.numerator // (1000 * fps.denominator))  # frames begun before the next ms
+    return begun - 1
+
+
+def position_of(frame_index: int, fps: Fraction) -> int:
+    """The middle of a frame in whole milliseconds (cut), which every conversion reads back as that frame.
+
+    SoccerNet's truncating float conversion loses about 6 % of the exact starts of frames at 25 fps, and no middle.
+    """
+    return (2 * frame_index + 1) * 500 * fps.denominator // fps.numerator
+
+
+def label_arrays(
+    spots: Sequence[Spot], label_set: LabelSet, *, fps: Fraction, n_video_frames: int, match: str = "the match"
+) -> LabelArrays:
+    """The events of one video as arrays sorted by frame; two events in one frame are both kept, and counted.
+
+    ``spots`` all belong to half 1: a match is one video. Raises BallspotError for an unknown label or another half.
+    """
+    ordered = sorted(spots, key=lambda spot: spot.position_ms)
+    for spot in ordered:
+        if spot.half != 1:
+            raise BallspotError(
+                f"{match}: {spot.label} at {spot.position_ms} ms is of half {spot.half}, but a match is one video; "
+                "make each half a match of its own"
+            )
+    places = {label: index for index, label in enumerate(label_set.labels)}
+    frame_index = np.array([frame_of(spot.position_ms, fps) for spot in ordered], dtype=np.int64)
+    label_index = np.array(
+        [places[spot.label] if spot.label in places else label_set.index(spot.label) for spot in ordered],
+        dtype=np.int64,
+    )
+    team = np.array([TEAMS.get(spot.team or "", -1) for spot in ordered], dtype=np.int8)
+    visible = np.array([spot.visible for spot in ordered], dtype=bool)
+    inside = frame_index < n_video_frames
+    kept = frame_index[inside]
+    return LabelArrays(
+        frame_index=kept,
+        label_index=label_index[inside],
+        team=team[inside],
+        visible=visible[inside],
+        n_collisions=int(kept.size - np.unique(kept).size),
+        n_outside=int(np.count_nonzero(~inside)),
+    )

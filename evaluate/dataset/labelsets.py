@@ -1,0 +1,149 @@
+"""Which classes there are: label sets are data, `ball-12` is built in, any other comes from a TOML file.
+
+A label set file::
+
+    name = "goals-only"
+    labels = ["GOAL", "SHOT"]
+    headline_excludes = ["SHOT"]   # optional: classes left out of the second, headline mean
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...cache.disk import is_file, nearest_name, read_toml
+from ...cache.errors import BallspotError
+
+FILE_KEYS = ("name", "labels", "headline_excludes")
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Class names in their order; index 0 is the first action, background is not among them.
+
+    ``headline_excludes`` names the classes that the headline mean leaves out (mAP@10 of ball-12: FREE KICK and GOAL).
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    headline_excludes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __contains__(self, label: str) -> bool:
+        return label in self.labels
+
+    def index(self, label: str) -> int:
+        """The 0-based place of ``label``, background not counted. BallspotError naming the nearest known label."""
+        try:
+            return self.labels.index(label)
+        except ValueError:
+            raise BallspotError(self.unknown(label)) from None
+
+    def nearest(self, label: str) -> str | None:
+        """The known label most like ``label`` (case does not matter), or None when none is like it."""
+        return nearest_name(label, self.labels)
+
+    def unknown(self, label: str) -> str:
+        """What to say about a label that is not in the set."""
+        near = self.nearest(label)
+        hint = f"did you mean {near!r}?" if near else f"known are {', '.join(self.labels)}"
+        return f"unknown label {label!r} in label set {self.name!r}; {hint}"
+
+    def as_record(self) -> dict[str, Any]:
+        """The label set as a JSON object, which `label_set_of` reads back."""
+        return {"name": self.name, "labels": list(self.labels), "headline_excludes": list(self.headline_excludes)}
+
+    @property
+    def headline_labels(self) -> tuple[str, ...]:
+        """The labels that the headline mean is taken over."""
+        return tuple(label for label in self.labels if label not in self.headline_excludes)
+
+
+BALL_12 = LabelSet(
+    name="ball-12",
+    labels=(
+        "PASS",
+        "DRIVE",
+        "HEADER",
+        "HIGH PASS",
+        "OUT",
+        "CROSS",
+        "THROW IN",
+        "SHOT",
+        "BALL PLAYER BLOCK",
+        "PLAYER SUCCESSFUL TACKLE",
+        "FREE KICK",
+        "GOAL",
+    ),
+    headline_excludes=("FREE KICK", "GOAL"),  # 26 and 14 instances in the seven matches of SN-BAS
+)
+
+
+BUILT_IN = {BALL_12.name: BALL_12}
+
+
+def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
+    """The built-in label set of that name, or the one in that TOML file.
+
+    Raises BallspotError when it is neither, or when the file's content is no label set.
+    """
+    if name_or_path in BUILT_IN:
+        return BUILT_IN[name_or_path]
+    path = Path(name_or_path)
+    if not is_file(path):
+        near = nearest_name(name_or_path, BUILT_IN)
+        hint = f"did you mean {near}?" if near else "give one of these"
+        raise BallspotError(
+            f"--labels {name_or_path}: neither a built-in label set ({', '.join(BUILT_IN)}) nor a file; {hint}"
+        )
+    table = read_toml(path, remedy="docs/evaluation.md shows such a file")
+    for key in table:
+        if key not in FILE_KEYS:
+            near = nearest_name(key, FILE_KEYS)
+            hint = f"did you mean {near!r}?" if near else f"known are {', '.join(FILE_KEYS)}"
+            raise BallspotError(f"{path}: unknown key {key!r}; {hint}")
+    labels = _names(path, table, "labels")
+    excludes = _names(path, table, "headline_excludes", optional=True)
+    for label in excludes:
+        if label not in labels:
+            raise BallspotError(f"{path}: headline_excludes names {label!r}, which is not in labels; remove or add it")
+    if len(excludes) == len(labels):
+        raise BallspotError(f"{path}: headline_excludes names every label; leave at least one in")
+    name = table.get("name", path.stem)
+    if not isinstance(name, str) or not name:
+        raise BallspotError(f"{path}: name must be a text, found {name!r}")
+    return LabelSet(name=name, labels=labels, headline_excludes=excludes)
+
+
+def label_set_of(record: Mapping[str, Any], place: str) -> LabelSet:
+    """The label set that a run's record at ``place`` names: ``label_set`` and ``labels``. Else BallspotError.
+
+    ``label_set`` is a name, with the classes in ``labels`` and those that the headline mean leaves out in
+    ``headline_excludes`` (older runs record none), or an object as `LabelSet.as_record` gives it.
+    """
+    value = record.get("label_set")
+    fields = value if isinstance(value, Mapping) else {**record, "name": value}
+    name, labels, excludes = fields.get("name"), fields.get("labels"), fields.get("headline_excludes", [])
+    built_in = BUILT_IN.get(name) if isinstance(name, str) else None
+    if built_in is not None and (labels is None or labels == list(built_in.labels)):
+        return built_in
+    if (
+        not isinstance(name, str)
+        or not (isinstance(labels, list) and labels and all(isinstance(one, str) for one in labels))
+        or not isinstance(excludes, list)
+    ):
+        raise BallspotError(f"{place}: records no label set; train the run again with this ballspot")
+    return LabelSet(name, tuple(labels), tuple(map(str, excludes)))
+
+
+def _names(path: Path, table: dict[str, object], key: str, *, optional: bool = False) -> tuple[str, ...]:
+    value = table.get(key, [] if optional else None)
+    if not isinstance(value, list) or not (value or optional) or not all(isinstance(n, str) and n for n in value):
+        raise BallspotError(f"{path}: {key} must be a list of class names, found {value!r}")
+    twice = next((name for place, name in enumerate(value) if name in value[:place]), None)
+    if twice is not None:
+        raise BallspotError(f"{path}: {key} names {twice!r} twice; remove one")
+    return tuple(value)

@@ -1,0 +1,122 @@
+"""Which matches there are: the folders below a data root that hold a video or ball labels."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...cache.disk import nearest_name, path_hint
+from ...cache.errors import BallspotError
+
+LABELS_FILE = "Labels-ball.json"
+
+
+PREFERRED_VIDEOS = (
+    "224p.mp4",
+    "720p.mp4",
+)  # the smaller decodes 10 times faster
+
+
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm"})
+
+
+@dataclass(frozen=True)
+class Match:
+    """One match folder; ``name`` is its path below the data root with forward slashes, ``gfootball/2026/match-01``.
+
+    ``video`` or ``labels_path`` is None where the folder has none; at least one of them is there, unless several
+    videos were let pass (see `find_matches`).
+    """
+
+    name: str
+    folder: Path
+    video: Path | None
+    labels_path: Path | None
+
+
+def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: bool = True) -> tuple[Match, ...]:
+    """All matches at any depth below ``data_root``, sorted by name; links are followed, hidden files ignored.
+
+    The video is 224p.mp4, else 720p.mp4, else the only video of the folder. Raises BallspotError when the root is
+    missing, is itself a match folder, or holds no match, and when a folder holds several videos of other names;
+    without ``one_video`` such a match has no video (scoring needs labels only, and halves have a video each).
+    """
+    if not data_root.is_dir():
+        state = "is a file" if data_root.exists() else "does not exist"
+        raise BallspotError(f"{data_root}: {state}{path_hint(data_root)}; give the folder that holds the match folders")
+    matches = []
+    for folder, files in _folders(data_root, frozenset()):
+        labels = next((file for file in files if file.name == labels_file), None)
+        videos = {file.name: file for file in files if file.suffix.lower() in VIDEO_SUFFIXES}
+        video = _video(folder, videos, one_video=one_video)
+        if labels is None and not videos:
+            continue
+        if folder == data_root:
+            raise BallspotError(f"{data_root}: is itself a match folder; give the folder above it as the data root")
+        matches.append(Match(_name(folder, data_root), folder, video, labels))
+    if not matches:
+        raise BallspotError(
+            f"{data_root}: no match below this folder{path_hint(data_root)}: none holds {labels_file} or a video; "
+            "check the path, and the layout in README.md"
+        )
+    return tuple(sorted(matches, key=lambda match: match.name))
+
+
+def resolve_match(name: str, names: Sequence[str], *, which: str) -> str:
+    """The one of ``names`` that is meant by ``name``, whole or the last folder of one match only.
+
+    Raises BallspotError when several have that folder or none is like it, naming those or the nearest; ``which`` is
+    what errors say of the match: "to leave out".
+    """
+    found = [name] if name in names else [one for one in names if one.rpartition("/")[2] == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise BallspotError(f"match {name!r} {which} could be {' or '.join(found)}; give its whole name")
+    raise BallspotError(f"no match {name!r} {which}; {nearest_match(name, names)}")
+
+
+def nearest_match(name: str, names: Sequence[str]) -> str:
+    """What an error says instead of ``name``: ``did you mean ...?`` by whole name or last folder, else the first."""
+    if not names:
+        return "there is none"
+    by_folder = {one.rpartition("/")[2]: one for one in names}
+    near = nearest_name(name, names) or by_folder.get(nearest_name(name, by_folder) or "")
+    return f"did you mean {near!r}?" if near else f"there are {len(names)}, the first is {names[0]!r}"
+
+
+def _name(folder: Path, data_root: Path) -> str:
+    name = folder.relative_to(data_root).as_posix()
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise BallspotError(f"{str(folder)!a}: its name is not UTF-8; rename it") from error
+    return name
+
+
+def _video(folder: Path, videos: dict[str, Path], *, one_video: bool) -> Path | None:
+    for name in PREFERRED_VIDEOS:
+        if name in videos:
+            return videos[name]
+    if len(videos) > 1:
+        if not one_video:
+            return None
+        raise BallspotError(
+            f"{folder}: several videos ({', '.join(videos)}) and none is named {' or '.join(PREFERRED_VIDEOS)}; rename "
+            "the one to use or keep one only"
+        )
+    return next(iter(videos.values()), None)
+
+
+def _folders(folder: Path, above: frozenset[Path]) -> Iterator[tuple[Path, list[Path]]]:
+    """Each folder from ``folder`` down with its files by name; ``above`` are its ancestors, to end loops of links."""
+    real = folder.resolve()
+    if real in above:
+        return
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise BallspotError(f"{folder}: cannot be listed ({error.strerror}); check its rights") from error
+    yield folder, [entry for entry in entries if entry.is_file()]
+    for entry in entries:
+        if entry.is_dir():
+            yield from _folders(entry, above | {real})

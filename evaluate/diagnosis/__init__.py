@@ -1,0 +1,22 @@
+"""Why a number is what it is: kinds of mistakes, operating points, faults of form, the worst misses.
+
+Intervals on all of these come from the draws of evaluate.uncertainty.
+"""
+
+from .bounds import NONE, TIMINGS
+from .diagnosis import CURVE_S, Diagnosis, diagnose
+from .pitfalls import Pitfall, find_pitfalls
+from .worst import ClassMistakes, Mistake, worst_mistakes
+
+__all__ = [
+    "CURVE_S",
+    "NONE",
+    "TIMINGS",
+    "ClassMistakes",
+    "Diagnosis",
+    "Mistake",
+    "Pitfall",
+    "diagnose",
+    "find_pitfalls",
+    "worst_mistakes",
+]

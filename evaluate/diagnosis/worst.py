@@ -1,0 +1,139 @@
+"""The worst mistakes of every class: the surest predictions that hit nothing, and the truths that are missed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..dataset import LabelSet, Spot
+from ..scoring import OFFICIAL_FPS, Pairing, Pool, match_truths, metric_frame, read_pairing
+from ..uncertainty import check_settings
+from .diagnosis import best_thresholds
+from .mistakes import BACKGROUND, HIT, KINDS, MISSED, Verdicts, judge
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One false prediction or missed truth, at ``position_ms`` of its half's video.
+
+    ``kind`` is of `mistakes.FIXES`. ``score`` is the prediction's; of a missed truth that of the prediction below the
+    threshold that would hit it, None where there is none. ``truth`` is what a false prediction is about, None for
+    background, and ``late_s`` by how much it is later than that.
+    """
+
+    match: str
+    spot: Spot
+    kind: str
+    score: float | None
+    truth: Spot | None = None
+    late_s: float | None = None
+
+
+@dataclass(frozen=True)
+class ClassMistakes:
+    """The worst of one class, worst first, with how many there are from its threshold up (None: nothing hits)."""
+
+    label: str
+    threshold: float | None
+    n_truth: int
+    n_predictions: int
+    n_false: int
+    n_missed: int
+    false: tuple[Mistake, ...]
+    missed: tuple[Mistake, ...]
+
+
+def worst_mistakes(
+    path: Path,
+    *,
+    data_root: Path,
+    label_set: LabelSet,
+    matches: Iterable[str] | None = None,
+    classes: Sequence[str] = (),
+    tolerance_s: float = 1.0,
+    threshold: float | None = None,
+    n_false: int = 3,
+    n_missed: int = 3,
+) -> tuple[ClassMistakes, ...]:
+    """The worst mistakes of each class (``classes``: of these, in this order) of the predictions in ``path``.
+
+    A class is taken from the threshold of its best F1 up, as in a diagnosis, or from ``threshold``; where nothing hits,
+    all predictions are taken. False predictions come by falling confidence; missed truths by the confidence of the
+    prediction that would hit them, those without one first, then by time.
+    Raises BallspotError as `read_pairing`, and for a class that is not in ``label_set``.
+    """
+    check_settings(fps=OFFICIAL_FPS, tolerance_s=tolerance_s)
+    pairing = read_pairing(path, data_root=data_root, label_set=label_set, matches=matches)
+    pool = pairing.pool(OFFICIAL_FPS)
+    verdicts = judge(pool, match_truths(pool, tolerance_s), tolerance_s)
+    thresholds = best_thresholds(pool, verdicts.kind == HIT)
+    if threshold is not None:
+        thresholds[:] = threshold
+    sources = _Sources(pairing, pool)
+    indices = [label_set.index(label) for label in classes or label_set.labels]
+    return tuple(_worst(pool, verdicts, sources, index, thresholds[index], n_false, n_missed) for index in indices)
+
+
+class _Sources:
+    """The spots that the predictions and truths of a pool are: of one class and frame the last written."""
+
+    def __init__(self, pairing: Pairing, pool: Pool) -> None:
+        self.pool, self.matches, self.labels = pool, pairing.matches, pairing.label_set.labels
+        self.predictions = [self._by_place(spots) for spots in pairing.spots]
+        self.truths = [self._by_place(spots) for spots in pairing.truths]
+
+    def _by_place(self, spots: Sequence[Spot]) -> dict[tuple[int, str, int], Spot]:
+        last = self.pool.n_frames - 1
+        return {(one.half, one.label, min(metric_frame(one.position_ms, self.pool.fps), last)): one for one in spots}
+
+    def prediction(self, index: int) -> tuple[str, Spot]:
+        """Match and spot of a prediction of the pool."""
+        return self._find(self.predictions, int(self.pool.key[index]))
+
+    def truth(self, index: int) -> tuple[str, Spot]:
+        """Match and spot of a truth of the pool."""
+        return self._find(self.truths, int(self.pool.truth_key[index]))
+
+    def _find(self, spots: list[dict[tuple[int, str, int], Spot]], key: int) -> tuple[str, Spot]:
+        track, frame = divmod(key, self.pool.n_frames)
+        half_track, label = divmod(track, self.pool.n_labels)
+        match, half = divmod(half_track, 2)
+        return self.matches[match], spots[match][half + 1, self.labels[label], frame]
+
+
+def _worst(
+    pool: Pool, verdicts: Verdicts, sources: _Sources, index: int, threshold: float, n_false: int, n_missed: int
+) -> ClassMistakes:
+    has_hits = bool(np.isfinite(threshold))
+    chosen = np.flatnonzero((pool.label == index) & (pool.score >= (threshold if has_hits else 0.0)))
+    false = chosen[verdicts.kind[chosen] != HIT]
+    false = false[np.argsort(-pool.score[false], kind="stable")]
+    truths = np.flatnonzero(pool.truth_label == index)
+    hit = verdicts.hit[truths]
+    best = np.where(hit >= 0, pool.score[np.maximum(hit, 0)], -1.0) if pool.score.size else np.full(truths.size, -1.0)
+    is_missed = best < threshold
+    missed, best = truths[is_missed], best[is_missed]
+    order = np.argsort(best, kind="stable")
+    return ClassMistakes(
+        label=sources.labels[index],
+        threshold=float(threshold) if has_hits else None,
+        n_truth=truths.size,
+        n_predictions=chosen.size,
+        n_false=false.size,
+        n_missed=missed.size,
+        false=tuple(_false(pool, verdicts, sources, int(one)) for one in false[:n_false]),
+        missed=tuple(
+            Mistake(*sources.truth(int(missed[one])), MISSED, float(best[one]) if best[one] >= 0 else None)
+            for one in order[:n_missed]
+        ),
+    )
+
+
+def _false(pool: Pool, verdicts: Verdicts, sources: _Sources, index: int) -> Mistake:
+    match, spot = sources.prediction(index)
+    kind, score = int(verdicts.kind[index]), float(pool.score[index])
+    if kind == BACKGROUND:
+        return Mistake(match, spot, KINDS[kind], score)
+    _, truth = sources.truth(int(verdicts.truth[index]))
+    return Mistake(match, spot, KINDS[kind], score, truth, (spot.position_ms - truth.position_ms) / 1000)

@@ -1,0 +1,323 @@
+"""A comparison as one page of HTML that loads nothing: rankings, effects, classes, curves, cost, provenance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader
+
+from ...cache.disk import whole_file
+from ..diagnosis import CURVE_S
+from ..results import ComparedRun, Comparison, Setting
+from ..scoring import pooled_average_precision
+from ..uncertainty import LEVEL, Difference
+from .charts import Series, colour, dash, line_chart, point_chart
+from .comparison_tables import shown
+from .tables import mean_names, percent
+
+TEMPLATE = "report.html.j2"
+
+
+MOST_LINES = 8  # settings in a chart of lines: the best ones, and the baseline
+
+
+MOST_VALUES = 4  # of one line of the provenance; the others are counted
+
+
+PALE, DEEP = np.array([255, 255, 255]), np.array([0, 94, 150])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One setting as the page shows it: its place among the settings, name and mean numbers over its runs."""
+
+    place: int
+    name: str
+    n_seeds: int
+    mean_ap: float
+    setting: Setting | None
+
+
+def write_report(comparison: Comparison, path: Path, *, title: str) -> Path:
+    """Writes the page, whole or not at all. Raises BallspotError where it cannot be written."""
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    text = environment.get_template(TEMPLATE).render(page_of(comparison, title))
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def page_of(comparison: Comparison, title: str) -> dict[str, Any]:
+    """All that the template shows, as plain values; settings are in the order of their mean AP."""
+    entries = _entries(comparison)
+    matches = f"{len(comparison.matches)} {comparison.split} match{'' if len(comparison.matches) == 1 else 'es'}"
+    return {
+        "title": title,
+        "subtitle": (
+            f"{len(entries)} settings, {len(comparison.runs)} runs; SoccerNet's average precision ({comparison.metric} "
+            f"at {comparison.fps:g} frames per second) on {matches}. The baseline is in bold."
+        ),
+        "warnings": comparison.warnings,
+        "rankings": _rankings(comparison, entries),
+        "tables": [_settings_table(comparison, entries)],
+        "effects": _effects(comparison),
+        "heat": _heat(comparison, entries),
+        "charts": _charts(comparison, entries),
+        "provenance": _provenance(comparison),
+    }
+
+
+def _entries(comparison: Comparison) -> list[Entry]:
+    entries = []
+    for place, group in enumerate(comparison.groups):
+        setting = comparison.settings[place] if comparison.settings else None
+        value = mean(comparison.runs[run].mean_ap for run in group)
+        entries.append(Entry(place, comparison.names[place], len(group), value, setting))
+    return sorted(entries, key=lambda entry: -entry.mean_ap)
+
+
+def _runs_of(comparison: Comparison, entry: Entry) -> list[ComparedRun]:
+    return [comparison.runs[place] for place in comparison.groups[entry.place]]
+
+
+def _rankings(comparison: Comparison, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    counts = [comparison.runs[0].per_class[label]["n_truth"] for label in comparison.label_set.labels]
+    n_frequent = sum(count >= comparison.min_count for count in counts)
+    names = (
+        mean_names(comparison.label_set)[0],
+        f"mAP of the {n_frequent} classes with {comparison.min_count} truths or more",
+    )
+    note = f"Mean over seeds, in %, with its {100 * LEVEL:g} % interval over blocks of the matches and over seeds."
+    rankings = []
+    for name, settings in zip(names, (comparison.settings, comparison.frequent_settings), strict=True):
+        if settings:
+            ordered = sorted(enumerate(settings), key=lambda pair: -pair[1].mean_ap)
+            spans = [(one.mean_ap, one.interval.low, one.interval.high) for _, one in ordered]
+            labels = [(one.name, place == 0) for place, one in ordered]
+            rankings.append({"title": name, "note": note, **_bars(labels, spans, zero=False)})
+    if not rankings:
+        labels = [(entry.name, entry.place == 0) for entry in entries]
+        spans = [(entry.mean_ap, None, None) for entry in entries]
+        rankings.append({"title": names[0], "note": "Mean over seeds, in %.", **_bars(labels, spans, zero=False)})
+    return rankings
+
+
+def _bars(
+    labels: Sequence[tuple[str, bool]], spans: Sequence[tuple[float, float | None, float | None]], *, zero: bool
+) -> dict[str, Any]:
+    """Rows of bars on one scale, places in percent of its width; with ``zero`` that line is drawn and signs shown."""
+    known = [100 * value for span in spans for value in span if value is not None] + ([0.0] if zero else [])
+    low, high = min(known), max(known)
+    margin = 0.04 * ((high - low) or 1.0)
+    low, high = low - margin if zero or low - margin > 0 else 0.0, high + margin
+
+    def at(value: float) -> float:
+        return round(100 * (100 * value - low) / (high - low), 2)
+
+    rows = []
+    for (name, base), (value, lower, upper) in zip(labels, spans, strict=True):
+        number = f"{100 * value:+.1f}" if zero else f"{100 * value:.1f}"
+        row = {
+            "name": name,
+            "base": base,
+            "at": at(value),
+            "low": None,
+            "width": None,
+            "zero": at(0.0) if zero else None,
+        }
+        if lower is not None and upper is not None:
+            sign = "+" if zero else ""
+            number += f" [{100 * lower:{sign}.1f}, {100 * upper:{sign}.1f}]"
+            row |= {"low": at(lower), "width": round(at(upper) - at(lower), 2)}
+        rows.append({**row, "number": number})
+    scale = [f"{value:+.1f}" if zero else f"{value:.1f}" for value in (low, (low + high) / 2, high)]
+    return {"rows": rows, "scale": scale}
+
+
+def _settings_table(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, Any]:
+    """Every setting against the baseline, with what it differs in and what it cost."""
+    varied = comparison.varied()
+    keys = list(varied[0]) if varied and len(varied[0]) <= 12 else []
+    rows = []
+    for entry in entries:
+        runs = _runs_of(comparison, entry)
+        frequent = comparison.frequent_settings[entry.place] if comparison.frequent_settings else None
+        cells = [entry.name, str(entry.n_seeds), percent(entry.mean_ap), *_difference_cells(entry.setting)]
+        cells += [percent(None if frequent is None else frequent.mean_ap), *_difference_cells(frequent)[:1]]
+        cells += [_mean_cost(runs, key) for key in ("train_s", "peak_memory_mb", "n_parameters")]
+        cells += [shown(varied[entry.place][key]) for key in keys]
+        rows.append({"cells": cells, "base": entry.place == 0})
+    headers = ["setting", "seeds", "mAP", "difference", "P(better)", "p, Holm", "mAP, frequent", "difference"]
+    headers += ["train s", "peak MB", "parameters", *(key.rpartition(".")[2] for key in keys)]
+    n_settings = len(entries) - 1
+    note = (
+        f"Differences to the baseline are paired: the same blocks are drawn for every setting. p is corrected for "
+        f"{n_settings} comparisons (Holm). Cost is the mean over runs."
+    )
+    return {"title": "Settings against the baseline", "note": note, "headers": headers, "rows": rows}
+
+
+def _difference_cells(setting: Setting | None) -> list[str]:
+    difference: Difference | None = None if setting is None else setting.difference
+    if setting is None or difference is None or setting.p_holm is None:
+        return ["-"] * 3
+    low, high = difference.interval.low, difference.interval.high
+    bounds = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return [f"{100 * difference.value:+.2f}{bounds}", f"{difference.p_better:.3f}", f"{setting.p_holm:.3f}"]
+
+
+def _mean_cost(runs: Sequence[Any], key: str) -> str:
+    values = [float(run.cost[key]) for run in runs if run.cost.get(key)]
+    return f"{mean(values):,.0f}" if values else "-"
+
+
+def _effects(comparison: Comparison) -> dict[str, Any] | None:
+    groups: dict[str, list[Any]] = {}
+    for effect in comparison.effects():
+        groups.setdefault(effect.key, []).append(effect)
+    if not groups:
+        return None
+    blocks = []
+    for key, effects in groups.items():
+        labels = [
+            (
+                f"{shown(one.value)} ({one.n_pairs} pair{'' if one.n_pairs == 1 else 's'})",
+                False,
+            )
+            for one in effects
+        ]
+        spans = [(one.difference.value, one.difference.interval.low, one.difference.interval.high) for one in effects]
+        reference = shown(effects[0].reference)
+        blocks.append({"key": key.rpartition(".")[2], "reference": reference, **_bars(labels, spans, zero=True)})
+    note = "Mean difference in mAP, in points, over the pairs of settings that differ in this key alone."
+    return {"note": note, "groups": blocks}
+
+
+def _heat(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, Any]:
+    labels = comparison.label_set.labels
+    counts = [comparison.runs[0].per_class[label]["n_truth"] for label in labels]
+    values = np.array(
+        [
+            [
+                mean(comparison.runs[run].per_class[label]["ap"] for run in comparison.groups[entry.place])
+                for label in labels
+            ]
+            for entry in entries
+        ]
+    )
+    top = values.max(axis=0)
+    rows = []
+    for entry, of_entry in zip(entries, values, strict=True):
+        cells = []
+        for value, most in zip(of_entry.tolist(), top.tolist(), strict=True):
+            share = value / most if most else 0.0
+            red, green, blue = (PALE + 0.85 * share * (DEEP - PALE)).astype(int).tolist()
+            ink = "#fff" if share > 0.6 else "#1f2933"
+            cells.append({"text": f"{100 * value:.1f}", "colour": f"rgb({red}, {green}, {blue})", "ink": ink})
+        rows.append({"name": entry.name, "cells": cells})
+    headers = ["setting", *(f"{label.capitalize()} ({count})" for label, count in zip(labels, counts, strict=True))]
+    note = "Mean over seeds, in %; truths in brackets. Each column is shaded from 0 to its best value."
+    return {"headers": headers, "rows": rows, "note": note}
+
+
+def _charts(comparison: Comparison, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    chosen = list(entries[:MOST_LINES])
+    if all(entry.place for entry in chosen):
+        chosen = [*chosen[: MOST_LINES - 1], next(entry for entry in entries if not entry.place)]
+    few = f" The best {MOST_LINES} settings, the baseline among them." if len(entries) > MOST_LINES else ""
+    charts = []
+    learning = [series for entry in chosen if (series := _learning(comparison, entry)) is not None]
+    if learning:
+        charts.append(
+            {
+                "title": "Learning curves",
+                "note": f"mAP of the validation matches after each epoch, in %: mean over seeds, least to most.{few}",
+                "legend": _legend(learning),
+                "svg": line_chart(learning, x_label="epoch", y_label="valid mAP, %"),
+            }
+        )
+    if comparison.pools:
+        curves = [_tolerance(comparison, entry) for entry in chosen]
+        charts.append(
+            {
+                "title": "AP and tolerance",
+                "note": f"mAP, in %, where a hit may lie half the tolerance to either side; mean over seeds.{few}",
+                "legend": _legend(curves),
+                "svg": line_chart(curves, x_label="tolerance, s", y_label="mAP, %"),
+            }
+        )
+    ordered = sorted(entries, key=lambda entry: entry.place)
+    points = []
+    for entry in ordered:
+        seconds = [run.cost.get("train_s") for run in _runs_of(comparison, entry)]
+        known = [float(one) for one in seconds if one]
+        if known:
+            points.append((entry.name, mean(known), 100 * entry.mean_ap))
+    if points:
+        names = "; ".join(f"{place}. {name}" for place, (name, _, _) in enumerate(points, start=1))
+        charts.append(
+            {
+                "title": "Cost and mAP",
+                "note": f"Seconds of training with validation, mean over seeds. {names}.",
+                "legend": None,
+                "svg": point_chart(points, x_label="seconds a run", y_label="mAP, %"),
+            }
+        )
+    return charts
+
+
+def _learning(comparison: Comparison, entry: Entry) -> Series | None:
+    by_epoch: dict[int, list[float]] = {}
+    for run in comparison.groups[entry.place]:
+        for epoch, value in comparison.runs[run].learning:
+            by_epoch.setdefault(epoch, []).append(100 * value)
+    if not by_epoch:
+        return None
+    epochs = sorted(by_epoch)
+    band = ([min(by_epoch[epoch]) for epoch in epochs], [max(by_epoch[epoch]) for epoch in epochs])
+    return Series(entry.name, epochs, [mean(by_epoch[epoch]) for epoch in epochs], band)
+
+
+def _tolerance(comparison: Comparison, entry: Entry) -> Series:
+    pools = [comparison.pools[run] for run in comparison.groups[entry.place]]
+    values = [100 * mean(pooled_average_precision(pool, (one,)).mean_ap for pool in pools) for one in CURVE_S]
+    return Series(entry.name, CURVE_S, values)
+
+
+def _legend(series: Sequence[Series]) -> list[dict[str, str]]:
+    return [{"name": one.name, "colour": colour(place), "dash": dash(place)} for place, one in enumerate(series)]
+
+
+def _provenance(comparison: Comparison) -> list[tuple[str, str]]:
+    records = [record for run in comparison.runs for record in run.records]
+    features = [record.get("features") for record in records]
+    prints = [str(one.get("fingerprint"))[:12] for one in features if isinstance(one, dict)]
+    return [
+        ("matches", ", ".join(comparison.matches)),
+        ("classes", f"{comparison.label_set.name}: {', '.join(comparison.label_set.labels)}"),
+        ("feature sets", _distinct(one.get("set") for one in features if isinstance(one, dict))),
+        ("features' fingerprints", _distinct(prints)),
+        ("ballspot", _distinct(record.get("version") for record in records)),
+        ("commit", _distinct(record.get("git_commit") for record in records)),
+        ("torch", _distinct(record.get("torch") for record in records)),
+        ("device", _distinct(record.get("device") for record in records)),
+        ("trained", f"{_least(records)} to {_most(records)}"),
+        ("command", _distinct(record.get("command_line") for record in records)),
+    ]
+
+
+def _least(records: Sequence[Any]) -> str:
+    return min((str(record.get("started", "-")) for record in records), default="-")
+
+
+def _most(records: Sequence[Any]) -> str:
+    return max((str(record.get("finished", "-")) for record in records), default="-")
+
+
+def _distinct(values: Any) -> str:
+    found = list(dict.fromkeys(str(value) for value in values if value is not None))
+    more = f" and {len(found) - MOST_VALUES} more" if len(found) > MOST_VALUES else ""
+    return ", ".join(found[:MOST_VALUES]) + more if found else "-"

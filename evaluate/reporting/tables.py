@@ -1,0 +1,404 @@
+"""Evaluations as tables of text, average precision in percent."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..dataset import TEAMS, LabelSet
+from ..diagnosis import TIMINGS, Diagnosis
+from ..results import Contest, Evaluation
+from ..scoring import GRID_STRIDE, N_SIDES, frequent_ap, headline_ap
+from ..uncertainty import FEW_BLOCKS, LEVEL, Difference, Interval, Replicates, interval
+
+FEW_TRUTHS = 20
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Headers, rows of as many texts, and a title."""
+
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def evaluation_table(evaluation: Evaluation, *, min_count: int) -> TextTable:
+    """A row a class with its truths and interval, then the means; the original protocol beside the official number."""
+    result, original, label_set = evaluation.result, evaluation.original, evaluation.label_set
+    sure = evaluation.uncertainty
+    rows = []
+    for index, label in enumerate(label_set.labels):
+        bounds = None if sure is None else sure.class_ap(index)
+        aps = (original.ap[index], result.ap_visible[index], result.ap_not_shown[index])
+        rows.append(_row(label, result.n_truth[index], result.n_not_shown[index], result.ap[index], bounds, aps))
+    all_name, headline_name = mean_names(label_set)
+    means = (original.mean_ap, result.mean_ap_visible, result.mean_ap_not_shown)
+    bounds = None if sure is None else sure.mean_ap()
+    rows.append(_row(all_name, result.n_truth.sum(), result.n_not_shown.sum(), result.mean_ap, bounds, means))
+    if headline_name is not None:
+        bounds = None if sure is None else sure.headline_ap()
+        headlines = [headline_ap(one.ap, label_set) for one in (result, original)]
+        rows.append(_row(headline_name, None, None, headlines[0], bounds, headlines[1:]))
+    bounds = None if sure is None else sure.frequent_ap(result.n_truth >= min_count)
+    frequents = [frequent_ap(one.ap, result.n_truth, min_count) for one in (result, original)]
+    rows.append(_row(frequent_name(result.n_truth, min_count), None, None, frequents[0], bounds, frequents[1:]))
+    if evaluation.teams is not None:
+        bounds = None if sure is None or sure.teams is None else interval(sure.teams.mean())
+        n_truth = int(evaluation.teams.n_truth.sum())
+        rows.append(_row(f"Team-{all_name}", n_truth, None, evaluation.teams.mean_ap, bounds, ()))
+    bounds = None if sure is None else interval(sure.exact.mean())
+    rows.append(_row(f"exact {all_name} (area)", None, None, float(evaluation.exact.mean()), bounds, ()))
+    title = (
+        f"AP in %, {_protocol(evaluation)}, {evaluation.fps:g} frames per second; "
+        f"{count_matches(evaluation.matches)}, {evaluation.n_predictions} predictions"
+    )
+    grid = f"original protocol, {evaluation.fps / GRID_STRIDE:g} fps"
+    headers = ["class", "truths", "not shown", "AP", f"{100 * LEVEL:g} %", grid, "AP visible", "AP not shown"]
+    if sure is None:
+        headers, *rows = ([*row[:4], *row[5:]] for row in (headers, *rows))
+    return TextTable(title, headers, rows)
+
+
+def remarks(evaluation: Evaluation) -> list[str]:
+    """What a reader must know beside the numbers, a line each: faults and their cost, few truths, few blocks."""
+    lines = [pitfall.line() for pitfall in evaluation.pitfalls]
+    if evaluation.unknown_labels:
+        named = ", ".join(f"{label!r} ({count})" for label, count in evaluation.unknown_labels.items())
+        lines.append(f"predictions left out, their labels are not in {evaluation.label_set.name}: {named}")
+    result, labels = evaluation.result, evaluation.label_set.labels
+    n_shared = evaluation.n_labels - int(result.n_truth.sum())
+    if n_shared:
+        lines.append(f"labels that share class and frame with another, and do not count: {n_shared}")
+    if evaluation.n_late:
+        lines.append(
+            f"labels and predictions after 120 minutes: {evaluation.n_late}; SoccerNet's code puts them into their "
+            "half's last frame; score longer videos in parts"
+        )
+    counts = dict(zip(labels, result.n_truth.tolist(), strict=True))
+    absent = [label for label, count in counts.items() if not count]
+    if absent:
+        lines.append(f"no truths of {', '.join(absent)}: each scores 0 and counts in the mean, as in SoccerNet's code")
+    few = [f"{label} ({count})" for label, count in counts.items() if 0 < count < FEW_TRUTHS]
+    if few:
+        lines.append(f"under {FEW_TRUTHS} truths, too few to tell systems apart by: {', '.join(few)}")
+    if len(result.tolerances_s) > 1 and result.n_not_shown.any():
+        lines.append("the not-shown mean over several tolerances is multiplied by 17/13, as in SoccerNet's code")
+    return [*lines, *_team_remarks(evaluation), *_block_remarks(evaluation)]
+
+
+def _team_remarks(evaluation: Evaluation) -> list[str]:
+    teams = evaluation.teams
+    if teams is None:
+        return []
+    absent = [label for label, n in zip(evaluation.label_set.labels, teams.n_truth.sum(axis=1), strict=True) if not n]
+    lines = [f"Team-mAP leaves out {', '.join(absent)}, without truths: the official code gives NaN"] if absent else []
+    if teams.n_truths_without_side:
+        lines.append(f"labels of neither the left nor the right team, not in Team-mAP: {teams.n_truths_without_side}")
+    return lines
+
+
+def _block_remarks(evaluation: Evaluation) -> list[str]:
+    sure = evaluation.uncertainty
+    if sure is None or sure.resamples.blocks.size >= FEW_BLOCKS:
+        return []
+    n, block_s = sure.resamples.blocks.size, sure.resamples.block_s
+    if n < 2:
+        one = "one" if n else "no"
+        return [f"no intervals: the matches make {one} block of {block_s:g} s; shorter ones (--block) give more"]
+    return [
+        f"the intervals rest on {n} blocks of {block_s:g} s: they say little; shorter blocks (--block) give more, "
+        "score more matches for better ones"
+    ]
+
+
+def contest_table(result: Contest, other: str) -> TextTable:
+    """A row a class and mean: how much better the first predictions are."""
+    all_name, headline_name = mean_names(result.label_set)
+    means = [(all_name, result.mean_ap)]
+    if headline_name is not None:
+        means.append((headline_name, result.headline_ap))
+    classes = zip(result.label_set.labels, result.per_class, strict=True)
+    rows = [[name, *difference_cells(one)] for name, one in (*means, *classes)]
+    title = f"paired difference in AP points to {other} (mAP {percent(result.other_mean_ap)})"
+    return TextTable(title, ["", "difference", f"{100 * LEVEL:g} %", "P(better)"], rows)
+
+
+def difference_cells(difference: Difference) -> list[str]:
+    """A difference in points, its interval, and the chance that it is one for the better."""
+    bounds = span(difference.interval)
+    return [f"{100 * difference.value:+.2f}", bounds, "-" if bounds == "-" else f"{difference.p_better:.3f}"]
+
+
+def _protocol(evaluation: Evaluation) -> str:
+    first, *more = evaluation.result.tolerances_s
+    if more:
+        return f"mean over tolerances of {first:g} to {more[-1]:g} s ({evaluation.metric})"
+    return f"hits within {first / 2:g} s either side ({evaluation.metric})"
+
+
+def _row(
+    name: str,
+    n_truth: int | None,
+    n_not_shown: int | None,
+    ap: float | None,
+    bounds: Interval | None,
+    more: Sequence[float | None],
+) -> list[str]:
+    counts = ["" if count is None else str(count) for count in (n_truth, n_not_shown)]
+    return [name, *counts, percent(ap), span(bounds), *(percent(one) for one in more), *[""] * (3 - len(more))]
+
+
+def mean_names(label_set: LabelSet) -> tuple[str, str | None]:
+    """What the mean over all classes and the headline mean are called; None where they are the same mean."""
+    n_headline = len(label_set.headline_labels)
+    return f"mAP@{len(label_set)}", f"mAP@{n_headline}" if n_headline < len(label_set) else None
+
+
+def frequent_name(counts: Iterable[int], min_count: int) -> str:
+    """What the mean over the classes with so many truths is called."""
+    return f"mAP of the {sum(int(count) >= min_count for count in counts)} with {min_count} truths or more"
+
+
+def percent(ap: float | None) -> str:
+    """An AP in percent, "-" for None."""
+    return "-" if ap is None else f"{100 * ap:.2f}"
+
+
+def span(bounds: Interval | None) -> str:
+    """An interval in percent, ``12.3..15.0``."""
+    if bounds is None or bounds.low is None or bounds.high is None:
+        return "-"
+    return f"{100 * bounds.low:.1f}..{100 * bounds.high:.1f}"
+
+
+def count_matches(names: Sequence[str]) -> str:
+    """How many matches, in words."""
+    return f"{len(names)} match{'' if len(names) == 1 else 'es'}"
+
+
+BOUNDS = f"{100 * LEVEL:g} %"
+
+
+def readings_table(evaluation: Evaluation) -> TextTable:
+    """A row a class: the original protocol, the visible and the not-shown truths, the exact AP, each with interval."""
+    result, sure = evaluation.result, evaluation.uncertainty
+    columns: list[tuple[str, np.ndarray, float, tuple[Replicates, Interval] | None]] = [
+        (
+            f"original, {evaluation.fps / GRID_STRIDE:g} fps",
+            evaluation.original.ap,
+            evaluation.original.mean_ap,
+            None if sure is None else (sure.original, interval(sure.original.mean())),
+        ),
+        (
+            "AP visible",
+            result.ap_visible,
+            result.mean_ap_visible,
+            None if sure is None else (sure.visible, interval(sure.visible.mean())),
+        ),
+        (
+            "AP not shown",
+            result.ap_not_shown,
+            result.mean_ap_not_shown,
+            None if sure is None else (sure.not_shown, sure.mean_ap_not_shown()),
+        ),
+        (
+            "exact AP",
+            evaluation.exact,
+            float(evaluation.exact.mean()),
+            None if sure is None else (sure.exact, interval(sure.exact.mean())),
+        ),
+    ]
+    names = [*evaluation.label_set.labels, mean_names(evaluation.label_set)[0]]
+    rows = [[name] for name in names]
+    for _, ap, mean_ap, drawn in columns:
+        bounds = _none(names) if drawn is None else [*_intervals(drawn[0], range(len(ap))), drawn[1]]
+        _add(rows, [*ap, mean_ap], bounds)
+    counts = zip(
+        [*result.n_visible, result.n_visible.sum()], [*result.n_not_shown, result.n_not_shown.sum()], strict=True
+    )
+    for row, (n_visible, n_not_shown) in zip(rows, counts, strict=True):
+        row.insert(5, str(n_not_shown))
+        row.insert(3, str(n_visible))
+    (original, visible, hidden, exact) = (title for title, *_ in columns)
+    headers = ["class", original, BOUNDS, "visible", visible, BOUNDS, "not shown", hidden, BOUNDS, exact, BOUNDS]
+    return without_empty_bounds(TextTable("the other readings of the same predictions, AP in %", headers, rows))
+
+
+def teams_table(evaluation: Evaluation) -> TextTable | None:
+    """A row an action: its Team AP and that of its two sides, with their truths; None where teams are not scored."""
+    teams = evaluation.teams
+    if teams is None:
+        return None
+    sure = None if evaluation.uncertainty is None else evaluation.uncertainty.teams
+    all_name = mean_names(evaluation.label_set)[0]
+    scored = np.flatnonzero(teams.n_truth.sum(axis=1))
+    names = [*np.array(evaluation.label_set.labels)[scored].tolist(), f"Team-{all_name}"]
+    rows = [[name] for name in names]
+    bounds = None if sure is None else [*_intervals(sure.actions, scored), interval(sure.mean())]
+    _add(rows, [*teams.ap[scored], teams.mean_ap], bounds or _none(names))
+    headers = ["action", "Team AP", BOUNDS]
+    for name, side in TEAMS.items():
+        n_truth = teams.n_truth[scored, side]
+        for row, n in zip(rows, [*n_truth, n_truth.sum()], strict=True):
+            row.append(str(n))
+        bounds = None if sure is None else [*_intervals(sure.sides, N_SIDES * scored + side), None]
+        _add(rows, [*teams.ap_by_side[scored, side], None], bounds or _none(names))
+        headers += [f"{name} truths", f"{name} AP", BOUNDS]
+    title = "AP in % by the side that played; an action's two sides weigh by their truths"
+    return without_empty_bounds(TextTable(title, headers, rows))
+
+
+def without_empty_bounds(table: TextTable) -> TextTable:
+    """The table without its interval columns where there is no interval in any of them."""
+    columns = [place for place, header in enumerate(table.headers) if header == BOUNDS]
+    if any(row[place] != "-" for row in table.rows for place in columns):
+        return table
+    kept = [place for place in range(len(table.headers)) if place not in columns]
+    rows = [[row[place] for place in kept] for row in table.rows]
+    return TextTable(table.title, [table.headers[place] for place in kept], rows)
+
+
+def _add(rows: list[list[str]], values: Sequence[float | None], bounds: Sequence[Interval | None]) -> None:
+    """Adds a column of percents and one of intervals."""
+    for row, value, one in zip(rows, values, bounds, strict=True):
+        row += [percent(value), span(one)]
+
+
+def _intervals(drawn: Replicates, places: Iterable[int]) -> list[Interval]:
+    return [interval(drawn.of_class(index)) for index in places]
+
+
+def _none(names: Sequence[str]) -> list[Interval | None]:
+    return [None] * len(names)
+
+
+MISTAKES = ("duplicate", "confusion", "near_miss", "background", "missed")
+
+
+SHORT = 9  # letters of a class name above a column of the confusion matrix
+
+
+def diagnosis_tables(diagnosis: Diagnosis) -> list[TextTable]:
+    """Operating points, timing, mistakes, what fixing them would give, tolerances, calibration and confusions."""
+    return [
+        points_table(diagnosis),
+        timing_table(diagnosis),
+        mistakes_table(diagnosis),
+        fixes_table(diagnosis),
+        curve_table(diagnosis),
+        calibration_table(diagnosis),
+        confusion_table(diagnosis),
+    ]
+
+
+def points_table(diagnosis: Diagnosis) -> TextTable:
+    """A row a class: its best threshold and precision, recall and F1 there."""
+    rows = []
+    for index, (label, point) in enumerate(zip(diagnosis.label_set.labels, diagnosis.points, strict=True)):
+        threshold = "-" if point.threshold is None else f"{point.threshold:.3f}"
+        row = [label, str(point.n_truth), threshold]
+        for name in ("precision", "recall", "f1"):
+            row += [percent(getattr(point, name)), span(_bounds(diagnosis, index, name))]
+        rows.append(row)
+    headers = ["class", "truths", "threshold", "precision", BOUNDS, "recall", BOUNDS, "F1", BOUNDS]
+    title = f"each class at its best F1, hits within {diagnosis.tolerance_s / 2:g} s either side"
+    return without_empty_bounds(TextTable(title, headers, rows))
+
+
+def timing_table(diagnosis: Diagnosis) -> TextTable:
+    """A row a class that is hit: how far its hits at that threshold are off."""
+    rows = []
+    for index, (label, point) in enumerate(zip(diagnosis.label_set.labels, diagnosis.points, strict=True)):
+        if point.timing_median_s is None:
+            continue
+        row = [label, str(point.mistakes["hit"])]
+        for name in TIMINGS:
+            seconds = getattr(point, name)
+            row += ["-" if seconds is None else f"{1000 * seconds:.0f}", _ms(_bounds(diagnosis, index, name))]
+        rows.append(row)
+    headers = ["class", "hits", "median", BOUNDS, "90 % within", BOUNDS, "bias", BOUNDS]
+    title = "timing of those hits: absolute error in ms, and the median of what is late (above 0) or early"
+    return without_empty_bounds(TextTable(title, headers, rows))
+
+
+def mistakes_table(diagnosis: Diagnosis) -> TextTable:
+    """A row a class: its hits and mistakes at its threshold, and the class it is most confused with."""
+    headers = ["class", "hits", *(name.replace("_", " ") for name in MISTAKES), "confused with"]
+    rows = []
+    for label, point in zip(diagnosis.label_set.labels, diagnosis.points, strict=True):
+        worst = max(point.confused_with, key=point.confused_with.__getitem__, default=None)
+        named = "" if worst is None else f"{worst} ({point.confused_with[worst]})"
+        rows.append([label, str(point.mistakes["hit"]), *(str(point.mistakes[kind]) for kind in MISTAKES), named])
+    totals = [sum(point.mistakes[kind] for point in diagnosis.points) for kind in ("hit", *MISTAKES)]
+    return TextTable("mistakes at those thresholds", headers, [*rows, ["all", *map(str, totals), ""]])
+
+
+def fixes_table(diagnosis: Diagnosis) -> TextTable:
+    """A row a kind of mistake: what mAP would be without it, and what is gained on the same draws."""
+    known = diagnosis.bounds
+    rows = [
+        [
+            kind.replace("_", " "),
+            percent(ap),
+            span(None if known is None else known.fixed[kind]),
+            f"{100 * (ap - diagnosis.mean_ap):+.2f}",
+            span(None if known is None else known.gain[kind]),
+        ]
+        for kind, ap in sorted(diagnosis.fixed.items(), key=lambda item: -item[1])
+    ]
+    title = f"mAP is {percent(diagnosis.mean_ap)}; were one kind of mistake put right, at every threshold:"
+    return without_empty_bounds(TextTable(title, ["kind", "mAP", BOUNDS, "gain", BOUNDS], rows))
+
+
+def curve_table(diagnosis: Diagnosis) -> TextTable:
+    """A row a tolerance: mAP there; the AP of each class is in the JSON object and the picture."""
+    bounds = [None] * len(diagnosis.curve_s) if diagnosis.bounds is None else diagnosis.bounds.curve_mean
+    rows = [
+        [f"{tolerance_s:g} s", percent(ap), span(one)]
+        for tolerance_s, ap, one in zip(diagnosis.curve_s, diagnosis.curve.mean(axis=1), bounds, strict=True)
+    ]
+    return without_empty_bounds(TextTable("mAP against tolerance", ["full width", "mAP", BOUNDS], rows))
+
+
+def calibration_table(diagnosis: Diagnosis) -> TextTable:
+    """A row a range of scores: how many predictions it has, their mean score, and how many of them hit."""
+    known, sure = diagnosis.calibration, diagnosis.bounds
+    rows = [
+        [
+            f"{known.edges[place]:.1f} to {known.edges[place + 1]:.1f}",
+            str(known.count[place]),
+            percent(known.score[place]),
+            percent(known.share[place]),
+            span(None if sure is None else sure.hit_share[place]),
+        ]
+        for place in np.flatnonzero(known.count)
+    ]
+    title = "no prediction has a score"
+    if rows:
+        bounds = span(None if sure is None else sure.calibration_error)
+        interval = "" if bounds == "-" else f" ({BOUNDS}: {bounds})"
+        title = f"calibration error: scores are off by {100 * known.error:.1f} points on average{interval}"
+    headers = ["scores", "predictions", "mean score, %", "hits, %", BOUNDS]
+    return without_empty_bounds(TextTable(title, headers, rows))
+
+
+def confusion_table(diagnosis: Diagnosis) -> TextTable:
+    """Truths in rows, what they were found as in columns."""
+    labels = diagnosis.label_set.labels
+    headers = ["truth \\ found as", *(label[:SHORT] for label in labels), "missed"]
+    rows = [
+        [name, *("." if not count else str(count) for count in row)]
+        for name, row in zip([*labels, "no truth"], diagnosis.confusion.tolist(), strict=True)
+    ]
+    return TextTable("confusion matrix at those thresholds", headers, rows)
+
+
+def _bounds(diagnosis: Diagnosis, index: int, name: str) -> Interval | None:
+    return None if diagnosis.bounds is None else diagnosis.bounds.points[index].get(name)
+
+
+def _ms(bounds: Interval | None) -> str:
+    if bounds is None or bounds.low is None or bounds.high is None:
+        return "-"
+    return f"{1000 * bounds.low:.0f}..{1000 * bounds.high:.0f}"

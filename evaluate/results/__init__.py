@@ -1,0 +1,20 @@
+"""What one, two or many sets of predictions are worth: an evaluation, a contest of two, a comparison of runs and
+settings, folds and effects. This room combines scoring, uncertainty and diagnosis; reporting shows what it finds.
+"""
+
+from .comparison import Comparison, compare_runs
+from .contest import Contest, contest
+from .evaluation import Evaluation, evaluate_predictions
+from .scored_run import ComparedRun
+from .settings import Setting
+
+__all__ = [
+    "ComparedRun",
+    "Comparison",
+    "Contest",
+    "Evaluation",
+    "Setting",
+    "compare_runs",
+    "contest",
+    "evaluate_predictions",
+]

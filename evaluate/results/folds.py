@@ -1,0 +1,143 @@
+"""Runs that leave out other matches each: the folds of one, which is scored on the matches of all of them together."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...cache.errors import BallspotError
+from ...cache.runs import RunFolder
+from ..dataset import LabelSet
+from ..scoring import Pairing, Pool, joined, read_pairing
+from .evaluation import evaluate_pairing
+from .scored_run import made_from, scored_matches
+
+OF_FOLDS = ("train matches", "valid matches")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A run's folder and record, all that decided it, and the matches of the split that it is scored on."""
+
+    folder: RunFolder
+    record: Mapping[str, Any]
+    made_from: Mapping[str, Any]
+    matches: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.folder.path
+
+
+def open_fold(folder: RunFolder, split: str) -> Fold:
+    """The run in ``folder``. Raises BallspotError where it records no matches of the split."""
+    record = folder.record()
+    return Fold(folder, record, made_from(folder, record), tuple(scored_matches(folder, record, split)))
+
+
+def group_folds(runs: Sequence[Fold], split: str) -> list[tuple[Fold, ...]]:
+    """The runs, each by itself where all are scored on the same matches, else with the other folds of the same run.
+
+    Folds of one are runs of one seed that differ in nothing but their matches. Raises BallspotError where two of them
+    are scored on one match, and where the groups are not scored on the same matches either.
+    """
+    if all(set(run.matches) == set(runs[0].matches) for run in runs):
+        return [(run,) for run in runs]
+    groups: dict[str, list[Fold]] = {}
+    for run in runs:
+        rest = {key: value for key, value in run.made_from.items() if key not in OF_FOLDS}
+        groups.setdefault(json.dumps(rest, sort_keys=True, default=str), []).append(run)
+    wanted: set[str] = set()
+    for folds in groups.values():
+        scored: dict[str, Fold] = {}
+        for fold in folds:
+            for name in fold.matches:
+                if name in scored:
+                    raise BallspotError(
+                        f"{fold.path}: its {split} match {name} is also one of {scored[name].path}, a fold of the same "
+                        "run; leave one of them out"
+                    )
+                scored[name] = fold
+        wanted = wanted or set(scored)
+        if set(scored) != wanted:
+            raise _other_matches(folds, [*scored], runs[0], wanted, split)
+    return [tuple(folds) for folds in groups.values()]
+
+
+def unit_paths(units: Sequence[Sequence[Fold]]) -> list[Path]:
+    """What runs are called by: their paths, of several folds the first one's, its name without what only that has.
+
+    ``OUT/kind=tcn,leave_out=a/seed-0`` and the same with b are ``OUT/kind=tcn/seed-0``. Where two would be called
+    alike, all are called by the first folds' whole paths.
+    """
+    found = [_common_path([fold.path for fold in folds]) for folds in units]
+    return found if len(set(found)) == len(found) else [folds[0].path for folds in units]
+
+
+def read_folds(
+    folds: Sequence[Fold], split: str, *, data_root: Path | None, label_set: LabelSet, matches: Sequence[str]
+) -> Pairing:
+    """The spots of all folds beside the labels of ``data_root``, else of the data root that each was trained on.
+
+    A run by itself has ``matches`` in that order, those of folds are in the order of their names. Raises BallspotError
+    where there are no predictions of the split, or no data root.
+    """
+    pairings = []
+    for fold in folds:
+        spots, root = fold.path / "predictions" / split, data_root or Path(str(fold.record.get("data")))
+        if not spots.is_dir():
+            raise BallspotError(f"{spots}: no {split} predictions; run `ballspot predict {fold.path} ...` first")
+        if not root.is_dir():
+            raise BallspotError(f"{fold.path}: its data root {root} is not here; name the data root with --data")
+        names = matches if len(folds) == 1 else fold.matches
+        pairings.append(read_pairing(spots, data_root=root, label_set=label_set, matches=names))
+    return joined(pairings)
+
+
+def score_folds(pairing: Pairing, *, metric: str, fps: float, min_count: int) -> dict[str, Any]:
+    """The numbers of a run that are scored now, as `Evaluation.as_record`."""
+    return evaluate_pairing(pairing, metric=metric, fps=fps, n_resamples=0).as_record(min_count=min_count)
+
+
+def pools_of(
+    runs: Sequence[Sequence[Fold]],
+    split: str,
+    *,
+    data_root: Path | None,
+    label_set: LabelSet,
+    matches: Sequence[str],
+    fps: float,
+) -> list[Pool] | None:
+    """Each run's spots of the split beside the labels; None when one has no spots there or no labels."""
+    pools = []
+    for folds in runs:
+        roots = [data_root or Path(str(fold.record.get("data"))) for fold in folds]
+        spots = [fold.path / "predictions" / split for fold in folds]
+        if not all(path.is_dir() for path in (*roots, *spots)):
+            return None
+        pairing = read_folds(folds, split, data_root=data_root, label_set=label_set, matches=matches)
+        pools.append(pairing.pool(fps))
+    return pools
+
+
+def _other_matches(
+    folds: Sequence[Fold], names: Sequence[str], first: Fold, wanted: set[str], split: str
+) -> BallspotError:
+    more = f" and {len(folds) - 1} more" if len(folds) > 1 else ""
+    return BallspotError(
+        f"{folds[0].path}{more}: its {split} matches ({', '.join(names)}) are not those of {first.path} "
+        f"({', '.join(sorted(wanted))}); compare runs of one split, or of which every fold is done"
+    )
+
+
+def _common_path(paths: Sequence[Path]) -> Path:
+    path, *others = paths
+    if not others:
+        return path
+    with_seed = path.name.startswith("seed-")
+    names = [(one.parent if with_seed else one).name.split(",") for one in paths]
+    common = [part for part in names[0] if all(part in other for other in names)]
+    name = ",".join(common) or f"{','.join(names[0])} and {len(others)} more"
+    return path.parent.with_name(name) / path.name if with_seed else path.with_name(name)

@@ -1,0 +1,153 @@
+"""One run as comparisons show it: its name, its numbers on a split, and all that decided them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from ...cache.errors import BallspotError
+from ...cache.runs import RunFolder, flatten
+from ..dataset import LabelSet
+from ..scoring import OFFICIAL_FPS
+
+ABSENT = "-"
+
+
+FINGERPRINT = "features fingerprint"  # among what a run was made from
+
+
+COSTS = ("train_s", "peak_memory_mb", "n_parameters", "best_epoch", "n_epochs")
+
+
+TOGETHER: Mapping[str, Callable[[list[float]], float]] = {"train_s": sum, "peak_memory_mb": max}  # costs of folds
+
+
+def made_from(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decided a run, flat: its configuration, seed, features, training matches and label shuffling.
+
+    Raises BallspotError where the record's matches are no lists.
+    """
+    features, splits = record.get("features"), record.get("splits")
+    features = features if isinstance(features, Mapping) else {}
+    splits = splits if isinstance(splits, Mapping) else {}
+    matches = {part: splits.get(part, []) for part in ("train", "valid")}
+    for part, names in matches.items():
+        if not isinstance(names, list):
+            raise BallspotError(
+                f"{folder.path / 'run.json'}: its {part} matches are {names!r}, no list; train the run again"
+            )
+    return {
+        **flatten(folder.config()),
+        "seed": record.get("seed"),
+        "shuffled labels": bool(record.get("shuffle_labels", False)),
+        "features": Path(str(features.get("set", ABSENT))).name,
+        FINGERPRINT: str(features.get("fingerprint", ABSENT))[:12],
+        **{f"{part} matches": names for part, names in matches.items()},
+        "version": record.get("version"),
+    }
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run's numbers on one split; average precisions in 0..1, ``frequent_ap`` None where it is not known.
+
+    ``cost`` is what its training took (seconds, memory, parameters), ``learning`` the validation mAP after each epoch
+    that had one, ``records`` what run.json says of how it was made, of every fold where it has several.
+    """
+
+    name: str
+    path: Path
+    seed: Any
+    mean_ap: float
+    headline_ap: float
+    frequent_ap: float | None
+    original_ap: float | None
+    per_class: Mapping[str, Mapping[str, Any]]  # label -> {"ap", "n_truth"}
+    made_from: Mapping[str, Any]  # flat: all that decided the result
+    cost: Mapping[str, Any]
+    learning: tuple[tuple[int, float], ...]
+    records: tuple[Mapping[str, Any], ...]
+
+
+def compared_run(
+    folder: RunFolder,
+    record: Mapping[str, Any],
+    name: str,
+    numbers: Mapping[str, Any],
+    label_set: LabelSet,
+    min_count: int,
+) -> ComparedRun:
+    """The run whose record and metrics of the split are ``record`` and ``numbers``, by the classes of ``label_set``.
+
+    The headline mean is taken anew from the classes: what the set leaves out of it is then the same for every run.
+    Raises BallspotError naming the metrics that lack or garble a number.
+    """
+    trained = numbers if "train_s" in numbers else folder.metrics()
+    try:
+        per_class = {label: numbers["per_class"][label] for label in label_set.labels}
+        frequent = [float(one["ap"]) for one in per_class.values() if one["n_truth"] >= min_count]
+        return ComparedRun(
+            name=name,
+            path=folder.path,
+            seed=record.get("seed"),
+            mean_ap=float(numbers["mean_ap"]),
+            headline_ap=mean(float(per_class[label]["ap"]) for label in label_set.headline_labels),
+            frequent_ap=sum(frequent) / len(frequent) if frequent else None,
+            original_ap=numbers.get("original_protocol", {}).get("mean_ap"),
+            per_class=per_class,
+            made_from=made_from(folder, record),
+            cost={key: trained.get(key) for key in COSTS},
+            learning=tuple((line["epoch"], line["valid_mean_ap"]) for line in folder.log() if "valid_mean_ap" in line),
+            records=(record,),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise BallspotError(
+            f"{folder.path / 'metrics.json'}: lacks or garbles {error}; train the run again with this ballspot"
+        ) from error
+
+
+def with_folds(run: ComparedRun, others: Sequence[ComparedRun], left_out: Sequence[str]) -> ComparedRun:
+    """A run that has further folds, its numbers being those of all: their cost together, every fold's learning curve.
+
+    ``left_out`` are the keys of what made them that every fold has its own value of.
+    """
+    every = [run, *others]
+    costs = {key: [one.cost.get(key) for one in every] for key in COSTS}
+    cost = {key: values[0] if all(value == values[0] for value in values) else None for key, values in costs.items()}
+    for key, together in TOGETHER.items():
+        numbers = [float(value) for value in costs[key] if isinstance(value, (int, float))]
+        cost[key] = together(numbers) if len(numbers) == len(every) else None
+    return replace(
+        run,
+        made_from={key: value for key, value in run.made_from.items() if key not in left_out},
+        cost=cost,
+        learning=tuple(point for one in every for point in one.learning),
+        records=tuple(record for one in every for record in one.records),
+    )
+
+
+def frame_rate(folder: RunFolder, numbers: Mapping[str, Any]) -> float:
+    """The frames per second that ``numbers`` were scored at. Raises BallspotError where they are no frame rate."""
+    fps = numbers.get("fps", OFFICIAL_FPS)
+    if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps < 1000:
+        raise BallspotError(f"{folder.path / 'metrics.json'}: fps {fps!r} is no frame rate; train the run again")
+    return float(fps)
+
+
+def scored_matches(folder: RunFolder, record: Mapping[str, Any], split: str) -> list[str]:
+    """The names of the split's matches in a run's ``record``. Raises BallspotError where it has none."""
+    splits = record.get("splits")
+    names = splits.get(split) if isinstance(splits, Mapping) else None
+    if not isinstance(names, Sequence) or isinstance(names, str) or not names:
+        raise BallspotError(f"{folder.path / 'run.json'}: records no {split} matches; compare it on another split")
+    return [str(name) for name in names]
+
+
+def run_names(paths: Sequence[Path]) -> list[str]:
+    """The folders' names, with the folder above where two have one name, or whole paths where that is not enough."""
+    whole = [path.resolve() for path in paths]
+    for names in ([path.name for path in whole], [f"{path.parent.name}/{path.name}" for path in whole]):
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]

@@ -1,0 +1,137 @@
+"""Settings compared over their seeds: runs alike but for the seed are one setting, drawn again with the blocks.
+
+Hierarchical bootstrap: each draw takes blocks of the matches, the same for every run, and for each setting as many of
+its seeds with replacement as it has; a setting's number is the mean over the seeds drawn. Several settings against one
+baseline are corrected by Holm's method.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..scoring import Pool, pooled_average_precision
+from ..uncertainty import SEED, Difference, Interval, ap_replicates, draw_resamples, holm, interval, paired_difference
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Runs that differ in their seed only: their mean AP (0..1), its interval, and its difference to the first setting.
+
+    ``difference`` is None for the first setting; ``p_holm`` is its p-value corrected for the number of settings.
+    ``draws`` (R,) is the mean AP in every draw of blocks and seeds, of the same blocks for every setting.
+    """
+
+    name: str
+    runs: tuple[str, ...]
+    n_seeds: int
+    mean_ap: float
+    interval: Interval
+    difference: Difference | None
+    p_holm: float | None
+    draws: np.ndarray = field(repr=False, compare=False)
+
+    def as_record(self) -> dict[str, Any]:
+        """The setting as one JSON object."""
+        difference = None if self.difference is None else {**self.difference.as_record(), "p_holm": self.p_holm}
+        return {
+            "name": self.name,
+            "runs": list(self.runs),
+            "n_seeds": self.n_seeds,
+            "mean_ap": self.mean_ap,
+            "interval": self.interval.as_record(),
+            "difference_to_first": difference,
+        }
+
+
+def group_by_setting(made_from: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """The places of the runs of each setting, in the order in which settings first come."""
+    groups: dict[str, list[int]] = {}
+    for place, settings in enumerate(made_from):
+        rest = {key: value for key, value in settings.items() if key != "seed"}
+        groups.setdefault(json.dumps(rest, sort_keys=True, default=str), []).append(place)
+    return list(groups.values())
+
+
+def setting_names(groups: Sequence[Sequence[int]], paths: Sequence[Path]) -> list[str]:
+    """What each setting is called: the folder that holds its runs where these are `seed-N`, else its first run.
+
+    Where two settings would have one name, the whole paths are taken, and those of the first runs where one folder
+    holds seeds of several settings.
+    """
+    firsts = [paths[group[0]] for group in groups]
+    folders = [path.parent if path.name.startswith("seed-") else path for path in firsts]
+    called = [folder.resolve().name for folder in folders]
+    for names in (called, [str(folder) for folder in folders]):
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in firsts]
+
+
+def compare_settings(
+    names: Sequence[str],
+    groups: Sequence[Sequence[int]],
+    pools: Sequence[Pool],
+    *,
+    tolerances_s: Sequence[float],
+    n_resamples: int,
+    block_s: float,
+    min_counts: Sequence[int] = (0,),
+    called: Sequence[str] | None = None,
+) -> list[tuple[Setting, ...]]:
+    """Every setting's mean AP over its runs, once for each of ``min_counts``.
+
+    ``names`` and ``pools`` are of the runs that ``groups`` counts, ``called`` the settings' names, those of their first
+    runs unless given. A mean is over the classes with at least ``min_count`` truths, 0 all; no setting when there is
+    none.
+    """
+    resamples = draw_resamples(pools, n_resamples=n_resamples, block_s=block_s, seed=SEED)
+    results = [pooled_average_precision(pool, tolerances_s) for pool in pools]
+    replicates = [ap_replicates(pool, tolerances_s, resamples) for pool in pools]
+    n_truth = np.bincount(pools[0].truth_label, minlength=pools[0].n_labels)
+    found = []
+    for min_count in min_counts:
+        chosen = n_truth >= min_count
+        if not chosen.any():
+            found.append(())
+            continue
+        values = np.array([result.ap[chosen].mean() for result in results])
+        drawn = np.stack([one.mean(chosen) for one in replicates])  # (runs, R)
+        found.append(_settings(called or [names[group[0]] for group in groups], names, groups, values, drawn))
+    return found
+
+
+def _settings(
+    called: Sequence[str],
+    names: Sequence[str],
+    groups: Sequence[Sequence[int]],
+    values: np.ndarray,
+    drawn: np.ndarray,
+) -> tuple[Setting, ...]:
+    """The settings from the mean AP of each run, (runs,), and in every draw, (runs, R)."""
+    random, n_resamples = np.random.default_rng([SEED, 1]), drawn.shape[1]
+    means, draws = [], []
+    for group in groups:
+        chosen = random.integers(0, len(group), (n_resamples, len(group)))
+        draws.append(drawn[np.array(group)[chosen], np.arange(n_resamples)[:, None]].mean(axis=1))
+        means.append(float(values[list(group)].mean()))
+    differences = [
+        paired_difference(mean - means[0], draw, draws[0]) for mean, draw in zip(means[1:], draws[1:], strict=True)
+    ]
+    corrected = holm([difference.p_value for difference in differences])
+    return tuple(
+        Setting(
+            name=called[index],
+            runs=tuple(names[place] for place in group),
+            n_seeds=len(group),
+            mean_ap=means[index],
+            interval=interval(draws[index]),
+            difference=differences[index - 1] if index else None,
+            p_holm=corrected[index - 1] if index else None,
+            draws=draws[index],
+        )
+        for index, group in enumerate(groups)
+    )

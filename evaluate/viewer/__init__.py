@@ -1,0 +1,15 @@
+"""`ballspot view`: what the page shows, the local server behind it, and the page itself (page/).
+
+The page restates the matching in JavaScript; browser tests hold the two to each other.
+"""
+
+from .server import ViewServer, resources_of
+from .view import find_view, is_run, open_sides
+
+__all__ = [
+    "ViewServer",
+    "find_view",
+    "is_run",
+    "open_sides",
+    "resources_of",
+]

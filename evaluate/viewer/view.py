@@ -1,0 +1,240 @@
+"""What `ballspot view` shows: the matches of one or two sets of predictions, and each as one JSON object."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...cache.errors import BallspotError
+from ..dataset import (
+    LABELS_FILE,
+    PREFERRED_VIDEOS,
+    VIDEO_SUFFIXES,
+    LabelSet,
+    Match,
+    Predictions,
+    SpotColumns,
+    columns_of,
+    find_matches,
+    open_predictions,
+    read_labels,
+    resolve_match,
+)
+from .curves import Curves, read_curves
+
+MAX_UNKNOWN = 5  # unknown labels that are named; the others are counted
+
+
+@dataclass(frozen=True)
+class Side:
+    """One set of predictions and what the page calls it."""
+
+    name: str
+    predictions: Predictions
+
+
+@dataclass(frozen=True)
+class ViewedMatch:
+    """A match that at least one side has predictions of.
+
+    ``files`` says where each side's predictions lie in its folder or zip, None where it has none; ``videos`` holds the
+    video of each half that has one; ``labels_path`` is None where there is no truth.
+    """
+
+    name: str
+    files: tuple[str | None, ...]
+    videos: dict[int, Path]
+    labels_path: Path | None
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything that the page can ask for."""
+
+    sides: tuple[Side, ...]
+    matches: tuple[ViewedMatch, ...]
+    label_set: LabelSet
+    fps: float
+
+
+def open_sides(paths: Sequence[Path], *, split: str | None) -> tuple[Side, ...]:
+    """The predictions in each folder or zip file, or those of a run's ``split``, None meaning valid.
+
+    Of split "all" they are in ``predictions/all`` where the run has that, else those of all its splits.
+
+    Raises BallspotError for what is neither, and for a run without predictions of that split.
+    """
+    names = distinct_names(paths)
+    return tuple(Side(name, _open(path, split)) for name, path in zip(names, paths, strict=True))
+
+
+def is_run(path: Path) -> bool:
+    """Whether this is the folder of a run."""
+    return (path / "run.json").is_file()
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """What tells the paths apart, at most: their last two parts, or all from where they differ."""
+    parts = [path.resolve().parts for path in paths]
+    if len(parts) < 2:
+        return ["/".join(one[-2:]) for one in parts]
+    same = 0
+    while all(len(one) > same for one in parts) and len({one[same] for one in parts}) == 1:
+        same += 1
+    return ["/".join(one[same:] or one[-1:]) for one in parts]
+
+
+def find_view(
+    sides: Sequence[Side],
+    *,
+    data_root: Path,
+    label_set: LabelSet,
+    fps: float,
+    names: Iterable[str] | None = None,
+    wanted: Sequence[str] = (),
+    labels_file: str = LABELS_FILE,
+) -> View:
+    """The matches of ``names`` (None: of the data root, then those that only have predictions) that a side predicts.
+
+    Where a side has several files of a match in other folders (``valid/m1`` and ``test/m1``), each is shown by its own
+    name, beside the match's labels and videos.
+    ``wanted`` keeps only these, by whole name or last folder. Raises BallspotError when none is left, or one of
+    ``wanted`` is not among them.
+    """
+    found = {one.name: one for one in find_matches(data_root, labels_file=labels_file, one_video=False)}
+    sides = [replace(side, predictions=side.predictions.among(found)) for side in sides]
+    viewed = [_viewed(name, found.get(name), sides) for name in (found if names is None else names)]
+    viewed = [one for one in viewed if any(one.files)]
+    if names is None:
+        claimed = [{one.files[place] for one in viewed} for place in range(len(sides))]
+        alone: dict[str, Match | None] = {}
+        for side, taken in zip(sides, claimed, strict=True):
+            for name in side.predictions.matches():
+                if side.predictions.find(name) not in taken:
+                    alone[name] = _one_of_several(name, side.predictions, found) or alone.get(name)
+        viewed += [one for one in (_viewed(name, alone[name], sides) for name in sorted(alone)) if any(one.files)]
+    if not viewed:
+        places = " and ".join(str(side.predictions.path) for side in sides)
+        raise BallspotError(f"{places}: no predictions of the matches in {data_root}; check both paths, or the split")
+    shown = [one.name for one in viewed]
+    chosen = {resolve_match(name, shown, which="with predictions") for name in wanted}
+    return View(tuple(sides), tuple(one for one in viewed if not chosen or one.name in chosen), label_set, fps)
+
+
+def match_record(view: View, match: ViewedMatch) -> dict[str, Any]:
+    """One match as the page reads it; what cannot be read stands there as an error instead."""
+    record: dict[str, Any] = {"name": match.name, "truth": None, "notes": []}
+    if match.labels_path is not None:
+        try:
+            spots = read_labels(match.labels_path, view.label_set, in_file_order=True)
+            record["truth"] = columns_record(columns_of(spots), view.label_set)
+        except BallspotError as error:
+            record["notes"].append(f"labels not shown: {error}")
+    record["runs"] = [_side_record(view, match, place) for place in range(len(view.sides))]
+    return record
+
+
+def columns_record(columns: SpotColumns, label_set: LabelSet) -> dict[str, Any]:
+    """The spots whose labels are known, in their order, a list a field; a missing score is None."""
+    label = columns.label_index(label_set)
+    known = label >= 0
+    score = columns.confidence[known]
+    return {
+        "label": label[known].tolist(),
+        "ms": columns.position_ms[known].tolist(),
+        "half": columns.half[known].tolist(),
+        "team": columns.team[known].tolist(),
+        "teams": list(columns.teams),
+        "visible": columns.visible[known].astype(int).tolist(),
+        "score": [None if one != one else one for one in score.tolist()],
+    }
+
+
+def curves_of(view: View, match: ViewedMatch, place: int) -> Curves | None:
+    """The scores beside one side's predictions; None where there are none (in a zip file they are not looked for)."""
+    path = view.sides[place].predictions.scores_path(match.name)
+    return None if path is None else read_curves(path)
+
+
+def videos_of(match: Match) -> dict[int, Path]:
+    """The video of each half: those named ``1_...`` and ``2_...``; an only one is of half 1 unless named ``2_...``."""
+    if match.video is not None:
+        return {2 if re.match(r"2(?![^\W_])", match.video.name) else 1: match.video}
+    files = sorted(path for path in match.folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    videos: dict[int, Path] = {}
+    for half in (1, 2):
+        own = [path for path in files if re.match(rf"{half}(?!\d)", path.name)]
+        preferred = [path for name in PREFERRED_VIDEOS for path in own if Path(name).stem in path.stem]
+        if own:
+            videos[half] = (preferred or own)[0]
+    return videos
+
+
+def _open(path: Path, split: str | None) -> Predictions:
+    if is_run(path):
+        folder = path / "predictions" / (split or "valid")
+        if split == "all" and not folder.is_dir():
+            folder = folder.parent
+        if not folder.is_dir():
+            there = sorted(one.name for one in (path / "predictions").glob("*") if one.is_dir())
+            hint = f"it has {', '.join(there)}: give --split" if there else "make some with `ballspot predict`"
+            raise BallspotError(f"{path}: the run has no predictions of split {split or 'valid'!r}; {hint}")
+        return open_predictions(folder)
+    predictions = open_predictions(path)
+    runs = sorted(one.parent.name for one in path.glob("*/run.json"))
+    if runs:
+        raise BallspotError(f"{path}: is no run but holds runs; give one or two of them, such as {path / runs[0]}")
+    return predictions
+
+
+def _one_of_several(name: str, predictions: Predictions, found: Mapping[str, Match]) -> Match | None:
+    """The match that ``name`` ends with, where the predictions have several files of it and so none as its own."""
+    parts = name.split("/")
+    match = next((found[one] for n in range(1, len(parts)) if (one := "/".join(parts[n:])) in found), None)
+    return match if match is not None and predictions.find(match.name) is None else None
+
+
+def _viewed(name: str, match: Match | None, sides: Sequence[Side]) -> ViewedMatch:
+    files = tuple(side.predictions.find(name) for side in sides)
+    if match is None:
+        return ViewedMatch(name, files, {}, None)
+    return ViewedMatch(name, files, videos_of(match), match.labels_path)
+
+
+def _side_record(view: View, match: ViewedMatch, place: int) -> dict[str, Any]:
+    record: dict[str, Any] = {"spots": None, "notes": [], "curves": None}
+    if match.files[place] is None:
+        return {**record, "notes": ["no predictions of this match"]}
+    try:
+        columns = view.sides[place].predictions.read(match.name).columns
+    except BallspotError as error:
+        return {**record, "notes": [str(error)]}
+    record["spots"] = columns_record(columns, view.label_set)
+    record["notes"] += _unknown_labels(columns, view.label_set)
+    try:
+        curves = curves_of(view, match, place)
+    except BallspotError as error:
+        record["notes"].append(str(error))
+        return record
+    if curves is not None:
+        record["curves"] = {
+            "first_frame": curves.first_frame,
+            "step": curves.step,
+            "fps": curves.fps,
+            "labels": [label in curves.labels for label in view.label_set.labels],
+        }
+    return record
+
+
+def _unknown_labels(columns: SpotColumns, label_set: LabelSet) -> list[str]:
+    counts = {label: n for label, n in columns.count_labels().items() if label not in label_set}
+    if not counts:
+        return []
+    most = sorted(counts, key=lambda label: (-counts[label], label))
+    named = ", ".join(f"{label} ({counts[label]})" for label in most[:MAX_UNKNOWN])
+    more = f" and {len(most) - MAX_UNKNOWN} more labels" if len(most) > MAX_UNKNOWN else ""
+    n_spots = int(np.sum(list(counts.values())))
+    return [f"{n_spots} predictions left out, their labels are not in {label_set.name}: {named}{more}"]

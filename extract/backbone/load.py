@@ -1,0 +1,263 @@
+"""timm models as feature extractors: pooled, with weights of a known digest, batch norms folded for speed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from ...cache.errors import BallspotError
+from ...cache.stores import ORIGINAL
+from .fold_norms import channels_last, fold_batch_norms
+from .foreign import recognise
+from .pooling import POOLED, with_pooling
+from .temporal_shift import Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
+from .transforms import INTERPOLATIONS, views_settings
+from .weights import (
+    OFFLINE_BACKBONE,
+    WeightsSpec,
+    cached_hub_file,
+    first_line,
+    hub_error,
+    load_into,
+    offline_state_dict,
+    read_state_dict,
+    require_hub,
+    weights_digest,
+)
+
+EARLY_ROWS, LATE_ROWS = 64, 128  # that a window keeps: with shift from the first stages, large maps wait in memory
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its weights; with a shift, what sets its clips' length."""
+
+    name: str
+    model: nn.Module
+    shift: ShiftSpec | None
+    clips: Clips | None
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """What a backbone with temporal shift needs beside its model.
+
+    `front` is its part before the first shift, float (B, 3, H, W) -> maps of single frames, which the model reads as
+    clips of `clips.n_frames`. Frames up to `reach` away decide a feature. Windows keep `window_rows` rows each.
+    """
+
+    front: nn.Module
+    clips: Clips
+    reach: int
+    window_rows: int
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A model in evaluation mode that turns float (B, 3, H, W) into features (B, dim), and what its features hang on.
+
+    `mean`, `std` and `interpolation` are those its weights were trained with. With `shifted`, `model` reads maps.
+    """
+
+    name: str
+    model: nn.Module
+    dim: int
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    weights_sha256: str
+    layers: tuple[str, ...] = (POOLED,)
+    grid: tuple[int, int] = (1, 1)
+    shifted: Shifted | None = None
+
+    def extraction(
+        self, *, stride: int, dtype: str = "float16", views: Sequence[str] = (ORIGINAL,), margin: int = 0
+    ) -> dict[str, Any]:
+        """All that decides a feature, for the store: see docs/store-format.md.
+
+        `margin` is that of the windows of a backbone with temporal shift; below its reach their length decides, too.
+        """
+        windows: dict[str, Any] = {}
+        if self.shifted is not None:
+            windows = {"margin": margin, "reach": self.shifted.reach}
+            windows |= {"window": self.shifted.window_rows} if margin < self.shifted.reach else {}
+        return {
+            "backbone": self.name,
+            "weights_sha256": self.weights_sha256,
+            "size": list(self.size),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "interpolation": f"{self.interpolation}-antialias",
+            "stride": stride,
+            "dtype": dtype,
+            "layers": list(self.layers),
+            "grid": list(self.grid),
+            **({"views": views_settings(views)} if tuple(views) != (ORIGINAL,) else {}),
+            **({"shift": windows} if windows else {}),
+        }
+
+
+def load_backbone(
+    name: str,
+    weights: WeightsSpec,
+    *,
+    size: tuple[int, int],
+    device: torch.device,
+    layers: Sequence[str] = (POOLED,),
+    grid: tuple[int, int] = (1, 1),
+) -> Backbone:
+    """The timm model `name` with the given weights, batch norms folded, on `device`; `size` is (height, width).
+
+    Its features are those of `layers`, over the cells of `grid`: see `GridPooling`. `name` may say a temporal shift,
+    `regnety_002+gsf:s3,s4`; a checkpoint of another system brings its own, which then becomes part of the name.
+    Raises BallspotError for a model timm does not know (naming the nearest), weights that cannot be had or do not fit,
+    and a model that gives no pooled features for pictures of that size.
+    """
+    loaded = load_model(name, weights, size)
+    return assemble(loaded, size=size, device=device, layers=layers, grid=grid)
+
+
+def assemble(
+    loaded: Loaded,
+    *,
+    size: tuple[int, int],
+    device: torch.device,
+    layers: Sequence[str] = (POOLED,),
+    grid: tuple[int, int] = (1, 1),
+) -> Backbone:
+    """The backbone that extracts with a model, which is taken over and changed: norms folded, on `device`."""
+    name, model = loaded.name, loaded.model.eval()
+    digest = weights_digest(model.state_dict())
+    feature_dim(name, model, size, torch.device("cpu"))  # what cannot read such pictures is told so
+    model = channels_last(fold_batch_norms(model, size=size).to(device))
+    shifted = None
+    if loaded.shift is not None and loaded.clips is not None:
+        reach, is_late = reach_of(model, loaded.shift), loaded.shift.stages[0] in ("s3", "s4")
+        front, model = split_at_shift(model, loaded.shift)
+        shifted = Shifted(front.eval().requires_grad_(False), loaded.clips, reach, LATE_ROWS if is_late else EARLY_ROWS)
+    before = None if shifted is None else shifted.front
+    model = with_pooling(model, backbone=name, layers=layers, grid=grid, size=size, before=before).eval()
+    mean, std, interpolation = picture_settings(name)
+    return Backbone(
+        name=name,
+        model=model.requires_grad_(False),
+        dim=feature_dim(name, model, size, device, before=before),
+        size=size,
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        weights_sha256=digest,
+        layers=tuple(layers),
+        grid=grid,
+        shifted=shifted,
+    )
+
+
+def picture_settings(name: str) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    """Mean, standard deviation and interpolation that a backbone's weights were trained with, by its own config."""
+    config = _pretrained_cfg(parse_backbone(name)[0])
+    interpolation = str(config.get("interpolation"))
+    mean, std = (tuple(map(float, config[key])) for key in ("mean", "std"))
+    return mean, std, interpolation if interpolation in INTERPOLATIONS else "bilinear"
+
+
+def _pretrained_cfg(name: str) -> Mapping[str, Any]:
+    base = name.split(".")[0]
+    try:
+        cfg = timm.get_pretrained_cfg(name) if timm.is_model(base) else None
+    except RuntimeError as error:  # the model is known, what follows the point is not
+        near = [*get_close_matches(name, timm.list_pretrained(f"{base}.*"), n=1, cutoff=0.0), base][0]
+        raise BallspotError(
+            f"--backbone {name}: timm {timm.__version__} has no such weights of {base}; did you mean {near}?"
+        ) from error
+    if cfg is None:
+        near = get_close_matches(base, timm.list_models(), n=1, cutoff=0.0)[0]
+        raise BallspotError(f"--backbone {name}: timm {timm.__version__} has no such model; did you mean {near}?")
+    return cfg.to_dict()
+
+
+def load_model(name: str, weights: WeightsSpec, size: tuple[int, int]) -> Loaded:
+    """The timm model `name`, with the shift it says or the checkpoint's own, as it was trained: no norm is folded.
+
+    Raises BallspotError as `load_backbone` does.
+    """
+    name, shift = parse_backbone(name)
+    cfg = _pretrained_cfg(name)
+    classifier = cfg.get("classifier") or ()
+    names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    state, source, has_shift = None, "", False
+    if weights.kind == "offline" and name.split(".")[0] != OFFLINE_BACKBONE:
+        raise BallspotError(f"--weights offline: there are none for {name}; use --backbone {OFFLINE_BACKBONE}")
+    if weights.kind == "offline":
+        state, source = offline_state_dict(), "--weights offline"
+    elif weights.kind == "file" and weights.path is not None:
+        state, source = read_state_dict(weights.path), str(weights.path)
+        found = recognise(state, source=source)
+        if found is not None:
+            theirs = parse_backbone(found.backbone)
+            if name != theirs[0] or (shift is not None and shift != theirs[1]):
+                asked = name if shift is None else f"{name}+{shift}"
+                raise BallspotError(f"{source}: holds {found.backbone}, not --backbone {asked}; leave --backbone out")
+            state, shift = found.state, theirs[1]
+        has_shift = shift is not None and any(".conv1.net." in key for key in state)
+    elif weights.kind == "hub" and cached_hub_file(cfg) is None:
+        require_hub(name)
+    whole = name if shift is None else f"{name}+{shift}"
+    clips = None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(weights.seed)
+        model = _create(name, size, cfg, pretrained=weights.kind == "hub")
+        if shift is not None and has_shift:
+            clips = insert_shift(model, shift, backbone=whole)
+        if state is not None:
+            load_into(model, state, source=source, classifier=names)
+        elif weights.kind == "random":
+            _open_residuals(model)
+        if shift is not None and clips is None:  # new shifts in a backbone that was trained without
+            clips = insert_shift(model, shift, backbone=whole)
+    return Loaded(whole, model, shift, clips)
+
+
+def _create(name: str, size: tuple[int, int], cfg: Mapping[str, Any], *, pretrained: bool) -> nn.Module:
+    options: dict[str, Any] = {"img_size": size} if cfg.get("fixed_input_size") else {}
+    cached = cached_hub_file(cfg) if pretrained else None
+    if cached is not None:
+        options["pretrained_cfg_overlay"] = {"file": str(cached)}
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        if pretrained:
+            raise hub_error(name, first_line(error)) from error
+        raise BallspotError(f"--backbone {name}: cannot be made for {size} ({first_line(error)})") from error
+
+
+def _open_residuals(model: nn.Module) -> None:
+    """Sets norm gains that start at zero to one: an untrained model would else skip all its residual branches."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.affine and not module.weight.any():
+            nn.init.ones_(module.weight)
+
+
+def feature_dim(
+    name: str, model: nn.Module, size: tuple[int, int], device: torch.device, *, before: nn.Module | None = None
+) -> int:
+    """How many features a model in evaluation mode gives a picture of that size (`before`: its part for single frames).
+
+    Raises BallspotError for a model that cannot read such pictures, or gives more than one vector for each.
+    """
+    try:
+        with torch.inference_mode():
+            images = torch.zeros(1, 3, *size, device=device)
+            features = model(images if before is None else before(images))
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        raise BallspotError(
+            f"--backbone {name}: cannot read {size} pictures ({first_line(error)}); give another --size"
+        ) from error
+    if features.ndim != 2:
+        raise BallspotError(f"--backbone {name}: gives {tuple(features.shape)}, not one vector a picture; take another")
+    return features.shape[1]

@@ -1,0 +1,109 @@
+"""What of a backbone becomes the features: its pooled output, or feature maps averaged over the cells of a grid."""
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...cache.errors import BallspotError
+
+POOLED = "pooled"
+
+
+class GridPooling(nn.Module):
+    """float (B, 3, H, W) -> (B, R * C * D): the maps of some layers, each averaged over the cells of an R x C grid.
+
+    D is the sum of the layers' channels, in the order of `layers`; cells go row by row. The layer `pooled` is the last
+    feature map (its average over one cell is what timm pools). Other names are modules of the model, `s3` or
+    `blocks.4`, whose output is (B, D, h, w); with `has_channels_last`, all maps are (B, h, w, D). Cell bounds are those
+    of adaptive average pooling.
+    """
+
+    def __init__(self, model: nn.Module, layers: Sequence[str], grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.model, self.layers, self.grid = model, tuple(layers), grid
+        self.has_channels_last = False
+        self._maps: dict[str, Tensor] = {}
+        for name in self.layers:
+            if name != POOLED:
+                model.get_submodule(name).register_forward_hook(self._keep(name))
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.maps(images)
+        if self.has_channels_last:
+            maps = [one.permute(0, 3, 1, 2) for one in maps]
+        cells = torch.cat([functional.adaptive_avg_pool2d(one, self.grid) for one in maps], dim=1)  # (B, D, R, C)
+        return cells.permute(0, 2, 3, 1).flatten(1)  # (B, D, R, C) -> (B, R * C * D)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """What the layers give, in their order, as the model lays it out."""
+        self._maps.clear()
+        features: Callable[[Tensor], Tensor] = getattr(self.model, "forward_features", self.model)
+        last = features(images)
+        maps = [last if name == POOLED else self._maps[name] for name in self.layers]
+        self._maps.clear()
+        return maps
+
+    def _keep(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def hook(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+            self._maps[name] = output
+
+        return hook
+
+
+def with_pooling(
+    model: nn.Module,
+    *,
+    backbone: str,
+    layers: Sequence[str],
+    grid: tuple[int, int],
+    size: tuple[int, int],
+    before: nn.Module | None = None,
+) -> nn.Module:
+    """The model itself for the plain pooled output, else in a `GridPooling` for pictures of `size`.
+
+    `before` makes what the model reads of pictures, where it does not read pictures themselves.
+
+    Raises BallspotError for a layer that the model does not have, naming the nearest, one that is there twice, one that
+    gives no map, and a map with fewer cells than the grid.
+    """
+    if tuple(layers) == (POOLED,) and grid == (1, 1):
+        return model
+    known = [name for name, _ in model.named_modules() if name]
+    for name in layers:
+        if name != POOLED and name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.0)
+            raise BallspotError(
+                f"--layers {name}: {backbone} has no such layer; did you mean {near[0] if near else POOLED}?"
+            )
+    if len(set(layers)) != len(layers) or not layers:
+        raise BallspotError(f"--layers {','.join(layers)}: name every layer once")
+    pooling = GridPooling(model, layers, grid)
+    pooling.has_channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
+    _require_cells(pooling, backbone, size, before)
+    return pooling
+
+
+def _require_cells(pooling: GridPooling, backbone: str, size: tuple[int, int], before: nn.Module | None) -> None:
+    device = next((value.device for value in pooling.parameters()), torch.device("cpu"))
+    try:
+        with torch.inference_mode():
+            images = torch.zeros(1, 3, *size, device=device)
+            maps = pooling.maps(images if before is None else before(images))
+    except (RuntimeError, AssertionError, TypeError, ValueError):
+        return  # a backbone that cannot read such pictures is told as that
+    rows, columns = pooling.grid
+    for name, one in zip(pooling.layers, maps, strict=True):
+        if not isinstance(one, Tensor) or one.ndim != 4:
+            raise BallspotError(
+                f"--layers {name}: {backbone} gives no map of the picture there; give another layer or backbone, or "
+                "neither --grid nor --layers"
+            )
+        height, width = one.shape[1:3] if pooling.has_channels_last else one.shape[2:]
+        if rows > height or columns > width:
+            raise BallspotError(
+                f"--grid {rows}x{columns}: the map of layer {name!r} has {height}x{width} cells at {size[0]}x{size[1]} "
+                "pixels; give a coarser grid, an earlier layer or a larger --size"
+            )

@@ -1,0 +1,228 @@
+"""Temporal shift in a backbone's convolutions: frames of a clip exchange channels with their neighbours.
+
+TSM (Lin, Gan, Han, ICCV 2019) moves a share of the channels a frame forward and as many a frame back; GSM (Sudhakaran,
+Escalera, Lanz, CVPR 2020) gates what is moved by a 3x3x3 convolution; GSF (the same, TPAMI 2023) also weighs what came
+against what stayed. Parameters have the names of the public code (E2E-Spot's `gsm`, T-DEED's `gs`, and `net` for the
+convolution that follows), so that its checkpoints load as they are.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...cache.errors import BallspotError
+
+STAGES = ("s1", "s2", "s3", "s4")
+
+
+REACH = {"tsm": 1, "gsm": 2, "gsf": 3}  # frames either side that one block adds to what a feature sees
+
+
+USUAL_STAGES = {"tsm": STAGES, "gsm": STAGES, "gsf": ("s3", "s4")}  # as E2E-Spot and T-DEED have them
+
+
+ATTRIBUTES = {"tsm": "tsm", "gsm": "gsm", "gsf": "gs"}  # what the public code calls them
+
+
+@dataclass(frozen=True)
+class ShiftSpec:
+    """Which shift a backbone has, in which of its stages."""
+
+    kind: str
+    stages: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{','.join(self.stages)}"
+
+
+def parse_backbone(text: str) -> tuple[str, ShiftSpec | None]:
+    """The timm model and the shift that ``regnety_002+gsf:s3,s4`` names; without stages the usual ones of that shift.
+
+    Raises BallspotError for another shift or stage.
+    """
+    name, plus, shift = text.partition("+")
+    if not plus:
+        return name, None
+    kind, colon, stages = shift.partition(":")
+    if kind not in REACH:
+        near = get_close_matches(kind, REACH, n=1, cutoff=0.0)[0]
+        raise BallspotError(f"--backbone {text}: no temporal shift {kind!r}; did you mean {near!r}?")
+    chosen = tuple(stages.split(",")) if colon else USUAL_STAGES[kind]
+    if not set(chosen) <= set(STAGES) or len(set(chosen)) != len(chosen):
+        raise BallspotError(
+            f"--backbone {text}: stages {stages!r}; give some of {', '.join(STAGES)}, e.g. +{kind}:s3,s4"
+        )
+    return name, ShiftSpec(kind, tuple(sorted(chosen)))
+
+
+def folded_channels(n_channels: int) -> int:
+    """How many of a block's input channels are shifted: a quarter, rounded up to a multiple of 4."""
+    return -(-(n_channels // 4) // 4) * 4
+
+
+class Clips:
+    """How many frames each clip of a batch has; all shifts of a backbone read the same."""
+
+    def __init__(self) -> None:
+        self.n_frames = 1
+
+
+class Shift(nn.Module, ABC):
+    """Base of the shifts: pictures (B, C, H, W), B a whole number of clips, the first channels of each exchanged."""
+
+    def __init__(self, n_channels: int, clips: Clips) -> None:
+        super().__init__()
+        self.n_folded = folded_channels(n_channels)
+        self.clips = clips
+
+    def forward(self, images: Tensor) -> Tensor:
+        n_frames = self.clips.n_frames
+        if images.shape[0] % n_frames:
+            raise ValueError(f"{images.shape[0]} pictures are no whole number of clips of {n_frames} frames")
+        folded = images[:, : self.n_folded]
+        clips = folded.unflatten(0, (-1, n_frames)).transpose(1, 2)  # (B, F, H, W) -> (N, F, T, H, W)
+        mixed = self.exchange(clips).transpose(1, 2).flatten(0, 1)
+        return torch.cat((mixed, images[:, self.n_folded :]), dim=1)
+
+    @abstractmethod
+    def exchange(self, clips: Tensor) -> Tensor:
+        """The folded channels (N, F, T, H, W) after the exchange."""
+
+
+class TemporalShift(Shift):
+    """TSM: an eighth of the channels comes from the next frame, an eighth from the one before; zeros past the ends."""
+
+    def __init__(self, n_channels: int, clips: Clips) -> None:
+        super().__init__(n_channels, clips)
+        self.n_folded = 2 * (n_channels // 8)
+
+    def exchange(self, clips: Tensor) -> Tensor:
+        first, second = clips.chunk(2, dim=1)
+        return torch.cat((from_next(first), from_previous(second)), dim=1)
+
+
+class GateShift(Shift):
+    """GSM: the gated part of half of the folded channels comes from the next frame, of the others from the last."""
+
+    def __init__(self, n_channels: int, clips: Clips) -> None:
+        super().__init__(n_channels, clips)
+        self.bn = nn.BatchNorm3d(self.n_folded)
+        self.conv3D = nn.Conv3d(self.n_folded, 2, 3, padding=1, groups=2)  # the public name
+        self.relu = nn.ReLU()
+        nn.init.zeros_(self.conv3D.weight)
+        if self.conv3D.bias is not None:
+            nn.init.zeros_(self.conv3D.bias)
+
+    def exchange(self, clips: Tensor) -> Tensor:
+        gates = torch.tanh(self.conv3D(self.relu(self.bn(clips))))  # (N, 2, T, H, W)
+        halves = clips.chunk(2, dim=1)
+        parts = []
+        for number, (half, moved) in enumerate(zip(halves, (from_next, from_previous), strict=True)):
+            gated = gates[:, number : number + 1] * half
+            parts.append(self.mix(moved(gated), half - gated, number))
+        return torch.cat([_interleaved(part) for part in parts], dim=1)
+
+    def mix(self, shifted: Tensor, stayed: Tensor, number: int) -> Tensor:
+        """What comes of a half: (N, F / 2, T, H, W), what was shifted and what stayed."""
+        del number
+        return shifted + stayed
+
+
+class GateShiftFuse(GateShift):
+    """GSF: as GSM, what was shifted and what stayed weighed by a convolution over channels and time of their means."""
+
+    def __init__(self, n_channels: int, clips: Clips) -> None:
+        super().__init__(n_channels, clips)
+        self.channel_conv1 = nn.Conv2d(2, 1, 3, padding=1)
+        self.channel_conv2 = nn.Conv2d(2, 1, 3, padding=1)
+        self.sigmoid = nn.Sigmoid()
+
+    def mix(self, shifted: Tensor, stayed: Tensor, number: int) -> Tensor:
+        conv = (self.channel_conv1, self.channel_conv2)[number]
+        means = torch.stack((shifted.mean((3, 4)), stayed.mean((3, 4))), dim=1)  # (N, 2, F / 2, T)
+        weight = self.sigmoid(conv(means))[:, 0, :, :, None, None]
+        return shifted * weight + stayed * (1 - weight)
+
+
+def from_next(clips: Tensor) -> Tensor:
+    """(N, F, T, H, W) with frame t + 1 in the place of frame t, zeros in the last."""
+    return torch.cat((clips[:, :, 1:], torch.zeros_like(clips[:, :, :1])), dim=2)
+
+
+def from_previous(clips: Tensor) -> Tensor:
+    """(N, F, T, H, W) with frame t - 1 in the place of frame t, zeros in the first."""
+    return torch.cat((torch.zeros_like(clips[:, :, :1]), clips[:, :, :-1]), dim=2)
+
+
+def _interleaved(part: Tensor) -> Tensor:
+    """Channels 0, F/2, 1, F/2 + 1, ...: the two halves of the channels in turns."""
+    n, channels, *rest = part.shape
+    return part.view(n, 2, channels // 2, *rest).transpose(1, 2).reshape(n, channels, *rest)
+
+
+class ShiftedConv(nn.Module):
+    """A block's first convolution, `net`, behind its shift, which is held under its public name."""
+
+    def __init__(self, net: nn.Module, shift: Shift, attribute: str) -> None:
+        super().__init__()
+        self.net, self.attribute = net, attribute
+        self.add_module(attribute, shift)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(getattr(self, self.attribute)(images))
+
+
+KINDS: dict[str, type[Shift]] = {"tsm": TemporalShift, "gsm": GateShift, "gsf": GateShiftFuse}
+
+
+def insert_shift(model: nn.Module, spec: ShiftSpec, *, backbone: str) -> Clips:
+    """Puts a shift before the first convolution of every block of the stages, in place; returns what sets clip lengths.
+
+    The model then reads pictures (B, 3, H, W) of B / n_frames clips. Raises BallspotError for a model that has no such
+    stages, which all RegNets have.
+    """
+    clips = Clips()
+    for stage in spec.stages:
+        blocks = dict(getattr(model, stage, nn.Module()).named_children())
+        if not blocks or not all(hasattr(getattr(block, "conv1", None), "conv") for block in blocks.values()):
+            raise BallspotError(f"--backbone {backbone}: temporal shift is for timm's RegNets, e.g. regnety_002+{spec}")
+        for block in blocks.values():
+            conv: Any = block.conv1
+            shift = KINDS[spec.kind](conv.conv.in_channels, clips)
+            block.conv1 = ShiftedConv(conv, shift, ATTRIBUTES[spec.kind])
+    return clips
+
+
+def reach_of(model: nn.Module, spec: ShiftSpec) -> int:
+    """How many frames either side decide a feature of the shifted model."""
+    return REACH[spec.kind] * sum(isinstance(module, Shift) for module in model.modules())
+
+
+class Back(nn.Module):
+    """The stages of a RegNet from its first shift on: maps of frames -> features (B, D)."""
+
+    def __init__(self, model: nn.Module, stages: tuple[str, ...]) -> None:
+        super().__init__()
+        self.stages = stages
+        for name in (*stages, "final_conv", "head"):
+            self.add_module(name, model.get_submodule(name))
+
+    def forward_features(self, maps: Tensor) -> Tensor:
+        """The last feature map (B, D, h, w)."""
+        for name in (*self.stages, "final_conv"):
+            maps = self.get_submodule(name)(maps)
+        return maps
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.get_submodule("head")(self.forward_features(maps))
+
+
+def split_at_shift(model: nn.Module, spec: ShiftSpec) -> tuple[nn.Sequential, Back]:
+    """The parts of a shifted RegNet before and from its first shift on; together they are the model."""
+    first = STAGES.index(spec.stages[0])
+    front = [model.get_submodule(name) for name in ("stem", *STAGES[:first])]
+    return nn.Sequential(*front), Back(model, STAGES[first:])

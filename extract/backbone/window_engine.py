@@ -1,0 +1,128 @@
+"""Extraction with a backbone that sees neighbouring frames: overlapping windows, of which the centre is kept.
+
+The stages before the first shift see one frame at a time and are run once a frame, in batches; what they give is held
+for the window's length. With a margin of the backbone's reach every feature is what the whole video at once would give.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...cache.errors import BallspotError
+from ...cache.stores import Segment
+from ..video import Batch
+from .engines import TorchEngine
+from .load import Backbone
+from .transforms import resize, see
+
+
+@dataclass(frozen=True)
+class Centre:
+    """The kept rows of one window: their numbers, and the features float32 (n, D) of every view."""
+
+    rows: range
+    features: dict[str, np.ndarray]
+
+
+class WindowEngine:
+    """Batches of frames in order -> features of windows' centres; torch alone."""
+
+    def __init__(
+        self, backbone: Backbone, *, batch_rows: int, device: torch.device, margin: int, is_exact: bool = False
+    ) -> None:
+        if backbone.shifted is None:
+            raise ValueError(f"{backbone.name} has no shift")
+        self.backbone, self.shifted, self.device, self.margin = backbone, backbone.shifted, device, margin
+        front = replace(backbone, model=backbone.shifted.front, shifted=None)
+        self.front = TorchEngine(front, batch_rows=batch_rows, device=device, is_exact=is_exact)
+        self.name = self.front.name.replace(" batch ", f" windows of {self.shifted.window_rows} batch ")
+
+    def centres(
+        self, batches: Iterable[Batch], segment: Segment, *, n_rows: int | None, views: tuple[str, ...]
+    ) -> Iterator[Centre]:
+        """The segment's rows, window by window; ``batches`` are those of its `span`.
+
+        With ``n_rows`` None nobody knows how many rows there will be: all of them are wanted, until the batches end.
+        """
+        at = segment.start
+        first = n_read = 0 if n_rows is None else self.span(segment, n_rows).start
+        maps = {view: list[Tensor]() for view in views}
+        for batch in chain(batches, (None,)):
+            if batch is not None:
+                pictures = resize(
+                    torch.from_numpy(batch.pictures).to(self.device),
+                    self.backbone.size,
+                    interpolation=self.backbone.interpolation,
+                )
+                n_new = len(batch.frame_index)
+                for view in views:
+                    maps[view] += self.front.tensor(see(pictures, view))[:n_new].unbind()
+                n_read += n_new
+            end = n_rows if n_rows is not None else (n_read if batch is None else sys.maxsize)
+            while at < min(segment.stop, end):
+                window = self._window(at, end)
+                if n_read < window.stop:
+                    break
+                kept = range(at, min(at + self.shifted.window_rows, segment.stop, end))
+                features = {
+                    view: self._back(held[window.start - first : window.stop - first], kept, window)
+                    for view, held in maps.items()
+                }
+                yield Centre(kept, features)
+                at = kept.stop
+                n_past = max(self._window(at, end).start - first, 0)
+                first += n_past
+                maps = {view: held[n_past:] for view, held in maps.items()}
+
+    def shorten(self, window_rows: int) -> None:
+        """Makes windows keep so many rows; features stay what they are where the margin is the reach."""
+        self.shifted = replace(self.shifted, window_rows=window_rows)
+
+    def span(self, segment: Segment, n_rows: int) -> Segment:
+        """The rows whose frames the segment's features hang on."""
+        return Segment(max(segment.start - self.margin, 0), min(segment.stop + self.margin, n_rows))
+
+    def _window(self, at: int, n_rows: int) -> range:
+        return range(max(at - self.margin, 0), min(at + self.shifted.window_rows + self.margin, n_rows))
+
+    def _back(self, held: list[Tensor], kept: range, window: range) -> np.ndarray:
+        images = torch.stack(held).to(memory_format=torch.channels_last)
+        self.shifted.clips.n_frames = len(window)
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.front.uses_autocast):
+            features = self.backbone.model(images)
+        return features[kept.start - window.start : kept.stop - window.start].float().cpu().numpy()
+
+
+def window_engine(
+    backbone: Backbone,
+    *,
+    kind: str,
+    batch_rows: int,
+    device: torch.device,
+    margin: int,
+    compiles: bool,
+    is_exact: bool = False,
+) -> WindowEngine:
+    """The engine of a backbone with temporal shift. Raises BallspotError for another than plain torch."""
+    if compiles:
+        raise BallspotError(f"--compile: temporal shift ({backbone.name}) is not compiled; leave it out")
+    if kind != "torch":
+        raise BallspotError(f"--engine {kind}: cannot run temporal shift ({backbone.name}); give --engine torch")
+    return WindowEngine(backbone, batch_rows=batch_rows, device=device, margin=margin, is_exact=is_exact)
+
+
+def require_margin(margin: int | None, backbone: Backbone) -> int:
+    """The frames either side that a window has beside those it keeps: the backbone's reach where none are given.
+
+    Raises BallspotError for a margin with a backbone that sees one frame at a time.
+    """
+    if backbone.shifted is None:
+        if margin:
+            raise BallspotError(f"--margin {margin}: {backbone.name} sees one frame at a time; leave it out")
+        return 0
+    return backbone.shifted.reach if margin is None else margin

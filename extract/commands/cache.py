@@ -1,0 +1,136 @@
+"""The cache commands that need stage one: `cache verify`, which can extract again, and `cache pca`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ...cache.errors import BallspotError
+from ...cache.terminal import AS_JSON, SPLITS_FILE
+
+
+@click.command("verify")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--deep", is_flag=True, help="Also extract random chunks of 256 rows again and compare them.")
+@click.option("--data", type=click.Path(path_type=Path), help="Data root of the videos, for --deep.")
+@click.option("--weights", help="Weights for --deep.  [default: what the store says]")
+@click.option("--chunks", type=click.IntRange(1), default=2, show_default=True, help="Chunks a store, for --deep.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides which chunks.")
+@AS_JSON
+def cache_verify(
+    path: Path, deep: bool, data: Path | None, weights: str | None, chunks: int, seed: int, as_json: bool
+) -> None:
+    """Read every row of stores and check them.
+
+    PATH is one store, a feature set, or a folder of sets. Checked are the checksums, the counts, that values are
+    finite, that frame indices increase within the video, and that a set has one fingerprint; with --deep also that the
+    video still gives these features. The exit code is 1 when a check fails.
+
+    \b
+    ballspot cache verify features/SET
+    ballspot cache verify features/SET --deep --data DATA
+    """
+    from ...cache.stores import verify
+
+    if deep and data is None:
+        raise click.UsageError("--deep needs --data, the data root of the videos")
+    problems = verify(path)
+    n_rows = 0
+    if deep and data is not None:
+        n_rows = _verify_deep(problems, data, weights, n_chunks=chunks, seed=seed)
+    if as_json:
+        flat = [{"store": str(file), "what": text} for file, texts in problems.items() for text in texts]
+        described = {"n_stores": len(problems), "problems": flat} | ({"n_deep_rows": n_rows} if deep else {})
+        click.echo(json.dumps(described, indent=1))
+    else:
+        for file, texts in problems.items():
+            for text in texts or ["ok"]:
+                click.echo(text if text.startswith(f"{file}:") else f"{file}: {text}")
+    if any(problems.values()):
+        click.get_current_context().exit(1)
+
+
+def _verify_deep(problems: dict[Path, list[str]], data: Path, weights: str | None, *, n_chunks: int, seed: int) -> int:
+    """Adds what is wrong to `problems`; the number of rows that were extracted again comes back."""
+    import numpy as np
+
+    from ...cache.stores import FeatureStore
+    from ...evaluate.dataset import find_matches
+    from ..rows import SegmentRunner, check_chunks, job_of, recipe_of, videos_of
+
+    videos = {match.name: match.video for match in videos_of(find_matches(data))}
+    runners: dict[object, SegmentRunner] = {}
+    n_rows = 0
+    try:
+        for number, file in enumerate(file for file, texts in problems.items() if not texts):
+            try:
+                with FeatureStore.open(file) as store:
+                    video = videos.get(store.match)
+                    if video is None:
+                        problems[file].append(f"{data} has no video of match {store.match!r}")
+                        continue
+                    recipe = recipe_of(store, weights)
+                    if recipe not in runners:
+                        runners[recipe] = SegmentRunner(job_of(recipe, store))
+                    rng = np.random.default_rng([seed, number])
+                    found = check_chunks(store, video, runners[recipe], n_chunks=n_chunks, rng=rng)
+            except BallspotError as error:
+                problems[file].append(str(error))
+                continue
+            n_rows += found.n_rows
+            if found.problem:
+                problems[file].append(found.problem)
+    finally:
+        for runner in runners.values():
+            runner.close()
+    return n_rows
+
+
+@click.command("pca")
+@click.argument("features", type=click.Path(path_type=Path))
+@click.option("--dim", type=click.IntRange(1), help="Number of components.  [required without --fit]")
+@click.option("--data", type=click.Path(path_type=Path), help="Data root, whose split says what to fit on.")
+@SPLITS_FILE
+@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
+@click.option("--fit", "fit_file", type=click.Path(path_type=Path), help="Apply this fit (pca.safetensors) instead.")
+@click.option("--set", "set_name", help="Name of the new set, beside FEATURES.  [default: FEATURES' name and -pcaDIM]")
+def cache_pca(
+    features: Path,
+    dim: int | None,
+    data: Path | None,
+    splits_file: Path | None,
+    leave_out: str | None,
+    fit_file: Path | None,
+    set_name: str | None,
+) -> None:
+    """Make a smaller feature set by principal components.
+
+    They are fitted on the training matches only and kept in the new set as pca.safetensors; the new set has a
+    fingerprint of its own and names its parent's.
+
+    \b
+    ballspot cache pca features/SET --dim 128 --data DATA
+    """
+    from ...cache.stores import open_feature_set
+    from ...evaluate.dataset import find_matches, load_splits
+    from ..rows import FIT_FILE, fit_components, load_components, project_set, require_set_name, save_components
+
+    feature_set = open_feature_set(features)
+    if fit_file is not None:
+        components = load_components(fit_file)
+    elif dim is None or data is None:
+        raise click.UsageError("give --dim and --data to fit, or --fit FILE to apply a fit")
+    else:
+        splits = load_splits(data, find_matches(data), splits_file=splits_file, leave_out=leave_out)
+        components = fit_components(feature_set, splits.train, dim=dim)
+    n_components = len(components.components)
+    out = features.resolve().parent / require_set_name(set_name or f"{feature_set.name}-pca{n_components}")
+    if out == features.resolve():
+        raise BallspotError(f"--set {set_name}: is FEATURES itself; choose another name")
+    stores = project_set(feature_set, components, out)
+    save_components(components, out / FIT_FILE)
+    kept = 100 * float(components.share.sum())
+    click.echo(f"{len(stores)} stores of {n_components} components, {kept:.1f} % of the training matches' variance")
+    click.echo(f"feature set: {out}")

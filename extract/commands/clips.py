@@ -1,0 +1,141 @@
+"""The commands that show predictions on video: `clips` and `sheet`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ...cache.errors import BallspotError
+from ...cache.terminal import FOLDER, FiniteRange, labels_option, note, split_option, splits_option
+from ...evaluate.commands.options import SECONDS, part_of, selection_options
+
+CUTS = ("keyframe", "exact")
+
+
+@click.command("clips")
+@click.argument("predictions", type=FOLDER)
+@click.option("--data", type=FOLDER, required=True, help="Data root that holds the videos, in match folders.")
+@click.option(
+    "--out", type=FOLDER, required=True, help="Folder for the clips; one of the same settings is gone on with."
+)
+@click.option(
+    "--cut",
+    "how",
+    type=click.Choice(CUTS),
+    default="keyframe",
+    show_default=True,
+    help="keyframe copies from the last key frame at or before the start: fast, and as the source is; exact encodes "
+    "anew (H.264) and begins with the very frame.",
+)
+@click.option(
+    "--before", type=SECONDS, default=5.0, show_default=True, metavar="SECONDS", help="Shown ahead of a spot."
+)
+@click.option("--after", type=SECONDS, default=3.0, show_default=True, metavar="SECONDS", help="Shown after a spot.")
+@selection_options
+@click.option("--limit", type=click.IntRange(1), help="Only so many of each class, the surest.  [default: all]")
+@split_option("Part of --data to cut clips of; all means every match with predictions.")
+@splits_option
+def clips(
+    predictions: Path,
+    data: Path,
+    out: Path,
+    how: str,
+    before: float,
+    after: float,
+    threshold: float,
+    classes: str | None,
+    team: str | None,
+    named: tuple[str, ...],
+    limit: int | None,
+    split: str,
+    splits_file: Path | None,
+) -> None:
+    """Cut a short video around every predicted spot.
+
+    OUT/clips.csv lists each clip with its spot, the start that was wanted and the frame that it begins with. Clips that
+    are there already are kept, so a run that was stopped goes on with the same command.
+
+    \b
+    ballspot clips runs/first/predictions/test --data DATA --classes GOAL,SHOT --limit 20 --out clips
+    """
+    from ...evaluate.dataset import find_matches, open_predictions
+    from ...evaluate.exports import Selection, choose_spots, classes_of
+    from ..media import INDEX_FILE, ClipSettings, cut_clips, plan_clips
+
+    whole = split == "all" and splits_file is None
+    names = None if whole else part_of(data, split, splits_file)
+    selection = Selection(threshold, classes_of(classes), team)
+    chosen = choose_spots(open_predictions(predictions).among(names or ()), selection, matches=names, named=named)
+    settings = ClipSettings(how, before, after)
+    plan = plan_clips(chosen, find_matches(data), settings, limit=limit)
+    for line in plan.notes:
+        note(f"note: {line}")
+    cutting = cut_clips(plan, out, settings)
+    kept = f" ({cutting.n_kept} were there)" if cutting.n_kept else ""
+    click.echo(f"{out / INDEX_FILE}: {cutting.n_clips} clips{kept} of {len(chosen.videos)} matches")
+    if cutting.failures:
+        n, of = len(cutting.failures), len(plan.clips)
+        raise BallspotError(f"{n} of {of} clips could not be cut; the first: {cutting.failures[0]}")
+
+
+@click.command("sheet")
+@click.argument("predictions", type=FOLDER)
+@click.option("--data", type=FOLDER, required=True, help="Data root that holds labels and videos, in match folders.")
+@click.option("--out", type=FOLDER, required=True, help="PNG file to write; one that is there is written over.")
+@click.option("--false", "n_false", type=click.IntRange(0, 20), default=3, show_default=True, help="False predictions.")
+@click.option("--missed", "n_missed", type=click.IntRange(0, 20), default=3, show_default=True, help="Missed truths.")
+@click.option("--width", type=click.IntRange(80, 1000), default=224, show_default=True, help="Of a picture, pixels.")
+@click.option("--threshold", type=FiniteRange(0, 1), help="Lowest score that counts.  [default: each class's best F1]")
+@click.option("--tolerance", type=float, default=1.0, show_default=True, metavar="SECONDS", help="Full width of a hit.")
+@click.option("--classes", metavar="A,B", help="Only these classes, with commas, in this order.  [default: all]")
+@split_option("Matches to draw; all means every match with labels, or every match of --splits.")
+@splits_option
+@labels_option
+def sheet(
+    predictions: Path,
+    data: Path,
+    out: Path,
+    n_false: int,
+    n_missed: int,
+    width: int,
+    threshold: float | None,
+    tolerance: float,
+    classes: str | None,
+    split: str,
+    splits_file: Path | None,
+    labels: str,
+) -> None:
+    """Draw the worst mistakes of every class on one picture.
+
+    A row a class: its surest false predictions, then the truths that it misses most clearly, each with its frame, time,
+    confidence and kind, as `evaluate --diagnose` names them. Needs the extra plots.
+
+    \b
+    ballspot sheet runs/first/predictions/test --data DATA --split test --out worst.png
+    """
+    from ...evaluate.dataset import find_matches, load_label_set
+    from ...evaluate.diagnosis import worst_mistakes
+    from ...evaluate.exports import classes_of
+    from ..media import draw_sheet
+
+    if n_false + n_missed == 0:
+        raise click.UsageError("--false 0 and --missed 0 leave nothing to draw")
+    names = None if split == "all" and splits_file is None else part_of(data, split, splits_file)
+    label_set = load_label_set(labels)
+    worst = worst_mistakes(
+        predictions,
+        data_root=data,
+        label_set=label_set,
+        matches=names,
+        classes=classes_of(classes, label_set.labels),
+        tolerance_s=tolerance,
+        threshold=threshold,
+        n_false=n_false,
+        n_missed=n_missed,
+    )
+    rows = [row for row in worst if row.false or row.missed]
+    if not rows:
+        raise BallspotError(f"{predictions}: no mistake to draw; lower --threshold or name other --classes")
+    n_pictures = draw_sheet(rows, find_matches(data), out, width=width, columns=(n_false, n_missed))
+    click.echo(f"{out}: {n_pictures} pictures of {len(rows)} classes")

@@ -1,0 +1,109 @@
+"""The commands on data roots: `data check`, `data stats`, `data synth`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ...cache.errors import BallspotError
+from ...cache.terminal import AS_JSON, DATA, LABELS, SIZE, SPLITS_FILE, FiniteRange, parse_fps
+
+
+@click.command("check")
+@DATA
+@LABELS
+@click.option("--decode", is_flag=True, help="Decode every frame too (about 1000 a second).")
+@AS_JSON
+def data_check(data: Path, label_set: str, decode: bool, as_json: bool) -> None:
+    """Lint the videos and labels of a data root.
+
+    One line a finding, LEVEL match: what (where). The exit code is 1 when there is an ERROR.
+
+    \b
+    ballspot data check DATA
+    """
+    from ...evaluate.dataset import find_matches, load_label_set
+    from ..data_root import ERROR, lint_matches
+
+    matches = find_matches(data)
+    findings = []
+    for finding in lint_matches(matches, load_label_set(label_set), decode=decode):
+        findings.append(finding)
+        if not as_json:
+            click.echo(finding.line())
+    n_errors = sum(finding.level == ERROR for finding in findings)
+    counts = {"n_matches": len(matches), "n_errors": n_errors, "n_warnings": len(findings) - n_errors}
+    if as_json:
+        click.echo(json.dumps({**counts, "findings": [asdict(finding) for finding in findings]}, indent=1))
+    else:
+        click.echo(f"{len(matches)} matches: {n_errors} errors, {counts['n_warnings']} warnings")
+    if n_errors:
+        click.get_current_context().exit(1)
+
+
+@click.command("stats")
+@DATA
+@SPLITS_FILE
+@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
+@LABELS
+@AS_JSON
+def data_stats(data: Path, splits_file: Path | None, leave_out: str | None, label_set: str, as_json: bool) -> None:
+    """Count frames, duration and events per class and split.
+
+    \b
+    ballspot data stats DATA
+    """
+    from ...cache.terminal import note, print_table
+    from ...evaluate.dataset import SPLITS_FILE as SPLITS_NAME
+    from ...evaluate.dataset import find_matches, load_label_set, load_splits
+    from ..data_root import match_stats, summary, table_rows
+
+    matches, labels = find_matches(data), load_label_set(label_set)
+    try:
+        names = load_splits(data, matches, splits_file=splits_file, leave_out=leave_out).by_part
+    except BallspotError as error:
+        if splits_file is not None or leave_out is not None or (data / SPLITS_NAME).exists():
+            raise
+        note(f"counted without a split: {error}")
+        names = {}
+    stats = {match.name: match_stats(match, labels) for match in matches}
+    parts = {part: summary([stats[name] for name in of_part], labels) for part, of_part in names.items()}
+    everything = summary(list(stats.values()), labels)
+    if as_json:
+        by_match = {name: summary([one], labels) | {"fps": str(one.fps)} for name, one in stats.items()}
+        for one in by_match.values():
+            del one["matches"]
+        click.echo(json.dumps({**everything, "splits": parts, "by_match": by_match}, indent=1))
+        return
+    columns = {**parts, "all": everything}
+    print_table(["", *columns], table_rows(columns, labels))
+
+
+@click.command("synth")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--matches", "n_matches", type=click.IntRange(1, 999), default=7, show_default=True, help="How many.")
+@click.option(
+    "--minutes",
+    type=FiniteRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Length of each, minutes.",
+)
+@click.option("--fps", default="25", show_default=True, help="Frames a second: 25, 29.97 or 30000/1001.")
+@click.option("--size", type=SIZE, default="224x398", show_default=True, help="Picture size, pixels, even.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides events and sides.")
+def data_synth(out: Path, n_matches: int, minutes: float, fps: str, size: tuple[int, int], seed: int) -> None:
+    """Draw simple bar-coded matches for tests and for scale.
+
+    Each picture holds its frame number as blocks, and marks of near events; labels come in SN-BAS proportions.
+
+    \b
+    ballspot data synth drawn --matches 4 --minutes 2 --fps 29.97
+    """
+    from ..data_root import synthesize
+
+    names = synthesize(out, n_matches=n_matches, minutes=minutes, fps=parse_fps(fps), size=size, seed=seed)
+    click.echo(f"{out}: {len(names)} matches of {minutes:g} minutes, labels and splits.toml")

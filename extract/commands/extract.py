@@ -1,0 +1,229 @@
+"""The command of stage one: `extract`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ...cache.errors import BallspotError
+from ...cache.terminal import DATA, SIZE, GridType, parse_fps
+
+if TYPE_CHECKING:
+    from ...evaluate.dataset import Match
+    from ..rows import Crew, Recipe
+
+
+@click.command("extract")
+@DATA
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of feature sets.")
+@click.option(
+    "--backbone",
+    "backbone_name",
+    help="Any timm model name; a RegNet with temporal shift as regnety_002+gsf:s3,s4.  [default: what the weights say, "
+    "else regnety_002]",
+)
+@click.option(
+    "--weights",
+    default="hub",
+    show_default=True,
+    help="hub, random[:SEED], offline, a .pt, .pth or .safetensors file (timm's, E2E-Spot's, T-DEED's, the course "
+    "baseline's), or the folder of a run that trained a backbone.",
+)
+@click.option(
+    "--size", type=SIZE, help="What frames are resized to, pixels.  [default: what the weights say, else 224x398]"
+)
+@click.option(
+    "--stride", type=click.IntRange(1), help="Every how many frames a row.  [default: what the weights say, else 1]"
+)
+@click.option(
+    "--margin", type=click.IntRange(0), help="Of temporal shift: rows either side of a window.  [default: its reach]"
+)
+@click.option(
+    "--views", help="Some of original, hflip, photo:K, with commas.  [default: what the weights say, else original]"
+)
+@click.option("--grid", type=GridType(), default="1x1", show_default=True, help="Cells that are pooled apart.")
+@click.option("--layers", default="pooled", show_default=True, help="Layers to pool, with commas, e.g. s3,s4.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float16", "float32", "int8"]),
+    default="float16",
+    show_default=True,
+    help="How a feature is stored: float16 loses 0.02 % of its size, int8 about 1 % of its spread, at half the bytes.",
+)
+@click.option("--set", "set_name", help="Name of the feature set.  [default: made of what differs from the defaults]")
+@click.option("--match", "names", multiple=True, help="Only this match, by name or last folder; repeatable.")
+@click.option(
+    "--batch", type=click.IntRange(1), help="Frames a batch.  [default: 8 on a CPU, 4 there with openvino, 64 on a GPU]"
+)
+@click.option(
+    "--decoder",
+    type=click.Choice(["auto", "pyav", "decord", "torchcodec"]),
+    default="auto",
+    show_default=True,
+    help="What reads the videos; auto is PyAV, then decord.",
+)
+@click.option(
+    "--on-bad-frame",
+    type=click.Choice(["error", "substitute"]),
+    default="error",
+    show_default=True,
+    help="Whether a damaged frame fails its match, or the last good one takes its place and is written down (auto and "
+    "pyav only).",
+)
+@click.option("--image-fps", help="Frames a second of folders of JPG files, e.g. 25 or 30000/1001.")
+@click.option(
+    "--engine",
+    type=click.Choice(["torch", "openvino"]),
+    default="torch",
+    show_default=True,
+    help="What computes; openvino is for CPUs (extra `openvino`).",
+)
+@click.option(
+    "--compile", "compiles", is_flag=True, help="Compile the torch model first: a minute, and a C++ compiler."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes at once.  [default: one a GPU, or one a CPU core, up to 16]"
+)
+@click.option("--on", help="Where the segments are filled instead: ray[:ADDRESS], slurm, slurm:local.")
+def extract(
+    data: Path,
+    out: Path,
+    backbone_name: str | None,
+    weights: str,
+    size: tuple[int, int] | None,
+    stride: int | None,
+    margin: int | None,
+    views: str | None,
+    grid: tuple[int, int],
+    layers: str,
+    dtype: str,
+    set_name: str | None,
+    names: tuple[str, ...],
+    batch: int | None,
+    decoder: str,
+    on_bad_frame: str,
+    image_fps: str | None,
+    engine: str,
+    compiles: bool,
+    device: str,
+    workers: int | None,
+    on: str | None,
+) -> None:
+    """Turn the videos of a data root into feature stores.
+
+    One HDF5 file a match, OUT/SET/MATCH.h5. Complete stores are kept, and an interrupted extraction goes on where it
+    was when the same command is given again, with any number of workers. A match that fails does not stop the others.
+
+    \b
+    ballspot extract DATA --out features --backbone regnety_002 --weights hub
+    """
+    import torch
+
+    from ...cache.terminal import note
+    from ...evaluate.dataset import find_matches
+    from ..backbone import default_batch_rows, parse_views, parse_weights, settle
+    from ..rows import (
+        AUTO_DECODERS,
+        ExtractionError,
+        Recipe,
+        Settings,
+        default_set_name,
+        extract_matches,
+        require_set_name,
+        videos_of,
+    )
+
+    if on_bad_frame == "substitute" and decoder not in ("auto", "pyav"):
+        raise BallspotError(f"--on-bad-frame substitute: {decoder} cannot do it; give --decoder auto or pyav")
+    spec = parse_weights(weights)
+    if spec.path is not None:
+        weights = str(spec.path.resolve())
+    settled = settle(spec.path, backbone=backbone_name, size=size, stride=stride, views=views)
+    backbone_name, size, stride, views = settled.backbone, settled.size, settled.stride, settled.views
+    if settled.line:
+        note(settled.line)
+    devices = _devices(device)
+    chosen = videos_of(_chosen(find_matches(data), names, data))
+    settings = Settings(
+        stride=stride,
+        batch_rows=batch or default_batch_rows(engine, devices[0]),
+        decoders=AUTO_DECODERS if decoder == "auto" else (decoder,),
+        engine=engine,
+        compiles=compiles,
+        dtype=dtype,
+        views=parse_views(views),
+        substitute=on_bad_frame == "substitute",
+        image_fps=parse_fps(image_fps, option="--image-fps") if image_fps else None,
+        margin=margin,
+    )
+    recipe = Recipe(backbone_name, weights, size, devices[0], tuple(filter(None, layers.split(","))), grid, settings)
+    default_name = default_set_name(backbone_name, spec.tag, size, stride, views=views, grid=grid, layers=layers)
+    default_name += "" if dtype == "float16" else f"-{dtype}"
+    set_path = out / require_set_name(set_name or default_name)
+    torch.set_num_threads(1)
+    job = recipe.job()
+    crew = _crew(recipe, on, workers, devices, n_rows=_rough_rows(chosen, stride), set_path=set_path)
+    started = time.monotonic()
+    try:
+        results, failure = extract_matches(chosen, set_path, job, crew=crew), None
+    except ExtractionError as error:
+        results, failure = error.results, error
+    elapsed = time.monotonic() - started
+    for result in results:
+        state = f"{result.n_new_rows / result.seconds:.1f} frames/s a worker" if result.seconds else "was complete"
+        click.echo(f"{result.path}  {result.n_rows} rows of {job.backbone.dim}  {state}")
+    n_new = sum(result.n_new_rows for result in results)
+    if n_new:
+        note(f"{n_new} frames in {elapsed:.1f} s: {n_new / elapsed:.1f} frames/s")
+    if failure is not None:
+        raise failure
+    click.echo(f"feature set: {set_path}")
+
+
+def _chosen(matches: Sequence[Match], names: Sequence[str], data: Path) -> list[Match]:
+    from ...evaluate.dataset import resolve_match
+
+    by_name = {match.name: match for match in matches}
+    chosen = [resolve_match(name, list(by_name), which=f"in {data}") for name in names]
+    return [by_name[name] for name in dict.fromkeys(chosen)] if names else list(matches)
+
+
+def _devices(name: str) -> list[str]:
+    """The devices that a name stands for: all GPUs for `auto` and `cuda`, where there are any."""
+    import torch
+
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if name == "auto":
+        return ["cpu"]
+    try:
+        torch.zeros(1, device=name)
+        return [name]
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise BallspotError(f"--device {name}: not usable here; give auto, cpu or cuda") from error
+
+
+def _rough_rows(matches: Sequence[Match], stride: int) -> int:
+    """About how many rows there will be, by the files' sizes (2 kB a frame of 224 lines): enough to choose workers."""
+    from ..video import video_bytes
+
+    n_bytes = sum(video_bytes(match.video) for match in matches if match.video and match.video.exists())
+    return n_bytes // 2000 // stride
+
+
+def _crew(
+    recipe: Recipe, on: str | None, workers: int | None, devices: list[str], *, n_rows: int, set_path: Path
+) -> Crew | None:
+    from ..rows import local_crew, n_workers_for
+
+    if on:
+        from ..rows import cluster_crew
+
+        return cluster_crew(on, recipe, n_workers=workers or n_workers_for(2**40, devices), folder=set_path / ".slurm")
+    n_workers = workers or n_workers_for(n_rows, devices)
+    return local_crew(recipe, n_workers=n_workers, devices=devices) if n_workers > 1 else None

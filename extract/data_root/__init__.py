@@ -1,0 +1,14 @@
+"""A data root as a whole: what is wrong with it, what it holds, and drawn matches to test with."""
+
+from .check import ERROR, lint_matches
+from .stats import match_stats, summary, table_rows
+from .synth import synthesize
+
+__all__ = [
+    "ERROR",
+    "lint_matches",
+    "match_stats",
+    "summary",
+    "synthesize",
+    "table_rows",
+]

@@ -1,0 +1,207 @@
+"""Everything found wrong with the videos and labels of a data root, one finding a line, nothing raised."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...cache.disk import read_json
+from ...cache.errors import BallspotError
+from ...evaluate.dataset import LABELS_FILE, LabelSet, Match, frame_of
+from ..video import PyavSource, VideoProbe, probe_video
+
+ERROR, WARNING = "ERROR", "WARNING"
+
+
+SCORED_FPS = 25
+
+
+TEAMS = ("left", "right", "not applicable")
+
+
+VISIBILITIES = ("visible", "not shown")
+
+
+GAME_TIME = re.compile(r"([12]) - (\d{1,9}):(\d\d)")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing wrong: an ERROR loses data or stops a command, a WARNING is worth a look; `where` names the file."""
+
+    level: str
+    match: str
+    what: str
+    where: str
+
+    def line(self) -> str:
+        """`LEVEL match: what (where)`."""
+        return f"{self.level} {self.match}: {self.what} ({self.where})"
+
+
+def lint_matches(matches: Sequence[Match], label_set: LabelSet, *, decode: bool = False) -> Iterator[Finding]:
+    """All findings, match by match, each match's video before its labels; last, what shows between matches.
+
+    With `decode` every frame of every video is decoded; else only packets are read.
+    """
+    probes = []
+    for match in matches:
+        probe, found = lint_video(match, decode=decode)
+        yield from found
+        yield from lint_labels(match, label_set, probe)
+        if probe is not None:
+            probes.append((match, probe))
+    yield from lint_rates(probes)
+
+
+def lint_video(match: Match, *, decode: bool = False) -> tuple[VideoProbe | None, list[Finding]]:
+    """The video's probe, None when it cannot be read, and what is wrong with it."""
+    if match.video is None:
+        return None, [Finding(ERROR, match.name, "no video", str(match.folder))]
+    where = match.video.name
+    try:
+        probe = probe_video(match.video)
+    except BallspotError as error:
+        return None, [Finding(ERROR, match.name, _without_path(error, match.video), where)]
+    found = [Finding(level, match.name, what, where) for level, what in _odd_video(probe)]
+    if decode:
+        try:
+            with PyavSource(probe) as source:
+                for _ in source.frames(0, probe.n_frames):
+                    pass
+        except BallspotError as error:
+            found.append(Finding(ERROR, match.name, _without_path(error, match.video), where))
+    return probe, found
+
+
+def lint_labels(match: Match, label_set: LabelSet, probe: VideoProbe | None) -> list[Finding]:
+    """What is wrong with a match's label file; without a probe, what depends on the video is left out."""
+    if match.labels_path is None:
+        return [Finding(WARNING, match.name, f"no {LABELS_FILE}: it can be predicted on only", str(match.folder))]
+    path = match.labels_path
+    try:
+        document = read_json(path)
+    except BallspotError as error:
+        return [Finding(ERROR, match.name, _without_path(error, path), path.name)]
+    entries = document.get("annotations") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        return [Finding(ERROR, match.name, 'no list "annotations"', path.name)]
+    found = [
+        Finding(level, match.name, what, f"{path.name}, annotation {number}")
+        for number, entry in enumerate(entries, start=1)
+        for level, what in _odd_entry(entry, label_set, probe)
+    ]
+    found += [
+        Finding(WARNING, match.name, what, f"{path.name}, annotation {number}")
+        for number, what in _odd_order(entries, probe)
+    ]
+    if not entries:
+        found.append(Finding(WARNING, match.name, "no annotation", path.name))
+    return found
+
+
+def lint_rates(probes: Sequence[tuple[Match, VideoProbe]]) -> list[Finding]:
+    """Videos whose frame rate is not the one most matches have."""
+    if not probes:
+        return []
+    (usual, _), *_ = Counter(probe.fps for _, probe in probes).most_common(1)
+    return [
+        Finding(WARNING, match.name, f"{_rate(probe)} fps, other matches have {float(usual):g}", probe.path.name)
+        for match, probe in probes
+        if probe.fps != usual
+    ]
+
+
+def _odd_video(probe: VideoProbe) -> Iterator[tuple[str, str]]:
+    n_packets = probe.n_frames + probe.n_hidden
+    if probe.n_container_frames > n_packets:
+        yield ERROR, f"the container counts {probe.n_container_frames} frames, but holds {n_packets}: cut short?"
+    elif 0 < probe.n_container_frames < n_packets:
+        yield WARNING, f"the container counts {probe.n_container_frames} frames, but holds {n_packets}"
+    if probe.n_hidden:
+        yield WARNING, f"an edit list hides {probe.n_hidden} of {n_packets} frames"
+    if probe.irregularity > 0.5:
+        yield WARNING, f"variable frame rate: frames up to {probe.irregularity:.1f} from a constant {_rate(probe)} fps"
+    if probe.fps != SCORED_FPS:
+        yield WARNING, f"{_rate(probe)} frames a second; SoccerNet scores at {SCORED_FPS}"
+
+
+def _odd_entry(entry: Any, label_set: LabelSet, probe: VideoProbe | None) -> Iterator[tuple[str, str]]:
+    if not isinstance(entry, dict):
+        yield ERROR, f"{_short(entry)} is not an object"
+        return
+    label, team, visibility = entry.get("label"), entry.get("team"), entry.get("visibility", "visible")
+    if not isinstance(label, str):
+        yield ERROR, f"label {_short(label)} is not text" if "label" in entry else "no label"
+    elif label not in label_set:
+        near = label_set.nearest(label)
+        yield ERROR, f"unknown label {label!r}" + (f", did you mean {near!r}?" if near else f" in {label_set.name}")
+    position_ms = position_of_entry(entry)
+    if position_ms is None:
+        yield ERROR, f"position {_short(entry.get('position'))} is not a number of milliseconds"
+    elif position_ms < 0:
+        yield ERROR, f"negative position {position_ms}"
+    elif probe is not None and frame_of(position_ms, probe.fps) >= probe.n_frames:
+        yield ERROR, f"{label} at {position_ms} ms is past the end of the video, {1000 * probe.duration_s:.0f} ms"
+    yield from _odd_time(entry.get("gameTime"), position_ms)
+    if team in (None, ""):
+        yield WARNING, "no team"
+    elif team not in TEAMS:
+        yield WARNING, f"team {_short(team)} is not one of {', '.join(TEAMS)}"
+    if visibility not in VISIBILITIES:
+        yield ERROR, f"visibility {_short(visibility)} is not one of {', '.join(VISIBILITIES)}"
+
+
+def _odd_time(game_time: Any, position_ms: int | None) -> Iterator[tuple[str, str]]:
+    parts = GAME_TIME.fullmatch(game_time) if isinstance(game_time, str) else None
+    if parts is None:
+        yield ERROR, f'gameTime {_short(game_time)} is not like "1 - 12:34"'
+    elif position_ms is not None and position_ms >= 0:
+        seconds = 60 * int(parts[2]) + int(parts[3])
+        if not seconds - 1 <= position_ms / 1000 < seconds + 2:  # cut or rounded seconds, either way
+            yield WARNING, f"gameTime {game_time!r} contradicts position {position_ms} ms"
+
+
+def _odd_order(entries: list[Any], probe: VideoProbe | None) -> Iterator[tuple[int, str]]:
+    """Entries, numbered from 1, that come before their forerunner, or share a frame with an earlier entry."""
+    last_ms = -1
+    seen: dict[int, int] = {}
+    for number, entry in enumerate(entries, start=1):
+        position_ms = position_of_entry(entry) if isinstance(entry, dict) else None
+        if position_ms is None or position_ms < 0:
+            continue
+        if position_ms < last_ms:
+            yield number, f"unsorted: {position_ms} ms comes after {last_ms} ms"
+        last_ms = position_ms
+        if probe is not None:
+            frame_index = frame_of(position_ms, probe.fps)
+            if frame_index in seen:
+                yield number, f"two events in frame {frame_index}, the other is annotation {seen[frame_index]}"
+            seen.setdefault(frame_index, number)
+
+
+def position_of_entry(entry: dict[str, Any]) -> int | None:
+    """The milliseconds of an annotation, None when they are missing or not a number."""
+    value = entry.get("position")
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    try:
+        return int(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _rate(probe: VideoProbe) -> str:
+    return f"{float(probe.fps):.5g}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _without_path(error: BallspotError, path: Path) -> str:
+    return str(error).removeprefix(f"{path}: ").partition(";")[0]

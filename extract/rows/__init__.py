@@ -1,0 +1,43 @@
+"""Video and backbone together: rows of features, segment by segment, written into stores.
+
+This room owns the extraction job, its worker processes, principal components, and making the rows of a single video
+anew.
+"""
+
+from .crew import cluster_crew, local_crew, n_workers_for
+from .extraction import Crew, ExtractionError, extract_matches, videos_of
+from .job import AUTO_DECODERS, ExtractionJob, Recipe, Settings
+from .names import default_set_name, require_set_name
+from .pca import FIT_FILE, Components, fit_components, load_components, project_set, save_components
+from .recheck import check_chunks, job_of, recipe_of
+from .recipe import BundledFeatures
+from .row_maker import RowMaker
+from .segments import SegmentRunner
+
+__all__ = [
+    "AUTO_DECODERS",
+    "FIT_FILE",
+    "BundledFeatures",
+    "Components",
+    "Crew",
+    "ExtractionError",
+    "ExtractionJob",
+    "Recipe",
+    "RowMaker",
+    "SegmentRunner",
+    "Settings",
+    "check_chunks",
+    "cluster_crew",
+    "default_set_name",
+    "extract_matches",
+    "fit_components",
+    "job_of",
+    "load_components",
+    "local_crew",
+    "n_workers_for",
+    "project_set",
+    "recipe_of",
+    "require_set_name",
+    "save_components",
+    "videos_of",
+]

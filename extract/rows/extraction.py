@@ -1,0 +1,297 @@
+"""Stage one: the videos of matches become the stores of a feature set, each written whole, resumed if cut short."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...cache.disk import find_temporary, make_folder
+from ...cache.errors import BallspotError
+from ...cache.stores import (
+    FeatureStore,
+    Journal,
+    JournalRows,
+    Segment,
+    StoreHeader,
+    find_parts,
+    find_stores,
+    part_path,
+    read_header,
+    remove_parts,
+    store_path,
+    write_store,
+)
+from ...cache.terminal import ProgressLine, note
+from ...evaluate.dataset import Match
+from ..video import VideoProbe, image_files, video_bytes, video_digest
+from .job import ExtractionJob
+from .segments import OnRows, Outcome, SegmentRunner, SegmentTask, cut_segments, probed
+
+FINISH_PATIENCE_S = 60.0
+
+
+Crew = Callable[[Sequence[SegmentTask], Callable[[SegmentTask], bool], OnRows], Iterator[Outcome]]
+
+
+"""Runs tasks, in their order or beside one another, but for those that the second argument says to drop by then."""
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """One match's store after an extraction; `n_new_rows` of its rows were made now, in `seconds` of workers."""
+
+    match: str
+    path: Path
+    n_rows: int
+    n_new_rows: int
+    seconds: float
+
+
+class ExtractionError(BallspotError):
+    """Some matches could not be extracted; `results` has the others."""
+
+    def __init__(self, message: str, results: list[Extracted]) -> None:
+        super().__init__(message)
+        self.results = results
+
+
+@dataclass(frozen=True)
+class MatchPlan:
+    """One match to extract: its video, what the store will say of itself, its segments, the decoders left to try."""
+
+    name: str
+    probe: VideoProbe
+    header: StoreHeader
+    store: Path
+    segments: tuple[Segment, ...]
+    decoders: tuple[str, ...]
+
+    def tasks(self) -> list[SegmentTask]:
+        """One task a segment, with the first of the decoders."""
+        return [
+            SegmentTask(self.header, self.probe.path, self.store, segment, self.decoders[0])
+            for segment in self.segments
+        ]
+
+
+def extract_matches(
+    matches: Sequence[Match], set_path: Path, job: ExtractionJob, *, crew: Crew | None = None
+) -> list[Extracted]:
+    """The stores of all `matches` in `set_path`: complete ones are kept, unfinished ones resumed, the rest made.
+
+    A match that fails does not keep the others from being finished; then ExtractionError names each that failed: no
+    readable video, a store of another video, a frame that no decoder can give, a disk that takes no more. Raises
+    BallspotError at once for a set that was made with other settings. Without a `crew` all is done in this process.
+    """
+    make_folder(set_path)
+    require_same_settings(set_path, job.extraction)
+    plans: dict[str, MatchPlan] = {}
+    done: dict[str, Extracted] = {}
+    failed: dict[str, str] = {}
+    for match in matches:
+        path = store_path(set_path, match.name)
+        try:
+            found = finished_store(match, path)
+            if found is not None:
+                done[match.name] = found
+            else:
+                plans[match.name] = plan_match(match, path, job)
+        except BallspotError as error:
+            failed[match.name] = str(error)
+            note(f"{match.name}: {error}")
+    if done:
+        note(f"{set_path}: {len(done)} of {len(matches)} matches were complete")
+    n_rows = sum(plan.header.n_rows for plan in plans.values())
+    title = next(iter(plans)) if len(plans) == 1 else f"{len(plans)} matches"
+    if plans:
+        with ProgressLine(title, n_rows, unit="frames") as progress:
+            _run(plans, crew or one_by_one(job), progress, done, failed)
+    results = [done[match.name] for match in matches if match.name in done]
+    if failed:
+        rest = f"{len(failed)} of {len(matches)} matches failed, the others are complete: " if len(matches) > 1 else ""
+        raise ExtractionError(rest + summed_up(failed), results)
+    return results
+
+
+def summed_up(failed: Mapping[str, str]) -> str:
+    """What failed of which matches, a reason that several share told once."""
+    names_of: dict[str, list[str]] = {}
+    for name, text in failed.items():
+        names_of.setdefault(text, []).append(name)
+    return "; ".join(
+        f"match{'es' if len(names) > 1 else ''} {', '.join(map(repr, names))}: {text}"
+        for text, names in names_of.items()
+    )
+
+
+def one_by_one(job: ExtractionJob) -> Crew:
+    """A crew of this process alone."""
+
+    def run(
+        tasks: Sequence[SegmentTask], is_dropped: Callable[[SegmentTask], bool], on_rows: OnRows
+    ) -> Iterator[Outcome]:
+        with SegmentRunner(job) as runner:
+            for task in tasks:
+                if not is_dropped(task):
+                    yield runner.run(task, on_rows=on_rows)
+
+    return run
+
+
+def videos_of(matches: Sequence[Match]) -> list[Match]:
+    """The matches, those without a video with their folder of JPG files in its place: `frames/`, or their own."""
+    found = []
+    for match in matches:
+        folders = [match.folder / "frames", match.folder] if match.video is None else []
+        pictures = [folder for folder in folders if folder.is_dir() and image_files(folder)]
+        found.append(replace(match, video=pictures[0]) if pictures else match)
+    return found
+
+
+def require_same_settings(set_path: Path, extraction: dict[str, Any]) -> None:
+    """Raises BallspotError, naming what differs, when a store or part file in the set was made with other settings."""
+    for path in find_stores(set_path).values():
+        with FeatureStore.open(path) as store:
+            _require_same(set_path, store.extraction, extraction)
+    for path in sorted(set_path.rglob("*.h5*.part")):
+        header = read_header(path)
+        if header is not None:
+            _require_same(set_path, dict(header.extraction), extraction)
+
+
+def finished_store(match: Match, path: Path) -> Extracted | None:
+    """The match's complete store, None when there is none; part files that it has outlived are removed.
+
+    Raises BallspotError when it is of another video.
+    """
+    if match.video is None:
+        raise BallspotError(f"{match.folder}: match {match.name!r} has no video; put one there or leave it out")
+    if not path.exists():
+        return None
+    with FeatureStore.open(path) as store:
+        n_bytes = video_bytes(match.video)
+        if store.match != match.name or store.header.video_bytes != n_bytes:
+            raise BallspotError(
+                f"{path}: was made from {store.match!r}, {store.header.video_name} ({store.header.video_bytes} bytes), "
+                f"not from {match.video} ({n_bytes} bytes); remove the store or extract with another --set"
+            )
+        remove_parts(path)
+        return Extracted(match=match.name, path=path, n_rows=store.n_rows, n_new_rows=0, seconds=0.0)
+
+
+def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
+    """What is to be done for a match without a store. Raises BallspotError when its video cannot be read."""
+    settings = job.settings
+    if match.video is None:
+        raise BallspotError(f"{match.folder}: match {match.name!r} has no video; put one there or leave it out")
+    probe = probed(match.video, settings.image_fps)
+    if probe.is_variable:
+        note(f"{match.name}: variable frame rate: the store gets its frames' times (`frame_time_us`)")
+    n_missing = probe.n_container_frames - probe.n_frames - probe.n_hidden
+    if n_missing > 0:
+        note(f"{match.name}: {n_missing} frames that {probe.path.name} announces are not in it; was it cut short?")
+    header = StoreHeader(
+        match=match.name,
+        fps=probe.fps,
+        n_video_frames=probe.n_frames,
+        n_rows=-(-probe.n_frames // settings.stride),
+        dim=job.backbone.dim,
+        extraction=job.extraction,
+        views=settings.views,
+        video_name=probe.path.name,
+        video_bytes=probe.n_bytes,
+        video_sha256=video_digest(probe.path),
+        weights=job.weights,
+    )
+    decoders = ("jpg",) if probe.path.is_dir() else settings.decoders
+    heads = [head for head in map(read_header, find_parts(path)) if head is not None]
+    begun = [head.decoder for head in heads if head.decoder in decoders][:1]
+    segments = tuple(cut_segments(probe, stride=settings.stride, aligned_rows=job.aligned_rows))
+    order = tuple(dict.fromkeys([*begun, *decoders]))
+    return MatchPlan(match.name, probe, header, path, segments, order)
+
+
+def _run(
+    plans: dict[str, MatchPlan],
+    crew: Crew,
+    progress: ProgressLine,
+    done: dict[str, Extracted],
+    failed: dict[str, str],
+) -> None:
+    """Runs the plans round by round: a match that a decoder cannot read is begun again with the next."""
+
+    def on_rows(n_rows: int, is_new: bool) -> None:
+        if is_new:
+            progress.advance(n_rows)
+        else:  # rows that were there before count as done, but not for the speed
+            progress.done += n_rows
+            progress.first += n_rows
+
+    while plans:
+        left = {name: len(plan.segments) for name, plan in plans.items()}
+        undecodable: dict[str, str] = {}
+        made: dict[str, tuple[int, float]] = dict.fromkeys(plans, (0, 0.0))
+        tasks = [task for plan in plans.values() for task in plan.tasks()]
+        is_dropped = _told_by(failed, undecodable)
+        for outcome in crew(tasks, is_dropped, on_rows):
+            name = outcome.task.header.match
+            if outcome.error:
+                (undecodable if outcome.is_undecodable else failed).setdefault(name, outcome.error)
+                continue
+            left[name] -= 1
+            made[name] = (made[name][0] + outcome.n_new_rows, made[name][1] + outcome.seconds)
+            if left[name] == 0:
+                plan = plans[name]
+                try:
+                    finish_match(plan)
+                    done[name] = Extracted(name, plan.store, plan.header.n_rows, *made[name])
+                except BallspotError as error:
+                    failed[name] = str(error)
+        plans = {
+            name: replace(plan, decoders=plan.decoders[1:])
+            for name, plan in plans.items()
+            if name in undecodable and name not in failed
+        }
+        for name, plan in list(plans.items()):
+            remove_parts(plan.store)  # rows beside a damaged place may be wrong already
+            if plan.decoders:
+                note(f"{name}: {undecodable[name]}; trying {plan.decoders[0]}")
+            else:
+                failed[name] = undecodable[name]
+                del plans[name]
+        if plans:
+            progress.expect(sum(plan.header.n_rows for plan in plans.values()))
+
+
+def _told_by(*failures: Mapping[str, str]) -> Callable[[SegmentTask], bool]:
+    return lambda task: any(task.header.match in failed for failed in failures)
+
+
+def finish_match(plan: MatchPlan) -> None:
+    """Writes the store from its part files and removes them; a store that another process has written is kept."""
+    parts = tuple(part_path(plan.store, segment) for segment in plan.segments)
+    header = read_header(parts[0]) or plan.header
+    with Journal.open(parts[0], header, segment=plan.segments[0], patience_s=FINISH_PATIENCE_S) as guard:
+        if not plan.store.exists():
+            for stale in find_temporary(plan.store):
+                stale.unlink(missing_ok=True)  # of a process that was killed while it wrote
+            frame_index = np.arange(plan.header.n_rows, dtype=np.int64) * int(plan.header.extraction["stride"])
+            times = plan.probe.frame_times_us(frame_index) if plan.probe.is_variable else None
+            write_store(plan.store, header=guard.header, blocks=JournalRows(parts), frame_time_us=times)
+        remove_parts(plan.store)
+
+
+def _require_same(set_path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
+    for name in sorted(there.keys() | here.keys()):
+        if there.get(name) != here.get(name):
+            raise BallspotError(
+                f"{set_path}: holds features of other settings ({name} is {_short(there.get(name))} there and "
+                f"{_short(here.get(name))} here); choose another --set or --out, or remove that folder"
+            )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else f"{text[:12]}..."

@@ -1,0 +1,88 @@
+"""What an extraction is asked for: its settings, how its rows are made, and which matches."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+from ...cache.stores import ORIGINAL
+from ..backbone import Backbone, load_backbone, parse_weights, require_margin
+
+AUTO_DECODERS: tuple[str, ...] = ("pyav", "decord") if find_spec("decord") else ("pyav",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How pictures are read and features stored; none of it needs the backbone.
+
+    `decoders` are tried in their order; with `substitute` a damaged frame is replaced and written down, else an error.
+    `margin` is that of the windows of a backbone with temporal shift, in rows, its reach where there is none.
+    """
+
+    stride: int = 1
+    batch_rows: int = 8
+    decoders: tuple[str, ...] = AUTO_DECODERS
+    engine: str = "torch"
+    compiles: bool = False
+    dtype: str = "float16"
+    views: tuple[str, ...] = (ORIGINAL,)
+    substitute: bool = False
+    image_fps: Fraction | None = None
+    margin: int | None = None
+
+
+@dataclass(frozen=True)
+class ExtractionJob:
+    """A loaded backbone on its device, with the settings of the extraction; `weights` is what `--weights` said."""
+
+    backbone: Backbone
+    device: torch.device
+    settings: Settings = field(default_factory=Settings)
+    weights: str = ""
+
+    @property
+    def extraction(self) -> dict[str, Any]:
+        """What decides the features; its digest is the set's fingerprint."""
+        settings = self.settings
+        return self.backbone.extraction(
+            stride=settings.stride, dtype=settings.dtype, views=settings.views, margin=self.margin
+        )
+
+    @property
+    def margin(self) -> int:
+        """Rows either side of a window's kept ones; 0 for a backbone that sees one frame at a time."""
+        return require_margin(self.settings.margin, self.backbone)
+
+    @property
+    def aligned_rows(self) -> int:
+        """How many rows are computed together: segments begin and records end at multiples of it."""
+        shifted = self.backbone.shifted
+        return self.settings.batch_rows if shifted is None else shifted.window_rows
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that another process or machine needs to make the same job: plain values, no model."""
+
+    backbone: str
+    weights: str
+    size: tuple[int, int]
+    device: str = "cpu"
+    layers: tuple[str, ...] = ("pooled",)
+    grid: tuple[int, int] = (1, 1)
+    settings: Settings = field(default_factory=Settings)
+
+    def job(self) -> ExtractionJob:
+        """The job with its backbone loaded. Raises BallspotError when the backbone or its weights cannot be had."""
+        device = torch.device(self.device)
+        backbone = load_backbone(
+            self.backbone,
+            parse_weights(self.weights),
+            size=self.size,
+            device=device,
+            layers=self.layers,
+            grid=self.grid,
+        )
+        return ExtractionJob(backbone, device=device, settings=self.settings, weights=self.weights)

@@ -1,0 +1,129 @@
+"""Whether a store holds what its video gives: random chunks are extracted again and compared."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...cache.errors import BallspotError
+from ...cache.stores import CHUNK_ROWS, Block, FeatureStore, Segment, parent_dtype
+from ..video import VideoProbe, video_bytes, video_digest
+from .job import ExtractionJob, Recipe, Settings
+from .pca import FIT_FILE, Components, load_components
+from .segments import SegmentRunner, cut_segments, probed
+
+TOLERANCES = {"float16": 2e-3, "float32": 1e-4, "int8": 2e-2}  # of a row's largest feature
+
+
+@dataclass(frozen=True)
+class DeepCheck:
+    """How many rows of one store were extracted again, and what is wrong with it, "" where nothing is."""
+
+    n_rows: int
+    problem: str = ""
+
+
+def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
+    """The recipe that makes the store's features again; `weights` is needed where the store does not say.
+
+    Of a store of components it is the recipe of the features that they were made from. Raises BallspotError for a store
+    that does not say enough.
+    """
+    made = store.extraction
+    if "pca" in made and not parent_dtype(made):
+        raise BallspotError(f"{store.path}: components of components; verify the set that they were made from")
+    chosen = weights or store.header.weights
+    if not chosen:
+        raise BallspotError(f"{store.path}: does not say where its weights came from; give --weights")
+    engine = store.header.engine.split() or ["torch"]
+    batch = int(engine[-1]) if engine[-1].isdecimal() else 4
+    try:
+        settings = Settings(
+            stride=int(made["stride"]),
+            batch_rows=batch,
+            engine=engine[0],
+            dtype="float32" if made["dtype"] != "float16" or "pca" in made else "float16",
+            views=store.views,
+            substitute=len(store.substituted) > 0,
+            image_fps=store.fps,
+            margin=made.get("shift", {}).get("margin"),
+        )
+        size, grid = tuple(made["size"]), tuple(made["grid"])
+        return Recipe(made["backbone"], chosen, size, "cpu", tuple(made["layers"]), grid, settings)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BallspotError(f"{store.path}: does not say how it was made ({error}); extract again") from error
+
+
+def components_of(store: FeatureStore) -> Components | None:
+    """The fit that a store of components was made with, from its set's folder; None for other stores.
+
+    Raises BallspotError when the fit is not there or another one.
+    """
+    if "pca" not in store.extraction:
+        return None
+    folder = store.path.resolve().parents[len(Path(store.match).parts) - 1]
+    fit = load_components(folder / FIT_FILE)
+    if fit.digest != store.extraction["pca"]["sha256"]:
+        raise BallspotError(
+            f"{folder / FIT_FILE}: not the fit that {store.path.name} was made with; make the set again"
+        )
+    return fit
+
+
+def job_of(recipe: Recipe, store: FeatureStore) -> ExtractionJob:
+    """The recipe's job. Raises BallspotError when the weights are not those of the store."""
+    torch.set_num_threads(1)
+    job = recipe.job()
+    if job.backbone.weights_sha256 != store.extraction["weights_sha256"]:
+        raise BallspotError(f"{store.path}: made with other weights than --weights {recipe.weights}; give those")
+    return job
+
+
+def check_chunks(
+    store: FeatureStore, video: Path, runner: SegmentRunner, *, n_chunks: int, rng: np.random.Generator
+) -> DeepCheck:
+    """Extracts `n_chunks` random chunks of 256 rows again and compares them, every view; and the video's own facts."""
+    if store.header.video_bytes != video_bytes(video):
+        return DeepCheck(0, f"{video} has another size than the video it was made from")
+    if store.header.video_sha256 not in ("", video_digest(video)):
+        return DeepCheck(0, f"{video} is another video than the one it was made from: their SHA-256 differ")
+    settings = runner.job.settings
+    probe = probed(video, settings.image_fps)
+    if (probe.n_frames, probe.fps) != (store.n_video_frames, store.fps):
+        facts = (
+            f"{store.n_video_frames} frames at {store.fps} a second, {video.name} has {probe.n_frames} at {probe.fps}"
+        )
+        return DeepCheck(0, f"says {facts}")
+    fit = components_of(store)
+    starts = np.arange(0, store.n_rows, CHUNK_ROWS)
+    worst, n_rows = 0.0, 0
+    for start in sorted(rng.choice(starts, size=min(n_chunks, len(starts)), replace=False).tolist()):
+        stop = min(start + CHUNK_ROWS, store.n_rows)
+        for block in _again(runner, probe, Segment(start, stop), store.match):
+            for view in store.views:
+                stored = store.read(start, start + len(block), view=view).astype(np.float32)
+                again = block.features[view].astype(np.float32)
+                again = again if fit is None else fit.apply(again)
+                largest = np.maximum(np.abs(again).max(axis=1, keepdims=True), 1e-12)
+                worst = max(worst, float((np.abs(stored - again) / largest).max()))
+            start += len(block)
+            n_rows += len(block)
+    limit = TOLERANCES[store.header.dtype]
+    if "autocast" in store.header.engine:  # as float32 stores were once made on CUDA
+        limit = max(limit, TOLERANCES["float16"])
+    problem = f"features differ from the video's by up to {worst:.2g} of the largest" if worst > limit else ""
+    return DeepCheck(n_rows, problem)
+
+
+def _again(runner: SegmentRunner, probe: VideoProbe, chunk: Segment, match: str) -> Iterator[Block]:
+    """The chunk's rows made again; where damaged frames are replaced, as parts of the segments they were made in."""
+    job, whole = runner.job, [chunk]
+    if job.settings.substitute:
+        whole = cut_segments(probe, stride=job.settings.stride, aligned_rows=job.aligned_rows)
+    for segment in whole:
+        part = Segment(max(chunk.start, segment.start), min(chunk.stop, segment.stop))
+        if part.start < part.stop:
+            runner.open(probe, "jpg" if probe.path.is_dir() else "pyav")
+            yield from runner.rows(part, match=match, whole=segment)

@@ -1,0 +1,116 @@
+"""Rows of features made anew, of a video that no store is of: what a head reads, from any number of feature sets."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ...cache.errors import BallspotError
+from ...cache.stores import Block, Segment, rows_of_chunks
+from ..backbone import WindowEngine
+from ..video import LiveFrames, VideoProbe
+from .job import ExtractionJob
+from .recipe import BundledFeatures
+from .segments import SegmentRunner
+
+PIECE_ROWS = 64
+
+
+STREAM_WINDOW_ROWS = 32
+
+
+class RowMaker:
+    """Makes the rows of all sets of a head, side by side, of one video after another; a context manager."""
+
+    def __init__(
+        self,
+        features: Sequence[BundledFeatures],
+        views: Sequence[str],
+        *,
+        device: torch.device,
+        weights: str | None = None,
+        engine: str | None = None,
+    ) -> None:
+        """``views`` are those that are wanted: a set's views do not change one another.
+
+        Raises BallspotError as `BundledFeatures.job` does, and for sets of different strides.
+        """
+        self.features, self.views = tuple(features), tuple(views)
+        jobs = [one.job(device=device, weights=weights, engine=engine) for one in features]
+        self._runners = [SegmentRunner(with_views(job, views)) for job in jobs]
+        self.stride = jobs[0].settings.stride
+        if any(job.settings.stride != self.stride for job in jobs):
+            raise BallspotError("the head's feature sets have different strides; extract both with one --stride")
+
+    def n_rows(self, probe: VideoProbe) -> int:
+        """How many rows a video gives."""
+        return -(-probe.n_frames // self.stride)
+
+    def rows(self, probe: VideoProbe, decoder: str, *, match: str) -> Iterator[dict[str, np.ndarray]]:
+        """The rows of a video in order, about 64 at a time: of every view (n, D), the sets one after another in D.
+
+        Raises DecodingError for a frame that this decoder cannot give.
+        """
+        for runner in self._runners:
+            runner.open(probe, decoder)
+        whole = Segment(0, self.n_rows(probe))
+        blocks = [rows_of_chunks(runner.rows(whole, match=match), PIECE_ROWS) for runner in self._runners]
+        for parts in zip(*blocks, strict=True):
+            yield self.joined(parts)
+
+    def live_rows(self, frames: LiveFrames) -> Iterator[dict[str, np.ndarray]]:
+        """The rows of a stream, batch by batch, as its frames arrive. BallspotError for a shift beside other sets."""
+        batch_rows = self._runners[0].job.settings.batch_rows
+        batches = frames.batches(batch_rows=batch_rows, stride=self.stride)
+        if len(self._runners) == 1:
+            for part in self._runners[0].rows_of_stream(batches, match=frames.source):
+                yield self.joined([part])
+            return
+        if any(runner.job.backbone.shifted for runner in self._runners):
+            raise BallspotError("--live: a backbone with temporal shift beside other feature sets; give another run")
+        if any(runner.job.settings.batch_rows != batch_rows for runner in self._runners):
+            raise BallspotError("--live: the feature sets came from different engines or batches; give --engine torch")
+        for batch in batches:
+            yield self.joined([next(one.rows_of_stream([batch], match=frames.source)) for one in self._runners])
+
+    def shorten_windows(self) -> None:
+        """Makes a temporal shift's windows short, for streams; features do not change where the margin is the reach."""
+        for runner in self._runners:
+            engine = runner.engine
+            if isinstance(engine, WindowEngine) and engine.margin >= engine.shifted.reach:
+                engine.shorten(STREAM_WINDOW_ROWS)
+
+    @property
+    def look_ahead_frames(self) -> int:
+        """How many frames past a frame must have come, at most, until its row is made from a stream."""
+        rows = []
+        for runner in self._runners:
+            engine = runner.engine
+            window = engine.shifted.window_rows + engine.margin if isinstance(engine, WindowEngine) else 0
+            rows.append(runner.job.settings.batch_rows + window)
+        return max(rows) * self.stride
+
+    def joined(self, parts: Sequence[Block]) -> dict[str, np.ndarray]:
+        """The sets' rows of the same frames side by side, each projected as its set is."""
+        both = list(zip(self.features, parts, strict=True))
+        return {
+            view: np.concatenate([one.project(part.features[view]) for one, part in both], axis=1)
+            for view in self.views
+        }
+
+    def close(self) -> None:
+        """Ends the decoding processes."""
+        for runner in self._runners:
+            runner.close()
+
+    def __enter__(self) -> "RowMaker":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def with_views(job: ExtractionJob, views: Sequence[str]) -> ExtractionJob:
+    """The same extraction, of these views alone."""
+    return replace(job, settings=replace(job.settings, views=tuple(views)))

@@ -1,0 +1,220 @@
+"""The unit of extraction: one segment of one match's rows, filled into a part file of its own, by whoever runs it."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...cache.errors import BallspotError
+from ...cache.stores import Block, Journal, Segment, StoreHeader, part_path, rows_of_chunks
+from ..backbone import Engine, WindowEngine, make_engine, resize, see, window_engine
+from ..video import Batch, DecodingError, DecodingProcess, VideoProbe, can_seek, probe_video
+from .job import ExtractionJob
+
+SEGMENT_ROWS = 1024
+
+
+RECORD_ROWS = 64
+
+
+LOCK_PATIENCE_S = 5.0
+
+
+OnRows = Callable[[int, bool], None]  # number of rows, and whether they were computed now
+
+
+@dataclass(frozen=True)
+class SegmentTask:
+    """One segment to fill: the store it belongs to and what that will say of itself, the video, the decoder to use."""
+
+    header: StoreHeader
+    video: Path
+    store: Path
+    segment: Segment
+    decoder: str
+
+    @property
+    def part(self) -> Path:
+        """The part file that holds the segment's rows."""
+        return part_path(self.store, self.segment)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task: rows computed now, in `seconds`, or an error in one line (`undecodable`: try another)."""
+
+    task: SegmentTask
+    n_new_rows: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    is_undecodable: bool = False
+
+
+class SegmentRunner:
+    """Fills segments, one after another, with one engine and one decoding process; a context manager."""
+
+    def __init__(self, job: ExtractionJob) -> None:
+        settings = job.settings
+        self.job = job
+        make = make_engine if job.backbone.shifted is None else partial(window_engine, margin=job.margin)
+        self.engine: Engine | WindowEngine = make(
+            job.backbone,
+            kind=settings.engine,
+            batch_rows=settings.batch_rows,
+            device=job.device,
+            compiles=settings.compiles,
+            is_exact=settings.dtype == "float32",
+        )
+        self.decoding = DecodingProcess(batch_rows=settings.batch_rows, substitute=settings.substitute)
+        self.n_rows = 0
+
+    def open(self, probe: VideoProbe, decoder: str) -> tuple[str, str]:
+        """Opens a video in the decoder of that name, whose name and version come back; else raises DecodingError."""
+        self.n_rows = -(-probe.n_frames // self.job.settings.stride)
+        return self.decoding.open(probe, decoder)
+
+    def run(self, task: SegmentTask, *, on_rows: OnRows = lambda n_rows, is_new: None) -> Outcome:
+        """Fills the task's part file from where it stands; errors that a user can cause come back in the outcome."""
+        started = time.monotonic()
+        n_new_rows = 0
+        try:
+            probe = probed(task.video, self.job.settings.image_fps)
+            name, version = self.open(probe, task.decoder)
+            header = replace(task.header, decoder=name, decoder_version=version, engine=self.engine.name)
+            with Journal.open(
+                task.part,
+                header,
+                segment=task.segment,
+                patience_s=LOCK_PATIENCE_S,
+                may_substitute=self.job.settings.substitute,
+            ) as journal:
+                if task.store.exists():  # another process finished the match while this one waited
+                    journal.remove()
+                    return Outcome(task)
+                on_rows(journal.next_row - task.segment.start, False)
+                left = Segment(journal.next_row, task.segment.stop)
+                for block in self.records(left, match=task.header.match, whole=task.segment):
+                    journal.append(block)
+                    n_new_rows += len(block)
+                    on_rows(len(block), True)
+        except DecodingError as error:
+            return Outcome(task, error=str(error), is_undecodable=True)
+        except BallspotError as error:
+            return Outcome(task, error=str(error))
+        return Outcome(task, n_new_rows=n_new_rows, seconds=time.monotonic() - started)
+
+    def records(self, segment: Segment, *, match: str, whole: Segment | None = None) -> Iterator[Block]:
+        """The same as `rows`, in whole batches put together to about 64 rows: each is one write and one sync."""
+        n_rows = self.job.aligned_rows
+        return rows_of_chunks(self.rows(segment, match=match, whole=whole), max(RECORD_ROWS // n_rows, 1) * n_rows)
+
+    def rows(self, segment: Segment, *, match: str, whole: Segment | None = None) -> Iterator[Block]:
+        """The segment's rows of the video that is open in `decoding`, batch by batch.
+
+        Where damaged frames are replaced, the rows are those that they are as a part of `whole`, all of which is read.
+        Raises DecodingError for a frame that cannot be had, BallspotError for a feature that its type cannot hold.
+        """
+        if segment.start >= segment.stop:
+            return
+        whole = whole if whole is not None and self.job.settings.substitute else segment
+        if isinstance(self.engine, WindowEngine):
+            yield from self._rows_of_windows(self.engine, segment, match, whole)
+            return
+        for batch in self.decoding.batches(segment, stride=self.job.settings.stride, whole=whole):
+            yield self._block_of(batch, self.engine, match)
+
+    def rows_of_stream(self, batches: Iterable[Batch], *, match: str) -> Iterator[Block]:
+        """The rows of batches from elsewhere, of a video whose end nobody knows yet."""
+        if isinstance(self.engine, WindowEngine):
+            yield from self._centres(self.engine, batches, Segment(0, sys.maxsize), None, match)
+            return
+        for batch in batches:
+            yield self._block_of(batch, self.engine, match)
+
+    def _block_of(self, batch: Batch, engine: Engine, match: str) -> Block:
+        job = self.job
+        pictures = resize(
+            torch.from_numpy(batch.pictures).to(job.device), job.backbone.size, interpolation=job.backbone.interpolation
+        )
+        n_rows = len(batch.frame_index)
+        features = {view: engine(see(pictures, view))[:n_rows] for view in job.settings.views}
+        return self._block(batch.frame_index, features, batch.substituted, match)
+
+    def _rows_of_windows(self, engine: WindowEngine, segment: Segment, match: str, whole: Segment) -> Iterator[Block]:
+        span, of_whole = (engine.span(one, self.n_rows) for one in (segment, whole))
+        batches = self.decoding.batches(span, stride=self.job.settings.stride, whole=of_whole)
+        return self._centres(engine, batches, segment, self.n_rows, match)
+
+    def _centres(
+        self, engine: WindowEngine, batches: Iterable[Batch], segment: Segment, n_rows: int | None, match: str
+    ) -> Iterator[Block]:
+        stride = self.job.settings.stride
+        substituted: set[int] = set()
+
+        def watched() -> Iterator[Batch]:
+            for batch in batches:
+                substituted.update(batch.substituted.tolist())
+                yield batch
+
+        for centre in engine.centres(watched(), segment, n_rows=n_rows, views=self.job.settings.views):
+            frame_index = np.arange(centre.rows.start, centre.rows.stop, dtype=np.int64) * stride
+            shown = np.array(sorted(substituted.intersection(frame_index.tolist())), dtype=np.int64)
+            yield self._block(frame_index, centre.features, shown, match)
+
+    def _block(
+        self, frame_index: np.ndarray, features: Mapping[str, np.ndarray], substituted: np.ndarray, match: str
+    ) -> Block:
+        dtype = np.float16 if self.job.settings.dtype == "float16" else np.float32
+        with np.errstate(over="ignore"):  # an overflow is told as such below
+            stored = {view: rows.astype(dtype) for view, rows in features.items()}
+        if not all(np.isfinite(rows).all() for rows in stored.values()):
+            raise BallspotError(
+                f"match {match!r}: a feature of frame {frame_index[0]} or the next {len(frame_index) - 1} does not "
+                f"fit {np.dtype(dtype)}; check the weights"
+            )
+        return Block(frame_index, stored, substituted)
+
+    def close(self) -> None:
+        """Ends the decoding process."""
+        self.decoding.close()
+
+    def __enter__(self) -> "SegmentRunner":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+@lru_cache(maxsize=2)
+def probed(video: Path, image_fps: Fraction | None) -> VideoProbe:
+    """The video's probe, kept for the next segments of the same video."""
+    return probe_video(video, image_fps=image_fps)
+
+
+def cut_segments(probe: VideoProbe, *, stride: int, aligned_rows: int) -> list[Segment]:
+    """The segments of a video's rows: about 1024 each, at multiples of `aligned_rows`, beginning soon after key frames.
+
+    They depend on the video and on these numbers only, never on how many workers there are: any number of workers
+    takes up what any other has left. A video that can only be read from its start is one segment: of several, each
+    would decode all before it again.
+    """
+    n_rows = -(-probe.n_frames // stride)
+    is_cut = probe.path.is_dir() or can_seek(probe)
+    n_segments = max(round(n_rows / SEGMENT_ROWS), 1) if is_cut else 1
+    bounds = [0]
+    for number in range(1, n_segments):  # evenly, so that no worker is left with a long last one
+        wanted = round(number * n_rows / n_segments) * stride
+        at = int(np.searchsorted(probe.key_index, wanted))
+        key = int(probe.key_index[at]) if at < len(probe.key_index) else probe.n_frames
+        # With key frames far apart their places are no help: the bound stays where it was wanted.
+        row = -(-(key if key - wanted < SEGMENT_ROWS * stride // 4 else wanted) // stride)
+        row = -(-row // aligned_rows) * aligned_rows
+        if bounds[-1] < row < n_rows:
+            bounds.append(row)
+    return [Segment(start, stop) for start, stop in zip(bounds, [*bounds[1:], n_rows], strict=True)]

@@ -1,0 +1,34 @@
+"""One video: what it holds, and its frames, exactly and in order.
+
+This room owns the decoders (one source a module), the damage checks, decoding in a process of its own, and videos
+that still grow.
+"""
+
+from .live import LiveFrames, open_live
+from .packets import INEXACT, can_seek, packets_from
+from .probe import REPAIR, DecodingError, VideoProbe, codec_of, image_files, probe_video, video_bytes, video_digest
+from .process import PATIENCE_S, Batch, DecodingProcess
+from .pyav import PyavSource, index_of
+from .sources import open_source
+
+__all__ = [
+    "INEXACT",
+    "PATIENCE_S",
+    "REPAIR",
+    "Batch",
+    "DecodingError",
+    "DecodingProcess",
+    "LiveFrames",
+    "PyavSource",
+    "VideoProbe",
+    "can_seek",
+    "codec_of",
+    "image_files",
+    "index_of",
+    "open_live",
+    "open_source",
+    "packets_from",
+    "probe_video",
+    "video_bytes",
+    "video_digest",
+]

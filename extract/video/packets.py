@@ -1,0 +1,62 @@
+"""The packets of a video from a key frame on, wherever its container lands when it is asked to seek."""
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from .probe import VideoProbe
+
+INEXACT = ("mpeg",)  # after a seek, packets of an MPEG program stream have other time stamps
+
+
+def can_seek(probe: VideoProbe) -> bool:
+    """Whether a video can be read from elsewhere than its start."""
+    return probe.pts is not None and probe.container not in INEXACT and len(probe.key_index) > 1
+
+
+def nothing() -> None:
+    """For who does not want to know that packets are read."""
+
+
+def packets_from(probe: VideoProbe, index: int, beat: Callable[[], None] = nothing) -> Iterator[Packet]:
+    """The packets, in order of decoding, from a key frame at or before frame `index` on; empty ones end the stream.
+
+    Opens the file anew, to be decoded in one thread: frame threads beside torch's can hang when they are stopped early;
+    and with an eye for damage: of bytes changed at random, FFmpeg then tells 54 of 57 instead of 47.
+    Containers seek by other clocks than the one that frames are shown by (mp4 by the time of decoding, MPEG-TS by
+    bytes), so that they may land behind the key frame that was asked for: then one farther back is tried, at last the
+    start of the file. `beat` is called for every packet: where reading begins long before `index`, pictures are long in
+    coming. Raises av's FFmpegError or OSError for what cannot be read.
+    """
+    place = int(np.searchsorted(probe.key_index, index, side="right")) - 1
+    step = 1
+    with av.open(str(probe.path)) as container:
+        stream = _made_ready(container)
+        while can_seek(probe) and probe.pts is not None and place > 0:
+            wanted = int(probe.pts[probe.key_index[place]])
+            container.seek(wanted, stream=stream, backward=True)
+            packets = container.demux(stream)
+            first = next((packet for packet in packets if packet.is_keyframe and packet.pts is not None), None)
+            if first is not None and first.pts is not None and first.pts <= wanted:
+                for packet in chain([first], packets):
+                    beat()
+                    yield packet
+                return
+            place, step = place - step, 2 * step
+    with av.open(str(probe.path)) as container:
+        for packet in container.demux(_made_ready(container)):
+            beat()
+            yield packet
+
+
+def _made_ready(container: InputContainer) -> VideoStream:
+    stream = container.streams.video[0]
+    stream.codec_context.thread_type = "SLICE"
+    stream.codec_context.thread_count = 1
+    stream.codec_context.options = {"err_detect": "aggressive"}
+    return stream

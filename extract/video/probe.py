@@ -1,0 +1,313 @@
+"""What a video holds, and how its frames are read.
+
+The packets that PyAV demuxes, and their time stamps, say how many frames there are and when each is shown; a
+container's own count can lie, and decoders are held to this one. The decoders themselves are in decoders.py.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from ...cache.disk import file_digest
+from ...cache.errors import BallspotError
+from .bitstream import is_gradual, length_bytes_of
+
+Beat = Callable[[], None]
+
+
+COMMON_FPS = tuple(Fraction(n) for n in (24, 25, 30, 48, 50, 60, 100, 120)) + tuple(
+    Fraction(n, 1001) for n in (24000, 30000, 48000, 60000, 120000)
+)
+
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg"})
+
+
+MAX_IRREGULARITY = 0.5
+
+
+REPAIR = "copy or download the video again, or repair it with `ffmpeg -i IN OUT`"
+
+
+class DecodingError(BallspotError):
+    """A frame could not be had from one decoder; another decoder may do better."""
+
+
+@dataclass(frozen=True)
+class VideoProbe:
+    """What the packets of a video say, without decoding a picture.
+
+    `pts` int64 (n_frames,) are the frames' time stamps in order of showing, in units of `time_base` seconds, or None
+    when the container has none. `key_index` int64 are the frame indices from which decoding can begin.
+    `n_container_frames` is the container's claim (0: none), `n_hidden` the packets that an edit list hides. With
+    `has_leading`, frames that are shown before a key frame are decoded after it (open groups of pictures); with
+    `has_refresh`, the container calls frames key frames from which the picture only comes about little by little: they
+    are not in `key_index`. `container` is FFmpeg's name of the format.
+    """
+
+    path: Path
+    width: int
+    height: int
+    fps: Fraction
+    n_frames: int
+    n_container_frames: int
+    n_hidden: int
+    n_bytes: int
+    codec: str
+    time_base: Fraction
+    pts: np.ndarray | None
+    key_index: np.ndarray
+    has_leading: bool = False
+    has_refresh: bool = False
+    container: str = ""
+
+    @property
+    def duration_s(self) -> float:
+        """The frame count over the frame rate, seconds."""
+        return float(self.n_frames / self.fps)
+
+    @property
+    def irregularity(self) -> float:
+        """How far, in frames, any time stamp lies from a constant frame rate; above 0.5 the rate is variable."""
+        if self.pts is None:
+            return 0.0
+        frames = (self.pts - self.pts[0]) * float(self.time_base * self.fps)
+        return float(np.abs(frames - np.arange(self.n_frames)).max())
+
+    def frame_times_us(self, frame_index: np.ndarray) -> np.ndarray:
+        """When the given frames are shown, microseconds after the first one, int64, from their time stamps."""
+        if self.pts is None:
+            return np.array([round(int(index) * 1_000_000 / self.fps) for index in frame_index], dtype=np.int64)
+        ticks = self.pts[frame_index] - self.pts[0]
+        numerator, denominator = 1_000_000 * self.time_base.numerator, self.time_base.denominator
+        return (2 * ticks * numerator + denominator) // (2 * denominator)
+
+    @property
+    def is_variable(self) -> bool:
+        """True when a frame lies more than half a frame from where a constant rate puts it."""
+        return self.irregularity > MAX_IRREGULARITY
+
+    @property
+    def longest_gop(self) -> int:
+        """The largest number of frames from one key frame to the next."""
+        return int(np.diff(self.key_index, append=self.n_frames).max())
+
+
+class VideoSource(Protocol):
+    """One decoder with one video open; a context manager.
+
+    `name` and `version` go into the store. `frames(start, stop, step)` gives every `step`-th frame of that index range,
+    in order, each as uint8 (height, width, 3) RGB; it gives exactly these or raises DecodingError. It may be called
+    again, for any range, but not while an earlier call is still being read. `substituted` has the indices of the given
+    frames that show another frame in place of one that is damaged: none unless the source was asked to do so.
+    """
+
+    name: str
+    version: str
+    substituted: set[int]
+
+    def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]: ...
+
+    def __enter__(self) -> "VideoSource": ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+def probe_video(path: Path, *, image_fps: Fraction | None = None) -> VideoProbe:
+    """Reads every packet of the first video stream, without decoding: about 100,000 frames a second.
+
+    A folder is taken for numbered JPG files, shown at `image_fps`.
+    Raises BallspotError when the file is missing, empty, not a video, or its first frame is not a key frame.
+    """
+    if path.is_dir():
+        return probe_images(path, fps=image_fps)
+    if not path.is_file():
+        raise BallspotError(f"{path}: no such video file; put it there or remove the match")
+    n_bytes = path.stat().st_size
+    if n_bytes == 0:
+        raise BallspotError(f"{path}: an empty file (0 bytes), not a video; copy or download it again")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise BallspotError(f"{path}: has no video stream; give a video of the match")
+            probe = _read_packets(path, n_bytes, container)
+        if probe.n_container_frames in (0, probe.n_frames):
+            return probe
+        # An edit list hides packets even from the demuxer; without it all that the file holds come.
+        with av.open(str(path), options={"ignore_editlist": "1"}) as container:
+            n_packets = sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+        return replace(probe, n_hidden=max(n_packets - probe.n_frames, 0))
+    except (FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BallspotError(f"{path}: cannot be read as a video ({reason}); copy or download it again") from error
+
+
+def probe_images(folder: Path, *, fps: Fraction | None) -> VideoProbe:
+    """The probe of a folder of JPG files whose names end in their frame's number, counted from any start.
+
+    Raises BallspotError for a folder without JPG files, a number that is missing or there twice, and without `fps`:
+    pictures do not say how fast they are shown.
+    """
+    files = image_files(folder)
+    if not files:
+        raise BallspotError(f"{folder}: a folder without JPG files; give a video or a folder of numbered .jpg files")
+    numbers = [number for number, _ in files]
+    for number, expected in zip(numbers, range(numbers[0], numbers[0] + len(numbers)), strict=True):
+        if number != expected:
+            raise BallspotError(f"{folder}: no picture of number {expected}, or two of {number}; number them in a row")
+    if fps is None:
+        raise BallspotError(f"{folder}: pictures have no frame rate; give --image-fps, e.g. --image-fps 25")
+    try:
+        with av.open(str(files[0][1])) as container:
+            context = container.streams.video[0].codec_context
+            height, width = context.height, context.width
+    except (FFmpegError, OSError, IndexError) as error:
+        raise BallspotError(f"{files[0][1]}: cannot be read as a picture; write it again") from error
+    return VideoProbe(
+        path=folder,
+        width=width,
+        height=height,
+        fps=fps,
+        n_frames=len(files),
+        n_container_frames=len(files),
+        n_hidden=0,
+        n_bytes=video_bytes(folder),
+        codec="jpg",
+        time_base=1 / fps,
+        pts=None,
+        key_index=np.arange(len(files), dtype=np.int64),
+    )
+
+
+def image_files(folder: Path) -> list[tuple[int, Path]]:
+    """The JPG files of a folder with the number at the end of their name, sorted by it; others are left out."""
+    found = []
+    for path in folder.iterdir():
+        digits = re.search(r"(\d+)$", path.stem)
+        if path.suffix.lower() in IMAGE_SUFFIXES and digits:
+            found.append((int(digits[1]), path))
+    return sorted(found)
+
+
+def video_bytes(path: Path) -> int:
+    """The size of a video file, or of all pictures in a folder."""
+    return sum(file.stat().st_size for _, file in image_files(path)) if path.is_dir() else path.stat().st_size
+
+
+def video_digest(path: Path) -> str:
+    """The sha256 of a video file, or of the names and digests of all pictures in a folder."""
+    if not path.is_dir():
+        return file_digest(path)
+    lines = (f"{file.name} {file_digest(file)}\n" for _, file in image_files(path))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def cut_at_keys(probe: VideoProbe, start: int, stop: int, *, n_frames: int) -> Iterator[tuple[int, int]]:
+    """Index ranges that cover `start` to `stop`, each beginning at a key frame (the first: at or before `start`).
+
+    A range is as long as whole groups of pictures fit into `n_frames`, but at least one group.
+    """
+    keys = probe.key_index[probe.key_index < stop]
+    first = max(int(np.searchsorted(keys, start, side="right")) - 1, 0)
+    bounds = [*(int(key) for key in keys[first:]), stop]
+    begin = bounds[0]
+    for at, after in zip(bounds[1:], [*bounds[2:], stop + n_frames + 1], strict=True):
+        if after - begin > n_frames:
+            yield begin, at
+            begin = at
+
+
+def codec_of(stream: VideoStream | AudioStream, path: Path) -> str:
+    """FFmpeg's name of a stream's codec. Raises BallspotError for one that FFmpeg does not know."""
+    context: Any = stream.codec_context  # None then, whatever PyAV's types say
+    if context is None:
+        raise BallspotError(
+            f"{path}: its {stream.type} is of a codec that is not known here; copy it again, or convert it with "
+            "`ffmpeg -i IN OUT`"
+        )
+    return context.name
+
+
+def _read_packets(path: Path, n_bytes: int, container: InputContainer) -> VideoProbe:
+    stream = container.streams.video[0]
+    shown: list[int | None] = []
+    is_key: list[bool] = []
+    has_refresh = False
+    codec = codec_of(stream, path)
+    length_bytes = length_bytes_of(stream.codec_context.extradata)
+    is_h264 = codec == "h264"
+    for packet in container.demux(stream):
+        if packet.size and not packet.is_discard:
+            begins_gradually = is_h264 and packet.is_keyframe and is_gradual(bytes(packet), length_bytes=length_bytes)
+            has_refresh = has_refresh or begins_gradually
+            shown.append(packet.pts)
+            is_key.append(packet.is_keyframe and not begins_gradually)
+    if not shown:
+        raise BallspotError(f"{path}: a video without a frame; copy or download it again")
+    time_base = stream.time_base or Fraction(1, 1000)
+    pts: np.ndarray | None = None
+    key_index = np.flatnonzero(is_key)
+    has_leading = False
+    if all(value is not None for value in shown):
+        stamps = np.array(shown, dtype=np.int64)
+        key_stamps = np.maximum.accumulate(np.where(is_key, stamps, stamps.min()))
+        has_leading = bool(np.any(stamps < key_stamps))
+        pts = np.sort(stamps)
+        if np.any(np.diff(pts) == 0):
+            raise BallspotError(f"{path}: two frames with one time stamp; convert it with `ffmpeg -i IN -r 25 OUT`")
+        key_index = np.searchsorted(pts, np.sort(stamps[is_key]))
+    # An edit list can hide the key frame that the first shown frames need: decoding begins at the file's start then.
+    key_index = np.union1d(np.array([0]), key_index).astype(np.int64)
+    return VideoProbe(
+        path=path,
+        width=stream.codec_context.width,
+        height=stream.codec_context.height,
+        fps=_frame_rate(path, stream, pts, time_base),
+        n_frames=len(shown),
+        n_container_frames=stream.frames,
+        n_hidden=0,
+        n_bytes=n_bytes,
+        codec=codec,
+        time_base=time_base,
+        pts=pts,
+        key_index=key_index,
+        has_leading=has_leading,
+        has_refresh=has_refresh,
+        container=container.format.name,
+    )
+
+
+def _frame_rate(path: Path, stream: VideoStream, pts: np.ndarray | None, time_base: Fraction) -> Fraction:
+    """The exact rate when the steps are constant, else the mean, put right when stamps are rounded (Matroska)."""
+    if pts is not None and len(pts) > 1:
+        steps = np.diff(pts)
+        if steps.min() == steps.max():
+            return _nearest_common(1 / (int(steps[0]) * time_base))
+        mean = Fraction(len(steps), int(pts[-1] - pts[0])) / time_base
+    else:
+        mean = stream.average_rate or stream.guessed_rate or Fraction(0)
+    if mean <= 0:
+        raise BallspotError(f"{path}: has no frame rate; convert it with `ffmpeg -i IN -r 25 OUT`")
+    return _nearest_common(mean)
+
+
+def _nearest_common(rate: Fraction) -> Fraction:
+    nearest = min(COMMON_FPS, key=lambda common: abs(common - rate))
+    return nearest if abs(nearest - rate) < nearest / 5000 else rate.limit_denominator(100_000)
+
+
+def first_line(error: Exception) -> str:
+    """The error's first line without the places in decord's own source that it begins with."""
+    lines = [re.sub(r"^.*\.(cc|h):\d+: ", "", line).strip() for line in str(error).splitlines()]
+    return next((line[:120] for line in lines if line), type(error).__name__)

@@ -1,0 +1,119 @@
+"""The decoder PyAV, which reads every container exactly."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
+
+from .damage import damaged_frames
+from .packets import nothing, packets_from
+from .probe import REPAIR, Beat, DecodingError, VideoProbe, first_line
+
+
+class PyavSource:
+    """PyAV, frame after frame: flat memory for any video; every frame's time stamp is compared with the packets'.
+
+    With `substitute`, a frame that is damaged or missing shows the last good one before it (the next one after it when
+    there is none in its segment's groups of pictures), and is written down in `substituted`.
+    """
+
+    name = "pyav"
+    version = av.__version__
+
+    def __init__(self, probe: VideoProbe, *, substitute: bool = False, beat: Beat = nothing) -> None:
+        if probe.path.is_dir():
+            raise DecodingError(f"{probe.path}: a folder of pictures, not a video")
+        self.probe, self.substitute, self.beat = probe, substitute, beat
+        self.substituted: set[int] = set()
+
+    def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
+        """See `VideoSource`. Opens the file anew for each call."""
+        bad: frozenset[int] = frozenset()
+        if self.substitute:
+            bad = frozenset(damaged_frames(self.probe, start, stop, self.beat).tolist())
+        good = self._good_frames(start, stop, bad)
+        if not self.substitute:
+            yield from (picture for index, picture in good if (index - start) % step == 0)
+            return
+        expected, last = start, None
+        for index, picture in good:
+            if index < start:
+                last = picture
+                continue
+            stand_in = picture if last is None else last
+            yield from (self._stand_in(k, stand_in) for k in range(expected, index) if (k - start) % step == 0)
+            if (index - start) % step == 0:
+                yield picture
+            expected, last = index + 1, picture
+        if expected < stop and last is None:
+            raise DecodingError(f"{self.probe.path}: no good frame from {start} to {stop}; {REPAIR}")
+        if last is not None:
+            yield from (self._stand_in(k, last) for k in range(expected, stop) if (k - start) % step == 0)
+
+    def _good_frames(self, start: int, stop: int, bad: frozenset[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Index and picture of the frames from `start` on; with `bad` ones left out, from the key frame on.
+
+        Without `substitute` all frames from the key frame on must be there and whole: later ones may hang on them.
+        """
+        key = int(self.probe.key_index[np.searchsorted(self.probe.key_index, start, side="right") - 1])
+        expected = key
+        reformatter = VideoReformatter()
+        try:
+            for index, frame in self.decoded(start):
+                if index is None or index in bad or index < expected:
+                    continue
+                if index >= stop:
+                    break
+                if not self.substitute:
+                    if index != expected:
+                        raise DecodingError(
+                            f"{self.probe.path}: frame {expected} is missing ({index} follows); {REPAIR}"
+                        )
+                    if frame.is_corrupt:
+                        raise DecodingError(f"{self.probe.path}: frame {expected} is damaged; {REPAIR}")
+                expected = index + 1
+                if index >= start or self.substitute:
+                    yield index, reformatter.reformat(frame, format="rgb24").to_ndarray()
+                if expected == stop:
+                    return
+        except (FFmpegError, OSError) as error:
+            reason = getattr(error, "strerror", None) or first_line(error)
+            raise DecodingError(
+                f"{self.probe.path}: frame {expected} cannot be decoded ({reason}); {REPAIR}"
+            ) from error
+        if not self.substitute and expected != stop:
+            raise DecodingError(f"{self.probe.path}: decoding ended at frame {expected} of {stop}; {REPAIR}")
+
+    def decoded(self, start: int) -> Iterator[tuple[int | None, av.VideoFrame]]:
+        """Frames from a key frame at or before `start` on, with their index; None for one that no packet announced."""
+        pts, order = self.probe.pts, count()
+        for packet in packets_from(self.probe, start, self.beat):
+            try:
+                frames = packet.decode()
+            except FFmpegError:
+                if not self.substitute:
+                    raise
+                continue
+            for frame in frames:
+                if isinstance(frame, av.VideoFrame):
+                    yield (next(order) if pts is None else index_of(pts, frame.pts)), frame
+
+    def _stand_in(self, index: int, picture: np.ndarray) -> np.ndarray:
+        self.substituted.add(index)
+        return picture
+
+    def __enter__(self) -> "PyavSource":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+
+def index_of(pts: np.ndarray, stamp: int | None) -> int | None:
+    if stamp is None:
+        return None
+    index = int(np.searchsorted(pts, stamp))
+    return index if index < len(pts) and pts[index] == stamp else None

@@ -1,0 +1,27 @@
+"""A trained run as one file for others: heads, how their features are made, and the backbone.
+
+Also its model card, its ONNX form, and the hub.
+"""
+
+from .bundle import Bundle, bundle_of, load_bundle, open_bundle, write_bundle
+from .card import write_card
+from .file import is_bundle
+from .hub import pull, push
+from .onnx import export_backbone, export_head, require_onnx
+from .trained import read_trained
+
+__all__ = [
+    "Bundle",
+    "bundle_of",
+    "export_backbone",
+    "export_head",
+    "is_bundle",
+    "load_bundle",
+    "open_bundle",
+    "pull",
+    "push",
+    "read_trained",
+    "require_onnx",
+    "write_bundle",
+    "write_card",
+]

@@ -1,0 +1,128 @@
+"""Heads on the Hugging Face hub: a bundle, its card and its configuration, put there and got from there, checked."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import tomli_w
+from huggingface_hub import HfApi, constants
+
+from ...cache.disk import fingerprint, make_folder, whole_file
+from ...cache.errors import BallspotError
+from ...cache.stores import FeatureStore, open_feature_set
+from ...extract.backbone import first_line, hub_silence
+from ...extract.rows import FIT_FILE
+from ..config import as_table
+from .bundle import Bundle, load_bundle, open_bundle, save_bundle, without_backbone
+from .card import BUNDLE_NAME, write_card
+from .file import is_bundle
+
+CARD_NAME, CONFIG_NAME = "README.md", "config.toml"
+
+
+FEATURES_FOLDER = "features"
+
+
+def push(
+    source: Path, repo: str, *, is_public: bool = False, with_backbone: bool = False, features: Sequence[Path] = ()
+) -> tuple[str, Bundle]:
+    """Puts a run or a bundle into the hub's repository ``repo``, made private unless ``is_public``.
+
+    What goes there: the heads with their settings, the card, the configuration; with ``with_backbone`` the backbone's
+    weights, with ``features`` the stores in these folders. Returns where it is and what was put there. Raises
+    BallspotError when the hub does not answer or refuses, and for a repository that everybody sees unless asked for.
+    """
+    if is_bundle(source):
+        bundle = open_bundle(source)
+    else:
+        bundle = open_bundle(source, with_backbone=with_backbone, features=features)
+    bundle = bundle if with_backbone else without_backbone(bundle)
+    if features:
+        prints = [open_feature_set(path).fingerprint for path in features]
+        whole = prints[0] if len(prints) == 1 else fingerprint({"sets": prints})
+        if whole != bundle.heads[0].description.features_fingerprint:
+            raise BallspotError(f"{features[0]}: not the features that the head reads; give its own sets, in order")
+    api = HfApi(endpoint=constants.ENDPOINT)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_bundle(bundle, folder / BUNDLE_NAME)
+        write_card(bundle, folder / CARD_NAME, run=source if source.is_dir() else None, title=repo)
+        write_config(bundle, folder / CONFIG_NAME)
+        with _asking(repo):
+            created = api.create_repo(repo, private=not is_public, exist_ok=True)
+            if not is_public and not api.model_info(created.repo_id).private:
+                raise BallspotError(f"{repo}: everybody sees this repository; give --public, or another REPO")
+            api.upload_folder(repo_id=created.repo_id, folder_path=folder, commit_message="A head of ballspot")
+            for path in features:
+                api.upload_folder(
+                    repo_id=created.repo_id,
+                    folder_path=path,
+                    path_in_repo=f"{FEATURES_FOLDER}/{path.resolve().name}",
+                    allow_patterns=["*.h5", FIT_FILE],
+                    commit_message="Its features",
+                )
+    return f"{constants.ENDPOINT}/{created.repo_id}", bundle
+
+
+def pull(repo: str, out: Path, *, revision: str | None = None, with_features: bool = False) -> Bundle:
+    """Gets a head from the hub's repository ``repo`` into the new folder ``out`` and returns its bundle, checked.
+
+    Only the files that `push` puts there are asked for, and nothing in them is run. Raises BallspotError when the hub
+    does not answer or has no such thing, or when the bundle is damaged; then nothing is left in ``out``.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BallspotError(f"{out}: is there already; choose another --out or remove it")
+    api = HfApi(endpoint=constants.ENDPOINT)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with _asking(repo):
+            there = api.list_repo_files(repo, revision=revision)
+            wanted = [file for file in (BUNDLE_NAME, CARD_NAME, CONFIG_NAME) if file in there]
+            if BUNDLE_NAME not in wanted:
+                raise BallspotError(f"{repo}: holds no {BUNDLE_NAME}; give a repository that `ballspot hub push` made")
+            stores = [file for file in there if _is_store(file)] if with_features else []
+            for file in (*wanted, *stores):
+                api.hf_hub_download(repo, file, revision=revision, local_dir=folder)
+        bundle = load_bundle(folder / BUNDLE_NAME)
+        for file in stores:
+            if file.endswith(".h5"):
+                FeatureStore.open(folder / file).close()
+        make_folder(out)
+        for file in (*stores, *(one for one in wanted if one != BUNDLE_NAME), BUNDLE_NAME):
+            with whole_file(out / file) as temporary:
+                shutil.copyfile(folder / file, temporary)
+    return bundle
+
+
+def write_config(bundle: Bundle, out: Path) -> None:
+    """Writes the first head's configuration as TOML, whole or not at all."""
+    with whole_file(out) as temporary:
+        temporary.write_text(tomli_w.dumps(as_table(bundle.heads[0].description.config)), encoding="utf-8")
+
+
+def _is_store(file: str) -> bool:
+    """Whether a repository's file is one of those that `push` makes of feature sets, below their folder."""
+    path = PurePosixPath(file)
+    is_safe = not path.is_absolute() and ".." not in path.parts and "\\" not in file and ":" not in file
+    return is_safe and path.parts[:1] == (FEATURES_FOLDER,) and (path.suffix == ".h5" or path.name == FIT_FILE)
+
+
+@contextmanager
+def _asking(repo: str) -> Iterator[Any]:
+    """Raises BallspotError, in one line, for whatever the hub or its client refuses, and within seconds of silence."""
+    reason = hub_silence()
+    if reason:
+        raise BallspotError(f"{repo}: no answer from {constants.ENDPOINT} ({reason}); connect, or unset HF_HUB_OFFLINE")
+    try:
+        yield
+    except BallspotError:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {first_line(error)}"
+        raise BallspotError(
+            f"{repo}: {constants.ENDPOINT} or its client refuses ({text}); check the name, and your rights with "
+            "`hf auth login`"
+        ) from error

@@ -1,0 +1,195 @@
+"""The features that a run was trained on, found again: their settings, their backbone's weights, their components."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...cache.disk import fingerprint, is_file
+from ...cache.errors import BallspotError
+from ...cache.runs import RunFolder
+from ...cache.stores import FeatureStore, open_feature_set, parent_dtype
+from ...extract.backbone import (
+    RUN_BACKBONE,
+    assemble,
+    load_model,
+    own_settings,
+    parse_views,
+    parse_weights,
+    weights_digest,
+    weights_of_run,
+)
+from ...extract.rows import FIT_FILE, BundledFeatures, Components, load_components
+
+GUESSES = ("random:0", "offline")  # of stores from before they said what their weights were
+
+
+def features_of_run(
+    run: RunFolder,
+    record: Mapping[str, Any],
+    wanted: str,
+    *,
+    sets: Sequence[Path] = (),
+    with_backbone: bool | None = None,
+) -> tuple[BundledFeatures, ...]:
+    """The feature sets of a run whose fingerprint is ``wanted``, by ``sets``, its record, or what it trained itself.
+
+    Where its stores are gone and no backbone is asked for, only the fingerprint is known.
+    """
+    if not sets and (run.path / RUN_BACKBONE).is_file():
+        return (_trained_here(run, wanted, with_backbone=with_backbone is not False),)
+    stores = _given(sets) if sets else _recorded(record)
+    if not stores:
+        if with_backbone:
+            raise BallspotError(f"{run.path}: the stores that it was trained on are gone; give --features FOLDER")
+        name = _plain(str(_features_of(record).get("set") or "features"))
+        return (BundledFeatures(name, wanted, {}, "", "unknown", "unknown", None, None, ""),)
+    found = tuple(_of_store(store, folder, with_backbone=with_backbone) for store, folder in stores)
+    prints = [one.fingerprint for one in found]
+    whole = prints[0] if len(prints) == 1 else fingerprint({"sets": prints})
+    if whole != wanted:
+        raise BallspotError(
+            f"{stores[0][1]}: fingerprint {whole[:12]} is not the run's {wanted[:12]}; give the sets that it was "
+            "trained on with --features, in the same order"
+        )
+    return found
+
+
+def _given(sets: Sequence[Path]) -> list[tuple[Path, Path]]:
+    opened = [open_feature_set(path) for path in sets]
+    return [(next(iter(one.stores.values())), one.path) for one in opened]
+
+
+def _recorded(record: Mapping[str, Any]) -> list[tuple[Path, Path]]:
+    """A store of every set and the set's folder, of the first match whose stores are all there still."""
+    files = _features_of(record).get("files")
+    for match, text in files.items() if isinstance(files, Mapping) else ():
+        paths = [Path(part) for part in re.split(r"(?<=\.h5)\+", str(text))]
+        depth = len(PurePosixPath(match).parts)
+        if all(is_file(path) and 1 <= depth <= len(path.parents) for path in paths):
+            return [(path, path.parents[depth - 1]) for path in paths]
+    return []
+
+
+def _features_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    features = record.get("features")
+    return features if isinstance(features, Mapping) else {}
+
+
+def _of_store(path: Path, folder: Path, *, with_backbone: bool | None) -> BundledFeatures:
+    with FeatureStore.open(path) as store:
+        extraction, header = store.extraction, store.header
+    is_made = "backbone" in extraction
+    text = _said(extraction, header.weights) if is_made else ""
+    origin, name = _origin(text, str(extraction.get("backbone", "")))
+    weights = None
+    if with_backbone or (with_backbone is None and is_made and _is_ours(text, origin)):
+        if not is_made or origin == "unknown":
+            raise BallspotError(f"{path}: does not say its backbone's weights; leave them out: --without-backbone")
+        weights = _weights(extraction, text)
+    components = _components_of(folder, extraction, is_needed=with_backbone is not False)
+    return BundledFeatures(
+        name=_plain(folder.name),
+        fingerprint=header.fingerprint,
+        extraction=extraction,
+        engine=header.engine,
+        origin=origin,
+        origin_name=name,
+        weights=weights,
+        components=components,
+        parent_dtype=parent_dtype(extraction),
+    )
+
+
+def _said(extraction: Mapping[str, Any], said: str) -> str:
+    """What `--weights` said, guessed by the digest for a store that does not tell."""
+    if said:
+        return said
+    for guess in GUESSES:
+        try:
+            loaded = load_model(str(extraction["backbone"]), parse_weights(guess), tuple(extraction["size"]))
+        except BallspotError:
+            continue
+        if weights_digest(loaded.model.state_dict()) == extraction["weights_sha256"]:
+            return guess
+    return ""
+
+
+def _origin(text: str, backbone: str) -> tuple[str, str]:
+    """The kind of weights that a `--weights` value means, and the name that may travel: never a path."""
+    if text.partition(":")[0] == "random":
+        return "random", str(int(text.partition(":")[2] or 0))
+    if text in ("hub", "offline"):
+        return text, backbone
+    if not text:
+        return "unknown", "unknown"
+    path = Path(text)
+    return ("run", _plain(path.parent.name)) if path.name == RUN_BACKBONE else ("file", _plain(path.name))
+
+
+def _is_ours(text: str, origin: str) -> bool:
+    """Whether weights are held without being asked for: made here, or small and free to give."""
+    if origin == "file":
+        path = Path(text)
+        return path.is_file() and own_settings(path) is not None
+    return origin in ("random", "offline", "run")
+
+
+def _weights(extraction: Mapping[str, Any], text: str) -> dict[str, Tensor]:
+    """The backbone's tensors as loaded. BallspotError when they are gone, or not those of the digest."""
+    digest = str(extraction["weights_sha256"])
+    try:
+        loaded = load_model(str(extraction["backbone"]), parse_weights(text), tuple(extraction["size"]))
+    except BallspotError as error:
+        raise BallspotError(
+            f"{error} (the features' weights, digest {digest[:12]}); bring them back, or give --without-backbone"
+        ) from error
+    return _held(loaded.model.state_dict(), digest, text)
+
+
+def _held(state: Mapping[str, Tensor], digest: str, source: str) -> dict[str, Tensor]:
+    if weights_digest(state) != digest:
+        raise BallspotError(
+            f"{source}: weights of digest {weights_digest(state)[:12]}, the features were made with {digest[:12]}; "
+            "bring those back, or give --without-backbone"
+        )
+    return {name: value.detach().clone() for name, value in state.items() if not name.endswith("num_batches_tracked")}
+
+
+def _components_of(folder: Path, extraction: Mapping[str, Any], *, is_needed: bool) -> Components | None:
+    pca = extraction.get("pca")
+    path = folder / FIT_FILE
+    if not isinstance(pca, Mapping) or not (path.is_file() or is_needed):
+        return None
+    if not path.is_file():
+        raise BallspotError(f"{folder}: its {FIT_FILE} is gone; bring it back, or give --without-backbone")
+    components = load_components(path)
+    if components.digest != pca.get("sha256"):
+        raise BallspotError(f"{path}: is not the fit that the features were made with; bring that back")
+    return components
+
+
+def _trained_here(run: RunFolder, wanted: str, *, with_backbone: bool) -> BundledFeatures:
+    """The features that `extract --weights RUN` makes with the backbone of a fine-tuning."""
+    path = run.path / RUN_BACKBONE
+    settled = own_settings(path)
+    if settled is None:
+        raise BallspotError(f"{path}: does not say how it is extracted with; fine-tune again")
+    loaded = load_model(settled.backbone, weights_of_run(run.path), settled.size)
+    weights = loaded.model.state_dict()
+    held = _held(weights, weights_digest(weights), str(path)) if with_backbone else None
+    backbone = assemble(loaded, size=settled.size, device=torch.device("cpu"))
+    margin = 0 if backbone.shifted is None else backbone.shifted.reach
+    extraction = backbone.extraction(stride=settled.stride, views=parse_views(settled.views), margin=margin)
+    found = fingerprint(extraction)
+    if found != wanted:
+        raise BallspotError(f"{path}: gives features of fingerprint {found[:12]}, the head reads {wanted[:12]}")
+    name = _plain(run.name)
+    return BundledFeatures(name, found, extraction, "", "run", name, held, None, "")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\x00-\x1f\x7f]", "_", name)[:200] or "unknown"

@@ -1,0 +1,28 @@
+"""What a head is taught with: which clips are drawn, the rows of them, and what each token should answer."""
+
+from .augmentation import draw_partners, drop_frames, jitter_shift, mix_clips, mixed_with, switch_frames
+from .events import EventTable, clip_events, event_table, redraw_times
+from .gather import ClipStarts, gather_clips
+from .sampling import Anchors, draw_clips, event_anchors, mistake_anchors
+from .targets import TokenTargets, token_targets
+
+__all__ = [
+    "Anchors",
+    "ClipStarts",
+    "EventTable",
+    "TokenTargets",
+    "clip_events",
+    "draw_clips",
+    "draw_partners",
+    "drop_frames",
+    "event_anchors",
+    "event_table",
+    "gather_clips",
+    "jitter_shift",
+    "mistake_anchors",
+    "mix_clips",
+    "mixed_with",
+    "redraw_times",
+    "switch_frames",
+    "token_targets",
+]

@@ -1,0 +1,1 @@
+"""The commands of stage two: `train`, `sweep`, `predict`, `tune`, `probe`, `finetune`, `export`, `hub`."""

@@ -1,0 +1,107 @@
+"""The command `finetune`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from ...cache.runs import SEEDS_BELOW
+from ...cache.terminal import SIZE
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.command("finetune")
+@click.argument("data", type=FOLDER)
+@click.option("--out", "run_path", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
+@click.option("--backbone", help="A timm model; a RegNet with shift as regnety_002+gsf:s3,s4.  [default: the weights']")
+@click.option("--weights", default="hub", show_default=True, help="To begin with: as of `ballspot extract`.")
+@click.option("--size", type=SIZE, help="Height and width of the pictures.  [default: the weights', else 224x398]")
+@click.option("--preset", default="finetune", show_default=True, help="A preset, or a TOML file of your own.")
+@click.option("--head", help="Kind of head.  [default: the preset's]")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One configuration key; may be repeated.")
+@click.option("--freeze", help="Parts of the backbone that stay as they are, e.g. stem,s1,s2.")
+@click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
+              help="All chance comes from it.")  # fmt: skip
+@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the data's]")
+@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
+@click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def finetune(
+    data: Path,
+    run_path: Path,
+    backbone: str | None,
+    weights: str,
+    size: tuple[int, int] | None,
+    preset: str,
+    head: str | None,
+    settings: tuple[str, ...],
+    freeze: str | None,
+    seed: int,
+    splits_file: Path | None,
+    leave_out: str | None,
+    labels: str,
+    device: str,
+) -> None:
+    """Train a backbone and a head together on video.
+
+    Clips come straight from the videos of DATA, decoded as they are needed.
+
+    OUT receives backbone.safetensors, which `extract --weights OUT` takes, and a head for `predict`. With several GPUs
+    or machines, start it by torchrun. docs/finetuning.md has every key.
+
+    \b
+    ballspot finetune DATA --out runs/tuned --backbone regnety_002+gsf --weights hub
+    ballspot extract DATA --out features --weights runs/tuned --set tuned
+    ballspot train features/tuned --data DATA --run runs/ablation-1
+    """
+    import torch
+
+    from ...cache.runs import RunFolder
+    from ...cache.terminal import note
+    from ...evaluate.dataset import find_matches, load_label_set, load_splits
+    from ...extract.backbone import parse_weights, settle
+    from ...extract.device import pick_device
+    from ..finetune import Finetuning, joined_group, read_settings, start_digest
+    from ..finetune import finetune as train
+    from ..training import Task, command_line, shown_metrics, task_record
+
+    chosen = [*settings, *([f"head.kind={head}"] if head else []), *([f"freeze={freeze}"] if freeze else [])]
+    config, section = read_settings(preset, chosen)
+    settled = settle(parse_weights(weights).path, backbone=backbone, size=size)
+    matches = find_matches(data)
+    with joined_group(pick_device(device)) as group:
+        task = Task(
+            config=config,
+            matches={match.name: match for match in matches},
+            splits=load_splits(data, matches, splits_file=splits_file, leave_out=leave_out),
+            label_set=load_label_set(labels),
+            seed=seed,
+            shuffle_labels=False,
+            device=group.device,
+        )
+        finetuning = Finetuning(task, section, settled.backbone, weights, settled.size)
+        for split in ("train", "valid"):
+            finetuning.probes(split)  # complains before the work begins
+        finetuning = replace(finetuning, backbone=finetuning.loaded().name)  # a checkpoint may bring a shift of its own
+        key = finetuning.key(start_digest(finetuning), n_processes=group.n_processes)
+        run = RunFolder(run_path)
+        if not group.is_first:
+            group.wait()
+            if not run.is_done:
+                train(finetuning, run, group=group, key=key, report=lambda line: None)
+            return
+        with run.at_work(waits=False):
+            features = {"set": settled.backbone, "fingerprint": "", "files": {}}
+            record = task_record(task, data, command=command_line(), features=features)
+            run.prepare(key=key, record={**record, "n_processes": group.n_processes}, config=finetuning.table())
+            is_done = run.is_done
+            group.wait()
+            if is_done:
+                note(f"{run_path}: this very run is done already; nothing to do")
+                metrics = run.metrics()
+            else:
+                if settled.line:
+                    note(settled.line)
+                metrics = train(finetuning, run, group=group, key=key, report=note)
+    click.echo(f"{run_path}: {shown_metrics(run, metrics, more=f', {torch.get_num_threads()} threads')}")

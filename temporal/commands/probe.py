@@ -1,0 +1,79 @@
+"""The command `probe`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from ...cache.terminal import print_table
+from .tune import FOLDER
+
+
+@click.command(short_help="Score single frames by logistic regression: the floor for heads.")
+@click.argument("features", type=FOLDER)
+@click.option("--features", "more", type=FOLDER, multiple=True, help="Another feature set to read beside FEATURES.")
+@click.option("--data", "data_root", type=FOLDER, required=True, help="Data root: the match folders with their labels.")
+@click.option("--split", default="valid", show_default=True, type=click.Choice(("valid", "test")),
+              help="The matches to score.")  # fmt: skip
+@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the data's]")
+@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
+@click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the background frames.")
+@click.option("--min-count", type=click.IntRange(min=1), default=10, show_default=True,
+              help="Truths that make a class count in the second mean.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def probe(
+    features: Path,
+    more: tuple[Path, ...],
+    data_root: Path,
+    split: str,
+    splits_file: Path | None,
+    leave_out: str | None,
+    labels: str,
+    seed: int,
+    min_count: int,
+    as_json: bool,
+) -> None:
+    """Score single frames by logistic regression: the floor for heads.
+
+    Trains on the frames around the events of the training matches, with scikit-learn, and scores the split as a head's
+    predictions are scored. A head that does not beat it has learnt nothing from time.
+
+    \b
+    ballspot probe features/SET --data DATA
+    """
+    from ...evaluate.dataset import find_matches, load_label_set, load_splits
+    from ...evaluate.scoring import frequent_ap
+    from ..config import load_config
+    from ..features import open_source
+    from ..training import probe_split
+
+    label_set = load_label_set(labels)
+    matches = find_matches(data_root)
+    result = probe_split(
+        open_source(features, more),
+        {match.name: match for match in matches},
+        load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out),
+        label_set,
+        split=split,
+        seed=seed,
+        section=load_config("best").prediction,
+    )
+    record = {
+        "split": split,
+        "mean_ap": result.mean_ap,
+        "frequent_ap": frequent_ap(result.ap, result.n_truth, min_count),
+        "min_count": min_count,
+        "per_class": {
+            label: {"ap": float(ap), "n_truth": int(n)}
+            for label, ap, n in zip(label_set.labels, result.ap, result.n_truth, strict=True)
+        },
+    }
+    if as_json:
+        click.echo(json.dumps(record))
+        return
+    rows = [(label, str(one["n_truth"]), f"{100 * one['ap']:.1f}") for label, one in record["per_class"].items()]
+    frequent = record["frequent_ap"]
+    rows.append(("mAP@1", "", f"{100 * result.mean_ap:.1f}"))
+    rows.append((f"{min_count} truths or more", "", "-" if frequent is None else f"{100 * frequent:.1f}"))
+    print_table(("class", "truths", "AP"), rows)

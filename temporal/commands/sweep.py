@@ -1,0 +1,206 @@
+"""The command `sweep`."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import click
+
+from ...cache.disk import find_temporary, locked_folder, make_folder
+from ...cache.errors import BallspotError
+from ...cache.runs import SWEEP_FILE
+from ...cache.terminal import note
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.command(short_help="Train every setting of a sweep file, several seeds each.")
+@click.argument("file", metavar="FILE")
+@click.argument("features", type=FOLDER, nargs=-1)
+@click.option("--data", "data_root", type=FOLDER, required=True, help="Data root: the match folders with their labels.")
+@click.option("--out", type=FOLDER, required=True, help="Folder of the sweep: runs lie in OUT/SETTING/seed-N.")
+@click.option("--jobs", "n_jobs", type=click.IntRange(min=1),
+              help="Runs at a time.  [default: cores / --threads, or one a GPU]")  # fmt: skip
+@click.option("--threads", "n_threads", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Threads of a run; the same number gives the same bits.")  # fmt: skip
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Laid over every run; may be repeated.")
+@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the data's]")
+@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
+@click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
+@click.option("--device", default="auto", show_default=True, help="auto (all GPUs there are), cpu, cuda, cuda:1, ...")
+@click.option("--on", default="local", show_default=True,
+              help="local, ray, ray:ADDRESS, slurm, or slurm:local (SLURM's jobs as processes here).")  # fmt: skip
+@click.option("--minutes", type=click.IntRange(min=1), default=120, show_default=True,
+              help="What SLURM is told that a run takes at most.")  # fmt: skip
+@click.option("--search", "searcher", type=click.Choice(("optuna",)),
+              help="Try some settings instead of all, giving poor ones up early (extra optuna).")  # fmt: skip
+@click.option("--trials", "n_trials", type=click.IntRange(min=1),
+              help="Of a search: settings to try, with the first seed.  [default: 20]")  # fmt: skip
+@click.option("--finalists", "n_finalists", type=click.IntRange(min=1),
+              help="Of a search: so many of the best, and the baseline, get all seeds.  [default: 3]")  # fmt: skip
+@click.option("--track", is_flag=True, help="Write TensorBoard files into the runs (extra track).")
+@click.option("--retry-failed", is_flag=True, help="Try runs again that failed before.")
+@click.option("--dry-run", is_flag=True, help="List the runs with their expected time and disk; train nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def sweep(
+    file: str,
+    features: tuple[Path, ...],
+    data_root: Path,
+    out: Path,
+    n_jobs: int | None,
+    n_threads: int,
+    settings: tuple[str, ...],
+    splits_file: Path | None,
+    leave_out: str | None,
+    labels: str,
+    device: str,
+    on: str,
+    minutes: int,
+    searcher: str | None,
+    n_trials: int | None,
+    n_finalists: int | None,
+    track: bool,
+    retry_failed: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train every setting of a sweep file, several seeds each.
+
+    FILE is a TOML file, or the name of a shipped one; docs/sweeps.md describes both. FEATURES are read side by side by
+    settings that name none. Given again, the command goes on: done runs are skipped, interrupted ones resumed, failed
+    ones left until --retry-failed.
+
+    \b
+    ballspot sweep experiment-2 features/SET --data DATA --out runs/experiment-2
+    ballspot compare runs/experiment-2
+    ballspot sweep space.toml features/SET --data DATA --out runs/search --search optuna --trials 30
+    """
+    import torch
+
+    from ...evaluate.dataset import find_matches
+    from ..sweep import (
+        Job,
+        SweepProgress,
+        check_runs,
+        cluster_engine,
+        costs,
+        find_sweep,
+        local_engine,
+        plan_runs,
+        read_space,
+        record_sweep,
+        run_sweep,
+        show_plan,
+        show_results,
+    )
+    from ..training import command_line, require_tracker
+
+    require_sense(searcher, on, n_trials=n_trials, n_finalists=n_finalists, dry_run=dry_run)
+    if track:
+        require_tracker()
+    path = find_sweep(file)
+    space = read_space(path, settings=settings, matches=[match.name for match in find_matches(data_root)])
+    devices = pick_devices(device)
+    n_jobs = n_jobs or default_jobs(devices, n_threads)
+    template = Job(
+        run=out,
+        config=space.setting(space.baseline()).config,
+        seed=0,
+        features=features,
+        data_root=data_root,
+        splits_file=splits_file,
+        leave_out=leave_out,
+        labels=labels,
+        device=devices[0],
+        resident=out / "resident",
+        command=command_line(),
+        track=track,
+    )
+    if on == "local":
+        engine = local_engine(n_jobs=n_jobs, n_threads=n_threads, devices=devices)
+    else:
+        logs = out / "slurm"
+        engine = cluster_engine(on, n_jobs=n_jobs, n_threads=n_threads, device=devices[0], folder=logs, minutes=minutes)
+    if searcher is not None:
+        from ..sweep import search_space
+
+        with going_on_later(out):
+            planned_sweep, planned = search_space(
+                space,
+                template,
+                engine,
+                n_trials=n_trials or 20,
+                n_finalists=n_finalists or 3,
+                retry_failed=retry_failed,
+            )
+    else:
+        planned_sweep = space.sweep(space.points)
+        planned = plan_runs(planned_sweep, template)
+        experiments = check_runs(planned)
+        if dry_run:
+            torch.set_num_threads(n_threads)
+            found = costs(planned, experiments)
+            show_plan(planned_sweep, planned, found, n_jobs, retry_failed=retry_failed, as_json=as_json)
+            return
+        record_sweep(out, planned_sweep, planned, source=path)
+        held = locked_folder(make_folder(out), waits=False, shared=True)
+        with going_on_later(out), held, SweepProgress(planned) as progress:
+            run_sweep(planned, engine, retry_failed=retry_failed, on_progress=progress.show, on_end=progress.ended)
+    with suppress(BallspotError), locked_folder(out, waits=False):  # else another sweep is at work on them
+        shutil.rmtree(template.resident, ignore_errors=True)
+        for left in (*find_temporary(out / SWEEP_FILE), *out.glob("*/.*.failure.json.????????.tmp")):
+            left.unlink(missing_ok=True)  # of a sweep that was killed while it wrote
+    show_results(planned_sweep, planned, as_json=as_json)
+    if searcher is not None:
+        note("the best of many tries on the validation matches is flattered there; `compare --split test` is not")
+    failed = [run for run in planned if run.state == "failed"]
+    if failed:
+        raise BallspotError(
+            f"{out}: {len(failed)} of {len(planned)} runs failed, the first {failed[0].job.run.relative_to(out)}; "
+            "mend the cause and give the same command with --retry-failed"
+        )
+
+
+def require_sense(
+    searcher: str | None, on: str, *, n_trials: int | None, n_finalists: int | None, dry_run: bool
+) -> None:
+    """Raises BallspotError for options that do not go together."""
+    if searcher is None and (n_trials or n_finalists):
+        raise BallspotError("--trials and --finalists are for a search; give --search optuna with them")
+    if searcher is not None and dry_run:
+        raise BallspotError(
+            f"--search {searcher} --dry-run: which settings are tried hangs on what is found; give --dry-run alone, "
+            "which says what a run of every setting costs"
+        )
+    if searcher is not None and on != "local":
+        raise BallspotError(
+            f"--search {searcher} --on {on}: a search stops its trials, which it can here alone; drop --on"
+        )
+
+
+@contextmanager
+def going_on_later(out: Path) -> Iterator[None]:
+    """Says, when it is interrupted, how it goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise BallspotError(f"{out}: interrupted; the same command goes on where it stands") from None
+
+
+def pick_devices(name: str) -> list[str]:
+    """The devices that "auto" or a name means: every GPU there is, else the CPU, else that one."""
+    import torch
+
+    from ...extract.device import pick_device
+
+    if name == "auto" and torch.cuda.is_available():
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [str(pick_device(name))]
+
+
+def default_jobs(devices: Sequence[str], n_threads: int) -> int:
+    """How many runs at a time: one a GPU, else so many that their threads fill the cores and no more."""
+    from ...cache.workers import n_usable_cpus
+
+    return len(devices) if devices[0].startswith("cuda") else max(1, n_usable_cpus() // n_threads)

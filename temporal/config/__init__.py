@@ -1,0 +1,42 @@
+"""The configuration of a run: frozen sections, presets, and `key=value` texts.
+
+Every key has its default and its limits here.
+"""
+
+from .load import PLACES, as_table, config_from_table, config_value, load_config
+from .sections import (
+    DTYPES,
+    Chance,
+    ClassLoss,
+    Config,
+    Count,
+    CountOrNone,
+    HeadSection,
+    PredictionSection,
+    Rate,
+    Section,
+    Suppression,
+    TrainingSection,
+    prediction_views,
+)
+
+__all__ = [
+    "DTYPES",
+    "PLACES",
+    "Chance",
+    "ClassLoss",
+    "Config",
+    "Count",
+    "CountOrNone",
+    "HeadSection",
+    "PredictionSection",
+    "Rate",
+    "Section",
+    "Suppression",
+    "TrainingSection",
+    "as_table",
+    "config_from_table",
+    "config_value",
+    "load_config",
+    "prediction_views",
+]

@@ -1,0 +1,116 @@
+"""From a preset and `key=value` texts to a Config: defaults < preset < settings, unknown keys refused by name."""
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ...cache.disk import first_problem, is_file, nearest_name, parse_toml, read_toml
+from ...cache.errors import BallspotError
+from . import presets
+from .sections import Config
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    name: tuple(field.default.__class__.model_fields) for name, field in Config.model_fields.items()
+}
+
+
+PLACES: dict[str, tuple[str, str]] = {leaf: (section, leaf) for section, leaves in SECTIONS.items() for leaf in leaves}
+
+
+MOST_SHOWN = 12  # names in one line of an error
+
+
+def preset_names() -> tuple[str, ...]:
+    """The names of the presets that come with the package, sorted."""
+    files = resources.files(presets).iterdir()
+    return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
+
+
+def load_config(preset: str = "best", settings: Sequence[str] = ()) -> Config:
+    """The configuration of a preset (a built-in name, or the path of a TOML file) with ``settings`` laid over it.
+
+    A setting is ``key=value``: the key dotted (``head.kind``) or its leaf alone (``kind``), the value as in TOML, text
+    without quotes allowed. Raises BallspotError for an unknown preset or key (naming the nearest) and a bad value.
+    """
+    table, source = _preset_table(preset)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise BallspotError(f"--set {setting}: is not KEY=VALUE; write e.g. --set n_epochs=30")
+        section, leaf = _place(key.strip(), setting)
+        values = table.setdefault(section, {})
+        if isinstance(values, dict):  # else it is refused below
+            values[leaf] = config_value(text.strip())
+    return config_from_table(table, source=f"{source} with {', '.join(settings)}" if settings else source)
+
+
+def config_from_table(table: Mapping[str, Any], *, source: str) -> Config:
+    """The configuration that nested tables give; ``source`` names them in errors.
+
+    Raises BallspotError for unknown sections and keys (naming the nearest) and for values out of their range.
+    """
+    for section, values in table.items():
+        if section not in SECTIONS:
+            raise BallspotError(f"{source}: unknown section {section!r}; {_hint(section, SECTIONS)}")
+        if not isinstance(values, Mapping):
+            raise BallspotError(f"{source}: {section} must be a table of keys, found {values!r}")
+        for leaf in values:
+            if leaf not in SECTIONS[section]:
+                raise BallspotError(f"{source}: unknown key '{section}.{leaf}'; {_hint(leaf, PLACES)}")
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        place, allowed = first_problem(error, depth=2)
+        value = error.errors()[0]["input"]
+        shown = "" if isinstance(value, (Mapping, Config)) else f" = {value!r}"
+        if isinstance(value, str) and value.startswith("["):
+            allowed += ' (in a list, text needs quotes: ["a", "b"])'
+        raise BallspotError(f"{source}: {place}{shown}: {allowed}; see docs/configuration.md") from error
+
+
+def as_table(config: Config) -> dict[str, Any]:
+    """The configuration as nested plain values that TOML and JSON can hold; `config_from_table` reads it back."""
+    return config.model_dump(mode="json")
+
+
+def _preset_table(preset: str) -> tuple[dict[str, Any], str]:
+    if preset in preset_names():
+        text = resources.files(presets).joinpath(f"{preset}.toml").read_text(encoding="utf-8")
+        return parse_toml(text), f"preset {preset}"
+    path = Path(preset)
+    if not is_file(path):
+        names = preset_names()
+        hint = _hint(preset, names)
+        raise BallspotError(f"--preset {preset}: neither a preset ({', '.join(names)}) nor a TOML file; {hint}")
+    return read_toml(path, remedy="see docs/configuration.md"), str(path)
+
+
+def _place(key: str, setting: str) -> tuple[str, str]:
+    section, _, leaf = key.rpartition(".")
+    if not section and leaf in PLACES:
+        return PLACES[leaf]
+    if leaf in SECTIONS.get(section, ()):
+        return section, leaf
+    if section and leaf in PLACES:
+        raise BallspotError(f"--set {setting}: unknown key {key!r}; did you mean {'.'.join(PLACES[leaf])!r}?")
+    dotted = [".".join(place) for place in PLACES.values()]
+    raise BallspotError(f"--set {setting}: unknown key {key!r}; {_hint(key, dotted if section else PLACES)}")
+
+
+def config_value(text: str) -> Any:
+    """The value that a `key=value` text means: as in TOML, text without quotes allowed."""
+    try:
+        table = parse_toml(f"value = {text}")
+    except ValueError:
+        return text
+    return table["value"] if len(table) == 1 else text
+
+
+def _hint(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+    near = nearest_name(name, known)
+    if near:
+        return f"did you mean {near!r}?"
+    return f"known are {', '.join(known)}" if len(known) <= MOST_SHOWN else "docs/configuration.md lists them all"

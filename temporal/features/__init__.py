@@ -1,0 +1,36 @@
+"""Stored rows in memory: which sets a head reads, the scaling fitted on them, and where rows go that memory does not
+hold.
+"""
+
+from .resident import (
+    FeatureLayout,
+    MatchRows,
+    ResidentFeatures,
+    from_arrays,
+    load_features,
+    read_layout,
+    row_stride,
+    scale_features,
+)
+from .scaling import OF_MATCH, RunningScaling, Scaling, common_dims, fit_scaling_to
+from .sources import FeatureSource, open_source
+from .spill import RowFile
+
+__all__ = [
+    "OF_MATCH",
+    "FeatureLayout",
+    "FeatureSource",
+    "MatchRows",
+    "ResidentFeatures",
+    "RowFile",
+    "RunningScaling",
+    "Scaling",
+    "common_dims",
+    "fit_scaling_to",
+    "from_arrays",
+    "load_features",
+    "open_source",
+    "read_layout",
+    "row_stride",
+    "scale_features",
+]

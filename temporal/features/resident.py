@@ -1,0 +1,262 @@
+"""The features of all matches in one tensor, scaled once, so that any batch of clips is one gather.
+
+The tensor lies in memory, or, when it would take more than the given limit, in a file that is mapped into memory: the
+operating system then keeps those of its pages that fit. Every result is the same either way.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from math import inf
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...cache.disk import make_folder
+from ...cache.errors import BallspotError
+from ...cache.stores import ORIGINAL, FeatureStore
+from .scaling import READ_ROWS, Scaling, common_dims, fit_scaling
+from .sources import FeatureSource
+
+NUMPY_DTYPES = {torch.float16: np.float16, torch.float32: np.float32}
+
+
+@dataclass(frozen=True)
+class MatchRows:
+    """Where a match lies in the tensor: ``n_rows`` rows from ``first_row``; its row r is frame r * spacing."""
+
+    name: str
+    first_row: int
+    n_rows: int
+    n_video_frames: int
+    fps: Fraction
+
+
+@dataclass(frozen=True)
+class FeatureLayout:
+    """What the stores of some matches say before their rows are read: where each match goes, spacing, widths."""
+
+    matches: tuple[MatchRows, ...]
+    frame_spacing: int
+    dims: tuple[int, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all matches in one view."""
+        return sum(match.n_rows for match in self.matches)
+
+
+@dataclass(frozen=True)
+class ResidentFeatures:
+    """Features (V * R, D): the R rows of the matches one after another, once for every view.
+
+    ``frame_spacing`` source frames lie between rows, ``device`` is where batches are wanted, ``dims`` the widths of
+    the feature sets that stand side by side in D.
+    """
+
+    rows: Tensor
+    matches: tuple[MatchRows, ...]
+    frame_spacing: int
+    device: torch.device
+    dims: tuple[int, ...]
+    views: tuple[str, ...] = (ORIGINAL,)
+
+    @property
+    def dim(self) -> int:
+        return self.rows.shape[1]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of one view: R."""
+        return len(self.rows) // len(self.views)
+
+    @cached_property
+    def bounds(self) -> Tensor:
+        """The first and the last row of each match, int64 (matches, 2), on the CPU."""
+        return torch.tensor([(match.first_row, match.first_row + match.n_rows - 1) for match in self.matches])
+
+    def row_stride(self, clip_stride: int) -> int:
+        """Rows between neighbours of a clip. Raises BallspotError when clip_stride does not fall on stored rows."""
+        return row_stride(self.frame_spacing, clip_stride)
+
+    def match_rows(self, match_index: int, view_index: int = 0) -> Tensor:
+        """The rows of one match in one view, (n_rows, D), sharing the tensor."""
+        match = self.matches[match_index]
+        first = view_index * self.n_rows + match.first_row
+        return self.rows[first : first + match.n_rows]
+
+    def only(self, match_index: int) -> "ResidentFeatures":
+        """One match alone in its original view, sharing the tensor."""
+        match = replace(self.matches[match_index], first_row=0)
+        return replace(self, rows=self.match_rows(match_index), matches=(match,), views=self.views[:1])
+
+
+def load_features(
+    source: FeatureSource,
+    names: Sequence[str],
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype = torch.float16,
+    views: Sequence[str] = (ORIGINAL,),
+    limit_gb: float = inf,
+    spill: Path | None = None,
+    file: Path | None = None,
+) -> ResidentFeatures:
+    """The stored features of the matches ``names``, unscaled, in that order.
+
+    Beyond ``limit_gb`` (10^9 bytes) they lie in a nameless file in the folder ``spill``, gone with the process, and
+    batches of them are brought to ``device``. With ``file`` they lie in that new NPY file, mapped, whatever their
+    size. Raises BallspotError as `read_layout` does, and for a feature that is not finite.
+    """
+    layout = read_layout(source, names, views)
+    n_rows, shape = layout.n_rows, (len(views) * layout.n_rows, sum(layout.dims))
+    if file is None:
+        rows = _room(shape, dtype, torch.device(device), limit_gb=limit_gb, spill=spill)
+    else:
+        mapped = np.lib.format.open_memmap(file, mode="w+", dtype=NUMPY_DTYPES[dtype], shape=shape)
+        with file.open("r+b") as stream:
+            take_room(stream.fileno(), file.stat().st_size)
+        rows = torch.from_numpy(mapped)
+    for match in layout.matches:
+        with source.open(match.name) as group:
+            for view_index, view in enumerate(views):
+                for start in range(0, match.n_rows, READ_ROWS):
+                    piece = torch.from_numpy(group.read(start, min(start + READ_ROWS, match.n_rows), view=view))
+                    _require_finite(piece, source, match.name, first_row=start)
+                    place = view_index * n_rows + match.first_row + start
+                    rows[place : place + len(piece)] = piece.to(rows.device)
+    return ResidentFeatures(rows, layout.matches, layout.frame_spacing, torch.device(device), layout.dims, tuple(views))
+
+
+def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str] = (ORIGINAL,)) -> FeatureLayout:
+    """What the stores of the matches ``names`` hold, without reading a row.
+
+    Raises BallspotError for a match without a store or without one of the ``views``, for stores of different width or
+    spacing, and for a store whose frames are not evenly spaced from 0.
+    """
+    matches: list[MatchRows] = []
+    spacings: dict[int, str] = {}
+    dims: dict[tuple[int, ...], str] = {}
+    first_row = 0
+    for name in names:
+        with source.open(name) as group:
+            store = group.first
+            spacing = _spacing(store)
+            if store.n_rows > 1:  # one row alone fits any spacing
+                spacings.setdefault(spacing, name)
+            dims.setdefault(group.dims, name)
+            matches.append(MatchRows(name, first_row, store.n_rows, store.n_video_frames, store.fps))
+            first_row += store.n_rows
+            for one in group.stores:
+                for view in views:
+                    _require_view(one, view)
+    for what, found in (("frames between rows", spacings), ("features a row", dims)):
+        if len(found) > 1:
+            raise BallspotError(f"{source.path}: {what} differ between matches {found}; extract them alike")
+    return FeatureLayout(tuple(matches), next(iter(spacings), 1), next(iter(dims)))
+
+
+def row_stride(frame_spacing: int, clip_stride: int) -> int:
+    """Rows between neighbours of a clip, where ``frame_spacing`` frames lie between rows. Else BallspotError."""
+    if clip_stride % frame_spacing:
+        raise BallspotError(
+            f"clip_stride {clip_stride} is no multiple of the {frame_spacing} frames between stored rows; "
+            f"set clip_stride to a multiple of {frame_spacing}, or extract every frame"
+        )
+    return clip_stride // frame_spacing
+
+
+def from_arrays(
+    arrays: Mapping[str, np.ndarray], *, fps: Fraction = Fraction(25), dtype: torch.dtype = torch.float32
+) -> ResidentFeatures:
+    """Features given directly: match name -> (n_frames, D), every frame a row."""
+    matches, first_row = [], 0
+    for name, array in arrays.items():
+        matches.append(MatchRows(name, first_row, len(array), len(array), fps))
+        first_row += len(array)
+    rows = torch.cat([torch.from_numpy(np.asarray(array)).to(dtype) for array in arrays.values()])
+    return ResidentFeatures(rows, tuple(matches), 1, torch.device("cpu"), (rows.shape[1],))
+
+
+def scale_features(features: ResidentFeatures, scaling: str, *, fitted: Scaling | None = None) -> Scaling | None:
+    """Scales the tensor in place; what was fitted to the whole of it, to be kept with the run, or None.
+
+    "none": as stored. "train": every feature to mean 0 and sd 1 over all matches given, or by ``fitted``, which came
+    from the training matches. "match": each match by its own mean and sd, which takes no label and so may be done to
+    a test match too; it removes what differs between matches and not within one (kits, grass, light).
+    "match-common": each match by its own mean and one deviation for all features of a set, so that features that vary
+    little stay little. Principal components keep their order in size; "match" would blow their noise up to the size of
+    the first. Means and deviations are those of the original view, and every view is scaled by them.
+    """
+    if scaling == "none":
+        return None
+    if scaling in ("match", "match-common"):
+        for index in range(len(features.matches)):
+            of_match = fit_scaling(features.match_rows(index), common_dims=common_dims(scaling, features.dims))
+            for view_index in range(len(features.views)):
+                of_match.apply(features.match_rows(index, view_index))
+        return None
+    fitted = fitted or fit_scaling(features.rows[: features.n_rows])
+    fitted.apply(features.rows)
+    return fitted
+
+
+def _room(
+    shape: tuple[int, int], dtype: torch.dtype, device: torch.device, *, limit_gb: float, spill: Path | None
+) -> Tensor:
+    """An uninitialised tensor, on ``device`` or, beyond the limit, in a mapped file."""
+    if shape[0] * shape[1] * dtype.itemsize <= limit_gb * 1e9:
+        return torch.empty(shape, dtype=dtype, device=device)
+    folder = None if spill is None else make_folder(spill)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            take_room(file.fileno(), shape[0] * shape[1] * dtype.itemsize)
+            return torch.from_numpy(np.memmap(file, dtype=NUMPY_DTYPES[dtype], mode="w+", shape=shape))
+    except OSError as error:
+        raise BallspotError(
+            f"{folder or tempfile.gettempdir()}: no room for {shape[0] * shape[1] * dtype.itemsize / 1e9:.1f} GB of "
+            f"features ({error.strerror}); free space, or raise resident_limit_gb"
+        ) from error
+
+
+def take_room(descriptor: int, n_bytes: int) -> None:
+    """Has the disk keep room for a file that is to be mapped: one that fills up later ends the process without a word.
+
+    Raises OSError where there is none.
+    """
+    if hasattr(os, "posix_fallocate") and n_bytes:
+        os.posix_fallocate(descriptor, 0, n_bytes)
+
+
+def _require_finite(piece: Tensor, source: FeatureSource, match: str, *, first_row: int) -> None:
+    """Raises BallspotError for rows with a feature that is not finite, which no store of ours holds."""
+    if torch.isfinite(piece.sum(dtype=torch.float32)):  # one pass: what is not finite makes no finite sum
+        return
+    bad = torch.nonzero(~torch.isfinite(piece).all(dim=1)).flatten()
+    if len(bad):
+        raise BallspotError(
+            f"{source.path}: match {match!r}: row {first_row + int(bad[0])} holds a feature that is not finite; "
+            "extract that match again"
+        )
+
+
+def _require_view(store: FeatureStore, view: str) -> None:
+    if view not in store.views:
+        raise BallspotError(
+            f"{store.path}: has no view {view!r}, only {', '.join(store.views)}; extract it, or change views"
+        )
+
+
+def _spacing(store: FeatureStore) -> int:
+    index = store.frame_index
+    spacing = int(index[1] - index[0]) if len(index) > 1 else 1
+    if not len(index) or not np.array_equal(index, np.arange(len(index)) * spacing):
+        raise BallspotError(
+            f"{store.path}: its rows are not evenly spaced frames from frame 0; extract the match again without gaps"
+        )
+    return spacing

@@ -1,0 +1,14 @@
+"""A backbone and a head trained together on clips of pictures, on one process or several."""
+
+from .processes import joined_group
+from .run import finetune, start_digest
+from .settings import read_settings
+from .task import Finetuning
+
+__all__ = [
+    "Finetuning",
+    "finetune",
+    "joined_group",
+    "read_settings",
+    "start_digest",
+]

@@ -1,0 +1,129 @@
+"""What a fine-tuning is for, and the model that it begins with."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...cache.disk import fingerprint
+from ...cache.errors import BallspotError
+from ...cache.stores import Segment
+from ...extract.backbone import Backbone, Loaded, WeightsSpec, default_batch_rows, load_model, parse_weights
+from ...extract.rows import ExtractionJob, SegmentRunner, Settings
+from ...extract.video import VideoProbe, probe_video, video_digest
+from ..config import prediction_views
+from ..features import MatchRows, ResidentFeatures
+from ..training import SPLIT, Task
+from .settings import FinetuneSection
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """All that decides a fine-tuning: the task, how its backbone is trained and where that begins."""
+
+    task: Task
+    section: FinetuneSection
+    backbone: str
+    weights: str
+    size: tuple[int, int]
+
+    def loaded(self) -> Loaded:
+        """The backbone to begin with, on the CPU. Raises BallspotError as `load_model` does."""
+        return load_model(self.backbone, parse_weights(self.weights), self.size)
+
+    def key(self, weights_sha256: str, *, n_processes: int) -> str:
+        """The digest of all that decides the result, `weights_sha256` being that of the weights it begins with.
+
+        All videos are read once for theirs.
+        """
+        left_out = {"decode_workers"}
+        if self.section.norms == "frozen":
+            left_out.add("checkpointing")  # else norms see every batch twice
+        labels = {
+            split: {name: repr(spots) for name, spots in self.task.spots(split).items()} for split in ("train", SPLIT)
+        }
+        return fingerprint(
+            {
+                "config": self.task.config.model_dump(mode="json"),
+                "finetune": self.section.model_dump(mode="json", exclude=left_out),
+                "n_processes": n_processes,
+                "backbone": self.backbone,
+                "weights": weights_sha256,
+                "size": list(self.size),
+                "seed": self.task.seed,
+                "label_set": self.task.label_set.as_record(),
+                "splits": self.task.splits.by_part,
+                "videos": self._video_digests(),
+                "labels": labels,
+                "shuffle_labels": self.task.shuffle_labels,
+            }
+        )
+
+    def _video_digests(self) -> dict[str, dict[str, str]]:
+        given = {
+            split: [self.task.matches[name] for name in self.task.splits.part(split)] for split in ("train", SPLIT)
+        }
+        return {
+            split: {match.name: video_digest(match.video) for match in matches if match.video is not None}
+            for split, matches in given.items()
+        }
+
+    def table(self) -> dict[str, Any]:
+        """The whole configuration as plain nested dictionaries."""
+        return {
+            **self.task.config.model_dump(mode="json"),
+            "finetune": {
+                **self.section.model_dump(mode="json"),
+                "backbone": self.backbone,
+                "weights": self.weights,
+                "size": list(self.size),
+            },
+        }
+
+    def probes(self, split: str) -> dict[str, VideoProbe]:
+        """The videos of a split. Raises BallspotError for a match without one."""
+        found = {}
+        for name in self.task.splits.part(split):
+            video = self.task.matches[name].video
+            if video is None:
+                raise BallspotError(
+                    f"{self.task.matches[name].folder}: match {name!r} has no video; put one there, or name other "
+                    "matches with --splits"
+                )
+            found[name] = probe_video(video)
+        return found
+
+    def stride(self, backbone: Backbone) -> int:
+        """Every how many frames a row is extracted: with a shift as far apart as the clips' frames were in training."""
+        return 1 if backbone.shifted is None else self.task.config.clips.clip_stride
+
+    def fingerprint(self, backbone: Backbone) -> str:
+        """The fingerprint of the set that `extract --weights RUN` makes with the trained backbone."""
+        margin = 0 if backbone.shifted is None else backbone.shifted.reach
+        views = prediction_views(self.task.config)
+        return fingerprint(backbone.extraction(stride=self.stride(backbone), views=views, margin=margin))
+
+    def extracted(
+        self, backbone: Backbone, probes: dict[str, VideoProbe], *, stride: int, views: tuple[str, ...]
+    ) -> ResidentFeatures:
+        """The features of whole matches as their stores would hold them, float16, a row every `stride` frames."""
+        device = self.task.device
+        rows = default_batch_rows("torch", str(device))
+        job = ExtractionJob(backbone, device, Settings(stride=stride, batch_rows=rows, views=views))
+        matches, pieces, first_row = [], {view: list[np.ndarray]() for view in views}, 0
+        with SegmentRunner(job) as runner:
+            for name, probe in probes.items():
+                runner.open(probe, "pyav")
+                for block in runner.rows(Segment(0, runner.n_rows), match=name):
+                    for view in views:
+                        pieces[view].append(block.features[view])
+                matches.append(MatchRows(name, first_row, runner.n_rows, probe.n_frames, probe.fps))
+                first_row += runner.n_rows
+        whole = torch.from_numpy(np.concatenate([piece for view in views for piece in pieces[view]]))
+        return ResidentFeatures(whole.to(device), tuple(matches), stride, device, (backbone.dim,), views)
+
+
+def skeleton(finetuning: Finetuning) -> Loaded:
+    """A model of the fine-tuned backbone's shape with numbers of no meaning."""
+    return load_model(finetuning.backbone, WeightsSpec("random", ""), finetuning.size)

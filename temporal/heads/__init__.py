@@ -1,0 +1,23 @@
+"""Heads in one shape, features (B, T, D) in and what is said of every token out, and their checkpoints.
+
+A new trunk is one module here and one line in head.py.
+"""
+
+from .checkpoints import Checkpoint, HeadDescription, Progress, misfit, read_checkpoint, restore, write_checkpoint
+from .downsampling import n_tokens, token_frames
+from .head import HeadOutput, SpottingHead, n_parameters
+
+__all__ = [
+    "Checkpoint",
+    "HeadDescription",
+    "HeadOutput",
+    "Progress",
+    "SpottingHead",
+    "misfit",
+    "n_parameters",
+    "n_tokens",
+    "read_checkpoint",
+    "restore",
+    "token_frames",
+    "write_checkpoint",
+]

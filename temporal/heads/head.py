@@ -1,0 +1,209 @@
+"""Heads in one shape: features (B, T, D) in; class logits, an offset and a team for every token out."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..config import HeadSection
+from .downsampling import downsample, n_tokens
+from .dropout import Dropout
+from .gru import BiGRU
+from .multires import MultiResolution
+from .tcn import TCN
+from .transformer import Transformer
+from .unet import UNet
+
+
+class HeadOutput(NamedTuple):
+    """What a head says of every token."""
+
+    class_logits: Tensor  # (B, N, 1 + K), background first
+    offsets: Tensor | None  # (B, N), signed clip frames to the event; None from a head without offsets
+    team_logits: Tensor | None = None  # (B, N), right against left; None from a head without teams
+
+
+class SpottingHead(nn.Module):
+    """A trunk, (B, T, D) -> (B, N, width), under a class layer (dropout, linear), offset and team layers (linear).
+
+    ``n_classes`` counts the class logits beside background. With ``sided`` they are two for every label: first all
+    labels for the left team, then all for the right.
+    """
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        *,
+        width: int,
+        n_classes: int,
+        class_dropout: float = 0.5,
+        offsets: bool = True,
+        teams: bool = False,
+        sided: bool = False,
+    ) -> None:
+        super().__init__()
+        self.n_classes = n_classes
+        self.sided = sided
+        self.trunk = trunk
+        self.class_dropout = Dropout(class_dropout)
+        self.class_layer = nn.Linear(width, 1 + n_classes)
+        self.offset_layer = nn.Linear(width, 1) if offsets else None
+        self.team_layer = nn.Linear(width, 1) if teams else None
+
+    @property
+    def n_labels(self) -> int:
+        """How many labels the classes stand for."""
+        return self.n_classes // 2 if self.sided else self.n_classes
+
+    def forward(self, frames: Tensor) -> HeadOutput:
+        """frames (B, T, D) -> class_logits (B, N, 1 + K), offsets (B, N), team_logits (B, N)."""
+        tokens = self.trunk(frames)  # (B, T, D) -> (B, N, width)
+        class_logits = self.class_layer(self.class_dropout(tokens))  # (B, N, 1 + K)
+        offsets = None if self.offset_layer is None else self.offset_layer(tokens).squeeze(-1)  # (B, N)
+        team_logits = None if self.team_layer is None else self.team_layer(tokens).squeeze(-1)  # (B, N)
+        return HeadOutput(class_logits, offsets, team_logits)
+
+
+class FusedTrunk(nn.Module):
+    """Several feature sets side by side, each brought to ``set_width`` by a linear layer of its own, under one trunk.
+
+    The sets' sizes and ranges differ; without layers of their own the widest would weigh most.
+    """
+
+    def __init__(self, trunk: nn.Module, *, dims: Sequence[int], set_width: int) -> None:
+        super().__init__()
+        self.dims = tuple(dims)
+        self.projections = nn.ModuleList(nn.Linear(dim, set_width) for dim in dims)
+        self.trunk = trunk
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """frames (B, T, sum of dims) -> tokens (B, N, width)."""
+        parts = frames.split(self.dims, dim=-1)
+        return self.trunk(torch.cat([layer(part) for layer, part in zip(self.projections, parts, strict=True)], dim=-1))
+
+
+class LinearTrunk(nn.Module):
+    """The kept frames themselves: a head on them is a linear probe, each token judged by its own frame."""
+
+    def __init__(self, dim: int, *, temporal_stride: int) -> None:
+        super().__init__()
+        self.width = dim
+        self.temporal_stride = temporal_stride
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """frames (B, T, D) -> (B, N, D)."""
+        return downsample(frames, self.temporal_stride)
+
+
+def build_tcn(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.Module, int]:
+    """A TCN trunk and its width; any clip length."""
+    trunk = TCN(
+        dim,
+        width=section.width or dim,
+        temporal_stride=section.temporal_stride,
+        kernel_size=section.kernel_size,
+        dilations=section.dilations,
+    )
+    return trunk, trunk.width
+
+
+def build_transformer(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.Module, int]:
+    """A Transformer trunk with positions for ``clip_frames``, and its width."""
+    trunk = _transformer(section, dim, clip_frames, section.temporal_stride)
+    return trunk, trunk.width
+
+
+def build_multires(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.Module, int]:
+    """Transformers at temporal_stride times each of branch_factors, side by side, and their width together."""
+    branches = [
+        _transformer(section, dim, clip_frames, section.temporal_stride * factor) for factor in section.branch_factors
+    ]
+    trunk = MultiResolution(branches, factors=section.branch_factors, alignment=section.branch_alignment)
+    return trunk, trunk.width
+
+
+def build_gru(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.Module, int]:
+    """A bidirectional GRU trunk and its width; any clip length."""
+    trunk = BiGRU(
+        dim,
+        width=section.width or dim,
+        temporal_stride=section.temporal_stride,
+        n_layers=section.gru_layers,
+        dropout=section.dropout,
+    )
+    return trunk, trunk.width
+
+
+def build_unet(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.Module, int]:
+    """An encoder-decoder trunk, for "tdeed" as published, with positions for ``clip_frames``, and its width."""
+    trunk = UNet(
+        dim,
+        width=section.width or dim,
+        max_tokens=n_tokens(clip_frames, section.temporal_stride),
+        temporal_stride=section.temporal_stride,
+        n_levels=section.unet_levels,
+        kernel_size=section.unet_kernel,
+        factor=section.unet_factor,
+        form="published" if section.kind == "tdeed" else "residual",
+        dropout=section.dropout,
+    )
+    return trunk, trunk.width
+
+
+def build_linear(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.Module, int]:
+    """No trunk at all, and the features' own width."""
+    return LinearTrunk(dim, temporal_stride=section.temporal_stride), dim
+
+
+def _transformer(section: HeadSection, dim: int, clip_frames: int, temporal_stride: int) -> Transformer:
+    return Transformer(
+        dim,
+        width=section.width or dim,
+        temporal_stride=temporal_stride,
+        max_tokens=n_tokens(clip_frames, temporal_stride),
+        n_layers=section.n_layers,
+        n_attention_heads=section.n_attention_heads,
+        feedforward_factor=section.feedforward_factor,
+        dropout=section.dropout,
+        norm=section.norm,
+        positions=section.positions,
+    )
+
+
+TRUNKS = {
+    "tcn": build_tcn,
+    "transformer": build_transformer,
+    "multires": build_multires,
+    "gru": build_gru,
+    "unet": build_unet,
+    "tdeed": build_unet,
+    "linear": build_linear,
+}
+
+
+def build_head(section: HeadSection, *, dims: Sequence[int], n_labels: int, clip_frames: int) -> SpottingHead:
+    """The head that ``section`` describes, for feature sets of ``dims`` numbers a frame and ``n_labels`` labels.
+
+    Initial values come from torch's global generator: seed it first. Raises ValueError when the width does not divide
+    by the attention heads.
+    """
+    dim = dims[0] if len(dims) == 1 else section.fused_width * len(dims)
+    trunk, width = TRUNKS[section.kind](section, dim=dim, clip_frames=clip_frames)
+    if len(dims) > 1:
+        trunk = FusedTrunk(trunk, dims=dims, set_width=section.fused_width)
+    sided = section.teams == "labels"
+    return SpottingHead(
+        trunk,
+        width=width,
+        n_classes=2 * n_labels if sided else n_labels,
+        class_dropout=section.class_dropout,
+        offsets=section.offsets,
+        teams=section.teams == "head",
+        sided=sided,
+    )
+
+
+def n_parameters(head: nn.Module) -> int:
+    """How many numbers training adjusts."""
+    return sum(parameter.numel() for parameter in head.parameters() if parameter.requires_grad)

@@ -1,0 +1,212 @@
+"""The encoder-decoder trunk: fewer and fewer tokens down, back up with the finer ones mixed in at every level.
+
+Own code, in two forms. "published" (head `tdeed`) follows the papers and what came with them: the scalable-granularity
+perception (SGP) layer of TriDet (Shi et al. 2023; repository dingfengshi/TriDet, libs/modeling/blocks.py) and the U-Net
+of SGP layers with SGP-Mixers at its skips of T-DEED (Xarles et al. 2024; arturxe2/T-DEED, model/modules.py; its models
+of SN-BAS have two levels, window 9, factor 4). "residual" (head `unet`) is ours, lighter, and learns much more from
+little data (docs/heads.md): features meet in the instant branch, nothing is added but what a part computes, the mixer
+adds to both of its sides, and no further layer follows it. In both, unlike the published code, there is dropout, and
+pooled tokens stand over exactly two finer ones, over which they are put back.
+"""
+
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .downsampling import downsample
+from .dropout import Dropout
+from .transformer import stretched
+
+Form = Literal["residual", "published"]
+
+
+FEEDFORWARD_FACTOR = {"residual": 2, "published": 4}
+
+
+BRANCH_SD = 0.1  # of the published form's initial weights in the branches (TriDet has 1)
+
+
+class Granularity(nn.Module):
+    """The two gated branches of SGP over normalised tokens, (B, W, N) -> branches of (B, W, N).
+
+    The instant branch weighs every token's features by the clip's mean, so that tokens differ from their clip; the
+    window branch gates the sum of a short and a longer window, each feature by itself. In the published form the
+    instant branch too works on every feature by itself.
+    """
+
+    def __init__(self, width: int, *, kernel_size: int, factor: int, form: Form) -> None:
+        super().__init__()
+        published = form == "published"
+        self.instant = nn.Conv1d(width, width, 1, groups=width if published else 1)
+        self.clip_gate = nn.Conv1d(width, width, 1, groups=width if published else 1)
+        self.short = _window(width, kernel_size)
+        self.long = _window(width, long_window(kernel_size, factor, form))
+        self.window_gate = _window(width, kernel_size)
+        if published:
+            for layer in (self.instant, self.clip_gate, self.short, self.long, self.window_gate):
+                _draw(layer)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised tokens (B, W, N) -> instant branch and window branch, each (B, W, N)."""
+        clip = torch.relu(self.clip_gate(tokens.mean(-1, keepdim=True)))  # (B, W, 1)
+        windows = self.short(tokens) + self.long(tokens)
+        return clip * self.instant(tokens), self.window_gate(tokens) * windows
+
+
+class Feedforward(nn.Module):
+    """A perceptron over each token beside a residual path, (B, W, N) -> (B, W, N)."""
+
+    def __init__(self, width: int, *, dropout: float, form: Form) -> None:
+        super().__init__()
+        inner = FEEDFORWARD_FACTOR[form] * width
+        self.layers = nn.Sequential(
+            nn.GroupNorm(_groups(width), width),
+            nn.Conv1d(width, inner, 1),
+            nn.GELU(),
+            nn.Conv1d(inner, width, 1),
+            Dropout(dropout),
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, W, N) -> (B, W, N)."""
+        return tokens + self.layers(tokens)
+
+
+class SGPLayer(nn.Module):
+    """Both branches added to the tokens, then a feed-forward part: (B, W, N) -> (B, W, N).
+
+    The published form adds the normalised tokens themselves, too.
+    """
+
+    def __init__(self, width: int, *, kernel_size: int, factor: int, dropout: float, form: Form) -> None:
+        super().__init__()
+        self.adds_normed = form == "published"
+        self.norm = nn.LayerNorm(width)
+        self.branches = Granularity(width, kernel_size=kernel_size, factor=factor, form=form)
+        self.feedforward = Feedforward(width, dropout=dropout, form=form)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, W, N) -> (B, W, N)."""
+        normed = _normed(self.norm, tokens)
+        instant, windows = self.branches(normed)
+        tokens = tokens + instant + windows
+        return self.feedforward(tokens + normed if self.adds_normed else tokens)
+
+
+class SGPMixer(nn.Module):
+    """Coarse tokens brought to the finer ones' length and joined with them: (B, W, n) and (B, W, N) -> (B, W, N).
+
+    Both have branches of their own. "residual": these four go side by side through a linear layer and are added to the
+    sum of both sides. "published": they and the two normalised sides go through a linear layer and GELU.
+    """
+
+    def __init__(self, width: int, *, kernel_size: int, factor: int, dropout: float, form: Form) -> None:
+        super().__init__()
+        self.published = form == "published"
+        self.norm_fine, self.norm_coarse = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.fine = Granularity(width, kernel_size=kernel_size, factor=factor, form=form)
+        self.coarse = Granularity(width, kernel_size=kernel_size, factor=factor, form=form)
+        self.join = nn.Conv1d((6 if self.published else 4) * width, width, 1)
+        if self.published:
+            _draw(self.join)
+        self.feedforward = Feedforward(width, dropout=dropout, form=form)
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """(B, W, n), (B, W, N) -> (B, W, N), n = ceil(N / 2)."""
+        if self.published:
+            fine = _normed(self.norm_fine, fine)
+            coarse = spread_by_halves(_normed(self.norm_coarse, coarse), fine.shape[-1])  # (B, W, N)
+            sides = (*self.fine(fine), *self.coarse(coarse), fine, coarse)
+            return self.feedforward(F.gelu(self.join(torch.cat(sides, dim=1))))
+        coarse = spread_by_halves(coarse, fine.shape[-1])  # (B, W, N)
+        sides = (*self.fine(_normed(self.norm_fine, fine)), *self.coarse(_normed(self.norm_coarse, coarse)))
+        return self.feedforward(fine + coarse + self.join(torch.cat(sides, dim=1)))
+
+
+class UNet(nn.Module):
+    """SGP layers on ever fewer tokens (halved by maxima at each of ``n_levels``), then mixers back up; any clip length.
+
+    In the published form an SGP layer follows every mixer.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        width: int,
+        max_tokens: int,
+        temporal_stride: int = 1,
+        n_levels: int = 2,
+        kernel_size: int = 9,
+        factor: int = 4,
+        dropout: float = 0.1,
+        form: Form = "residual",
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.temporal_stride = temporal_stride
+        self.project = nn.Identity() if width == dim else nn.Linear(dim, width)
+        self.positions = nn.Parameter(torch.zeros(max_tokens, width))
+        if form == "published":
+            nn.init.normal_(self.positions, std=1.0 / max_tokens)
+        self.dropout = Dropout(dropout)
+        layer = partial(SGPLayer, width, kernel_size=kernel_size, factor=factor, dropout=dropout, form=form)
+        mixer = partial(SGPMixer, width, kernel_size=kernel_size, factor=factor, dropout=dropout, form=form)
+        self.down = nn.ModuleList(layer() for _ in range(n_levels))
+        self.bottom = layer()
+        self.up = nn.ModuleList(mixer() for _ in range(n_levels))
+        self.after = nn.ModuleList(layer() for _ in range(n_levels if form == "published" else 0))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """frames (B, T, D) -> tokens (B, N, width)."""
+        tokens = self.project(downsample(frames, self.temporal_stride)).transpose(1, 2)  # (B, T, D) -> (B, W, N)
+        tokens = self.dropout(tokens + stretched(self.positions, tokens.shape[-1]).T)
+        finer = []
+        for layer in self.down:
+            tokens = layer(tokens)
+            finer.append(tokens)
+            tokens = F.max_pool1d(tokens, 2, ceil_mode=True)  # (B, W, N) -> (B, W, ceil(N / 2))
+        tokens = self.bottom(tokens)
+        for level, mixer in enumerate(self.up):
+            tokens = mixer(tokens, finer.pop())
+            if self.after:
+                tokens = self.after[level](tokens)
+        return tokens.transpose(1, 2)
+
+
+def long_window(kernel_size: int, factor: int, form: Form) -> int:
+    """Tokens of the longer window, odd so that it stays centred: of 9 with factor 4 it has 33, as published 41."""
+    if form == "residual":
+        return factor * (kernel_size - 1) + 1
+    window = (kernel_size + 1) * factor
+    return window + 1 - window % 2
+
+
+def spread_by_halves(coarse: Tensor, length: int) -> Tensor:
+    """Tokens halved in number stretched linearly over the finer ones: (B, W, ceil(length / 2)) -> (B, W, length).
+
+    Coarse token j is centred between fine tokens 2 j and 2 j + 1, of which it is the maximum, for every length.
+    """
+    return F.interpolate(coarse, scale_factor=2.0, mode="linear", align_corners=False)[..., :length]
+
+
+def _window(width: int, kernel_size: int) -> nn.Conv1d:
+    return nn.Conv1d(width, width, kernel_size, padding="same", groups=width)
+
+
+def _draw(layer: nn.Conv1d) -> None:
+    nn.init.normal_(layer.weight, std=BRANCH_SD)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def _normed(norm: nn.LayerNorm, tokens: Tensor) -> Tensor:
+    return norm(tokens.transpose(1, 2)).transpose(1, 2)  # norms run over the last place: (B, N, W)
+
+
+def _groups(width: int) -> int:
+    """The most groups up to 16 that divide the width into four numbers or more (one group below that)."""
+    return next((n for n in range(16, 1, -1) if width % n == 0 and width // n >= 4), 1)

@@ -1,0 +1,12 @@
+"""Spots of a video that has no store: whole files, folders of them, or a stream that has not ended."""
+
+from .live import live_spots
+from .predict import predict_keeping, predict_videos
+from .videos import given_videos
+
+__all__ = [
+    "given_videos",
+    "live_spots",
+    "predict_keeping",
+    "predict_videos",
+]

@@ -1,0 +1,223 @@
+"""Prediction straight from videos: features are made, scored and forgotten; spots are what stays."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from ...cache.disk import make_folder, read_json, whole_file, write_json
+from ...cache.errors import BallspotError
+from ...cache.stores import ORIGINAL, open_feature_set
+from ...cache.terminal import ProgressLine, note
+from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, Match, read_spots
+from ...evaluate.formats import VideoSpots, write_csv
+from ...extract.rows import (
+    FIT_FILE,
+    BundledFeatures,
+    ExtractionError,
+    ExtractionJob,
+    RowMaker,
+    extract_matches,
+    project_set,
+    save_components,
+)
+from ...extract.video import DecodingError, VideoProbe, probe_video, video_bytes
+from ..decoding import ClassDecoding
+from ..features import RowFile, open_source
+from ..heads import Checkpoint
+from ..prediction import (
+    MatchScores,
+    MatchStream,
+    PredictedMatch,
+    joined,
+    needs_whole_match,
+    predict_matches,
+    saved_scores,
+    scalings_of,
+    write_prediction,
+)
+from .videos import GivenVideo
+
+TABLE_FILE = "spots.csv"
+
+
+VIDEO_FILE = "video.json"
+
+
+def predict_videos(
+    checkpoints: Sequence[Checkpoint],
+    maker: RowMaker,
+    videos: Sequence[GivenVideo],
+    *,
+    out: Path,
+    device: torch.device,
+    decoders: Sequence[str],
+    tuned: Mapping[str, ClassDecoding] | None = None,
+) -> Iterator[PredictedMatch]:
+    """Writes ``out/<name>/``: results_spotting.json, scores.npz and spots.csv of each video, and yields it when done.
+
+    A video whose table is there, which is written last, is left alone. One that cannot be decoded
+    is tried with the next of the decoders; when none can, the others are still done, and a BallspotError at the end
+    says which failed.
+    """
+    failed = {}
+    labels, section = checkpoints[0].description.label_set.labels, checkpoints[0].description.config.prediction
+    for video in videos:
+        try:
+            if is_done(out / video.name, video):
+                note(f"{video.name}: was predicted before; remove {out / video.name} to do it again")
+                continue
+            probe = probe_video(video.path)
+            scores = _scored(checkpoints, maker, video, probe, decoders=decoders, out=out, device=device)
+            saved = saved_scores(scores, labels, video.name, fps=probe.fps, n_video_frames=probe.n_frames)
+            done = write_prediction(out, saved, section, tuned=tuned)
+            write_table(out / video.name, video.name, float(probe.fps))
+            yield done
+        except BallspotError as error:
+            failed[video.name] = str(error)
+            note(f"{video.name}: {error}")
+    if failed:
+        what = "; ".join(f"{name}: {text}" for name, text in failed.items())
+        rest = f"{len(failed)} of {len(videos)} videos failed, the others are done: " if len(videos) > 1 else ""
+        raise BallspotError(rest + what)
+
+
+def is_done(folder: Path, video: GivenVideo) -> bool:
+    """Whether the video's spots are there; else the folder is made the place of this video's.
+
+    Raises BallspotError when the folder is that of another video.
+    """
+    try:
+        said = {"video": video.path.name, "bytes": video_bytes(video.path)}
+    except OSError as error:
+        raise BallspotError(f"{video.path}: cannot be read ({error.strerror}); check the path") from error
+    path = folder / VIDEO_FILE
+    if path.is_file() and read_json(path) != said:
+        if any((folder / name).exists() for name in (TABLE_FILE, SPOTS_FILE, SCORES_FILE)):
+            raise BallspotError(f"{folder}: holds the spots of another {video.path.name}; choose another --out")
+        path.unlink()  # of a video that failed, and was mended since
+    if not path.is_file():
+        make_folder(folder)
+        write_json(path, said)
+    return (folder / TABLE_FILE).is_file()
+
+
+def write_table(folder: Path, name: str, fps: float) -> None:
+    """Writes the folder's spots as a CSV table beside them, whole or not at all."""
+    spots = read_spots(folder / SPOTS_FILE)
+    with whole_file(folder / TABLE_FILE) as temporary:
+        temporary.write_text(write_csv([VideoSpots(name, spots)], fps), encoding="utf-8", newline="")
+
+
+def _scored(
+    checkpoints: Sequence[Checkpoint],
+    maker: RowMaker,
+    video: GivenVideo,
+    probe: VideoProbe,
+    *,
+    decoders: Sequence[str],
+    out: Path,
+    device: torch.device,
+) -> MatchScores:
+    """The scores of one video by the first of the decoders that can read it."""
+    for number, decoder in enumerate(decoders):
+        try:
+            with ProgressLine(video.name, maker.n_rows(probe), unit="frames") as progress:
+                rows = _watched(maker.rows(probe, decoder, match=video.name), progress)
+                return score_rows(checkpoints, rows, maker=maker, spill=out, device=device)
+        except DecodingError as error:
+            if number + 1 == len(decoders):
+                raise
+            note(f"{video.name}: {error}; trying {decoders[number + 1]}")
+    raise ValueError("no decoder was given")
+
+
+def _watched(rows: Iterator[dict], progress: ProgressLine) -> Iterator[dict]:
+    for piece in rows:
+        progress.advance(len(piece[ORIGINAL]))
+        yield piece
+
+
+def score_rows(
+    checkpoints: Sequence[Checkpoint], rows: Iterator[dict], *, maker: RowMaker, spill: Path, device: torch.device
+) -> MatchScores:
+    """The mean scores of the heads over rows that arrive piece by piece.
+
+    Heads whose features are scaled by the whole match cannot begin before it has ended: its rows then wait in a file
+    without a name in ``spill``.
+    """
+    if not needs_whole_match(checkpoints):
+        return _streamed(checkpoints, rows, maker=maker, device=device, kept=None)
+    with RowFile(spill, maker.views) as kept:
+        for piece in rows:
+            kept.append(piece)
+        return _streamed(checkpoints, kept.pieces(), maker=maker, device=device, kept=kept)
+
+
+def _streamed(
+    checkpoints: Sequence[Checkpoint],
+    rows: Iterator[dict],
+    *,
+    maker: RowMaker,
+    device: torch.device,
+    kept: RowFile | None,
+) -> MatchScores:
+    stream = MatchStream(
+        checkpoints, frame_spacing=maker.stride, device=device, scalings=scalings_of(checkpoints, kept)
+    )
+    parts = [stream.push(piece) for piece in rows]
+    return joined([*parts, stream.finish()])
+
+
+def predict_keeping(
+    checkpoints: Sequence[Checkpoint],
+    features: Sequence[BundledFeatures],
+    videos: Sequence[GivenVideo],
+    *,
+    folder: Path,
+    out: Path,
+    device: torch.device,
+    weights: str | None = None,
+    engine: str | None = None,
+    tuned: Mapping[str, ClassDecoding] | None = None,
+) -> Iterator[PredictedMatch]:
+    """As `predict_videos`, by way of feature sets in ``folder``, which an interrupted extraction goes on with."""
+    matches = [Match(video.name, video.path.parent, video.path, None) for video in videos]
+    if len({one.name for one in features}) < len(features):
+        raise BallspotError("--keep-features: two of the head's sets have one name; predict without it")
+    names = [video.name for video in videos if not is_done(out / video.name, video)]
+    matches = [match for match in matches if match.name in names]
+    failure: ExtractionError | None = None
+    paths = []
+    for one in features if matches else ():
+        job = one.job(device=device, weights=weights, engine=engine)
+        try:
+            paths.append(_made(one, matches, folder, job))
+        except ExtractionError as error:
+            failure, whole = error, {result.match for result in error.results}
+            matches = [match for match in matches if match.name in whole]
+            if not matches:
+                raise
+            paths.append(_made(one, matches, folder, job))
+    if not paths:
+        return
+    source, names = open_source(paths[0], paths[1:]), [match.name for match in matches]
+    for done in predict_matches(checkpoints, source, names, out=out, device=device, tuned=tuned):
+        with source.open(done.name) as group:
+            write_table(out / done.name, done.name, float(group.first.fps))
+        yield done
+    if failure is not None:
+        raise failure
+
+
+def _made(features: BundledFeatures, matches: Sequence[Match], folder: Path, job: ExtractionJob) -> Path:
+    """The feature set of these videos, in ``folder``, under the name that it has in training."""
+    path = folder / features.name
+    if features.components is None:
+        extract_matches(matches, path, job)
+        return path
+    parent = folder / f"{features.name}-whole"
+    extract_matches(matches, parent, job)
+    save_components(features.components, path / FIT_FILE)
+    project_set(open_feature_set(parent), features.components, path)
+    return path

@@ -1,0 +1,30 @@
+"""Many runs from one file: the space of settings, the plan, its cost, the jobs, a budgeted search, and what is shown of
+it.
+"""
+
+from .cost import costs
+from .executors import cluster_engine, local_engine
+from .file import find_sweep
+from .job import Job
+from .plan import check_runs, plan_runs, record_sweep, run_sweep
+from .progress import SweepProgress
+from .search import search_space
+from .space import read_space
+from .tables import show_plan, show_results
+
+__all__ = [
+    "Job",
+    "SweepProgress",
+    "check_runs",
+    "cluster_engine",
+    "costs",
+    "find_sweep",
+    "local_engine",
+    "plan_runs",
+    "read_space",
+    "record_sweep",
+    "run_sweep",
+    "search_space",
+    "show_plan",
+    "show_results",
+]

@@ -1,0 +1,304 @@
+"""The training of a head, an epoch at a time: random clips, targets, losses, steps."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...cache.errors import BallspotError
+from ...cache.stores import FLIPPED_VIEW
+from ..clips import (
+    Anchors,
+    ClipStarts,
+    EventTable,
+    TokenTargets,
+    clip_events,
+    draw_clips,
+    drop_frames,
+    gather_clips,
+    jitter_shift,
+    mix_clips,
+    switch_frames,
+    token_targets,
+)
+from ..config import Config
+from ..features import FeatureLayout, ResidentFeatures, row_stride
+from ..heads import HeadOutput, SpottingHead
+from .losses import (
+    class_loss,
+    class_total,
+    class_weights,
+    known_total,
+    offset_loss,
+    sigmoid_loss,
+    sigmoid_total,
+    team_loss,
+)
+from .optimizer import WeightAverage, descend, learning_rate
+
+CLIPS_AT_ONCE = 256  # whose targets are made together
+
+
+PASSES_AN_EPOCH = 1.7  # the original's 500,000 frames over the 288,308 that its training matches have at stride 2
+
+
+@dataclass(frozen=True)
+class TrainingMaterial:
+    """What a head is trained on: scaled features and events of the training matches, and the weights (1 + K,).
+
+    ``anchors``: where clips are drawn more often, None everywhere alike.
+    """
+
+    features: ResidentFeatures
+    events: EventTable
+    weights: Tensor
+    anchors: Anchors | None = None
+
+
+@dataclass(frozen=True)
+class EpochSummary:
+    """An epoch's means over its steps, the learning rate of its last step, events that lost their token."""
+
+    loss: float
+    class_loss: float
+    offset_loss: float
+    team_loss: float
+    learning_rate: float
+    n_token_collisions: int
+
+
+@dataclass(frozen=True)
+class LossParts:
+    """The losses of one batch: their weighted sum () to descend, the sum and its parts (4,) detached."""
+
+    total: Tensor
+    parts: Tensor
+
+
+def training_material(
+    features: ResidentFeatures, events: EventTable, config: Config, *, anchors: Anchors | None = None
+) -> TrainingMaterial:
+    """Features and events with the class weights counted from them, on the features' device."""
+    grid_frames = n_grid_frames(features, config.clips.clip_stride)
+    weights = class_weights(
+        events.counts,
+        max(grid_frames - int(events.counts.sum()), 1),
+        kind=config.loss.class_weights,
+        background_constant=config.loss.background_constant,
+        action_constant=config.loss.action_constant,
+    )
+    return TrainingMaterial(features, events, weights.to(features.device), anchors)
+
+
+def n_grid_frames(features: ResidentFeatures | FeatureLayout, clip_stride: int) -> int:
+    """How many frames the matches have on the grid of every ``clip_stride``-th source frame."""
+    rows = row_stride(features.frame_spacing, clip_stride)
+    return sum(-(-match.n_rows // rows) for match in features.matches)
+
+
+def clips_an_epoch(features: ResidentFeatures | FeatureLayout, config: Config) -> int:
+    """How many clips an epoch draws: epoch_frames / clip_frames, rounded up; "auto" is 1.7 passes over the grid."""
+    frames = config.training.epoch_frames
+    if frames == "auto":
+        frames = PASSES_AN_EPOCH * n_grid_frames(features, config.clips.clip_stride)
+    return max(math.ceil(frames / config.clips.clip_frames), 1)
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The number that all chance of one epoch comes from; epoch 0 is the initial weights.
+
+    Since an epoch's chance depends on nothing before it, a resumed run needs no generator states to repeat itself.
+    """
+    return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def train_epoch(
+    head: SpottingHead,
+    optimizer: torch.optim.Optimizer,
+    material: TrainingMaterial,
+    config: Config,
+    *,
+    epoch: int,
+    seed: int,
+    average: WeightAverage | None = None,
+    forward: Callable[[Tensor], HeadOutput] | None = None,
+) -> EpochSummary:
+    """Trains ``head`` in place for epoch ``epoch`` (from 1) and returns the epoch's means.
+
+    ``average`` follows the weights; ``forward`` stands for the head where it was compiled. Seeds torch's global
+    generator, which dropout draws from; the caller keeps the outer state if it needs it.
+    Raises BallspotError when the loss is not finite any more.
+    """
+    torch.manual_seed(epoch_seed(seed, epoch))
+    section, clip, features = config.training, config.clips, material.features
+    n_clips = clips_an_epoch(features, config)
+    n_steps = math.ceil(n_clips / section.batch_clips)
+    drawn = draw_clips(
+        features,
+        n_clips,
+        clip_frames=clip.clip_frames,
+        row_stride=features.row_stride(clip.clip_stride),
+        pad_frames=clip.pad_frames,
+        generator=torch.Generator().manual_seed(epoch_seed(seed, epoch)),
+        anchors=material.anchors,
+    )
+    head.train()
+    sums = torch.zeros(4, device=features.device)
+    n_collisions = torch.zeros((), dtype=torch.int64, device=features.device)
+    rate = 0.0
+    for step, (frames, wanted, share) in enumerate(training_batches(material, drawn, config)):
+        n_done = (epoch - 1) * n_steps + step
+        rate = learning_rate(
+            n_done,
+            n_steps=section.n_epochs * n_steps,
+            n_warmup_steps=round(section.warmup_epochs * n_steps),
+            peak=section.learning_rate,
+            final=section.final_learning_rate,
+            warmup_start=section.warmup_start,
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        losses: list[LossParts] = []
+
+        def loss(
+            frames: Tensor = frames,
+            wanted: TokenTargets = wanted,
+            share: Tensor | None = share,
+            losses: list[LossParts] = losses,
+        ) -> Tensor:
+            with torch.autocast(features.device.type, torch.bfloat16, enabled=section.amp and frames.is_cuda):
+                output = (forward or head)(frames)
+            losses.append(batch_loss(output, wanted, share, material.weights, config))
+            return losses[-1].total
+
+        descend(head, optimizer, loss, sam_rho=section.sam_rho, gradient_clip=section.gradient_clip)
+        if average is not None:
+            average.update(head, n_steps_done=n_done)
+        sums += losses[0].parts
+        n_collisions += wanted.n_collisions.sum()
+    total, class_part, offset_part, team_part = (sums / n_steps).tolist()
+    if not math.isfinite(total):
+        raise BallspotError(f"the loss of epoch {epoch} is {total}; lower learning_rate ({section.learning_rate:g})")
+    return EpochSummary(total, class_part, offset_part, team_part, rate, int(n_collisions))
+
+
+def training_batches(
+    material: TrainingMaterial, clips: ClipStarts, config: Config
+) -> Iterator[tuple[Tensor, TokenTargets, Tensor | None]]:
+    """The clips in batches of ``batch_clips``, each as `training_batch` gives it.
+
+    Targets take no chance, so those of many small batches are made at once.
+    """
+    size = config.training.batch_clips
+    n_at_once = max(CLIPS_AT_ONCE // size, 1) * size
+    for first in range(0, len(clips), n_at_once):
+        block = clips.part(first, first + n_at_once)
+        wanted = clip_targets(material, block, config)
+        for start in range(0, len(block), size):
+            yield training_batch(material, block.part(start, start + size), wanted.part(start, start + size), config)
+
+
+def clip_targets(material: TrainingMaterial, clips: ClipStarts, config: Config) -> TokenTargets:
+    """What the tokens of the clips should answer, from the events of the material."""
+    clip, targets, features = config.clips, config.targets, material.features
+    flipped = None
+    if clips.view_index is not None:
+        flipped = torch.tensor([view == FLIPPED_VIEW for view in features.views])[clips.view_index]
+    return token_targets(
+        clip_events(
+            material.events,
+            clips,
+            frame_spacing=features.frame_spacing,
+            span=clip.clip_frames * clip.clip_stride,
+            flipped=flipped,
+        ),
+        priority=material.events.priority,
+        clip_frames=clip.clip_frames,
+        clip_stride=clip.clip_stride,
+        temporal_stride=config.head.temporal_stride,
+        label_assignment=targets.label_assignment,
+        event_time=targets.event_time,
+        label_radius=targets.label_radius,
+        label_sd=targets.label_sd,
+        offset_window=targets.offset_window,
+        offset_background=targets.offset_background,
+        multi_label=config.loss.class_loss == "sigmoid",
+    )
+
+
+def training_batch(
+    material: TrainingMaterial, clips: ClipStarts, wanted: TokenTargets, config: Config
+) -> tuple[Tensor, TokenTargets, Tensor | None]:
+    """The clips' features (B, T, D), changed as `augmentation` says, and ``wanted``, what their tokens should answer.
+
+    Where clips are mixed the targets are of 2 B clips, those of their partners last, with the share (2 B,) of each.
+    """
+    clip, features, change = config.clips, material.features, config.augmentation
+    row_stride = features.row_stride(clip.clip_stride)
+    shift = None
+    if change.index_jitter:
+        shift = jitter_shift(len(clips), clip.clip_frames, row_stride=row_stride, chance=change.index_jitter)
+    frames = gather_clips(features, clips, clip_frames=clip.clip_frames, row_stride=row_stride, row_shift=shift)
+    if change.frame_switch:
+        frames = switch_frames(frames, chance=change.frame_switch)
+    if change.temporal_drop:
+        frames = drop_frames(frames, chance=change.temporal_drop)
+    if not change.mixup_alpha:
+        return frames, wanted, None
+    frames, other, share = mix_clips(frames, alpha=change.mixup_alpha)
+    return frames, wanted.taken_by(other), torch.cat([share, 1.0 - share])
+
+
+def batch_loss(
+    output: HeadOutput, wanted: TokenTargets, share: Tensor | None, weights: Tensor, config: Config
+) -> LossParts:
+    """The losses of a batch; with ``share`` (2 B,) every clip of the output answers for two clips' targets."""
+    class_part, offset_part, team_part = means = loss_means(output, wanted, share, weights, config)
+    section = config.loss
+    total = class_part + section.offset_weight * offset_part + section.team_weight * team_part
+    return LossParts(total, torch.stack([total, *means]).detach())
+
+
+def loss_means(
+    output: HeadOutput, wanted: TokenTargets, share: Tensor | None, weights: Tensor, config: Config
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean loss of the classes, of the offsets and of the teams, each (); 0 for what the head does not say."""
+    section = config.loss
+    logits, offsets, team_logits = (None if one is None else one.float() for one in output)
+    if share is not None:
+        logits, offsets, team_logits = (
+            None if one is None else torch.cat([one, one]) for one in (logits, offsets, team_logits)
+        )
+    if logits is None:
+        raise ValueError("a head without class logits cannot be trained")
+    common = {"weights": weights, "focal_gamma": section.focal_gamma, "share": share}
+    if wanted.labels is not None:
+        class_part = sigmoid_loss(logits[..., 1:], wanted.labels, **common)
+    else:
+        strength = wanted.strength if config.targets.label_sd else None
+        class_part = class_loss(logits, wanted.class_index, strength=strength, **common)
+    offset_part = team_part = class_part.new_zeros(())
+    if offsets is not None:
+        offset_part = offset_loss(
+            offsets, wanted.offset, kind=section.offset_loss, huber_delta=section.huber_delta, share=share
+        )
+    if team_logits is not None:
+        team_part = team_loss(team_logits, wanted.team, share=share)
+    return class_part, offset_part, team_part
+
+
+def loss_totals(wanted: TokenTargets, share: Tensor | None, weights: Tensor, config: Config) -> Tensor:
+    """What each of the means of `loss_means` was divided by, (3,).
+
+    Means times totals add up over the parts of a batch, so that parts on several devices, or one after another, can
+    be judged as the whole batch would be.
+    """
+    if wanted.labels is not None:
+        of_classes = sigmoid_total(wanted.labels, weights, share=share)
+    else:
+        strength = wanted.strength if config.targets.label_sd else None
+        of_classes = class_total(wanted.class_index, weights, strength=strength, share=share)
+    return torch.stack([of_classes, known_total(wanted.offset, share=share), known_total(wanted.team, share=share)])

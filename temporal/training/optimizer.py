@@ -1,0 +1,103 @@
+"""How weights move: AdamW, steps towards flat minima, clipped gradients, and an average of the weights on the way."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from ..config import Config
+
+
+def make_optimizer(head: nn.Module, config: Config) -> torch.optim.AdamW:
+    """AdamW over all parameters; the rate is set step by step.
+
+    Fused where torch has it: one pass over the weights instead of a dozen, a third of the time on a CPU, and as
+    repeatable (every number is computed by itself).
+    """
+    section = config.training
+    return torch.optim.AdamW(
+        head.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay, fused=can_fuse(head)
+    )
+
+
+def can_fuse(model: nn.Module) -> bool:
+    """Whether torch has fused optimizers for where a model's parameters are."""
+    return all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
+
+
+def descend(
+    head: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Callable[[], Tensor],
+    *,
+    sam_rho: float = 0.0,
+    gradient_clip: float = 0.0,
+) -> Tensor:
+    """One step down the gradient of ``loss``; the loss before it, detached.
+
+    With ``sam_rho`` the gradient is taken ``sam_rho`` uphill from where the weights stand (sharpness-aware
+    minimisation, Foret et al. 2021), at twice the cost. ``gradient_clip`` bounds the norm of the gradient.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    before = loss()
+    before.backward()
+    if sam_rho:
+        valley = _climb(head.parameters(), sam_rho)
+        optimizer.zero_grad(set_to_none=True)
+        loss().backward()
+        with torch.no_grad():
+            for parameter, value in valley:
+                parameter.copy_(value)
+    if gradient_clip:
+        nn.utils.clip_grad_norm_(head.parameters(), gradient_clip)
+    optimizer.step()
+    return before.detach()
+
+
+class WeightAverage:
+    """The moving average of a head's weights: after every step decay * average + (1 - decay) * weights.
+
+    Early on the decay is (1 + steps) / (10 + steps), if less, so that the first weights do not linger. How far it has
+    come follows from the number of steps done, so the average alone is enough to go on.
+    """
+
+    def __init__(self, head: nn.Module, decay: float, *, kept: dict[str, Tensor] | None = None) -> None:
+        self.decay = decay
+        state = kept or head.state_dict()
+        device = next(head.parameters()).device
+        self.weights = {name: value.detach().to(device, copy=True) for name, value in state.items()}
+
+    @torch.no_grad()
+    def update(self, head: nn.Module, *, n_steps_done: int) -> None:
+        """Takes in the weights after a step, ``n_steps_done`` of the whole training before it."""
+        decay = min(self.decay, (1 + n_steps_done) / (10 + n_steps_done))
+        for name, value in head.state_dict().items():
+            if value.is_floating_point():
+                self.weights[name].lerp_(value, 1.0 - decay)
+            else:  # what counts, such as the batches that a norm has seen
+                self.weights[name].copy_(value)
+
+
+def _climb(parameters: Iterable[nn.Parameter], rho: float) -> list[tuple[nn.Parameter, Tensor]]:
+    """Moves the parameters by ``rho`` along their gradient, all together, and says where each came from."""
+    moving = [(parameter, parameter.grad) for parameter in parameters if parameter.grad is not None]
+    norm = torch.stack([gradient.norm() for _, gradient in moving]).norm()
+    with torch.no_grad():
+        valley = [(parameter, parameter.clone()) for parameter, _ in moving]
+        for parameter, gradient in moving:
+            parameter.add_(gradient * (rho / (norm + 1e-12)))
+    return valley
+
+
+def learning_rate(
+    step: int, *, n_steps: int, n_warmup_steps: int, peak: float, final: float, warmup_start: float = 0.01
+) -> float:
+    """The rate of step ``step`` (0-based) of ``n_steps``: warmup_start * peak, straight up to peak at step
+    ``n_warmup_steps``, then along a cosine to ``final`` at the last step.
+    """
+    if step < n_warmup_steps:
+        return peak * (warmup_start + (1.0 - warmup_start) * step / n_warmup_steps)
+    n_cosine_steps = max(n_steps - 1 - n_warmup_steps, 1)
+    progress = min((step - n_warmup_steps) / n_cosine_steps, 1.0)
+    return final + (peak - final) * 0.5 * (1.0 + math.cos(math.pi * progress))

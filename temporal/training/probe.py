@@ -1,0 +1,129 @@
+"""The sanity floor: a logistic regression on single frames, by scikit-learn, in seconds.
+
+What it reaches is what the features say of a frame without any context. A head that does not beat it learns nothing
+from time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from ...cache.errors import BallspotError
+from ...evaluate.dataset import (
+    LabelArrays,
+    LabelSet,
+    Match,
+    Splits,
+    Spot,
+    SpotArrays,
+    column_arrays,
+    columns_of,
+    label_arrays,
+    read_labels,
+)
+from ...evaluate.scoring import OFFICIAL_FPS, TOLERANCE_S, APResult, average_precision, metric_frames
+from ..config import PredictionSection
+from ..decoding import decode_as_configured
+from ..features import FeatureSource, ResidentFeatures, load_features, scale_features
+
+NEAR_S = 0.12  # frames this near to an event are its class's examples
+
+
+CLEAR_S = 1.0  # background is drawn from frames farther than this from all events
+
+
+N_BACKGROUND = 4  # times as many frames of background as near events
+
+
+INVERSE_PENALTY = 0.01  # C of scikit-learn
+
+
+@dataclass(frozen=True)
+class FrameProbe:
+    """A fitted probe: scores of frames from their features."""
+
+    model: LogisticRegression
+    n_labels: int
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """The probability of every label, float32 (n, K), for features (n, D); labels never seen have zeros."""
+        scores = np.zeros((len(rows), self.n_labels), dtype=np.float32)
+        seen = self.model.classes_
+        scores[:, seen[seen > 0] - 1] = self.model.predict_proba(rows)[:, seen > 0]
+        return scores
+
+
+def fit_probe(
+    features: ResidentFeatures,
+    labels: Sequence[LabelArrays],
+    *,
+    n_labels: int,
+    seed: int,
+) -> FrameProbe:
+    """A probe fitted to the frames around the events of all matches, and four times as many others.
+
+    Classes are weighed alike. Where two events are near a frame the nearer one's class counts.
+    """
+    random = np.random.default_rng(seed)
+    rows, classes = [], []
+    for index, (match, arrays) in enumerate(zip(features.matches, labels, strict=True)):
+        if not len(arrays.frame_index):
+            continue
+        frame = np.arange(match.n_rows) * features.frame_spacing
+        after = np.searchsorted(arrays.frame_index, frame).clip(1, max(len(arrays.frame_index) - 1, 1))
+        pair = np.stack([after - 1, np.minimum(after, len(arrays.frame_index) - 1)])  # (2, n)
+        distance = np.abs(arrays.frame_index[pair] - frame)
+        nearest = np.take_along_axis(pair, distance.argmin(axis=0)[None], axis=0)[0]
+        distance_s = distance.min(axis=0) / float(match.fps)
+        near = np.flatnonzero(distance_s <= NEAR_S)
+        clear = np.flatnonzero(distance_s > CLEAR_S)
+        clear = random.choice(clear, min(N_BACKGROUND * len(near), len(clear)), replace=False)
+        of_match = features.match_rows(index).cpu()
+        rows += [of_match[near].float().numpy(), of_match[clear].float().numpy()]
+        classes += [arrays.label_index[nearest[near]] + 1, np.zeros(len(clear), dtype=np.int64)]
+    if len(np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *classes]))) < 2:
+        raise BallspotError("the training matches have no event, or no frame far from one; a probe tells them apart")
+    model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=300)
+    return FrameProbe(model.fit(np.concatenate(rows), np.concatenate(classes)), n_labels)
+
+
+def probe_split(
+    source: FeatureSource,
+    matches: Mapping[str, Match],
+    splits: Splits,
+    label_set: LabelSet,
+    *,
+    split: str,
+    seed: int,
+    section: PredictionSection,
+) -> APResult:
+    """The average precision (1 s, 25 frames a second) on a split of a probe fitted to the training matches.
+
+    Features are scaled match by match; ``section`` says how scores become spots. BallspotError for missing labels.
+    """
+    spots = {name: _labels(matches[name], label_set) for part in ("train", split) for name in splits.part(part)}
+    training = load_features(source, splits.train, device="cpu")
+    scale_features(training, "match")
+    labels = [
+        label_arrays(spots[one.name], label_set, fps=one.fps, n_video_frames=one.n_video_frames, match=one.name)
+        for one in training.matches
+    ]
+    fitted = fit_probe(training, labels, n_labels=len(label_set), seed=seed)
+    truths, predictions = [], []
+    for name in splits.part(split):
+        features = load_features(source, [name], device="cpu")
+        scale_features(features, "match")
+        match = features.matches[0]
+        peaks = decode_as_configured(fitted.scores(features.rows.float().numpy()), section)
+        frames = metric_frames(peaks.row * features.frame_spacing, match.fps)
+        predictions.append(SpotArrays(frame=frames, label_index=peaks.label_index, score=peaks.score))
+        truths.append(column_arrays(columns_of(spots[name]), label_set, fps=OFFICIAL_FPS))
+    return average_precision(truths, predictions, n_labels=len(label_set), fps=OFFICIAL_FPS, tolerance_s=TOLERANCE_S)
+
+
+def _labels(match: Match, label_set: LabelSet) -> tuple[Spot, ...]:
+    if match.labels_path is None:
+        raise BallspotError(f"{match.folder}: match {match.name!r} has no labels; a probe needs them")
+    return read_labels(match.labels_path, label_set, in_file_order=True)

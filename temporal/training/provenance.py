@@ -1,0 +1,78 @@
+"""How a run was made: what run.json records of versions, device, features, split and labels."""
+
+import os
+import shlex
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ... import __version__
+from ...evaluate.dataset import Splits
+from .log import timestamp
+from .task import Experiment, Task
+
+
+def command_line() -> str:
+    """This process's command as one would type it."""
+    return shlex.join(["ballspot", *sys.argv[1:]])
+
+
+def run_record(experiment: Experiment, data_root: Path, *, command: str) -> dict[str, Any]:
+    """What run.json says of how the run was made, ``command`` being what was typed."""
+    source, splits = experiment.source, experiment.splits
+    features = {
+        "set": source.name,
+        "fingerprint": source.fingerprint,
+        "files": source.files(splits.train + splits.valid),
+    }
+    return task_record(experiment, data_root, command=command, features=features)
+
+
+def task_record(task: Task, data_root: Path, *, command: str, features: dict[str, Any]) -> dict[str, Any]:
+    """What run.json says of a training, ``features`` being what it says of where they came from."""
+    splits = task.splits
+    return {
+        "command_line": command,
+        "version": __version__,
+        "git_commit": git_commit(),
+        "torch": torch.__version__,
+        "timm": version("timm"),
+        "device": str(task.device),
+        "n_threads": torch.get_num_threads(),
+        "seed": task.seed,
+        "shuffle_labels": task.shuffle_labels,
+        "started": timestamp(),
+        "features": features,
+        "data": str(data_root),
+        "splits": {**as_lists(splits), "source": splits.source},
+        "label_set": task.label_set.name,
+        "labels": list(task.label_set.labels),
+        "headline_excludes": list(task.label_set.headline_excludes),
+    }
+
+
+def as_lists(splits: Splits) -> dict[str, list[str]]:
+    """The matches of every part, as JSON holds them."""
+    return {part: list(names) for part, names in splits.by_part.items()}
+
+
+def git_commit() -> str | None:
+    """The commit of the working copy that this package is the root of; None outside one, as in site-packages."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--show-toplevel", "HEAD"],
+            cwd=Path(__file__).parent,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return None
+    top, _, commit = done.stdout.rstrip("\n").rpartition("\n")
+    return commit if done.returncode == 0 and Path(top) == root else None

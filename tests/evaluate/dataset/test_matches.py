@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import pytest
+
+from ballspot.cache.errors import BallspotError
+from ballspot.evaluate.dataset.matches import find_matches, resolve_match
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+
+
+def test_matches_are_found_at_any_depth_sorted_by_name(tmp_path: Path):
+    touch(tmp_path, "b/224p.mp4", "a/2026/m2/Labels-ball.json", "a/2026/m1/720p.mp4", "notes/read.txt", "splits.toml")
+    matches = find_matches(tmp_path)
+    assert [match.name for match in matches] == ["a/2026/m1", "a/2026/m2", "b"]
+    assert [match.video is None for match in matches] == [False, True, False]
+    assert [match.labels_path is None for match in matches] == [True, False, True]
+    assert matches[1].labels_path == matches[1].folder / "Labels-ball.json"
+
+
+@pytest.mark.parametrize(
+    ("videos", "chosen"),
+    [
+        (["720p.mp4", "224p.mp4", "other.mkv"], "224p.mp4"),
+        (["a.mkv", "720p.mp4"], "720p.mp4"),
+        (["only.MKV"], "only.MKV"),
+        (["._224p.mp4", "only.mkv"], "only.mkv"),  # a hidden file as macOS leaves them
+    ],
+)
+def test_the_small_video_is_preferred_then_the_large_then_the_only_one(tmp_path: Path, videos: list[str], chosen: str):
+    touch(tmp_path, *(f"m/{video}" for video in videos))
+    (match,) = find_matches(tmp_path)
+    assert match.video == tmp_path / "m" / chosen
+
+
+def test_two_videos_of_other_names_are_an_error_that_names_both(tmp_path: Path):
+    touch(tmp_path, "m/1_224p.mkv", "m/2_224p.mkv")
+    with pytest.raises(BallspotError, match=r"several videos \(1_224p.mkv, 2_224p.mkv\)"):
+        find_matches(tmp_path)
+
+
+def test_linked_folders_are_followed_and_loops_end(tmp_path: Path):
+    touch(tmp_path, "elsewhere/m/224p.mp4")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "league").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "m" / "back").symlink_to(root)
+    assert [match.name for match in find_matches(root)] == ["league/m"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: None, "does not exist"),
+        (lambda root: root.write_text(""), "is a file"),
+        (lambda root: root.mkdir(), "no match below"),
+        (lambda root: touch(root, "224p.mp4"), "is itself a match folder"),
+    ],
+)
+def test_a_root_without_matches_is_an_error_with_a_remedy(tmp_path: Path, make, message: str):
+    root = tmp_path / "root"
+    make(root)
+    with pytest.raises(BallspotError, match=message) as caught:
+        find_matches(root)
+    assert str(root) in str(caught.value)
+
+
+def test_a_match_is_meant_by_its_whole_name_or_by_a_last_folder_that_only_it_has():
+    names = ["x/a", "y/a", "y/b", "a"]
+    assert [resolve_match(name, names, which="to take") for name in ("y/a", "b", "a")] == ["y/a", "y/b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a", "match 'a' in DATA could be x/a or y/a; give its whole name"),
+        ("y/bb", "no match 'y/bb' in DATA; did you mean 'y/b'?"),
+        ("match-02", "no match 'match-02' in DATA; did you mean 'league/season/match-01'?"),
+        ("?", "no match '?' in DATA; there are 4, the first is 'x/a'"),
+    ],
+)
+def test_a_name_of_several_matches_or_of_none_is_told_with_what_may_be_meant(name: str, message: str):
+    with pytest.raises(BallspotError) as caught:
+        resolve_match(name, ["x/a", "y/a", "y/b", "league/season/match-01"], which="in DATA")
+    assert str(caught.value) == message
+
+
+def test_where_there_is_no_match_at_all_none_is_suggested():
+    with pytest.raises(BallspotError, match="no match 'a' to leave out; there is none"):
+        resolve_match("a", [], which="to leave out")

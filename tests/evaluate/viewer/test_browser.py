@@ -1,0 +1,256 @@
+"""The page of `ballspot view` in a real browser: what it shows, plays and never runs."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ballspot.evaluate.dataset.labels import read_labels
+from ballspot.evaluate.dataset.labelsets import LabelSet
+
+from .viewing import DATA, LABELS, MATCH, OTHER, ROOT, expected, fill, made_up, now, serving, settled, table, until
+
+SLASH = "\N{DIVISION SLASH}"
+PROBE = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>\"'`${window.hacked=1}"
+
+
+def test_the_video_plays_and_a_click_on_a_spot_goes_there(tmp_path: Path, opened: Callable):
+    with serving(made_up(tmp_path / "p", MATCH, seed=1)) as server:
+        page = opened(server.url)
+        until(page, "document.getElementById('video').readyState >= 3")
+        page.keyboard.press("Space")
+        until(page, "document.getElementById('video').currentTime > 0.4")
+        page.keyboard.press("k")
+        assert page.evaluate("document.getElementById('video').paused")
+        first = read_labels(DATA / MATCH / "Labels-ball.json", LABELS)[1]
+        span = page.evaluate("document.getElementById('video').duration")
+        box = page.locator("#overlay").bounding_box()
+        lanes = page.evaluate("[...document.querySelectorAll('#gutter div')].map(d => d.textContent)")
+        lane = page.evaluate("document.querySelector('#gutter div').offsetHeight")
+        y = box["y"] + 20 + lanes.index(first.label) * lane + 6
+        page.mouse.click(box["x"] + first.position_ms / 1000 / span * box["width"], y)
+        until(page, "!document.getElementById('video').seeking")
+        assert now(page) == pytest.approx(first.position_ms / 1000 + 0.02, abs=0.021)
+        assert first.label in page.text_content("#told")
+
+
+def test_next_and_previous_error_visit_every_error_in_order_of_time(tmp_path: Path, opened: Callable):
+    path = made_up(tmp_path / "p", MATCH, seed=4, n_more=20)
+    with serving(path) as server:
+        page = opened(f"{server.url}#score=0.6")
+        total = expected(path, MATCH, tolerance_s=1.0, threshold=0.6)[-1]
+        n_errors = int(total[2]) + int(total[3])
+        told = []
+        for _ in range(n_errors):
+            page.keyboard.press("n")
+            told.append(page.text_content("#told"))
+        assert [text.rpartition("error ")[2] for text in told] == [f"{i + 1} of {n_errors}" for i in range(n_errors)]
+        assert sum(text.startswith("missed ") for text in told) == int(total[3])
+        page.keyboard.press("n")
+        assert page.text_content("#told") == "no later error"
+        page.keyboard.press("p")
+        assert page.text_content("#told") == told[-2]
+
+
+def test_filters_hide_errors_and_leave_the_counts_alone(tmp_path: Path, opened: Callable):
+    with serving(made_up(tmp_path / "p", MATCH, seed=4, n_more=2000)) as server:
+        page = opened(server.url)
+        before = table(page)
+        page.click("#kinds button[data-kind='missed']")
+        page.click("#counts tbody tr:nth-child(1) th button", modifiers=["Shift"])
+        page.select_option("#team", "=left")
+        page.fill("#score-low", "0.7")
+        page.fill("#score-high", "0.9")
+        page.keyboard.press("Enter")
+        assert table(page) == before
+        assert page.locator("#gutter div").count() == 1
+        page.keyboard.press("n")
+        while page.text_content("#told") != "no later error":
+            told = page.text_content("#told")
+            assert "PASS" in told.split(" · ")[0]
+            assert not told.startswith("missed")
+            assert " · left · " in f"{told} · "
+            assert 0.7 <= float(told.partition("score ")[2][:5]) <= 0.9
+            page.keyboard.press("n")
+
+
+def test_keys_step_zoom_and_help(tmp_path: Path, opened: Callable):
+    with serving(made_up(tmp_path / "p", MATCH, seed=1)) as server:
+        page = opened(server.url)
+        until(page, "document.getElementById('video').readyState >= 2")
+        for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft", "l", "Shift+ArrowRight"):
+            page.keyboard.press(key)
+        until(page, "!document.getElementById('video').seeking")
+        assert "frame 77" in page.text_content("#clock")  # 2 frames, 2 s and 1 s at 25 a second
+        page.keyboard.press("j")
+        until(page, "document.getElementById('clock').textContent.includes('frame 27')")
+        page.keyboard.press("+")
+        page.keyboard.press("+")
+        span = float(settled(page)["span"][0])
+        page.keyboard.press("-")
+        assert float(settled(page)["span"][0]) == pytest.approx(1.6 * span, rel=1e-3)
+        page.keyboard.press("0")
+        assert "span" not in settled(page)
+        page.keyboard.press("]")
+        assert page.evaluate("document.getElementById('video').playbackRate") == 1.5
+        page.keyboard.press("b")
+        assert not page.is_checked("#below")
+        page.keyboard.press("?")
+        assert page.locator("#help dl div").count() > 10
+        page.keyboard.press("Escape")
+        assert not page.is_visible("#help")
+
+
+def test_a_link_restores_the_view(tmp_path: Path, opened: Callable):
+    root = made_up(tmp_path / "p", MATCH, seed=1)
+    made_up(root, OTHER, seed=2)
+    with serving(root) as server:
+        page = opened(server.url)
+        page.select_option("#match", label=OTHER)
+        until(page, "document.getElementById('video').readyState >= 2")
+        fill(page, "threshold", 0.31)
+        fill(page, "tolerance", 2.5)
+        page.click("#kinds button[data-kind='duplicate']")
+        page.click("#counts tbody tr:nth-child(2) th button")
+        page.select_option("#team", "=right")
+        page.mouse.move(700, 600)
+        page.mouse.wheel(0, -900)
+        for key in "nnnne":
+            page.keyboard.press(key)
+        first = settled(page)
+        assert {"match", "t", "score", "tolerance", "classes", "kinds", "team", "from", "span"} <= set(first)
+        again = opened(page.url)
+        until(again, "document.getElementById('video').readyState >= 2")
+        assert settled(again) == first
+        assert table(again) == table(page)
+        assert now(again) == pytest.approx(now(page), abs=0.002)
+
+
+@pytest.mark.parametrize(
+    "text", ["score=9&tolerance=-4&t=NaN&span=1e999", "match=%3Cscript%3E&classes=x.99.1e5&half=7", "%%%"]
+)
+def test_a_link_that_makes_no_sense_still_opens(tmp_path: Path, opened: Callable, text: str):
+    with serving(made_up(tmp_path / "p", MATCH, seed=1)) as server:
+        page = opened(f"{server.url}#{text}")
+        assert len(table(page)) == len(LABELS) + 1
+        assert page.evaluate("document.getElementById('base').width") > 100
+
+
+def test_marks_are_saved_as_csv(tmp_path: Path, opened: Callable):
+    with serving(made_up(tmp_path / "p", MATCH, seed=1)) as server:
+        page = opened(server.url)
+        until(page, "document.getElementById('video').readyState >= 2")
+        notes = ['late, "very" late', "=1+1"]
+        for note in notes:
+            page.keyboard.press("n")
+            page.keyboard.press("m")
+            page.fill("#note-text", note)
+            page.keyboard.press("Enter")
+        page.keyboard.press("m")
+        page.keyboard.press("Escape")
+        assert page.text_content("#n-marks") == "2"
+        with page.expect_download() as caught:
+            page.click("#export-marks")
+        caught.value.save_as(tmp_path / "marks.csv")
+    rows = list(csv.DictReader((tmp_path / "marks.csv").open(encoding="utf-8", newline="")))
+    assert [row["note"] for row in rows] == [notes[0], "'=1+1"]  # a spreadsheet would run what begins with =
+    assert all(row["match"] == MATCH and row["label"] in LABELS and float(row["time_s"]) >= 0 for row in rows)
+
+
+def test_a_mark_leads_back_to_its_match_and_moment_and_can_be_removed(tmp_path: Path, opened: Callable):
+    root = made_up(tmp_path / "p", MATCH, seed=1)
+    made_up(root, OTHER, seed=2)
+    with serving(root) as server:
+        page = opened(server.url)
+        for key in ("l", "m", "Enter", "l", "m", "Enter"):  # marks at 2 s and 4 s
+            page.keyboard.press(key)
+        page.select_option("#match", label=OTHER)
+        until(page, "document.getElementById('video').readyState >= 2 && !document.getElementById('video').seeking")
+        page.click("#marks li:nth-child(2) button:first-child")
+        until(page, "document.getElementById('clock').textContent.startsWith('0:04.00')")
+        assert page.input_value("#match") == "0"
+        page.click("#marks li:nth-child(1) button.away")
+        assert page.text_content("#n-marks") == "1"
+        assert page.text_content("#marks li button:first-child") == "0:04.00"
+        page.click("#clear-marks")
+        assert page.text_content("#n-marks") == "0"
+
+
+def test_names_from_files_are_text_and_never_run(tmp_path: Path, opened: Callable):
+    name = f"{PROBE.replace('/', SLASH)} ünï " + "x" * 100
+    data, labels = tmp_path / "data", LabelSet("hostile", (PROBE, "PASS" * 200, "日本"))
+    (data / name).mkdir(parents=True)
+    spot = {"gameTime": "1 - 00:01", "label": PROBE, "position": "1000", "team": PROBE, "visibility": "visible"}
+    (data / name / "Labels-ball.json").write_text(json.dumps({"annotations": [spot]}))
+    odd = {**spot, "half": "1", "confidence": "0.9"}
+    entries = [odd, {**odd, "label": f"unknown {PROBE}"}, {**odd, "label": "日本", "position": "3000"}]
+    for side in (f"a {PROBE.replace('/', SLASH)}", "b"):
+        (tmp_path / side / name).mkdir(parents=True)
+        (tmp_path / side / name / "results_spotting.json").write_text(json.dumps({"predictions": entries}))
+    with serving(tmp_path / f"a {PROBE.replace('/', SLASH)}", tmp_path / "b", data=data, label_set=labels) as server:
+        page = opened(server.url)
+        for key in ("n", "n", "d", "?", "Escape", "m"):
+            page.keyboard.press(key)
+        page.fill("#note-text", PROBE)
+        page.keyboard.press("Enter")
+        page.mouse.move(300, 600)
+        page.wait_for_timeout(200)
+        assert page.evaluate("window.hacked") is None
+        assert page.evaluate("document.querySelectorAll('img, body script').length") == 0
+        assert PROBE in page.text_content("#notes")
+        assert page.text_content("#gutter div:first-child span") == PROBE
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_without_truth_video_or_scores_predictions_are_still_shown(tmp_path: Path, opened: Callable):
+    root = made_up(tmp_path / "p", MATCH, seed=1)
+    (root / MATCH).rename(root / "foreign")
+    with serving(root) as server:
+        page = opened(server.url)
+        assert "no labels" in page.text_content("#notes")
+        assert "No video" in page.text_content("#video-message")
+        assert table(page)[0][2] != "0"
+        page.keyboard.press("l")
+        until(page, "document.getElementById('clock').textContent.includes('0:02.00')")
+
+
+def test_a_video_that_cannot_be_decoded_is_told(
+    tmp_path: Path, label_file: Callable, spot_file: Callable, opened: Callable
+):
+    folder = label_file("m1", [("PASS", 1000)]).parent
+    (folder / "224p.mp4").write_bytes(b"no video at all")
+    spot_file("m1", [("PASS", 1040, 0.9)])
+    with serving(tmp_path / "predictions", data=tmp_path / "data") as server:
+        page = opened(server.url)
+        until(page, "document.getElementById('video-message').textContent.includes('cannot show 224p.mp4')")
+        assert "H.264" in page.text_content("#video-message")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (390, 844)])
+def test_nothing_is_wider_than_the_window_and_all_controls_are_in_it(
+    tmp_path: Path, opened: Callable, width: int, height: int
+):
+    with serving(made_up(tmp_path / "p", MATCH, seed=1)) as server:
+        page = opened(server.url, width, height)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        boxes = page.evaluate(
+            "[...document.querySelectorAll('button, select, input')]"
+            ".filter(e => e.offsetParent && !e.closest('.scroll'))"
+            ".map(e => e.getBoundingClientRect()).map(b => [b.left, b.right])"
+        )
+        assert len(boxes) > 20
+        assert all(left >= 0 and right <= width + 0.5 for left, right in boxes)
+
+
+def test_fifty_thousand_predictions_pan_smoothly(tmp_path: Path, opened: Callable):
+    pan = (ROOT / "bench" / "pan.js").read_text(encoding="utf-8")
+    with serving(made_up(tmp_path / "p", MATCH, seed=1, n_more=50_000)) as server:
+        page = opened(f"{server.url}#score=0.2&from=20&span=120")
+        medians = []
+        for _ in range(4):  # a busy machine is no failure
+            medians.append(page.evaluate(pan, [60, 25])[30])
+            if medians[-1] <= 1000 / 30:
+                break
+        assert min(medians) <= 1000 / 30, medians

@@ -1,0 +1,189 @@
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import nn
+
+from ballspot.cache.errors import BallspotError
+from ballspot.extract.backbone.engines import TorchEngine, make_engine, normalisation, normalised
+from ballspot.extract.backbone.fuse_convs import FusedConv, Normalised, fuse_convolutions
+from ballspot.extract.backbone.load import Backbone, load_backbone
+from ballspot.extract.backbone.weights import parse_weights
+from ballspot.extract.rows.job import ExtractionJob, Settings
+from ballspot.extract.rows.segments import SegmentRunner
+
+CPU = torch.device("cpu")
+SIZE = (64, 96)
+ENGINES = [
+    "torch",
+    pytest.param(
+        "openvino",
+        marks=pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed"),
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU)
+
+
+def pictures(n: int = 4, size: tuple[int, int] = SIZE) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (n, *size, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize("name", ["regnety_002", "tf_efficientnet_lite0", "resnet18"])
+def test_an_engine_gives_the_plain_models_features_within_1e_4(kind: str, name: str) -> None:
+    backbone = load_backbone(name, parse_weights("random:3"), size=SIZE, device=CPU)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        plain = timm.create_model(name, num_classes=0).eval()
+    state = plain.state_dict()
+    for key, value in state.items():  # untrained gains of zero are opened, as in every random backbone of ours
+        if value.ndim == 1 and key.endswith("weight") and not value.any():
+            value.fill_(1.0)
+    means, stds = (torch.tensor(values).view(3, 1, 1) for values in (backbone.mean, backbone.std))
+    with torch.inference_mode():
+        expected = plain((pictures().permute(0, 3, 1, 2) / 255 - means) / stds).numpy()
+    features = make_engine(backbone, kind=kind, batch_rows=4, device=CPU)(pictures())
+    assert features.dtype == np.float32
+    assert np.abs(features - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_float_pictures_give_what_the_same_bytes_give(backbone: Backbone, kind: str) -> None:
+    engine = make_engine(backbone, kind=kind, batch_rows=4, device=CPU)
+    np.testing.assert_allclose(engine(pictures().float()), engine(pictures()), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_a_row_does_not_depend_on_its_place_or_its_neighbours(backbone: Backbone, kind: str) -> None:
+    engine, given = make_engine(backbone, kind=kind, batch_rows=4, device=CPU), pictures(8)
+    rows = np.concatenate([engine(given[:4]), engine(given[4:])])
+    turned = given.flip(0)
+    np.testing.assert_array_equal(np.concatenate([engine(turned[:4]), engine(turned[4:])])[::-1], rows)
+
+
+def test_convolutions_sums_and_activations_become_single_calls(backbone: Backbone) -> None:
+    given, plain = pictures(2), normalised(backbone)
+    fused = fuse_convolutions(plain, given)
+    modules = [module for module in fused.modules() if isinstance(module, FusedConv)]
+    assert len(modules) > 50
+    assert not any(isinstance(module, nn.Conv2d | nn.ReLU) for module in fused.children())
+    assert not any(isinstance(module, Normalised) for module in fused.modules())  # it is in the first convolution
+    # 13 blocks, each with one sum; the stem and in each block four convolutions carry an activation or a sum.
+    assert sum(module.adds for module in modules) == 13
+    with torch.inference_mode():
+        expected = plain(given)
+        assert (fused(given) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_a_black_border_is_not_taken_for_the_padding_of_a_convolution(backbone: Backbone) -> None:
+    # Zero is grey after normalising: a convolution that pads raw pictures with zeros is wrong by 14 % at the border.
+    plain, given = normalised(backbone), torch.zeros(2, *SIZE, 3, dtype=torch.uint8)
+    given[:, 8:-8, 8:-8] = 255
+    with torch.inference_mode():
+        expected = plain(given)
+        assert (fuse_convolutions(plain, given)(given) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+class Twice(nn.Module):
+    """Reads its pictures in two places: no convolution alone stands for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(3, 8, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return (self.one(images) + self.other(images)).mean((2, 3))
+
+
+def test_pictures_that_are_read_twice_are_normalised_before(backbone: Backbone) -> None:
+    plain = Normalised(Twice().eval(), *normalisation(backbone.mean, backbone.std))
+    fused = fuse_convolutions(plain, pictures(2))
+    assert any(isinstance(module, FusedConv) for module in fused.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(pictures(2)), plain(pictures(2)), rtol=1e-5, atol=1e-5)
+
+
+class Branching(nn.Module):
+    """Cannot be traced: what it does hangs on the values."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean((2, 3)) if images.sum() > 0 else images.amax((2, 3))
+
+
+def test_a_model_that_cannot_be_fused_runs_as_it_is(backbone: Backbone) -> None:
+    plain = Normalised(Branching(), *normalisation(backbone.mean, backbone.std))
+    assert fuse_convolutions(plain, pictures(1)) is plain
+
+
+def test_the_name_says_what_computed(backbone: Backbone) -> None:
+    assert TorchEngine(backbone, batch_rows=4, device=CPU).name == f"torch {torch.__version__} cpu float32 batch 4"
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("float16", "float16 autocast"), ("float32", "float32")])
+def test_features_stored_as_float32_are_computed_as_such_on_a_gpu(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch, dtype: str, kind: str
+) -> None:
+    monkeypatch.setattr(torch.nn.Module, "to", lambda module, device: module)  # there need not be one
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *where: tensor)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    job = ExtractionJob(backbone, torch.device("cuda"), Settings(dtype=dtype, batch_rows=4))
+    with SegmentRunner(job) as runner:
+        assert runner.engine.name == f"torch {torch.__version__} cuda {kind} batch 4"
+    assert torch.backends.cudnn.allow_tf32 == (dtype == "float16")
+
+
+def test_openvino_is_for_the_cpu(backbone: Backbone) -> None:
+    with pytest.raises(BallspotError, match="--engine openvino: runs on the CPU, not on cuda"):
+        make_engine(backbone, kind="openvino", batch_rows=4, device=torch.device("cuda"))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed")
+def test_openvino_sends_no_statistics_and_leaves_no_files_at_home(tmp_path: Path) -> None:
+    code = (
+        "import multiprocessing, torch\n"
+        "from ballspot.extract.backbones import load_backbone\n"
+        "from ballspot.extract.engines import make_engine\n"
+        "from ballspot.extract.weights import parse_weights\n"
+        "started = []\n"
+        "multiprocessing.Process.start = lambda process: started.append(process)\n"
+        "backbone = load_backbone('resnet18', parse_weights('random'), size=(32, 32), device=torch.device('cpu'))\n"
+        "engine = make_engine(backbone, kind='openvino', batch_rows=1, device=torch.device('cpu'))\n"
+        "print(engine(torch.zeros(1, 32, 32, 3, dtype=torch.uint8)).shape, len(started))\n"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["(1,", "512)", "0"]
+    assert not [path for path in tmp_path.rglob("*") if "openvino" in path.name]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told to keep what is freed")
+def test_a_batch_takes_no_new_memory_from_the_system() -> None:
+    # Feature maps given back to the system between batches would have to be cleared again, page by page.
+    code = (
+        "import resource, torch\n"
+        "from ballspot.extract.backbones import load_backbone\n"
+        "from ballspot.extract.engines import make_engine\n"
+        "from ballspot.extract.weights import parse_weights\n"
+        "torch.set_num_threads(1)\n"
+        "cpu = torch.device('cpu')\n"
+        "backbone = load_backbone('regnety_002', parse_weights('random'), size=(224, 398), device=cpu)\n"
+        "engine = make_engine(backbone, kind='torch', batch_rows=8, device=cpu)\n"
+        "given = torch.zeros(8, 224, 398, 3, dtype=torch.uint8)\n"
+        "[engine(given) for _ in range(2)]\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "[engine(given) for _ in range(4)]\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    n_pages = 8 * 32 * 112 * 199 * 4 // 4096  # of the largest feature map alone
+    assert int(done.stdout) < n_pages / 10

@@ -1,0 +1,153 @@
+"""Full disks, closed folders, two writers, lost workers: what is taken for a store is always whole and right."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ...disks import IS_ROOT, remount, small_disk
+
+
+def command(data: Path, out: Path, *more: object) -> list[str]:
+    words = ["extract", data, "--out", out, "--set", "s", "--weights", "random", "--size", "64x96", *more]
+    return [sys.executable, "-m", "ballspot.cli", *map(str, words)]
+
+
+def extract(data: Path, out: Path, *more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(data, out, *more), capture_output=True, text=True, check=False, timeout=300)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones too."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".slurm" not in path.parts
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of an extraction that nothing interrupted, with one worker."""
+    out = tmp_path_factory.mktemp("whole")
+    done = extract(drawn, out, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    return contents(out)
+
+
+def test_two_extractions_of_one_set_at_once_leave_it_whole(
+    drawn: Path, tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    processes = [
+        subprocess.Popen(command(drawn, tmp_path, "--workers", 1), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    errors = [process.communicate(timeout=300)[1].decode() for process in processes]
+    codes = [process.returncode for process in processes]
+    assert 0 in codes, errors
+    for code, error in zip(codes, errors, strict=True):
+        assert code == 0 or "another process is extracting this match; wait for it or stop it" in error, error
+    if codes != [0, 0]:  # each may have refused a match that the other was at
+        assert extract(drawn, tmp_path, "--workers", 1).returncode == 0
+    assert contents(tmp_path) == whole
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "4m") as disk:
+        yield disk
+
+
+def the_error(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a failed command ends with."""
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("Error: "), done.stderr
+    return line
+
+
+@pytest.mark.parametrize(("size", "n_workers"), [("100k", 1), ("300k", 1), ("460k", 2)])  # a store takes 200 kB
+def test_a_full_disk_is_a_clear_error_and_leaves_no_half_store(
+    drawn: Path, disk: Path, whole: dict[str, bytes], size: str, n_workers: int
+) -> None:
+    remount(disk, f"size={size}")
+    error = the_error(extract(drawn, disk, "--workers", n_workers))
+    assert "No space left on device" in error and "free space" in error
+    for path in disk.rglob("*.h5"):
+        assert path.read_bytes() == whole[str(path.relative_to(disk))]
+    remount(disk, "size=4m")
+    assert extract(drawn, disk, "--workers", 1).returncode == 0
+    assert contents(disk) == whole
+
+
+def test_a_disk_that_is_read_only_gives_what_it_has_and_takes_nothing(
+    drawn: Path, disk: Path, whole: dict[str, bytes]
+) -> None:
+    first = "synth/drawn/match-01"
+    assert extract(drawn, disk, "--match", first).returncode == 0
+    remount(disk, "ro")
+    assert extract(drawn, disk, "--match", first).returncode == 0
+    error = the_error(extract(drawn, disk))
+    assert "match-02.h5" in error and "Read-only file system" in error
+    error = the_error(extract(drawn, disk, "--set", "other"))
+    assert f"{disk / 'other'}: cannot make this folder (Read-only file system); choose another place" in error
+    remount(disk, "rw")
+    (disk / "s" / f"{first}.h5.0-250.part").write_bytes(b"")
+    remount(disk, "ro")
+    error = the_error(extract(drawn, disk, "--match", first))
+    assert "match-01.h5.0-250.part: cannot be removed (Read-only file system)" in error
+    words = [sys.executable, "-m", "ballspot.cli", "cache", "remove", str(disk / "s"), "--yes"]
+    error = the_error(subprocess.run(words, capture_output=True, text=True, check=False))
+    assert "cannot be removed (Read-only file system)" in error
+    remount(disk, "rw")
+    assert extract(drawn, disk).returncode == 0
+    assert contents(disk) == whole
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(drawn: Path, tmp_path: Path) -> None:
+    if IS_ROOT:  # root may write anywhere but where the file system says no
+        place = Path("/proc/ballspot")
+    else:
+        (tmp_path / "closed").mkdir(mode=0o500)
+        place = tmp_path / "closed" / "out"
+    done = extract(drawn, place, "--workers", 1)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: ") and str(place) in done.stderr
+    assert "cannot make this folder" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_missing_data_root_is_a_clear_error(tmp_path: Path) -> None:
+    done = extract(tmp_path / "gone", tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr == f"Error: {tmp_path / 'gone'}: does not exist; give the folder that holds the match folders\n"
+
+
+def test_a_worker_that_is_killed_is_replaced(drawn: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
+    process = subprocess.Popen(command(drawn, tmp_path, "--workers", 2), stderr=subprocess.PIPE)
+    killed = False
+    while process.poll() is None and not killed:
+        parts = [path for path in tmp_path.rglob("*.part") if path.stat().st_size > 5000]
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        if not children.exists():
+            process.kill()
+            pytest.skip("this system does not say which processes are children")
+        workers = [int(pid) for pid in children.read_text().split() if b"spawn_main" in cmdline(int(pid))]
+        if parts and workers:
+            os.kill(workers[0], signal.SIGKILL)
+            killed = True
+        time.sleep(0.01)
+    _, error = process.communicate(timeout=300)
+    assert killed and process.returncode == 0, error
+    assert contents(tmp_path) == whole
+
+
+def cmdline(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

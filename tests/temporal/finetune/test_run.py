@@ -1,0 +1,340 @@
+"""Fine-tuning end to end on drawn videos: the same numbers however it is cut into batches, processes and runs."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from ballspot.cache.errors import BallspotError
+from ballspot.cache.runs.run import RunFolder
+from ballspot.cli import main
+from ballspot.evaluate.dataset.matches import find_matches
+from ballspot.extract.backbone.load import load_model
+from ballspot.extract.backbone.weights import parse_weights
+from ballspot.extract.video.probe import probe_video
+from ballspot.extract.video.sources import open_source
+from ballspot.temporal.config.sections import HeadSection
+from ballspot.temporal.finetune.augmentation import change_pictures
+from ballspot.temporal.finetune.model import EndToEnd, make_optimizer
+from ballspot.temporal.finetune.settings import FinetuneSection, read_settings
+from ballspot.temporal.heads.head import build_head
+
+SIZE = (64, 96)
+SMALL = (
+    "kind=gru", "width=16", "clip_frames=8", "pad_frames=2", "n_epochs=2", "warmup_epochs=0", "epoch_frames=64",
+    "batch_clips=4", "decode_workers=0", "gradient_clip=0", "class_dropout=0.0", "dropout=0.0",
+)  # fmt: skip
+
+
+def words_for(data: Path, run: Path, *settings: str, backbone: str = "regnety_002+gsf:s4") -> list[str]:
+    words = ["finetune", data, "--out", run, "--backbone", backbone, "--weights", "random:3", "--size", "64x96"]
+    words += ["--device", "cpu", *(word for one in (*SMALL, *settings) for word in ("--set", one))]
+    return [str(word) for word in words]
+
+
+def ballspot(words: list[str]):
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output + result.stderr
+    return result
+
+
+def weights(run: Path, name: str = "last.safetensors") -> dict[str, torch.Tensor]:
+    return load_file(run / name)
+
+
+def assert_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        if name.endswith("exp_avg"):  # the gradients themselves: AdamW's steps do not know their scale
+            largest = float(theirs[name].abs().max())
+            torch.testing.assert_close(value, theirs[name], rtol=0.02, atol=0.02 * largest + 1e-7, msg=name)
+        elif not name.startswith("optimizer."):
+            # Where a gradient is rounding alone AdamW steps by its sign: one weight of 135,424 did on one CPU.
+            apart = ~torch.isclose(value, theirs[name], rtol=2e-3, atol=2e-4)
+            assert int(apart.sum()) <= len(apart.flatten()) / 10_000, name
+            torch.testing.assert_close(value, theirs[name], rtol=2e-3, atol=2e-3, msg=name)
+
+
+@pytest.fixture(scope="module")
+def tuned(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("tuned") / "run"
+    ballspot(words_for(drawn, run))
+    return run
+
+
+def test_a_run_is_left_with_all_that_the_other_commands_read(tuned):
+    metrics = RunFolder(tuned).metrics()
+    log = RunFolder(tuned).log()
+    assert [line["epoch"] for line in log] == [1, 2]
+    assert metrics["best_epoch"] in (1, 2) and metrics["mean_ap"] == log[metrics["best_epoch"] - 1]["valid_mean_ap"]
+    assert all(np.isfinite(line["loss"]) for line in log)
+    config = RunFolder(tuned).config()
+    assert config["finetune"]["backbone"] == "regnety_002+gsf:s4" and config["clips"]["scaling"] == "none"
+    model = end_to_end_of("regnety_002+gsf:s4")
+    assert metrics["n_parameters"] == sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("backbone", ["regnety_002+gsf:s4", "regnety_002"])
+def test_the_metrics_of_a_run_are_those_of_its_predictions(drawn, tmp_path, tuned, backbone):
+    run = tuned
+    if backbone == "regnety_002":
+        run = tmp_path / "run"
+        ballspot(words_for(drawn, run, "n_epochs=1", backbone=backbone))
+    words = ["evaluate", run / "predictions" / "valid", "--data", drawn, "--split", "valid", "--json"]
+    found = json.loads(ballspot(list(map(str, words))).stdout)
+    assert found["mean_ap"] == pytest.approx(RunFolder(run).metrics()["mean_ap"], abs=1e-9)
+
+
+def test_tune_takes_a_fine_tuned_run(tuned, drawn):
+    ballspot(["tune", str(tuned), "--data", str(drawn)])
+
+
+def test_the_last_checkpoint_is_no_head(tuned, drawn, tmp_path):
+    words = ["extract", drawn, "--out", tmp_path, "--weights", tuned, "--set", "tuned", "--workers", 1]
+    ballspot(list(map(str, words)))
+    words = ["predict", tuned, tmp_path / "tuned", "--data", drawn, "--split", "valid", "--checkpoint", "last"]
+    result = CliRunner().invoke(main, list(map(str, words)))
+    assert result.exit_code == 1 and "give --checkpoint best" in result.stderr
+
+
+def test_mirrored_views_are_extracted_where_prediction_wants_them(drawn, tmp_path):
+    run = tmp_path / "run"
+    ballspot(words_for(drawn, run, "n_epochs=1", "flip_average=true"))
+    words = ["extract", drawn, "--out", tmp_path, "--weights", run, "--set", "tuned", "--workers", 1]
+    ballspot(list(map(str, words)))
+    words = ["predict", run, tmp_path / "tuned", "--data", drawn, "--split", "test", "--device", "cpu"]
+    ballspot(list(map(str, words)))
+
+
+def test_a_checkpoint_that_brings_its_shift_is_fine_tuned_with_it(drawn, tmp_path, tuned):
+    state = load_file(tuned / "backbone.safetensors")
+    torch.save({f"_features.{name}": value for name, value in state.items()}, tmp_path / "c.pt")
+    words = words_for(drawn, tmp_path / "run", "n_epochs=1", backbone="regnety_002")
+    words[words.index("random:3")] = str(tmp_path / "c.pt")
+    ballspot(words)
+    assert RunFolder(tmp_path / "run").config()["finetune"]["backbone"] == "regnety_002+gsf:s4"
+
+
+def test_batch_norms_over_several_gpus_keep_their_activations():
+    from timm.layers.norm_act import convert_sync_batchnorm
+
+    model = end_to_end_of("regnety_002+gsf:s4").eval()
+    pictures, inside = torch.randint(0, 256, (1, 8, *SIZE, 3)).float(), torch.ones(1, 8)
+    with torch.inference_mode():
+        before = model(pictures, inside).class_logits
+        model.backbone = convert_sync_batchnorm(model.backbone)
+        torch.testing.assert_close(model(pictures, inside).class_logits, before)
+    assert not any(isinstance(module, (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)) for module in model.modules())
+
+
+def test_extract_and_predict_give_what_training_saw(tuned, drawn, tmp_path):
+    """The cached pipeline and the model on video: the same spots from the same checkpoint."""
+    ballspot(
+        ["extract", str(drawn), "--out", str(tmp_path), "--weights", str(tuned), "--set", "tuned", "--workers", "1"]
+    )
+    ballspot(["predict", str(tuned), str(tmp_path / "tuned"), "--data", str(drawn), "--split", "valid",
+              "--out", str(tmp_path / "cached"), "--device", "cpu"])  # fmt: skip
+    files = sorted((tuned / "predictions" / "valid").rglob("results_spotting.json"))
+    assert files
+    for path in files:
+        cached = tmp_path / "cached" / path.relative_to(tuned / "predictions" / "valid")
+        ours, theirs = (json.loads(one.read_text())["predictions"] for one in (cached, path))
+        assert [(one["label"], one["position"]) for one in ours] == [(one["label"], one["position"]) for one in theirs]
+        np.testing.assert_allclose(
+            [float(one["confidence"]) for one in ours], [float(one["confidence"]) for one in theirs], atol=1e-3
+        )
+
+
+def test_the_same_seed_gives_the_same_bits_with_and_without_a_break(tuned, drawn, tmp_path, monkeypatch):
+    import ballspot.temporal.finetune.epoch as module
+
+    train, run = module.Epochs.train, tmp_path / "run"
+
+    def stop(self, epoch: int):
+        if epoch == 2:
+            raise BallspotError("the power went")
+        return train(self, epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.Epochs, "train", stop)
+        assert CliRunner().invoke(main, words_for(drawn, run)).exit_code == 1
+    assert not RunFolder(run).is_done
+    assert "resuming after epoch 1 of 2" in ballspot(words_for(drawn, run)).stderr
+    for name in ("last.safetensors", "best.safetensors", "backbone.safetensors"):
+        ours, theirs = weights(run, name), weights(tuned, name)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert "nothing to do" in ballspot(words_for(drawn, run)).stderr
+
+
+@dataclass(frozen=True)
+class Steady:
+    """What a run left: its last state, and its log."""
+
+    state: dict[str, torch.Tensor]
+    log: list[dict]
+
+
+@pytest.fixture(scope="module")
+def steady(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> "Steady":
+    """The last state of a run whose norms stay as they are, so that a batch's size decides nothing but the step."""
+    run = tmp_path_factory.mktemp("steady") / "run"
+    ballspot(words_for(drawn, run, "norms=frozen"))
+    return Steady(weights(run), RunFolder(run).log())
+
+
+@pytest.mark.parametrize("more", [("batch_clips=1", "accumulate=4"), ("checkpointing=true",)])
+def test_smaller_batches_and_less_memory_change_no_number(drawn, tmp_path, steady, more):
+    ballspot(words_for(drawn, tmp_path / "run", "norms=frozen", *more))
+    assert_close(weights(tmp_path / "run"), steady.state)
+    for ours, theirs in zip(RunFolder(tmp_path / "run").log(), steady.log, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+
+
+def test_two_processes_are_one_with_twice_the_batch(drawn, tmp_path, steady):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--no-python"]
+    command += [sys.executable, "-m", "ballspot.cli"]
+    words = words_for(drawn, tmp_path / "two", "norms=frozen", "batch_clips=2")
+    done = subprocess.run(
+        [*command, *words], capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert_close(weights(tmp_path / "two"), steady.state)
+    for ours, theirs in zip(RunFolder(tmp_path / "two").log(), steady.log, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+        assert ours["class_loss"] == pytest.approx(theirs["class_loss"], rel=1e-3)
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["n_processes"] == 2
+
+
+def test_frozen_parts_stay_as_they_are(drawn, tmp_path):
+    run = tmp_path / "run"
+    ballspot([*words_for(drawn, run), "--freeze", "stem,s1,s2"])
+    before = load_model("regnety_002+gsf:s4", parse_weights("random:3"), SIZE).model.state_dict()
+    after = load_file(run / "backbone.safetensors")
+    frozen = [name for name in before if name.split(".")[0] in ("stem", "s1", "s2")]
+    assert frozen and all(torch.equal(before[name], after[name]) for name in frozen)
+    moved = [name for name in before if name.split(".")[0] in ("s3", "s4") and name.endswith("conv.weight")]
+    assert all(not torch.equal(before[name], after[name]) for name in moved)
+
+
+@pytest.mark.parametrize("more", [("copies=2",), ("mixup_alpha=0.4",), ("teams=labels",), ("class_loss=sigmoid",)])
+def test_other_ways_of_training_work_too(drawn, tmp_path, more):
+    ballspot(words_for(drawn, tmp_path / "run", "n_epochs=1", *more, backbone="regnety_002"))
+    assert RunFolder(tmp_path / "run").is_done
+
+
+def end_to_end(**settings) -> EndToEnd:
+    return end_to_end_of("regnety_002+tsm", **settings)
+
+
+def end_to_end_of(backbone: str, **settings) -> EndToEnd:
+    section = HeadSection(kind="gru", width=16, offsets=True, temporal_stride=1)
+    head = build_head(section, dims=(368,), n_labels=12, clip_frames=8)
+    loaded = load_model(backbone, parse_weights("random"), SIZE)
+    return EndToEnd(loaded, head, FinetuneSection(**settings))
+
+
+def test_rates_fall_from_the_head_to_the_first_part():
+    section = FinetuneSection(backbone_rate=0.5, layer_decay=0.5)
+    optimizer = make_optimizer(end_to_end(), section, rate=0.01, weight_decay=0.0)
+    factors = [group["factor"] for group in optimizer.param_groups]
+    assert factors == [0.5, 0.25, 0.125, 0.0625, 0.03125, 1.0]  # s4, s3, s2, s1, stem, head
+
+
+def test_norms_that_are_frozen_keep_their_statistics():
+    model = end_to_end(norms="frozen").train()
+    before = {name: value.clone() for name, value in model.backbone.named_buffers()}
+    model(torch.randint(0, 256, (2, 8, *SIZE, 3)).float(), torch.ones(2, 8))
+    assert all(torch.equal(before[name], value) for name, value in model.backbone.named_buffers())
+    moving = end_to_end().train()
+    before = {name: value.clone() for name, value in moving.backbone.named_buffers()}
+    moving(torch.randint(0, 256, (2, 8, *SIZE, 3)).float(), torch.ones(2, 8))
+    assert not torch.equal(
+        before["stem.bn.running_mean"], dict(moving.backbone.named_buffers())["stem.bn.running_mean"]
+    )
+
+
+READS_AHEAD = """
+import sys
+import numpy as np, torch
+from pathlib import Path
+from ballspot.extract.clip_pictures import VideoClips, read_clips
+from ballspot.extract.video import probe_video
+from ballspot.temporal.clips import ClipStarts
+
+if __name__ == "__main__":
+    probe = probe_video(Path(sys.argv[1]))
+    clips = ClipStarts(torch.tensor([0, 0, 0]), torch.tensor([-4, 37, probe.n_frames - 5]))
+    size = (probe.height, probe.width)
+    dataset = VideoClips([probe], clips, clip_frames=6, clip_stride=3, size=size, interpolation="bilinear")
+    found = list(read_clips(dataset, [2, 0, 1], n_workers=int(sys.argv[2])))
+    np.savez(sys.argv[3], number=[clip.number for clip in found],
+             pictures=np.stack([clip.pictures.numpy() for clip in found]),
+             inside=np.stack([clip.inside.numpy() for clip in found]))
+"""
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_clips_are_the_frames_of_the_video_and_black_outside_it(video, tmp_path, n_workers):
+    """In a process of its own: this one has other decoders' libraries in it, which a training has not."""
+    script = tmp_path / "read.py"
+    script.write_text(READS_AHEAD)
+    words = [sys.executable, script, video, n_workers, tmp_path / "clips.npz"]
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found, probe = np.load(tmp_path / "clips.npz"), probe_video(video)
+    with open_source(probe, "pyav") as source:
+        every = np.stack(list(source.frames(0, probe.n_frames)))
+    assert found["number"].tolist() == [2, 0, 1]
+    for start, pictures, inside in zip((probe.n_frames - 5, -4, 37), found["pictures"], found["inside"], strict=True):
+        frames = start + 3 * np.arange(6)
+        expected = (frames >= 0) & (frames < probe.n_frames)
+        assert inside.tolist() == expected.tolist()
+        assert np.array_equal(pictures[inside], every[frames[inside]])
+        assert not pictures[~inside].any()
+
+
+def test_changes_come_from_the_seed_alone_and_leave_pictures_when_off():
+    pictures = torch.randint(0, 256, (3, *SIZE, 3), dtype=torch.uint8)
+    off = FinetuneSection(flip=0, colour=0, blur=0, crop=0)
+    assert torch.equal(change_pictures(pictures, off, seed=1, mirrored=False), pictures.float())
+    assert torch.equal(change_pictures(pictures, off, seed=1, mirrored=True), pictures.float().flip(2))
+    on = FinetuneSection(colour=0.4, blur=1.0, crop=0.5)
+    one, again, other = (change_pictures(pictures, on, seed=seed, mirrored=False) for seed in (1, 1, 2))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+    assert one.shape == pictures.shape and float(one.min()) >= 0 and float(one.max()) <= 255
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["freeze=s5"], "freeze 's5' is no part of the backbone"),
+        (["layer_decay=0"], "finetune.layer_decay"),
+        (["copies=3"], "is no multiple of finetune.copies 3"),
+        (["scaling=match"], "clips.scaling = 'match': fine-tuning knows 'none' only"),
+        (["n_epoch=3"], "did you mean 'n_epochs'"),
+    ],
+)
+def test_wrong_settings_are_named(settings, message):
+    with pytest.raises(BallspotError, match=message):
+        read_settings("finetune", settings)
+
+
+def test_a_match_without_video_is_named(drawn, tmp_path):
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(drawn, data)
+    match = find_matches(data)[0]
+    assert match.video is not None
+    match.video.unlink()
+    result = CliRunner().invoke(main, words_for(data, tmp_path / "run"))
+    assert result.exit_code == 1 and "has no video; put one there" in result.stderr

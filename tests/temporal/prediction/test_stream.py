@@ -1,0 +1,120 @@
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ballspot.temporal.config.sections import HeadSection
+from ballspot.temporal.features.resident import ResidentFeatures, from_arrays
+from ballspot.temporal.heads.head import build_head
+from ballspot.temporal.prediction.score import Prediction, score_match
+from ballspot.temporal.prediction.stream import ScoreStream, joined
+
+CPU = torch.device("cpu")
+
+
+def head_of(kind: str = "tcn", *, clip_frames: int = 12, teams: str = "none", temporal_stride: int = 2):
+    torch.manual_seed(3)
+    section = HeadSection(
+        kind=kind,
+        temporal_stride=temporal_stride,
+        teams=teams,
+        width=8,
+        n_layers=1,
+        n_attention_heads=2,
+        branch_factors=(1, 2),
+        unet_levels=1,
+    )
+    return build_head(section, dims=(5,), n_labels=3, clip_frames=clip_frames)
+
+
+def streamed(head, features: ResidentFeatures, how: Prediction, sizes: list[int]):
+    """Everything that a stream gives for rows that come in pieces of these sizes, again and again."""
+    rows = features.rows
+    stride = features.row_stride(how.clip_stride)
+    stream = ScoreStream(head, how, row_stride=stride, frame_spacing=features.frame_spacing, device=CPU)
+    parts, at, number = [], 0, 0
+    while at < len(rows):
+        size = sizes[number % len(sizes)]
+        parts.append(stream.push(rows[at : at + size]))
+        at, number = at + size, number + 1
+    return joined([*parts, stream.finish()]), stream
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    n_frames=st.integers(1, 150),
+    clip_frames=st.integers(2, 20),
+    clip_stride=st.integers(1, 3),
+    overlap=st.sampled_from([0.0, 0.5, 0.75]),
+    centre_share=st.sampled_from([1.0, 0.5]),
+    phases=st.sampled_from(["all", "one"]),
+    coverage=st.sampled_from(["every-frame", "stop-early"]),
+    batch=st.integers(1, 5),
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    teams=st.sampled_from(["none", "head", "labels"]),
+)
+def test_a_stream_gives_the_scores_of_the_whole_match_however_its_rows_arrive(
+    n_frames, clip_frames, clip_stride, overlap, centre_share, phases, coverage, batch, sizes, teams
+):
+    generator = np.random.default_rng(n_frames)
+    features = from_arrays({"a": generator.normal(size=(n_frames, 5)).astype(np.float32)})
+    how = Prediction(
+        clip_frames=clip_frames,
+        clip_stride=clip_stride,
+        temporal_stride=2,
+        window_overlap=overlap,
+        centre_share=centre_share,
+        window_batch_clips=batch,
+        phases=phases,
+        coverage=coverage,
+    )
+    head = head_of(clip_frames=clip_frames, teams=teams).eval()
+    whole = score_match(head, features, 0, how)
+    part_by_part, _ = streamed(head, features, how, sizes)
+    assert part_by_part.frame_index.tolist() == whole.frame_index.tolist()
+    assert part_by_part.support.tolist() == whole.support.tolist()
+    np.testing.assert_allclose(part_by_part.scores, whole.scores, atol=2e-6)
+    if whole.right_share is not None:
+        np.testing.assert_allclose(part_by_part.right_share, whole.right_share, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "gru", "unet", "multires", "linear"])
+def test_every_kind_of_head_streams(kind):
+    features = from_arrays({"a": np.random.default_rng(1).normal(size=(90, 5)).astype(np.float32)})
+    how = Prediction(clip_frames=12, clip_stride=2, temporal_stride=2)
+    head = head_of(kind).eval()
+    part_by_part, _ = streamed(head, features, how, [7])
+    np.testing.assert_allclose(part_by_part.scores, score_match(head, features, 0, how).scores, atol=2e-6)
+
+
+def test_rows_that_are_some_frames_apart_keep_their_frame_indices():
+    features = replace(from_arrays({"a": np.ones((60, 5), np.float32)}), frame_spacing=2)
+    part_by_part, _ = streamed(head_of(), features, Prediction(12, 4, 2), [9])
+    assert part_by_part.frame_index.tolist() == list(range(0, 120, 2))
+
+
+def test_a_stream_holds_no_more_than_one_clip_and_the_newest_rows():
+    how = Prediction(clip_frames=12, clip_stride=2, temporal_stride=2)
+    stream = ScoreStream(head_of(), how, row_stride=2, frame_spacing=1, device=CPU)
+    held = []
+    for _ in range(200):
+        stream.push(torch.randn(16, 5))
+        held.append(len(stream.rows) + len(stream.total))
+    assert max(held) <= 2 * (12 * 2 + 16)
+
+
+def test_a_score_is_given_one_clip_after_its_row():
+    how = Prediction(clip_frames=12, clip_stride=2, temporal_stride=2)
+    stream = ScoreStream(head_of(), how, row_stride=2, frame_spacing=1, device=CPU)
+    given_rows = [len(stream.push(torch.randn(1, 5)).frame_index) for _ in range(100)]
+    assert sum(given_rows) == 100 - stream.look_ahead_rows == 100 - 24
+    assert Fraction(sum(given_rows[24:]), 76) == 1
+
+
+def test_no_rows_give_no_scores():
+    stream = ScoreStream(head_of(), Prediction(12, 2, 2), row_stride=2, frame_spacing=1, device=CPU)
+    assert stream.finish().scores.shape == (0, 3)

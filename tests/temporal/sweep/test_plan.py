@@ -1,0 +1,289 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from safetensors.torch import load_file
+
+from ballspot.cache.disk.files import locked_folder
+from ballspot.cli import main
+from ballspot.temporal.features.resident import read_layout
+from ballspot.temporal.features.sources import open_source
+from ballspot.temporal.sweep import job as jobs
+from ballspot.temporal.sweep.progress import SweepProgress
+from ballspot.temporal.training import run as experiment
+
+SWEEP = """
+preset = "fast"
+seeds = 2
+[set]
+kind = "transformer"
+clip_frames = 20
+width = 16
+n_layers = 1
+n_attention_heads = 2
+n_epochs = 4
+warmup_epochs = 0
+epoch_frames = 800
+[axes]
+temporal_stride = [1, 2]
+scaling = ["match", "train"]
+"""
+N_RUNS = 8
+N_KILLS = int(os.environ.get("BALLSPOT_SWEEP_KILLS", "3"))
+
+
+def ballspot(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def sweep_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sweeps") / "strides.toml"
+    path.write_text(SWEEP)
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(sweep_file, season, tmp_path_factory):
+    """A sweep that ran without a break."""
+    out = tmp_path_factory.mktemp("sweep") / "out"
+    result = ballspot("sweep", sweep_file, season.features, "--data", season.data, "--out", out, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    return out, result
+
+
+def numbers(out: Path) -> dict[str, dict]:
+    """What every run found: its metrics without the seconds and the memory that it took."""
+    found = {}
+    for path in sorted(out.glob("*/seed-*/metrics.json")):
+        metrics = json.loads(path.read_text())
+        del metrics["train_s"], metrics["peak_memory_mb"]
+        found[str(path.parent.relative_to(out))] = metrics
+    return found
+
+
+def predictions(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.glob("*/seed-*/predictions/*/*.json"))}
+
+
+def test_every_setting_is_trained_with_every_seed(done):
+    out, result = done
+    assert len(numbers(out)) == N_RUNS
+    record = json.loads((out / "sweep.json").read_text())
+    assert [setting["name"] for setting in record["settings"]] == [
+        f"temporal_stride={stride},scaling={scaling}" for stride in (1, 2) for scaling in ("match", "train")
+    ]
+    assert record["settings"][0]["runs"] == [f"temporal_stride=1,scaling=match/seed-{seed}" for seed in (0, 1)]
+    assert not (out / "resident").exists()
+    assert "8/8 runs done" in result.stderr
+    run = json.loads((out / record["settings"][0]["runs"][0] / "run.json").read_text())
+    assert run["n_threads"] == 1
+    assert run["command_line"].startswith("ballspot")
+
+
+def test_a_run_of_a_sweep_is_the_run_that_train_makes(done, season, tmp_path):
+    out, _ = done
+    settings = [line.replace(" ", "") for line in SWEEP.split("[set]")[1].split("[axes]")[0].strip().splitlines()]
+    words = [word for one in (*settings, "temporal_stride=2", "scaling=train") for word in ("--set", one)]
+    command = [sys.executable, "-m", "ballspot.cli", "train", season.features, "--data", season.data]
+    command += ["--run", tmp_path / "run", "--preset", "fast", "--seed", "1", "--device", "cpu", *words]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    of_sweep = out / "temporal_stride=2,scaling=train" / "seed-1"
+    assert (of_sweep / "config.toml").read_bytes() == (tmp_path / "run" / "config.toml").read_bytes()
+    for name in ("best.safetensors", "last.safetensors"):
+        ours, theirs = (load_file(folder / name) for folder in (of_sweep, tmp_path / "run"))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_done_runs_are_left_alone(done, sweep_file, season):
+    out, _ = done
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/seed-*/**/*") if path.is_file()}
+    result = ballspot("sweep", sweep_file, season.features, "--data", season.data, "--out", out, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert before == {path: path.stat().st_mtime_ns for path in out.glob("*/seed-*/**/*") if path.is_file()}
+
+
+def test_more_seeds_are_added_to_a_sweep(done, sweep_file, season, tmp_path):
+    more = tmp_path / "strides.toml"
+    more.write_text(sweep_file.read_text().replace("seeds = 2", "seeds = [0, 1, 5]"))
+    result = ballspot(
+        "sweep",
+        more,
+        season.features,
+        "--data",
+        season.data,
+        "--out",
+        done[0],
+        "--dry-run",
+        "--json",
+        "--device",
+        "cpu",
+    )
+    plan = json.loads(result.stdout)
+    assert [setting["n_left"] for setting in plan["settings"]] == [1, 1, 1, 1]
+    assert all(setting["from_finished_runs"] for setting in plan["settings"])
+
+
+def test_a_dry_run_tells_cost_and_writes_nothing(sweep_file, season, tmp_path):
+    words = ["sweep", sweep_file, season.features, "--data", season.data, "--out", tmp_path / "out", "--dry-run"]
+    result = ballspot(*words, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert "8 of 8 runs left" in result.stdout
+    plan = json.loads(ballspot(*words, "--json", "--jobs", "3").stdout)
+    assert plan["n_jobs"] == 3
+    assert all(setting["run_s"] > 0 and setting["run_bytes"] > 10_000 for setting in plan["settings"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_set_is_opened_once_for_all_settings_before_the_first_run(sweep_file, season, tmp_path, monkeypatch):
+    # Either opens every store: hundreds of matches times dozens of settings would be minutes.
+    opened, read = [], []
+    monkeypatch.setattr(jobs, "open_source", lambda *sets: opened.append(sets) or open_source(*sets))
+    monkeypatch.setattr(experiment, "read_layout", lambda *what: read.append(what) or read_layout(*what))
+    words = ["sweep", sweep_file, season.features, "--data", season.data, "--out", tmp_path / "out", "--dry-run"]
+    assert ballspot(*words, "--device", "cpu").exit_code == 0
+    assert (len(opened), len(read)) == (1, 2)  # the layouts of the training and of the validation matches
+
+
+def test_a_failed_run_is_told_left_alone_and_tried_again_when_asked(sweep_file, season, tmp_path):
+    out = tmp_path / "out"
+    stray = out / "temporal_stride=2,scaling=match" / "seed-1"
+    stray.mkdir(parents=True)
+    (stray / "notes.txt").write_text("mine")
+    words = ["sweep", sweep_file, season.features, "--data", season.data, "--out", out, "--device", "cpu"]
+    result = ballspot(*words)
+    assert result.exit_code == 1
+    assert "1 of 8 runs failed, the first temporal_stride=2,scaling=match/seed-1" in result.stderr
+    assert "is not empty and holds no run.json" in result.stderr
+    assert len(numbers(out)) == N_RUNS - 1
+    (stray / "notes.txt").unlink()
+    again = ballspot(*words, "--json")
+    assert "1 of 8 runs failed" in again.stderr
+    told = {one["name"]: (one["n_done"], one["n_failed"]) for one in json.loads(again.stdout)["settings"]}
+    assert told.pop("temporal_stride=2,scaling=match") == (1, 1) and set(told.values()) == {(2, 0)}
+    assert len(numbers(out)) == N_RUNS - 1
+    result = ballspot(*words, "--retry-failed")
+    assert result.exit_code == 0, result.output
+    assert len(numbers(out)) == N_RUNS
+    assert not list(out.glob("*/*.failure.json"))
+
+
+@pytest.mark.parametrize(("on", "module"), [("ray", "ray"), ("slurm:local", "submitit")])
+def test_other_places_give_the_same_numbers(done, sweep_file, season, tmp_path_factory, tmp_path, on, module):
+    pytest.importorskip(module, reason=f"{module} is not installed")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "ballspot.cli", "sweep", sweep_file, season.features, "--data", season.data]
+    command += ["--out", out, "--device", "cpu", "--jobs", "2", "--on", on]
+    environment = {**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))}
+    # A process of its own: Ray does not start a second time in one that has had it before.
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert numbers(out) == numbers(done[0])
+    assert predictions(out) == predictions(done[0])
+
+
+def test_a_place_that_is_none_is_named_before_anything_is_written(sweep_file, season, tmp_path):
+    words = ["sweep", sweep_file, season.features, "--data", season.data, "--out", tmp_path / "out", "--device", "cpu"]
+    result = ballspot(*words, "--on", "moon")
+    assert result.exit_code == 1
+    assert "--on moon: no such place" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_settings_and_missing_features_are_told_before_a_run_begins(sweep_file, season, tmp_path):
+    out = tmp_path / "out"
+    for words, message in (
+        ([sweep_file, season.features, "--set", "clip_stride=0"], "clips.clip_stride"),
+        ([sweep_file, tmp_path / "nothing"], "nothing"),
+        ([sweep_file], "names no feature set"),
+        (["experiment-9", season.features], "neither a sweep file nor a shipped one"),
+    ):
+        result = ballspot("sweep", *words, "--data", season.data, "--out", out, "--device", "cpu")
+        assert result.exit_code == 1
+        assert message in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
+        assert not list(out.glob("*/seed-*"))
+
+
+def test_a_folder_of_another_sweep_is_refused(done, season, tmp_path):
+    other = tmp_path / "other.toml"
+    other.write_text(SWEEP)
+    result = ballspot("sweep", other, season.features, "--data", season.data, "--out", done[0], "--device", "cpu")
+    assert result.exit_code == 1
+    assert "holds the sweep 'strides'" in result.stderr
+
+
+def test_a_sweep_that_is_killed_again_and_again_ends_like_one_that_is_not(done, sweep_file, season, tmp_path):
+    """The sweep and, half of the times, one of its processes are killed at random moments."""
+    out, random_moment = tmp_path / "out", random.Random(5)
+    words = ["sweep", sweep_file, season.features, "--data", season.data, "--out", out, "--device", "cpu"]
+    command = [sys.executable, "-m", "ballspot.cli", *map(str, words)]
+    for kill in range(N_KILLS):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        n_before = len(list(out.glob("*/seed-*/log.jsonl")))
+        while len(list(out.glob("*/seed-*/log.jsonl"))) == n_before and time.monotonic() < deadline:
+            if process.poll() is not None:
+                break
+            time.sleep(0.01)
+        time.sleep(random_moment.uniform(0, 0.5))
+        victims = children_of(process.pid) if kill % 2 else []
+        if victims:
+            os.kill(random_moment.choice(victims), signal.SIGKILL)
+            time.sleep(random_moment.uniform(0, 0.3))
+        process.kill()
+        process.wait()
+    result = ballspot(*words)
+    assert result.exit_code == 0, result.output
+    assert numbers(out) == numbers(done[0])
+    assert predictions(out) == predictions(done[0])
+    assert not list(out.rglob("*.tmp"))
+    assert not (out / "resident").exists()
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that come from this one, at any depth."""
+    found, parents = [], {pid}
+    stats = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        stats[int(path.parent.name)] = int(fields[1])
+    while parents:
+        parents = {child for child, parent in stats.items() if parent in parents}
+        found += parents
+    return found
+
+
+def test_a_run_that_another_process_is_at_is_waited_for(season, sweep_file, tmp_path):
+    out = tmp_path / "out"
+    run = out / "temporal_stride=1,scaling=match" / "seed-0"
+    run.mkdir(parents=True)
+    command = [sys.executable, "-m", "ballspot.cli", "sweep", str(sweep_file), str(season.features), "--data"]
+    command += [str(season.data), "--out", str(out), "--device", "cpu", "--jobs", "2"]
+    with locked_folder(run):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while len(numbers(out)) < N_RUNS - 1 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert len(numbers(out)) == N_RUNS - 1
+        assert not list(run.iterdir())
+    assert process.wait(120) == 0
+    assert len(numbers(out)) == N_RUNS
+
+
+def test_a_sweep_s_progress_is_silent_where_standard_error_is_closed(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with SweepProgress([]) as progress:
+        assert progress.live is None
