@@ -39,11 +39,6 @@ def test_the_root_holds_no_module_but_the_package_and_the_command():
     assert {path.name for path in tracked_sources() if len(path.parts) == 1} == {"__init__.py", "cli.py"}
 
 
-def test_no_module_is_longer_than_350_lines():
-    lengths = {path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in tracked_sources()}
-    assert {path: n for path, n in lengths.items() if n > 350} == {}
-
-
 def test_the_imported_package_is_this_folder():
     assert Path(ballspot.__file__).resolve().parent == ROOT
 
