@@ -13,7 +13,17 @@ from typing import Any, TypeVar
 
 import tomli_w
 
-from ..disk import locked_folder, make_folder, path_hint, read_json, read_toml, reason_of, whole_file, write_json
+from ..disk import (
+    locked_folder,
+    make_folder,
+    path_hint,
+    plain_name,
+    read_json,
+    read_toml,
+    reason_of,
+    whole_file,
+    write_json,
+)
 from ..errors import BallspotError
 
 RUN_FORMAT = "ballspot-run/1"
@@ -117,6 +127,9 @@ class RunFolder:
             raise BallspotError(f"{path}: format {found!r} is not {RUN_FORMAT!r}; use the ballspot that wrote it")
         if not isinstance(record.get("key"), str):
             raise BallspotError(f"{path}: lacks or garbles the run's key; bring the file back, or train the run again")
+        splits = record.get("splits")
+        if isinstance(splits, dict):
+            record["splits"] = {part: _plain_names(names) for part, names in splits.items()}
         return record
 
     def entry(self, name: str, kind: type[Kind]) -> Kind:
@@ -229,6 +242,13 @@ def _parts(record: Mapping[str, Any]) -> dict[str, Any]:
     """The matches of each part of a run's split, by ``train matches`` and so on."""
     splits = record.get("splits")
     return {f"{part} matches": splits.get(part) for part in SPLIT_PARTS} if isinstance(splits, Mapping) else {}
+
+
+def _plain_names(names: Any) -> Any:
+    """The match names of a part in the form of Unicode that data roots are read in; whatever else is there as it is."""
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return list(map(plain_name, names))
+    return names
 
 
 def _is_unfinished(path: Path) -> bool:
