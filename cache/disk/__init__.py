@@ -25,12 +25,13 @@ from .fingerprint import canonical_json, content_digest, file_digest, fingerprin
 from .hints import first_problem, nearest_name, path_hint
 from .locks import is_locked, locked_file, locked_folder, take_lock
 from .tensors import below, write_tensors
-from .text import existing_path, plain_name
+from .text import decode_text, existing_path, is_utf8, plain_name, read_content
 
 __all__ = [
     "below",
     "canonical_json",
     "content_digest",
+    "decode_text",
     "existing_path",
     "file_digest",
     "find_temporary",
@@ -41,6 +42,7 @@ __all__ = [
     "is_file",
     "is_locked",
     "is_temporary",
+    "is_utf8",
     "json_text",
     "little_endian",
     "locked_file",
@@ -53,6 +55,7 @@ __all__ = [
     "plain_name",
     "raise_if_system",
     "read_arrays",
+    "read_content",
     "read_json",
     "read_toml",
     "reason_of",

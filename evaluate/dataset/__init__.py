@@ -24,7 +24,7 @@ from .labels import (
     read_team,
     read_visibility,
 )
-from .labelsets import BUILT_IN, LabelSet, label_set_of, load_label_set
+from .labelsets import BUILT_IN, PLAYER_8, LabelSet, label_set_of, load_label_set
 from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_matches, resolve_match
 from .predictions import SCORES_FILE, Predictions, open_predictions
 from .splits import OF_RUN, SPLITS_FILE, Splits, load_splits, recorded_splits
@@ -36,6 +36,7 @@ __all__ = [
     "LABELS_FILE",
     "MAX_POSITION_MS",
     "OF_RUN",
+    "PLAYER_8",
     "PREFERRED_VIDEOS",
     "SCORES_FILE",
     "SPLITS_FILE",

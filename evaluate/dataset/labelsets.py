@@ -1,4 +1,4 @@
-"""Which classes there are: label sets are data, `ball-12` is built in, any other comes from a TOML file.
+"""Which classes there are: label sets are data; `ball-12` and `player-8` are built in, others come from TOML files.
 
 A label set file::
 
@@ -91,7 +91,13 @@ BALL_12 = LabelSet(
 )
 
 
-BUILT_IN = {BALL_12.name: BALL_12}
+PLAYER_8 = LabelSet(  # SoccerNet's player-centric task of 2026, in the order of its files' numbers
+    name="player-8",
+    labels=("DRIVE", "PASS", "CROSS", "THROW IN", "SHOT", "HEADER", "TACKLE", "BLOCK"),
+)
+
+
+BUILT_IN = {one.name: one for one in (BALL_12, PLAYER_8)}
 
 
 def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
