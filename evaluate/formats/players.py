@@ -34,7 +34,7 @@ def read_players(content: bytes, source: Source) -> list[VideoSpots]:
         if not isinstance(entries, list):
             raise BallspotError(f"{source}: {brief(key)} holds no list of events; correct it")
         spots = tuple(_spot(entry, f"{source}: {key}, event {n}") for n, entry in enumerate(entries, start=1))
-        notes = (f"shirt numbers of {len(spots)} events are not kept",) if spots else ()
+        notes = ("which player an event is of, by the shirt's number, is not kept",) if spots else ()
         videos.append(VideoSpots(key, spots, FPS, notes=notes))
     return videos
 
