@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ...cache.terminal import FOLDER, labels_option, note, print_table, split_option, splits_option
-from ..dataset import LABELS_FILE, find_matches, load_label_set, load_splits
+from ..dataset import LABELS_FILE, find_matches, load_label_set, load_splits, rate_remark
 from ..reporting import (
     TextTable,
     contest_table,
@@ -123,7 +123,8 @@ def evaluate(
 
         for path in draw_evaluation(evaluation, plots):
             note(f"drawn: {path}")
-    for remark in remarks(evaluation):
+    at_rate = rate_remark(labels_file, fps)
+    for remark in [*([] if at_rate is None else [at_rate]), *remarks(evaluation)]:
         note(f"note: {remark}")
 
 

@@ -25,7 +25,7 @@ from .labels import (
     read_visibility,
 )
 from .labelsets import BUILT_IN, PLAYER_8, LabelSet, label_set_of, load_label_set
-from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_matches, resolve_match
+from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_matches, rate_remark, resolve_match
 from .predictions import SCORES_FILE, Predictions, open_predictions
 from .splits import OF_RUN, SPLITS_FILE, Splits, load_splits, recorded_splits
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
@@ -69,6 +69,7 @@ __all__ = [
     "load_splits",
     "open_predictions",
     "position_of",
+    "rate_remark",
     "read_confidence",
     "read_label",
     "read_labels",

@@ -11,6 +11,9 @@ from ...cache.errors import BallspotError
 LABELS_FILE = "Labels-ball.json"
 
 
+SOCCERNET_FPS = {"Labels.json": 2.0, "Labels-v2.json": 2.0}  # what SoccerNet's package scores them at, if not told
+
+
 PREFERRED_VIDEOS = (
     "224p.mp4",
     "720p.mp4",
@@ -69,6 +72,17 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
                 "NFD); rename or remove one"
             )
     return tuple(ordered)
+
+
+def rate_remark(labels_file: str, fps: float) -> str | None:
+    """What to say where labels are scored at another frame rate than SoccerNet's own package does; None at its own."""
+    usual = SOCCERNET_FPS.get(labels_file, fps)
+    if fps == usual:
+        return None
+    return (
+        f"SoccerNet's package scores {labels_file} at {usual:g} frames a second, this is at {fps:g}; --fps {usual:g} "
+        "gives its number"
+    )
 
 
 def resolve_match(name: str, names: Sequence[str], *, which: str) -> str:
