@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...cache.disk import locked_folder, make_folder, whole_file
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
-from .executors import Engine
+from .executors import JobRunner
 from .job import Job, failure_of, failure_path
 from .space import Place, Setting, Space
 
@@ -101,7 +101,7 @@ class Search:
     def run(
         self,
         job_of: Callable[[Setting], Job],
-        engine: Engine,
+        run_jobs: JobRunner,
         *,
         n_trials: int,
         retry_failed: bool = False,
@@ -157,9 +157,9 @@ class Search:
                     study.enqueue_trial(self._params(untried))
                     n_repeats = 0
 
-        def on_poll(jobs: Sequence[Job]) -> set[Path]:
+        def on_poll(jobs: Sequence[Job]) -> list[Job]:
             on_progress(jobs)
-            stops = set()
+            stops = []
             for job in jobs:
                 trial, log = under_way[job.run], RunFolder(job.run).log()
                 best = 0.0
@@ -171,10 +171,10 @@ class Search:
                 n_epochs = job.config.training.n_epochs
                 study.pruner = self._pruner(n_epochs)
                 if WARM_UP_SHARE * n_epochs < len(log) < n_epochs and trial.should_prune():
-                    stops.add(job.run)
+                    stops.append(job)
             return stops
 
-        for job in engine(asked(), on_poll):
+        for job in run_jobs(asked(), on_poll):
             trial, folder = under_way.pop(job.run), RunFolder(job.run)
             if folder.is_done:
                 study.tell(trial, folder.metric("mean_ap"))

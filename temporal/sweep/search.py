@@ -5,7 +5,7 @@ from collections.abc import Collection
 from ...cache.disk import fingerprint
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
-from .executors import Engine
+from .executors import JobRunner
 from .job import Job
 from .optuna_search import open_search
 from .plan import PlannedRun, job_of, record_sweep, run_sweep
@@ -33,7 +33,7 @@ def check_space(space: Space, template: Job) -> str:
 
 
 def search_space(
-    space: Space, template: Job, engine: Engine, *, n_trials: int, n_finalists: int, retry_failed: bool = False
+    space: Space, template: Job, run_jobs: JobRunner, *, n_trials: int, n_finalists: int, retry_failed: bool = False
 ) -> tuple[Sweep, list[PlannedRun]]:
     """Tries ``n_trials`` settings with the first seed, then trains the other seeds of the baseline and the best ones.
 
@@ -82,7 +82,7 @@ def search_space(
         with SweepProgress(planned, n_runs=n_trials) as progress:
             search.run(
                 lambda setting: job_of(setting, seeds[0], template),
-                engine,
+                run_jobs,
                 n_trials=n_trials,
                 retry_failed=retry_failed,
                 on_ask=on_ask,
@@ -94,5 +94,7 @@ def search_space(
         record_sweep(out, sweep(), planned, source=space.path)
         of_finalists = [run for run in planned if run.setting in finalists]
         with SweepProgress(of_finalists) as progress:
-            run_sweep(of_finalists, engine, retry_failed=retry_failed, on_progress=progress.show, on_end=progress.ended)
+            run_sweep(
+                of_finalists, run_jobs, retry_failed=retry_failed, on_progress=progress.show, on_end=progress.ended
+            )
     return sweep(), planned

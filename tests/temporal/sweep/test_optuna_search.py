@@ -193,7 +193,7 @@ class Simulation:
             for epoch in range(1, self.n_epochs + 1):
                 folder.append_log({"epoch": epoch, "valid_mean_ap": value})
                 self.n_logged[job.run.parent.name] = epoch
-                if job.run in on_poll([job]):
+                if job in on_poll([job]):
                     break
             else:
                 (job.run / "metrics.json").write_text(json.dumps({"mean_ap": value, "train_s": 1.0}))
