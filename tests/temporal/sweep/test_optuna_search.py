@@ -209,7 +209,8 @@ def simulated(path: Path, out: Path, n_trials: int, *, retry_failed: bool = Fals
         return replace(template, run=out / setting.name / "seed-0", config=setting.config)
 
     with open_search(space, out, identity="simulated") as search:
-        search.run(job_of, engine, n_trials=n_trials, retry_failed=retry_failed)
+        for _ in search.run(job_of, engine, n_trials=n_trials, retry_failed=retry_failed):
+            pass
         return [(trial.user_attrs["setting"], trial.state.name) for trial in search.tried().values()], engine
 
 
