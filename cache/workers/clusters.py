@@ -12,11 +12,7 @@ from ..errors import BallspotError
 from ..terminal import note
 
 POLL_S = 1.0
-
-
 MAX_TRIES = 3  # of a task whose process ends by itself
-
-
 Task = TypeVar("Task")
 
 

@@ -15,17 +15,9 @@ from .clusters import MAX_TRIES, Ended, Request, ray_tasks, slurm_tasks
 from .processes import end_with_parent
 
 POLL_S = 0.5
-
-
 PATIENCE_S = 10.0
-
-
 Task = TypeVar("Task")
-
-
 Tell = Callable[[Any], None]
-
-
 Function = Callable[[Task, str, Tell], Any]
 """Does a task on a device and may tell of it on the way; importable by its name, so that any process can call it."""
 

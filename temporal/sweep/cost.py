@@ -18,8 +18,6 @@ from ..training import Experiment, Learner, clips_an_epoch, make_optimizer, trai
 from .plan import PlannedRun
 
 PROBE_STEPS = 6
-
-
 PROBE_ROWS = 2000
 
 

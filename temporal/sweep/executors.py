@@ -8,8 +8,6 @@ from ...cache.workers import Executor, Tell
 from .job import Job, do_job, record_failure
 
 OnPoll = Callable[[Sequence[Job]], Collection[Job]]  # hears which jobs are running, says which of them to stop
-
-
 JobRunner = Callable[[Iterable[Job], OnPoll], Iterator[Job]]
 """Does the jobs, taking each when there is room for it, and yields each one that ended."""
 

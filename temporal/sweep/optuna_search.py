@@ -26,17 +26,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 JOURNAL = "search.journal"
-
-
 STARTUP_TRIALS = 5  # chosen at random before the sampler learns, and never given up
-
-
 WARM_UP_SHARE = 0.2  # of the epochs, before which no trial is given up
-
-
 MAX_REPEATS = 20  # of settings that were tried, before one that was not is drawn at random
-
-
 SPACE, PLACE, NAME, FAILED = "space", "place", "setting", "failed"  # what the study and its trials remember
 
 

@@ -41,8 +41,6 @@ from .losses import (
 from .optimizer import Learner, descend, scheduled_rate
 
 CLIPS_AT_ONCE = 256  # whose targets are made together
-
-
 PASSES_AN_EPOCH = 1.7  # the original's 500,000 frames over the 288,308 that its training matches have at stride 2
 
 

@@ -27,8 +27,6 @@ from ..features import FeatureLayout, FeatureSource, read_layout, row_stride
 from ..heads import HeadDescription
 
 SPLIT = "valid"
-
-
 Report = Callable[[str], None]
 
 
