@@ -1,5 +1,6 @@
 """Settings of all tests, and drawn matches, made once: ten seconds each, 64x96 pixels, 25 frames a second."""
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,9 @@ settings.register_profile("ballspot", deadline=None, suppress_health_check=[Heal
 settings.load_profile("ballspot")
 
 N_FRAMES = 250
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # of started processes too: two workers of pytest share two cores
 torch.set_num_threads(1)  # decord and torch share a process here: torch first, or its libraries break
 
 
