@@ -103,6 +103,44 @@ def test_keys_step_zoom_and_help(tmp_path: Path, opened: Callable):
         assert not page.is_visible("#help")
 
 
+@pytest.mark.parametrize("event", ["seeking", "timeupdate", "seeked"])
+def test_no_key_is_lost_while_the_video_seeks(tmp_path: Path, opened: Callable, event: str):
+    """Keys in bursts as a seek begins, once it is over but `seeked` has not been told (at `timeupdate`), and after."""
+    with serving(made_up(tmp_path / "p", MATCH, seed=1)) as server:
+        page = opened(server.url)
+        until(page, "document.getElementById('video').readyState >= 2")
+        frames = page.evaluate(
+            """async (event) => {
+              const { clock } = await import('/page.js');
+              const keys = [["l", 50], ["ArrowRight", 25, true], ["ArrowRight", 1], ["ArrowLeft", -1], ["j", -50]];
+              const found = [];
+              let wanted = 0;
+              const burst = (round) => {
+                for (const [key, frames, shiftKey] of [...keys.slice(round % 5), ...keys.slice(0, 3)]) {
+                  document.dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey }));
+                  wanted = Math.max(wanted + frames, 0);
+                }
+              };
+              for (let round = 0; round < 12; round++) {
+                const told = new Promise((resolve) => clock.video.addEventListener(event, resolve, { once: true }));
+                burst(round);
+                await told;
+                burst(round + 1);
+                while (clock.video.seeking || clock.pending !== null) {
+                  await new Promise((resolve) => setTimeout(resolve, 5));
+                }
+                found.push([clock.frame, wanted]);
+                document.dispatchEvent(new KeyboardEvent("keydown", { key: "j" }));
+                wanted = Math.max(wanted - 50, 0);
+              }
+              return found;
+            }""",
+            event,
+        )
+        assert len(frames) == 12
+        assert all(found == wanted for found, wanted in frames), frames
+
+
 def test_a_link_restores_the_view(tmp_path: Path, opened: Callable):
     root = made_up(tmp_path / "p", MATCH, seed=1)
     made_up(root, OTHER, seed=2)
