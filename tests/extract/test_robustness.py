@@ -49,13 +49,10 @@ def test_two_extractions_of_one_set_at_once_leave_it_whole(
         for _ in range(2)
     ]
     errors = [process.communicate(timeout=1800)[1].decode() for process in processes]
-    codes = [process.returncode for process in processes]
-    assert 0 in codes, errors
-    for code, error in zip(codes, errors, strict=True):
-        assert code == 0 or "another process is extracting this match; wait for it or stop it" in error, error
-    if codes != [0, 0]:  # each may have refused a match that the other was at
-        assert extract(drawn, tmp_path, "--workers", 1).returncode == 0
-    assert contents(tmp_path) == whole
+    for process, error in zip(processes, errors, strict=True):
+        is_told = "another process is extracting this match; wait for it or stop it" in error
+        assert process.returncode == 0 or is_told, error
+    assert contents(tmp_path) == whole  # each may have refused a match, but one that the other was at
 
 
 @pytest.fixture
