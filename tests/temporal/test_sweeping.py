@@ -186,7 +186,10 @@ def test_other_places_give_the_same_numbers(done, sweep_file, season, tmp_path_f
     command += ["--out", out, "--device", "cpu", "--jobs", "2", "--on", on]
     environment = {**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))}
     # A process of its own: Ray does not start a second time in one that has had it before.
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, env=environment)
+    for _ in range(3):
+        result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, env=environment)
+        if "cannot be reached or started" not in result.stderr:  # Ray gives its own processes 15 s to start
+            break
     assert result.returncode == 0, result.stderr
     assert numbers(out) == numbers(done[0])
     assert predictions(out) == predictions(done[0])
