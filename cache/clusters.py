@@ -156,7 +156,7 @@ def _start_ray(ray: Any, n_cpus: int, address: str) -> None:
                 log_to_driver=False,
                 logging_level="error",
             )
-    except Exception as error:  # noqa: BLE001  # a bare one where Ray's own processes take too long to start
+    except Exception as error:  # a bare one where Ray's own processes take too long to start
         raise BallspotError(f"--on ray: cannot be reached or started ({last_line(error)})") from error
 
 
