@@ -2,7 +2,7 @@
 several commands share. This room and the commands folders are the only ones that know click.
 """
 
-from .console import ProgressLine, clock, note, print_table
+from .console import ProgressLine, clock, note, print_table, say
 from .options import (
     FOLDER,
     SIZE,
@@ -36,6 +36,7 @@ __all__ = [
     "note",
     "parse_fps",
     "print_table",
+    "say",
     "set_option",
     "split_option",
     "splits_option",
