@@ -15,6 +15,7 @@ from ...cache.terminal import (
     leave_out_option,
     set_option,
     splits_option,
+    threads_option,
 )
 
 
@@ -34,6 +35,7 @@ from ...cache.terminal import (
 @leave_out_option()
 @labels_option
 @device_option()
+@threads_option
 def finetune(
     data_root: Path,
     run_path: Path,
@@ -49,6 +51,7 @@ def finetune(
     leave_out: str | None,
     labels: str,
     device: str,
+    n_threads: int | None,
 ) -> None:
     """Train a backbone and a head together on video.
 

@@ -16,6 +16,7 @@ from ...cache.terminal import (
     leave_out_option,
     set_option,
     splits_option,
+    threads_option,
 )
 from ...extract.device import pick_device
 
@@ -42,6 +43,7 @@ HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
 @leave_out_option()
 @labels_option
 @device_option()
+@threads_option
 @click.option("--track", is_flag=True, help="Write TensorBoard files into RUN/tensorboard (extra track).")
 @click.option("--shuffle-labels", is_flag=True, help="Control: train on events at random times.")
 @click.option("--mistakes", type=FOLDER,
@@ -60,6 +62,7 @@ def train(
     leave_out: str | None,
     labels: str,
     device: str,
+    n_threads: int | None,
     track: bool,
     shuffle_labels: bool,
     mistakes: Path | None,
