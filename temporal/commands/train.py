@@ -18,7 +18,7 @@ from ...cache.terminal import (
     splits_option,
     threads_option,
 )
-from ...extract.device import pick_device
+from ...extract.device import pick_device, use_threads
 
 if TYPE_CHECKING:
     pass
@@ -81,6 +81,7 @@ def train(
     from ..features import open_source
     from ..training import Experiment, require_tracker, train_seeds
 
+    use_threads(n_threads)
     if seed + (n_seeds or 1) > SEEDS_BELOW:
         raise BallspotError(f"--seeds {n_seeds}: from --seed {seed} on they pass 2**63 - 1; begin with a smaller one")
     if n_seeds is not None and (run_path / "run.json").is_file():
