@@ -8,7 +8,17 @@ import click
 
 from ...cache.errors import BallspotError
 from ...cache.runs import SEEDS_BELOW
-from ...extract.device import pick_device
+from ...cache.terminal import (
+    FOLDER,
+    data_option,
+    device_option,
+    labels_option,
+    leave_out_option,
+    set_option,
+    splits_option,
+    threads_option,
+)
+from ...extract.device import pick_device, use_threads
 
 if TYPE_CHECKING:
     pass
@@ -16,28 +26,24 @@ if TYPE_CHECKING:
 HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
 
 
-FOLDER = click.Path(path_type=Path)
-
-
 @click.command(short_help="Train a head on a feature set.")
 @click.argument("features", type=FOLDER)
 @click.option("--features", "more", type=FOLDER, multiple=True, help="Another feature set to read beside FEATURES.")
-@click.option("--data", "data_root", type=FOLDER, required=True, help="Data root: the match folders with their labels.")
+@data_option()
 @click.option("--run", "run_path", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
 @click.option("--preset", default="best", show_default=True,
               help="best, fast, original, original-fixed, or a TOML file of your own.")  # fmt: skip
 @click.option("--head", type=click.Choice(HEADS), help="Kind of head.  [default: the preset's]")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One configuration key; may be repeated.")
+@set_option
 @click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
               help="All chance comes from it.")  # fmt: skip
 @click.option("--seeds", "n_seeds", type=click.IntRange(min=1),
               help="So many runs, from --seed on, in RUN/seed-0, RUN/seed-1, ...  [default: one, in RUN]")  # fmt: skip
-@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the data's]")
-@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
-@click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
-@click.option(
-    "--device", default="auto", show_default=True, help="auto (a GPU if there is one), cpu, cuda, cuda:1, ..."
-)
+@splits_option()
+@leave_out_option()
+@labels_option
+@device_option()
+@threads_option
 @click.option("--track", is_flag=True, help="Write TensorBoard files into RUN/tensorboard (extra track).")
 @click.option("--shuffle-labels", is_flag=True, help="Control: train on events at random times.")
 @click.option("--mistakes", type=FOLDER,
@@ -56,6 +62,7 @@ def train(
     leave_out: str | None,
     labels: str,
     device: str,
+    n_threads: int | None,
     track: bool,
     shuffle_labels: bool,
     mistakes: Path | None,
@@ -69,34 +76,34 @@ def train(
     \b
     ballspot train features/SET --data DATA --run runs/tcn --head tcn --set n_epochs=30
     """
-    from ...evaluate.dataset import find_matches, load_label_set, load_splits
     from ..config import load_config
     from ..features import open_source
-    from ..training import Experiment, require_tracker, train_seeds
+    from ..training import Experiment, require_tracker, shown_metrics, train_seeds
 
+    use_threads(n_threads)
     if seed + (n_seeds or 1) > SEEDS_BELOW:
         raise BallspotError(f"--seeds {n_seeds}: from --seed {seed} on they pass 2**63 - 1; begin with a smaller one")
     if n_seeds is not None and (run_path / "run.json").is_file():
         raise BallspotError(f"{run_path}: is itself a run, no folder for the runs of seeds; choose another --run")
     if track:
         require_tracker()
-    config = load_config(preset, [*settings, *([f"head.kind={head}"] if head else [])])
-    label_set = load_label_set(labels)
-    matches = find_matches(data_root)
-    experiment = Experiment(
-        config=config,
+    experiment = Experiment.of_data(
+        data_root,
+        splits_file=splits_file,
+        leave_out=leave_out,
+        labels=labels,
+        config=load_config(preset, [*settings, *([f"head.kind={head}"] if head else [])]),
         source=open_source(features, more),
-        matches={match.name: match for match in matches},
-        splits=load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out),
-        label_set=label_set,
         seed=seed,
         shuffle_labels=shuffle_labels,
         device=pick_device(device),
         mistakes=mistakes,
     )
     paths = [run_path] if n_seeds is None else [run_path / f"seed-{seed + index}" for index in range(n_seeds)]
-    metrics = train_seeds(experiment, paths, data_root, track=track)
+    found = []
+    for run, metrics in train_seeds(experiment, paths, data_root, track=track):
+        click.echo(f"{run.path}: {shown_metrics(run, metrics)}")
+        found.append(100 * metrics["mean_ap"])
     if n_seeds is not None:
-        values = [100 * one["mean_ap"] for one in metrics]
-        spread = f", standard deviation {stdev(values):.2f}" if n_seeds > 1 else ""
-        click.echo(f"{run_path}: {n_seeds} seeds, valid mAP@1 mean {mean(values):.2f}{spread}")
+        spread = f", standard deviation {stdev(found):.2f}" if n_seeds > 1 else ""
+        click.echo(f"{run_path}: {n_seeds} seeds, valid mAP@1 mean {mean(found):.2f}{spread}")

@@ -1,7 +1,5 @@
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -120,12 +118,12 @@ def test_a_killed_search_goes_on(space_file, season, tmp_path):
         process = subprocess.Popen(
             [sys.executable, "-m", "ballspot.cli", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        n_before, deadline = len(list(out.glob("*/seed-*/log.jsonl"))), time.monotonic() + 60
+        n_before, deadline = len(list(out.glob("*/seed-*/log.jsonl"))), time.monotonic() + 1800
         while len(list(out.glob("*/seed-*/log.jsonl"))) == n_before and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         time.sleep(random_moment.uniform(0, 0.3))
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
     journal = out / JOURNAL
     journal.write_bytes(journal.read_bytes() + b'{"op_code": 4, "wor')  # the power went while a line was written
@@ -193,7 +191,7 @@ class Simulation:
             for epoch in range(1, self.n_epochs + 1):
                 folder.append_log({"epoch": epoch, "valid_mean_ap": value})
                 self.n_logged[job.run.parent.name] = epoch
-                if job.run in on_poll([job]):
+                if job in on_poll([job]):
                     break
             else:
                 (job.run / "metrics.json").write_text(json.dumps({"mean_ap": value, "train_s": 1.0}))
@@ -209,7 +207,8 @@ def simulated(path: Path, out: Path, n_trials: int, *, retry_failed: bool = Fals
         return replace(template, run=out / setting.name / "seed-0", config=setting.config)
 
     with open_search(space, out, identity="simulated") as search:
-        search.run(job_of, engine, n_trials=n_trials, retry_failed=retry_failed)
+        for _ in search.run(job_of, engine, n_trials=n_trials, retry_failed=retry_failed):
+            pass
         return [(trial.user_attrs["setting"], trial.state.name) for trial in search.tried().values()], engine
 
 
