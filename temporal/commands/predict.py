@@ -88,14 +88,16 @@ def predict_stores(
     from ..bundle import read_trained
     from ..decoding import read_postprocessing
     from ..features import open_source
-    from ..prediction import claim_folder, predict_matches, prediction_record, require_fingerprint
+    from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record
 
     trained = [read_trained(path, checkpoint=checkpoint) for path in (run_path, *others)]
-    kept = [one for each in trained for one in each.checkpoints]
     source = open_source(features, more)
-    decodings = trained[0].tuned if tuned is None else read_postprocessing(tuned)
-    for one in kept:
-        require_fingerprint(one, source)
+    ensemble = Ensemble(
+        tuple(checkpoint for run in trained for checkpoint in run.checkpoints),
+        pick_device(device),
+        trained[0].tuned if tuned is None else read_postprocessing(tuned),
+    )
+    ensemble.require_fingerprint(source)
     names = split_names(trained[0].splits, data_root, split, splits_file=splits_file, leave_out=leave_out)
     for name in names:
         with source.open(name):  # complains before the work begins
@@ -103,10 +105,10 @@ def predict_stores(
     if out is None and run_path.is_file():
         raise BallspotError(f"{run_path}: a bundle keeps no predictions; give --out FOLDER")
     out = out or run_path / "predictions" / split
-    keys = [key for each in trained for key in each.run_keys]
-    claim_folder(out, prediction_record(kept, run_keys=keys, checkpoint_name=checkpoint, names=names, tuned=decodings))
+    keys = [key for run in trained for key in run.run_keys]
+    claim_folder(out, prediction_record(ensemble, run_keys=keys, checkpoint_name=checkpoint, names=names))
     with locked_folder(out, shared=True):  # a train command that clears up leaves its files alone
-        for done in predict_matches(kept, source, names, out=out, device=pick_device(device), tuned=decodings):
+        for done in predict_matches(ensemble, source, names, out=out):
             click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
 
 
@@ -194,7 +196,6 @@ def _refuse(names: set[str], why: str) -> None:
 def _loaded(run_path: Path, stored: dict[str, Any], weights: str | None) -> "Bundle":
     """The heads of a run or a bundle, and how their features are made."""
     from ..bundle import bundle_of, is_bundle, load_bundle
-    from ..prediction import require_alike
 
     if is_bundle(run_path):
         _refuse({"others"} if stored["others"] else set(), "is for runs; a bundle brings all of its heads")
@@ -209,7 +210,6 @@ def _loaded(run_path: Path, stored: dict[str, Any], weights: str | None) -> "Bun
         checkpoint=stored["checkpoint"] or "best",
         with_backbone=weights is None,
     )
-    require_alike(bundle.heads)
     return replace(bundle, postprocessing=None)  # a run's is asked for with --tuned
 
 
@@ -239,35 +239,25 @@ def _videos(
     from ...extract.rows import AUTO_DECODERS, RowMaker
     from ..decoding import read_postprocessing
     from ..on_video import given_videos, predict_keeping, predict_videos
-    from ..prediction import claim_folder, prediction_record, wanted_views
+    from ..prediction import Ensemble, claim_folder, prediction_record
 
     videos = given_videos([Path(text) for text in inputs])
     bundle = _loaded(run_path, stored, weights)
     tuned = bundle.postprocessing if stored["tuned"] is None else read_postprocessing(stored["tuned"])
-    engine, kept = _engine_here(bundle, engine), bundle.heads
-    device = pick_device(stored["device"])
+    engine = _engine_here(bundle, engine)
+    ensemble = Ensemble(bundle.heads, pick_device(stored["device"]), tuned)
     out = stored["out"] or Path("predictions")
-    record = prediction_record(kept, run_keys=bundle.run_keys, checkpoint_name=bundle.checkpoint, names=(), tuned=tuned)
+    record = prediction_record(ensemble, run_keys=bundle.run_keys, checkpoint_name=bundle.checkpoint, names=())
     claim_folder(out, record)
     torch.set_num_threads(max(torch.get_num_threads() - 1, 1))  # one core decodes
     if keep_features is not None:
         for done in predict_keeping(
-            kept,
-            bundle.features,
-            videos,
-            folder=keep_features,
-            out=out,
-            device=device,
-            weights=weights,
-            engine=engine,
-            tuned=tuned,
+            ensemble, bundle.features, videos, folder=keep_features, out=out, weights=weights, engine=engine
         ):
             click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
     else:
-        with RowMaker(bundle.features, wanted_views(kept), device=device, weights=weights, engine=engine) as maker:
-            for done in predict_videos(
-                kept, maker, videos, out=out, device=device, decoders=AUTO_DECODERS, tuned=tuned
-            ):
+        with RowMaker(bundle.features, ensemble.views, device=ensemble.device, weights=weights, engine=engine) as maker:
+            for done in predict_videos(ensemble, maker, videos, out=out, decoders=AUTO_DECODERS):
                 click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
     click.echo(f"predictions: {out}")
 
@@ -288,7 +278,7 @@ def _live(
     from ...extract.rows import RowMaker
     from ...extract.video import LiveFrames, open_live
     from ..on_video import live_spots
-    from ..prediction import wanted_views
+    from ..prediction import Ensemble
 
     if len(inputs) > 1:
         raise BallspotError(f"{inputs[1]}: --live takes one stream; start another process for it")
@@ -296,15 +286,15 @@ def _live(
     if bundle.postprocessing is not None:
         note("--live: the bundle's tuned post-processing is for whole matches; its configuration's own is used")
     engine = _engine_here(bundle, engine)
-    kept, device = bundle.heads, pick_device(stored["device"])
+    ensemble = Ensemble(bundle.heads, pick_device(stored["device"]))
     stream = open_live(inputs[0], patience_s=idle_s)
     with ExitStack() as stack:
         maker = stack.enter_context(
-            RowMaker(bundle.features, wanted_views(kept), device=device, weights=weights, engine=engine)
+            RowMaker(bundle.features, ensemble.views, device=ensemble.device, weights=weights, engine=engine)
         )
         maker.shorten_windows()
         frames = stack.enter_context(closing(LiveFrames(stream, inputs[0], fps=fps)))
-        for told in live_spots(kept, maker, frames, device=device, warm_up_s=warm_up_s, tell=note):
+        for told in live_spots(ensemble, maker, frames, warm_up_s=warm_up_s, tell=note):
             spot = told.spot
             if (spot.confidence or 0.0) < threshold:
                 continue

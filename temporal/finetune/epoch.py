@@ -15,6 +15,7 @@ from ...cache.stores import FLIPPED_VIEW
 from ...extract.backbone import picture_settings
 from ...extract.video import VideoProbe
 from ..clips import ClipStarts, TokenTargets, draw_clips, draw_partners, mixed_with
+from ..config import ClipGrid
 from ..training import (
     EpochSummary,
     TrainingMaterial,
@@ -104,16 +105,15 @@ class Epochs:
 
     def draw(self, seed: int) -> Drawn:
         """The clips of an epoch: whole steps for all processes, at least as many as the configuration asks for."""
-        training, clip, section = self.config.training, self.config.clips, self.section
+        training, section = self.config.training, self.section
         per_step = training.batch_clips * section.accumulate * self.group.n_processes
         n_steps = -(-clips_an_epoch(self.material.features, self.config) // per_step)
         generator = torch.Generator().manual_seed(seed)
         decoded = draw_clips(
             self.material.features,
             n_steps * per_step // section.copies,
-            clip_frames=clip.clip_frames,
-            row_stride=self.material.features.row_stride(clip.clip_stride),
-            pad_frames=clip.pad_frames,
+            ClipGrid.of(self.config, self.material.features.frame_spacing),
+            pad_frames=self.config.clips.pad_frames,
             generator=generator,
             anchors=self.material.anchors,
         )

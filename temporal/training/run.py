@@ -25,7 +25,7 @@ from ..heads import (
     restore,
     write_checkpoint,
 )
-from ..prediction import claim_folder, predict_matches, prediction_record
+from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record
 from .epoch import TrainingMaterial, epoch_seed, train_epoch
 from .log import log_line, spoken, timestamp
 from .material import LoadedFeatures, load_both, training_side
@@ -168,9 +168,10 @@ def _finish(
     checkpoint = read_checkpoint(run.path / BEST)
     names = experiment.splits.part(SPLIT)
     out = run.path / "predictions" / SPLIT
-    record = prediction_record([checkpoint], run_keys=[key], checkpoint_name="best", names=names)
+    ensemble = Ensemble((checkpoint,), experiment.device)
+    record = prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=names)
     claim_folder(out, record, replaces_own=True)
-    for _ in predict_matches([checkpoint], experiment.source, names, out=out, device=experiment.device):
+    for _ in predict_matches(ensemble, experiment.source, names, out=out):
         pass
     return finish_run(run, progress, n_trained=n_parameters(head), device=experiment.device)
 
