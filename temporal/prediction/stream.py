@@ -97,13 +97,13 @@ class ScoreStream:
         self._grow(max(self.n_rows, int(starts.max(initial=0)) + self.grid.n_rows) - self.given)
         if not len(starts):
             return
-        kept = torch.from_numpy(kept_frames(starts, self.n_rows, self.grid, self.config.prediction))  # (w, T)
+        counted = torch.from_numpy(kept_frames(starts, self.n_rows, self.grid, self.config.prediction))  # (w, T)
         place = torch.from_numpy(starts)[:, None] + torch.arange(0, self.grid.n_rows, self.grid.row_stride)  # (w, T)
         outside, last = place >= self.n_rows, self.n_rows - 1
-        self.support.index_add_(0, (place - self.given).flatten(), kept.flatten().long())
+        self.support.index_add_(0, (place - self.given).flatten(), counted.flatten().long())
         size = self.config.prediction.window_batch_clips
         for view, total in self.total.items():
-            for at, beyond, counts in zip(place.split(size), outside.split(size), kept.split(size), strict=True):
+            for at, beyond, counts in zip(place.split(size), outside.split(size), counted.split(size), strict=True):
                 row = at.clamp(max=last) - self.first_row
                 frames = gather_rows(self.rows[view], row, beyond, device=self.device)  # (B, T, D)
                 placed = placed_scores(self.head, frames, self.grid, self.config) * counts.to(self.device)[..., None]
