@@ -148,8 +148,9 @@ class MatchStream:
             fit = self._fits[index]
             scaling = self._ensemble.checkpoints[index].scaling if fit is None else fit.scaling
             given = {view: _resident(rows[view], config) for view in prediction_views(config)}
-            for resident in given.values() if scaling is not None else ():
-                scaling.apply(resident)
+            if scaling is not None:
+                for resident in given.values():
+                    scaling.apply(resident)
             on_device = {view: resident.to(self._ensemble.device) for view, resident in given.items()}
             self._waiting[index].append(stream.push(on_device))
         return self._ready()
