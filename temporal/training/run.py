@@ -12,7 +12,7 @@ from ...cache.runs import RunFolder
 from ...cache.terminal import note
 from ..config import TrainingSection, as_table
 from ..heads import HeadDescription, HeadOutput, SpottingHead, n_parameters, read_checkpoint
-from ..prediction import claim_folder, predict_matches, prediction_record
+from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record
 from .epoch import TrainingMaterial, epoch_seed, train_epoch
 from .material import LoadedFeatures, load_both, training_side
 from .optimizer import Learner, make_optimizer
@@ -124,8 +124,9 @@ def _finish(experiment: Experiment, progress: RunProgress, *, key: str) -> dict[
     checkpoint = read_checkpoint(run.path / BEST)
     names = experiment.splits.part(SPLIT)
     out = run.path / "predictions" / SPLIT
-    record = prediction_record([checkpoint], run_keys=[key], checkpoint_name="best", names=names)
+    ensemble = Ensemble((checkpoint,), experiment.device)
+    record = prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=names)
     claim_folder(out, record, replaces_own=True)
-    for _ in predict_matches([checkpoint], experiment.source, names, out=out, device=experiment.device):
+    for _ in predict_matches(ensemble, experiment.source, names, out=out):
         pass
     return progress.finish(n_trained=n_parameters(progress.learner.model))

@@ -22,8 +22,8 @@ from ...evaluate.dataset import (
     load_splits,
     read_labels,
 )
-from ..config import Config, as_table, prediction_views
-from ..features import FeatureLayout, FeatureSource, read_layout, row_stride
+from ..config import ClipGrid, Config, as_table, prediction_views
+from ..features import FeatureLayout, FeatureSource, read_layout
 from ..heads import HeadDescription
 
 SPLIT = "valid"
@@ -112,7 +112,7 @@ class Experiment(Task):
         if layout is None:
             layout = read_layout(self.source, self.splits.part("train"), config.clips.views)
             read_layout(self.source, self.splits.part(SPLIT), prediction_views(config))
-        row_stride(layout.frame_spacing, config.clips.clip_stride)
+        ClipGrid.of(config, layout.frame_spacing)
         with torch.random.fork_rng(devices=[]), torch.device("meta"):  # a head without its numbers
             HeadDescription(config, self.label_set, layout.dims, self.source.fingerprint).build()
         return layout

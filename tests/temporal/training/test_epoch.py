@@ -19,6 +19,7 @@ from ballspot.evaluate.dataset.splits import load_splits
 from ballspot.evaluate.results.evaluation import evaluate_predictions
 from ballspot.temporal.clips.events import event_table
 from ballspot.temporal.clips.sampling import draw_clips
+from ballspot.temporal.config.grid import ClipGrid
 from ballspot.temporal.config.load import as_table, load_config
 from ballspot.temporal.features.resident import from_arrays
 from ballspot.temporal.features.sources import open_source
@@ -242,7 +243,7 @@ def test_targets_made_for_many_batches_at_once_are_those_of_each_batch_alone(mon
     events = event_table([label, label], n_labels=3, sided=config.head.teams == "labels")
     material = training_material(features, events, config)
     generator = torch.Generator().manual_seed(0)
-    clips = draw_clips(features, 30, clip_frames=20, row_stride=2, pad_frames=5, generator=generator)
+    clips = draw_clips(features, 30, ClipGrid.of(config, 1), pad_frames=5, generator=generator)
     monkeypatch.setattr(training_module, "CLIPS_AT_ONCE", 12)
     batches = list(training_batches(material, clips, config))
     assert [len(batch.frames) for batch in batches] == [4] * 7 + [2]
