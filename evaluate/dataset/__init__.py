@@ -4,6 +4,7 @@ This room reads and checks them; it scores nothing.
 """
 
 from .columns import HALF_S, SpotArrays, SpotColumns, column_arrays, columns_of
+from .data_selection import DataSelection
 from .labels import (
     MAX_POSITION_MS,
     TEAMS,
@@ -43,6 +44,7 @@ __all__ = [
     "TEAMS",
     "VIDEO_SUFFIXES",
     "VISIBILITIES",
+    "DataSelection",
     "LabelArrays",
     "LabelSet",
     "Match",

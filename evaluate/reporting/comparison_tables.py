@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
-from ..results import Comparison, Setting
+from ..results import ComparedSetting, Comparison
 from ..uncertainty import LEVEL
 from .tables import TextTable, count_matches, difference_cells, frequent_name, mean_names, percent, span
 
@@ -122,7 +122,7 @@ def settings_rows(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
     return headers, rows
 
 
-def _numbers(setting: Setting | None) -> list[Any]:
+def _numbers(setting: ComparedSetting | None) -> list[Any]:
     if setting is None:
         return [None] * 8
     bounds = setting.interval.as_record()
@@ -132,7 +132,7 @@ def _numbers(setting: Setting | None) -> list[Any]:
     return [*bounds, one.value, *one.interval.as_record(), one.p_better, one.p_value, setting.p_holm]
 
 
-def _setting_row(setting: Setting) -> list[str]:
+def _setting_row(setting: ComparedSetting) -> list[str]:
     cells = ["-"] * 4
     if setting.difference is not None:
         cells = [*difference_cells(setting.difference), f"{setting.p_holm:.3f}"]

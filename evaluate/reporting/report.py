@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from ...cache.disk import whole_file
 from ..diagnosis import CURVE_S
-from ..results import ComparedRun, Comparison, Setting
+from ..results import ComparedRun, ComparedSetting, Comparison
 from ..scoring import pooled_average_precision
 from ..uncertainty import LEVEL, Difference
 from .charts import Series, colour, dash, line_chart, point_chart
@@ -38,7 +38,7 @@ class Entry:
     name: str
     n_seeds: int
     mean_ap: float
-    setting: Setting | None
+    setting: ComparedSetting | None
 
 
 def write_report(comparison: Comparison, path: Path, *, title: str) -> Path:
@@ -160,7 +160,7 @@ def _settings_table(comparison: Comparison, entries: Sequence[Entry]) -> dict[st
     return {"title": "Settings against the baseline", "note": note, "headers": headers, "rows": rows}
 
 
-def _difference_cells(setting: Setting | None) -> list[str]:
+def _difference_cells(setting: ComparedSetting | None) -> list[str]:
     difference: Difference | None = None if setting is None else setting.difference
     if setting is None or difference is None or setting.p_holm is None:
         return ["-"] * 3

@@ -23,7 +23,7 @@ from ...evaluate.dataset import (
     label_arrays,
     read_labels,
 )
-from ...evaluate.scoring import OFFICIAL_FPS, TOLERANCE_S, APResult, average_precision, metric_frames
+from ...evaluate.scoring import OFFICIAL_FPS, APResult, average_precision, metric_frames
 from ..config import PredictionSection
 from ..decoding import decode_as_configured
 from ..features import FeatureSource, ResidentFeatures, load_features, scale_features
@@ -120,7 +120,7 @@ def probe_split(
         frames = metric_frames(peaks.row * features.frame_spacing, match.fps)
         predictions.append(SpotArrays(frame=frames, label_index=peaks.label_index, score=peaks.score))
         truths.append(column_arrays(columns_of(spots[name]), label_set, fps=OFFICIAL_FPS))
-    return average_precision(truths, predictions, n_labels=len(label_set), fps=OFFICIAL_FPS, tolerance_s=TOLERANCE_S)
+    return average_precision(truths, predictions, n_labels=len(label_set))
 
 
 def _labels(match: Match, label_set: LabelSet) -> tuple[Spot, ...]:

@@ -12,6 +12,7 @@ from safetensors import safe_open
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs.run import RunFolder
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labels import LabelArrays
 from ballspot.evaluate.dataset.labelsets import LabelSet
 from ballspot.evaluate.dataset.matches import find_matches
@@ -173,7 +174,7 @@ def test_the_commit_is_the_package_s_own_and_not_that_of_a_repository_around_it(
 
 def test_metrics_are_those_of_the_written_predictions(trained, season):
     scored = evaluate_predictions(
-        trained.path / "predictions" / "valid", data_root=season.data, label_set=LABELS, matches=season.names[2:3]
+        trained.path / "predictions" / "valid", DataSelection(season.data, LABELS), season.names[2:3]
     )
     metrics = trained.metrics()
     assert metrics["mean_ap"] == pytest.approx(scored.result.mean_ap, abs=1e-12)
@@ -278,7 +279,7 @@ def test_features_scaled_by_the_training_matches_keep_the_scaling_with_the_head(
     assert scaling is not None
     assert scaling.mean.shape == scaling.sd.shape == (16,)
     scored = evaluate_predictions(
-        run.path / "predictions" / "valid", data_root=season.data, label_set=LABELS, matches=season.names[2:3]
+        run.path / "predictions" / "valid", DataSelection(season.data, LABELS), season.names[2:3]
     )
     assert run.metrics()["mean_ap"] == pytest.approx(scored.result.mean_ap, abs=1e-12)
 
