@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ...cache.terminal import FOLDER, labels_option, note, split_option, splits_option
+from ...cache.terminal import FOLDER, data_option, labels_option, leave_out_option, note, split_option, splits_option
 from ..dataset import LABELS_FILE, DataSelection, load_label_set
 from ..reporting import contest_table, diagnosis_tables, evaluation_table, readings_table, remarks, teams_table
 from ..results import contest, evaluate_predictions
@@ -16,10 +16,10 @@ from .options import block_option, min_count_option, resamples_option, show_tabl
 
 @click.command()
 @click.argument("predictions", type=FOLDER)
-@click.option("--data", type=FOLDER, required=True, help="Data root that holds the labels, in match folders.")
+@data_option("Data root that holds the labels, in match folders.")
 @split_option("Matches to score; all means every match with labels, or every match of --splits.")
-@splits_option
-@click.option("--leave-out", metavar="MATCH", help="Parts as `train --leave-out` makes them; this match tests.")
+@splits_option()
+@leave_out_option()
 @labels_option
 @click.option(
     "--metric",
@@ -48,7 +48,7 @@ from .options import block_option, min_count_option, resamples_option, show_tabl
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table; AP in 0..1.")
 def evaluate(
     predictions: Path,
-    data: Path,
+    data_root: Path,
     split: str,
     splits_file: Path | None,
     leave_out: str | None,
@@ -79,7 +79,7 @@ def evaluate(
     context = click.get_current_context()
     if tolerance is not None and context.get_parameter_source("metric") is not click.core.ParameterSource.DEFAULT:
         raise click.UsageError("--metric and --tolerance exclude each other")
-    selection = DataSelection(data, load_label_set(labels), splits_file, leave_out, labels_file)
+    selection = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, labels_file)
     names = selection.part(split)
     protocol, bootstrap = Protocol(metric, fps, tolerance), Bootstrap(resamples, block)
     evaluation = evaluate_predictions(

@@ -4,7 +4,7 @@ This room reads and checks them; it scores nothing.
 """
 
 from .columns import HALF_S, SpotArrays, SpotColumns, column_arrays, columns_of
-from .data_selection import DataSelection
+from .data_selection import DataSelection, names_to_predict
 from .labels import (
     MAX_POSITION_MS,
     TEAMS,
@@ -68,6 +68,7 @@ __all__ = [
     "labels_in",
     "load_label_set",
     "load_splits",
+    "names_to_predict",
     "open_predictions",
     "position_of",
     "read_confidence",

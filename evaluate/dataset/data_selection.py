@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...cache.disk import nearest_name
 from ...cache.errors import BallspotError
+from ...cache.terminal import note
 from .labels import Spot, read_labels
 from .labelsets import BALL_12, LabelSet
 from .matches import LABELS_FILE, Match, find_matches
@@ -80,3 +81,26 @@ class DataSelection:
                 f"{match.folder}: match {match.name!r}{where} has no {self.labels_file}; add it, or {remedy}"
             )
         return read_labels(match.labels_path, self.label_set, in_file_order=True)
+
+
+def names_to_predict(of_run: Splits, data: DataSelection, split: str) -> tuple[str, ...]:
+    """The matches to predict: of the run's own split where the data root has them, else of the data's, which is said.
+
+    Raises BallspotError where the data's split then names matches that the run was trained or validated on as others.
+    """
+    root, there = data.data_root, data.matches
+    if data.splits_file is not None or data.leave_out is not None:
+        return data.splits.part(split)
+    names = of_run.part(split)
+    missing = sorted(set(names) - set(there))
+    if not missing:
+        return names
+    known = {name for part in ("train", "valid") if part != split for name in of_run.by_part[part]}
+    seen = sorted(known & set(data.splits.part(split))) if split != "all" else []
+    if seen:
+        raise BallspotError(
+            f"{root}: has no {missing[0]!r} of the run's {split} part, and {seen[0]!r} in its own {split} part is one "
+            "that the run was trained or validated on; say which matches with --splits"
+        )
+    note(f"{root}: has no {missing[0]!r} of the run's {split} part; its own split is used ({data.splits.source})")
+    return data.splits.part(split)
