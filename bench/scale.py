@@ -23,7 +23,7 @@ from ballspot.temporal.heads.head import SpottingHead, build_head
 from ballspot.temporal.prediction.offsets import place_scores
 from ballspot.temporal.prediction.score import prediction_of, score_match
 from ballspot.temporal.training.epoch import train_epoch, training_material
-from ballspot.temporal.training.optimizer import make_optimizer
+from ballspot.temporal.training.optimizer import Learner, make_optimizer
 
 DIM, N_LABELS = 368, 12
 MATCHES = (146_479, 144_752, 142_498, 142_886, 146_892, 152_740, 145_913)
@@ -84,11 +84,11 @@ def main() -> None:
             settings = [f"kind={kind}", f"temporal_stride={stride}", f"batch_clips={arguments.batch}"]
             config = load_config("original", [*settings, f"epoch_frames={50 * arguments.clips}"])
             head = build_head(config.head, dims=(DIM,), n_labels=N_LABELS, clip_frames=50)
-            optimizer, material = make_optimizer(head, config), training_material(features, events, config)
+            learner, material = Learner(head, make_optimizer(head, config)), training_material(features, events, config)
             times = []
             for epoch in range(1, 4):
                 started = time.perf_counter()
-                train_epoch(head, optimizer, material, config, epoch=epoch, seed=0)
+                train_epoch(learner, material, config, epoch=epoch, seed=0)
                 times.append(time.perf_counter() - started)
             cells.append(f"{median(times[1:]) * EPOCH_CLIPS / arguments.clips:.0f}")
         print(f"| {kind} | " + " | ".join(cells) + " |", flush=True)
