@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 from ...cache.disk import nearest_name
 from ...cache.errors import BallspotError
@@ -40,6 +41,11 @@ class DataSelection:
         """The matches of each part. Errors as `load_splits`."""
         matches = tuple(self.matches.values())
         return load_splits(self.data_root, matches, splits_file=self.splits_file, leave_out=self.leave_out)
+
+    def opened(self) -> Self:
+        """The same, with its matches found: what is wrong with the data root is said at once."""
+        _ = self.matches
+        return self
 
     def part(self, split: str) -> tuple[str, ...] | None:
         """The names of a part's matches; None for "all" where nothing is asked that divides the matches."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dataset import TEAMS, LabelSet
-from ..diagnosis import TIMINGS, Diagnosis
+from ..diagnosis import FIXES, TIMINGS, Diagnosis
 from ..results import Contest, Evaluation
 from ..scoring import GRID_STRIDE, N_SIDES, frequent_ap, headline_ap
 from ..uncertainty import FEW_BLOCKS, LEVEL, Difference, Interval, Replicates, interval
@@ -14,7 +14,6 @@ from ..uncertainty import FEW_BLOCKS, LEVEL, Difference, Interval, Replicates, i
 FEW_TRUTHS = 20
 BOUNDS = f"{100 * LEVEL:g} %"  # the header of a column of intervals
 ORIGINAL, READINGS = "original protocol", ("AP visible", "AP not shown")
-MISTAKES = ("duplicate", "confusion", "near_miss", "background", "missed")
 SHORT = 9  # letters of a class name above a column of the confusion matrix
 
 
@@ -172,11 +171,12 @@ def percent(ap: float | None) -> str:
     return "-" if ap is None else f"{100 * ap:.2f}"
 
 
-def span(bounds: Interval | None) -> str:
-    """An interval in percent, ``12.3..15.0``."""
-    if bounds is None or bounds.low is None or bounds.high is None:
+def span(bounds: Interval | None, *, scale: float = 100, digits: int = 1) -> str:
+    """An interval in percent, or on another scale, ``12.3..15.0``."""
+    if bounds is None or bounds.known is None:
         return "-"
-    return f"{100 * bounds.low:.1f}..{100 * bounds.high:.1f}"
+    low, high = bounds.known
+    return f"{scale * low:.{digits}f}..{scale * high:.{digits}f}"
 
 
 def count_matches(names: Sequence[str]) -> str:
@@ -238,12 +238,13 @@ def teams_table(evaluation: Evaluation) -> TextTable | None:
 
 def without_empty_bounds(table: TextTable) -> TextTable:
     """The table without its interval columns where there is no interval in any of them."""
-    columns = [place for place, header in enumerate(table.headers) if header == BOUNDS]
-    if any(row[place] != "-" for row in table.rows for place in columns):
+    columns = [column for column, header in enumerate(table.headers) if header == BOUNDS]
+    if any(row[column] != "-" for row in table.rows for column in columns):
         return table
-    kept = [place for place in range(len(table.headers)) if place not in columns]
-    rows = [[row[place] for place in kept] for row in table.rows]
-    return TextTable(table.title, [table.headers[place] for place in kept], rows)
+    headers, *rows = (
+        [cell for column, cell in enumerate(row) if column not in columns] for row in (table.headers, *table.rows)
+    )
+    return TextTable(table.title, headers, rows)
 
 
 def _add(rows: list[list[str]], values: Sequence[float | None], bounds: Sequence[Interval | None] | None) -> None:
@@ -298,7 +299,10 @@ def timing_table(diagnosis: Diagnosis) -> TextTable:
         row = [label, str(point.mistakes["hit"])]
         for name in TIMINGS:
             seconds = getattr(point, name)
-            row += ["-" if seconds is None else f"{1000 * seconds:.0f}", _ms(_bounds(diagnosis, index, name))]
+            row += [
+                "-" if seconds is None else f"{1000 * seconds:.0f}",
+                span(_bounds(diagnosis, index, name), scale=1000, digits=0),
+            ]
         rows.append(row)
     headers = ["class", "hits", "median", BOUNDS, "90 % within", BOUNDS, "bias", BOUNDS]
     title = "timing of those hits: absolute error in ms, and the median of what is late (above 0) or early"
@@ -307,13 +311,13 @@ def timing_table(diagnosis: Diagnosis) -> TextTable:
 
 def mistakes_table(diagnosis: Diagnosis) -> TextTable:
     """A row a class: its hits and mistakes at its threshold, and the class it is most confused with."""
-    headers = ["class", "hits", *(name.replace("_", " ") for name in MISTAKES), "confused with"]
+    headers = ["class", "hits", *(name.replace("_", " ") for name in FIXES), "confused with"]
     rows = []
     for label, point in zip(diagnosis.label_set.labels, diagnosis.points, strict=True):
         worst = max(point.confused_with, key=point.confused_with.__getitem__, default=None)
         named = "" if worst is None else f"{worst} ({point.confused_with[worst]})"
-        rows.append([label, str(point.mistakes["hit"]), *(str(point.mistakes[kind]) for kind in MISTAKES), named])
-    totals = [sum(point.mistakes[kind] for point in diagnosis.points) for kind in ("hit", *MISTAKES)]
+        rows.append([label, str(point.mistakes["hit"]), *(str(point.mistakes[kind]) for kind in FIXES), named])
+    totals = [sum(point.mistakes[kind] for point in diagnosis.points) for kind in ("hit", *FIXES)]
     return TextTable("mistakes at those thresholds", headers, [*rows, ["all", *map(str, totals), ""]])
 
 
@@ -338,8 +342,8 @@ def curve_table(diagnosis: Diagnosis) -> TextTable:
     """A row a tolerance: mAP there; the AP of each class is in the JSON object and the picture."""
     bounds = [None] * len(diagnosis.curve_s) if diagnosis.bounds is None else diagnosis.bounds.curve_mean
     rows = [
-        [f"{tolerance_s:g} s", percent(ap), span(one)]
-        for tolerance_s, ap, one in zip(diagnosis.curve_s, diagnosis.curve.mean(axis=1), bounds, strict=True)
+        [f"{tolerance_s:g} s", percent(ap), span(of_ap)]
+        for tolerance_s, ap, of_ap in zip(diagnosis.curve_s, diagnosis.curve.mean(axis=1), bounds, strict=True)
     ]
     return without_empty_bounds(TextTable("mAP against tolerance", ["full width", "mAP", BOUNDS], rows))
 
@@ -349,13 +353,13 @@ def calibration_table(diagnosis: Diagnosis) -> TextTable:
     known, sure = diagnosis.calibration, diagnosis.bounds
     rows = [
         [
-            f"{known.edges[place]:.1f} to {known.edges[place + 1]:.1f}",
-            str(known.count[place]),
-            percent(known.score[place]),
-            percent(known.share[place]),
-            span(None if sure is None else sure.hit_share[place]),
+            f"{known.edges[index]:.1f} to {known.edges[index + 1]:.1f}",
+            str(known.count[index]),
+            percent(known.score[index]),
+            percent(known.share[index]),
+            span(None if sure is None else sure.hit_share[index]),
         ]
-        for place in np.flatnonzero(known.count)
+        for index in np.flatnonzero(known.count)
     ]
     title = "no prediction has a score"
     if rows:
@@ -379,9 +383,3 @@ def confusion_table(diagnosis: Diagnosis) -> TextTable:
 
 def _bounds(diagnosis: Diagnosis, index: int, name: str) -> Interval | None:
     return None if diagnosis.bounds is None else diagnosis.bounds.points[index].get(name)
-
-
-def _ms(bounds: Interval | None) -> str:
-    if bounds is None or bounds.low is None or bounds.high is None:
-        return "-"
-    return f"{1000 * bounds.low:.0f}..{1000 * bounds.high:.0f}"

@@ -40,6 +40,11 @@ class Interval:
     low: float | None
     high: float | None
 
+    @property
+    def known(self) -> tuple[float, float] | None:
+        """Both bounds, None where nothing could be drawn."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
     def as_record(self) -> list[float | None]:
         """The bounds as a JSON list."""
         return [self.low, self.high]

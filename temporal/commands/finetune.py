@@ -79,7 +79,7 @@ def finetune(
     with joined_group(pick_device(device)) as group:
         task = Task(
             config=config,
-            data=DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True),
+            data=DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True).opened(),
             seed=seed,
             shuffle_labels=False,
             device=group.device,

@@ -55,7 +55,7 @@ def probe(
     from ..features import open_source
     from ..training import probe_split
 
-    data = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True)
+    data = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True).opened()
     result = probe_split(
         open_source(features, more),
         data,

@@ -85,7 +85,7 @@ def train(
     if track:
         require_tracker()
     experiment = Experiment(
-        data=DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True),
+        data=DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True).opened(),
         config=load_config(preset, [*settings, *([f"head.kind={head}"] if head else [])]),
         source=open_source(features, more),
         seed=seed,
