@@ -129,7 +129,13 @@ def _bars(bars: Sequence[Bar], *, zero: bool) -> dict[str, Any]:
 
     rows, sign = [], "+" if zero else ""
     for bar in bars:
-        row = {"name": bar.name, "base": bar.is_baseline, "at": at(bar.value), "low": None, "width": None}
+        row: dict[str, Any] = {
+            "name": bar.name,
+            "base": bar.is_baseline,
+            "at": at(bar.value),
+            "low": None,
+            "width": None,
+        }
         row |= {"zero": at(0.0) if zero else None, "number": f"{100 * bar.value:{sign}.1f}"}
         if bar.bounds is not None:
             lower, upper = bar.bounds

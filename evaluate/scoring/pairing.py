@@ -112,5 +112,10 @@ def joined(pairings: Sequence[Pairing]) -> Pairing:
         (row for one in pairings for row in zip(one.matches, one.truths, one.files, one.lengths_s, strict=True)),
         key=itemgetter(0),
     )
-    matches, truths, files, lengths_s = zip(*rows, strict=True)
-    return Pairing(first.label_set, matches, truths, files, lengths_s)
+    return Pairing(
+        label_set=first.label_set,
+        matches=tuple(match for match, _, _, _ in rows),
+        truths=tuple(truths for _, truths, _, _ in rows),
+        files=tuple(file for _, _, file, _ in rows),
+        lengths_s=tuple(length_s for _, _, _, length_s in rows),
+    )
