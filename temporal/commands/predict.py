@@ -22,7 +22,7 @@ from ...cache.terminal import (
     splits_option,
     threads_option,
 )
-from ...evaluate.dataset import VIDEO_SUFFIXES, names_to_predict
+from ...evaluate.dataset import VIDEO_SUFFIXES, DataSelection, names_to_predict
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -156,9 +156,8 @@ def _stores(asked: Asked, data_root: Path) -> None:
     checkpoints = tuple(checkpoint for run in trained for checkpoint in run.checkpoints)
     ensemble = Ensemble(checkpoints, pick_device(asked.device), tuned)
     ensemble.require_fingerprint(source)
-    names = names_to_predict(
-        trained[0].splits, data_root, asked.split, splits_file=asked.splits_file, leave_out=asked.leave_out
-    )
+    data = DataSelection(data_root, splits_file=asked.splits_file, leave_out=asked.leave_out, one_video=True)
+    names = names_to_predict(trained[0].splits, data, asked.split)
     for name in names:
         with source.open(name):  # complains before the work begins
             pass

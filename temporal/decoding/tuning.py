@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from ...evaluate.dataset import LabelSet, Spot, SpotArrays, column_arrays, columns_of
-from ...evaluate.scoring import OFFICIAL_FPS, TOLERANCE_S, average_precision, metric_frames
+from ...evaluate.scoring import OFFICIAL_FPS, average_precision, metric_frames
 from ..config import Suppression
 from .postprocessing import ClassDecoding, decode_class, rows_a_second
 from .scores import SavedScores
@@ -103,5 +103,5 @@ def _class_aps(
                 score=np.concatenate([of_class.score for of_class in peaks]),
             )
         )
-    result = average_precision(truths, predictions, n_labels=len(label_set), fps=OFFICIAL_FPS, tolerance_s=TOLERANCE_S)
+    result = average_precision(truths, predictions, n_labels=len(label_set))
     return result.ap, result.n_truth

@@ -24,7 +24,7 @@ from .validation import ValidationMaterial, validate, validation_material
 
 
 def train_seeds(
-    experiment: Experiment, paths: Sequence[Path], data_root: Path, *, track: bool
+    experiment: Experiment, paths: Sequence[Path], *, track: bool
 ) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
     """One run a folder and its metrics, seeds counting up from the experiment's; runs that are done are left alone.
 
@@ -35,7 +35,7 @@ def train_seeds(
     for index, path in enumerate(paths):
         of_seed = replace(experiment, seed=experiment.seed + index)
         run, key = RunFolder(path), of_seed.key()
-        record = run_record(of_seed, data_root, command=command_line())
+        record = run_record(of_seed, command=command_line())
         with run.at_work(waits=False):  # two at once would each take the folder for a run of its own
             run.prepare(key=key, record=record, config=as_table(experiment.config))
         runs.append((of_seed, run, key))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...evaluate.dataset import LabelSet, Spot, SpotArrays, column_arrays, columns_of
-from ...evaluate.scoring import OFFICIAL_FPS, TOLERANCE_S, APResult, average_precision, metric_frames
+from ...evaluate.scoring import OFFICIAL_FPS, APResult, average_precision, metric_frames
 from ..config import Config
 from ..decoding import decode_as_configured
 from ..features import ResidentFeatures
@@ -45,4 +45,4 @@ def validate(head: SpottingHead, material: ValidationMaterial, config: Config, *
         peaks = decode_as_configured(scored.scores, config.prediction)
         frame = frames[scored.frame_index[peaks.row]]
         predictions.append(SpotArrays(frame=frame, label_index=peaks.label_index, score=peaks.score))
-    return average_precision(material.truths, predictions, n_labels=n_labels, fps=OFFICIAL_FPS, tolerance_s=TOLERANCE_S)
+    return average_precision(material.truths, predictions, n_labels=n_labels)
