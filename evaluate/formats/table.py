@@ -44,7 +44,7 @@ def read_csv(content: bytes, source: Source) -> list[VideoSpots]:
     videos: dict[str, list[Spot]] = {}
     try:
         header = next(reader, None)
-        columns = _columns(header, source)
+        columns = _columns(header, source.path)
         for row in reader:
             if not row:
                 continue

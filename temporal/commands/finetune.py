@@ -69,6 +69,7 @@ def finetune(
 
     from ...cache.runs import RunFolder
     from ...cache.terminal import note
+    from ...evaluate.dataset import DataSelection, load_label_set
     from ...extract.backbone import parse_weights, settle
     from ...extract.device import pick_device, use_threads
     from ..finetune import Finetuning, joined_group, read_settings, start_digest
@@ -80,12 +81,9 @@ def finetune(
     config, section = read_settings(preset, chosen)
     settled = settle(parse_weights(weights).path, backbone=backbone, size=size)
     with joined_group(pick_device(device)) as group:
-        task = Task.of_data(
-            data_root,
-            splits_file=splits_file,
-            leave_out=leave_out,
-            labels=labels,
+        task = Task(
             config=config,
+            data=DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True).opened(),
             seed=seed,
             shuffle_labels=False,
             device=group.device,
@@ -103,7 +101,7 @@ def finetune(
             return
         with run.at_work(waits=False):
             features = {"set": settled.backbone, "fingerprint": "", "files": {}}
-            record = task_record(task, data_root, command=command_line(), features=features)
+            record = task_record(task, command=command_line(), features=features)
             run.prepare(key=key, record={**record, "n_processes": group.n_processes}, config=finetuning.table())
             is_done = run.is_done
             group.wait()

@@ -86,7 +86,7 @@ def sweep(
     import torch
 
     from ...cache.workers import Executor
-    from ...evaluate.dataset import find_matches
+    from ...evaluate.dataset import DataSelection, load_label_set
     from ..sweep import (
         Job,
         SweepProgress,
@@ -107,7 +107,8 @@ def sweep(
     if track:
         require_tracker()
     path = find_sweep(file)
-    space = read_space(path, settings=settings, matches=[match.name for match in find_matches(data_root)])
+    data = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True)
+    space = read_space(path, settings=settings, matches=list(data.matches))
     devices = pick_devices(device)
     n_jobs = n_jobs or default_jobs(devices, n_threads)
     template = Job(
@@ -115,10 +116,7 @@ def sweep(
         config=space.setting(space.baseline()).config,
         seed=0,
         features=features,
-        data_root=data_root,
-        splits_file=splits_file,
-        leave_out=leave_out,
-        labels=labels,
+        data=data,
         device=devices[0],
         resident=out / "resident",
         command=command_line(),

@@ -76,6 +76,7 @@ def train(
     \b
     ballspot train features/SET --data DATA --run runs/tcn --head tcn --set n_epochs=30
     """
+    from ...evaluate.dataset import DataSelection, load_label_set
     from ..config import load_config
     from ..features import open_source
     from ..training import Experiment, require_tracker, shown_metrics, train_seeds
@@ -87,11 +88,8 @@ def train(
         raise BallspotError(f"{run_path}: is itself a run, no folder for the runs of seeds; choose another --run")
     if track:
         require_tracker()
-    experiment = Experiment.of_data(
-        data_root,
-        splits_file=splits_file,
-        leave_out=leave_out,
-        labels=labels,
+    experiment = Experiment(
+        data=DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True).opened(),
         config=load_config(preset, [*settings, *([f"head.kind={head}"] if head else [])]),
         source=open_source(features, more),
         seed=seed,
@@ -101,7 +99,7 @@ def train(
     )
     paths = [run_path] if n_seeds is None else [run_path / f"seed-{seed + index}" for index in range(n_seeds)]
     found = []
-    for run, metrics in train_seeds(experiment, paths, data_root, track=track):
+    for run, metrics in train_seeds(experiment, paths, track=track):
         click.echo(f"{run.path}: {shown_metrics(run, metrics)}")
         found.append(100 * metrics["mean_ap"])
     if n_seeds is not None:

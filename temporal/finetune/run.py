@@ -14,7 +14,7 @@ from ...extract.video import VideoProbe
 from ..config import prediction_views
 from ..features import MatchRows, ResidentFeatures
 from ..heads import HeadDescription, n_parameters, read_checkpoint
-from ..prediction import claim_folder, prediction_of, prediction_record, saved_scores, score_match, write_prediction
+from ..prediction import Ensemble, claim_folder, prediction_record, score_match, write_prediction
 from ..training import (
     BEST,
     SPLIT,
@@ -125,15 +125,12 @@ def _finish(
         backbone, probes, stride=finetuning.stride(backbone), views=prediction_views(config)
     )
     out = run.path / "predictions" / SPLIT
-    record = prediction_record([kept], run_keys=[key], checkpoint_name="best", names=list(probes))
+    ensemble = Ensemble((kept,), task.device)
+    record = prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=list(probes))
     claim_folder(out, record, replaces_own=True)
-    head = kept.load(task.device)
     for index, match in enumerate(features.matches):
-        scored = score_match(head, features, index, prediction_of(config))
-        saved = saved_scores(
-            scored, task.label_set.labels, match.name, fps=match.fps, n_video_frames=match.n_video_frames
-        )
-        write_prediction(out, saved, config.prediction)
+        scored = score_match(ensemble.heads[0], features, index, config)
+        write_prediction(ensemble, out, scored, match.name, fps=match.fps, n_video_frames=match.n_video_frames)
     return progress.finish(n_trained=n_trained)
 
 

@@ -12,6 +12,7 @@ import torch
 from ...cache.disk import read_json, write_json
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
+from ...evaluate.dataset import DataSelection
 from ..config import Config, as_table
 from ..features import open_source
 from ..training import Experiment, run_experiment, run_record, shared_features
@@ -25,10 +26,7 @@ class Job:
     config: Config
     seed: int
     features: tuple[Path, ...]
-    data_root: Path
-    splits_file: Path | None
-    leave_out: str | None
-    labels: str
+    data: DataSelection
     device: str
     resident: Path
     command: str
@@ -36,12 +34,9 @@ class Job:
 
     def experiment(self) -> Experiment:
         """The experiment of this job. Raises BallspotError for what is wrong with its data, features or settings."""
-        return Experiment.of_data(
-            self.data_root,
-            splits_file=self.splits_file,
-            leave_out=self.leave_out,
-            labels=self.labels,
+        return Experiment(
             config=self.config,
+            data=self.data,
             source=open_source(self.features[0], self.features[1:]),
             seed=self.seed,
             shuffle_labels=False,
@@ -76,7 +71,7 @@ def do_job(job: Job, *, n_threads: int = 1) -> Mapping[str, Any] | None:
         experiment = job.experiment()
         experiment.check()
         key = experiment.key()
-        record = run_record(experiment, job.data_root, command=job.command)
+        record = run_record(experiment, command=job.command)
         with folder.at_work(waits=True):
             folder.prepare(key=key, record=record, config=as_table(job.config))
             failure_path(job.run).unlink(missing_ok=True)

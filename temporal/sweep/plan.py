@@ -61,7 +61,7 @@ def job_of(setting: Setting, seed: int, template: Job) -> Job:
         config=setting.config,
         seed=seed,
         features=features,
-        leave_out=setting.leave_out or template.leave_out,
+        data=replace(template.data, leave_out=setting.leave_out or template.data.leave_out),
     )
 
 
@@ -76,7 +76,7 @@ def check_runs(planned: Sequence[PlannedRun]) -> list[Experiment]:
     layouts: dict[tuple[Any, ...], FeatureLayout] = {}
     for run in planned:
         if run.setting not in seen:
-            data = (run.job.features, run.job.leave_out)
+            data = (run.job.features, run.job.data)
             if data not in of_data:
                 of_data[data] = run.job.experiment()
             if run.job.config.training.sampling == "hard-negatives":

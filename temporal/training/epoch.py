@@ -25,8 +25,8 @@ from ..clips import (
     switch_frames,
     token_targets,
 )
-from ..config import Config, TrainingSection
-from ..features import FeatureLayout, ResidentFeatures, row_stride
+from ..config import ClipGrid, Config, TrainingSection
+from ..features import FeatureLayout, ResidentFeatures
 from ..heads import HeadOutput
 from .losses import (
     class_loss,
@@ -93,7 +93,7 @@ def training_material(
     features: ResidentFeatures, events: EventTable, config: Config, *, anchors: Anchors | None = None
 ) -> TrainingMaterial:
     """Features and events with the class weights counted from them, on the features' device."""
-    grid_frames = n_grid_frames(features, config.clips.clip_stride)
+    grid_frames = n_grid_frames(features, config)
     weights = class_weights(
         events.counts,
         max(grid_frames - int(events.counts.sum()), 1),
@@ -104,17 +104,17 @@ def training_material(
     return TrainingMaterial(features, events, weights.to(features.device), anchors)
 
 
-def n_grid_frames(features: ResidentFeatures | FeatureLayout, clip_stride: int) -> int:
+def n_grid_frames(features: ResidentFeatures | FeatureLayout, config: Config) -> int:
     """How many frames the matches have on the grid of every ``clip_stride``-th source frame."""
-    rows = row_stride(features.frame_spacing, clip_stride)
-    return sum(-(-match.n_rows // rows) for match in features.matches)
+    grid = ClipGrid.of(config, features.frame_spacing)
+    return sum(-(-match.n_rows // grid.row_stride) for match in features.matches)
 
 
 def clips_an_epoch(features: ResidentFeatures | FeatureLayout, config: Config) -> int:
     """How many clips an epoch draws: epoch_frames / clip_frames, rounded up; "auto" is 1.7 passes over the grid."""
     frames = config.training.epoch_frames
     if frames == "auto":
-        frames = PASSES_AN_EPOCH * n_grid_frames(features, config.clips.clip_stride)
+        frames = PASSES_AN_EPOCH * n_grid_frames(features, config)
     return max(math.ceil(frames / config.clips.clip_frames), 1)
 
 
@@ -156,13 +156,12 @@ def train_epoch(
 
 def epoch_clips(material: TrainingMaterial, config: Config, n_clips: int, *, generator: torch.Generator) -> ClipStarts:
     """So many clips, drawn as the configuration says."""
-    clip, features = config.clips, material.features
+    features = material.features
     return draw_clips(
         features,
         n_clips,
-        clip_frames=clip.clip_frames,
-        row_stride=features.row_stride(clip.clip_stride),
-        pad_frames=clip.pad_frames,
+        ClipGrid.of(config, features.frame_spacing),
+        pad_frames=config.clips.pad_frames,
         generator=generator,
         anchors=material.anchors,
     )
@@ -209,40 +208,28 @@ def training_batches(material: TrainingMaterial, clips: ClipStarts, config: Conf
 
 def clip_targets(material: TrainingMaterial, clips: ClipStarts, config: Config) -> TokenTargets:
     """What the tokens of the clips should answer, from the events of the material."""
-    clip, targets, features = config.clips, config.targets, material.features
+    features = material.features
+    grid = ClipGrid.of(config, features.frame_spacing)
     flipped = None
     if clips.view_index is not None:
         flipped = torch.tensor([view == FLIPPED_VIEW for view in features.views])[clips.view_index]
     return token_targets(
-        clip_events(
-            material.events,
-            clips,
-            frame_spacing=features.frame_spacing,
-            span=clip.clip_frames * clip.clip_stride,
-            flipped=flipped,
-        ),
+        clip_events(material.events, clips, grid, flipped=flipped),
+        grid,
+        config.targets,
         priority=material.events.priority,
-        clip_frames=clip.clip_frames,
-        clip_stride=clip.clip_stride,
-        temporal_stride=config.head.temporal_stride,
-        label_assignment=targets.label_assignment,
-        event_time=targets.event_time,
-        label_radius=targets.label_radius,
-        label_sd=targets.label_sd,
-        offset_window=targets.offset_window,
-        offset_background=targets.offset_background,
         multi_label=config.loss.class_loss == "sigmoid",
     )
 
 
 def training_batch(material: TrainingMaterial, clips: ClipStarts, wanted: TokenTargets, config: Config) -> Batch:
     """The clips with features that are changed as `augmentation` says; ``wanted``: what their tokens should answer."""
-    clip, features, change = config.clips, material.features, config.augmentation
-    row_stride = features.row_stride(clip.clip_stride)
+    features, change = material.features, config.augmentation
+    grid = ClipGrid.of(config, features.frame_spacing)
     shift = None
     if change.index_jitter:
-        shift = jitter_shift(len(clips), clip.clip_frames, row_stride=row_stride, chance=change.index_jitter)
-    frames = gather_clips(features, clips, clip_frames=clip.clip_frames, row_stride=row_stride, row_shift=shift)
+        shift = jitter_shift(len(clips), grid, chance=change.index_jitter)
+    frames = gather_clips(features, clips, grid, row_shift=shift)
     if change.frame_switch:
         frames = switch_frames(frames, chance=change.frame_switch)
     if change.temporal_drop:

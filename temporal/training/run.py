@@ -12,7 +12,7 @@ from ...cache.runs import RunFolder
 from ...cache.terminal import note
 from ..config import TrainingSection, as_table
 from ..heads import HeadDescription, HeadOutput, SpottingHead, n_parameters, read_checkpoint
-from ..prediction import claim_folder, predict_matches, prediction_record
+from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record
 from .epoch import TrainingMaterial, epoch_seed, train_epoch
 from .material import LoadedFeatures, load_both, training_side
 from .optimizer import Learner, make_optimizer
@@ -24,7 +24,7 @@ from .validation import ValidationMaterial, validate, validation_material
 
 
 def train_seeds(
-    experiment: Experiment, paths: Sequence[Path], data_root: Path, *, track: bool
+    experiment: Experiment, paths: Sequence[Path], *, track: bool
 ) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
     """One run a folder and its metrics, seeds counting up from the experiment's; runs that are done are left alone.
 
@@ -35,7 +35,7 @@ def train_seeds(
     for index, path in enumerate(paths):
         of_seed = replace(experiment, seed=experiment.seed + index)
         run, key = RunFolder(path), of_seed.key()
-        record = run_record(of_seed, data_root, command=command_line())
+        record = run_record(of_seed, command=command_line())
         with run.at_work(waits=False):  # two at once would each take the folder for a run of its own
             run.prepare(key=key, record=record, config=as_table(experiment.config))
         runs.append((of_seed, run, key))
@@ -124,8 +124,9 @@ def _finish(experiment: Experiment, progress: RunProgress, *, key: str) -> dict[
     checkpoint = read_checkpoint(run.path / BEST)
     names = experiment.splits.part(SPLIT)
     out = run.path / "predictions" / SPLIT
-    record = prediction_record([checkpoint], run_keys=[key], checkpoint_name="best", names=names)
+    ensemble = Ensemble((checkpoint,), experiment.device)
+    record = prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=names)
     claim_folder(out, record, replaces_own=True)
-    for _ in predict_matches([checkpoint], experiment.source, names, out=out, device=experiment.device):
+    for _ in predict_matches(ensemble, experiment.source, names, out=out):
         pass
     return progress.finish(n_trained=n_parameters(progress.learner.model))

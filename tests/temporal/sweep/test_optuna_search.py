@@ -13,6 +13,7 @@ from ballspot.cache.disk.locks import locked_folder
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs.run import RunFolder
 from ballspot.cli import main
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.temporal.sweep.job import Job, failure_path, record_failure
 from ballspot.temporal.sweep.optuna_search import JOURNAL, open_search
 from ballspot.temporal.sweep.space import read_space
@@ -200,7 +201,7 @@ class Simulation:
 
 def simulated(path: Path, out: Path, n_trials: int, *, retry_failed: bool = False) -> tuple[list, Simulation]:
     space = read_space(path)
-    template = Job(out, space.setting(space.baseline()).config, 0, (), out, None, None, "ball-12", "cpu", out, "")
+    template = Job(out, space.setting(space.baseline()).config, 0, (), DataSelection(out), "cpu", out, "")
     engine = Simulation(n_epochs=20)
 
     def job_of(setting):
@@ -290,7 +291,7 @@ def swept(path: Path, out: Path, engine, monkeypatch, **more):
 
     monkeypatch.setattr(module, "check_space", lambda space, template: "simulated")
     space = read_space(path)
-    template = Job(out, space.setting(space.baseline()).config, 0, (out,), out, None, None, "ball-12", "cpu", out, "")
+    template = Job(out, space.setting(space.baseline()).config, 0, (out,), DataSelection(out), "cpu", out, "")
     return module.search_space(space, template, engine, n_finalists=1, **more)
 
 
