@@ -4,6 +4,7 @@ import json
 import unicodedata
 import zipfile
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ def test_two_folders_that_look_alike_are_refused(tmp_path: Path, label_file: Cal
 @FORMS
 def test_a_feature_set_of_one_form_serves_matches_of_another(tmp_path: Path, here: str, there: str) -> None:
     header = StoreHeader(
-        match=there, fps=25, n_video_frames=2, n_rows=2, dim=1, extraction={"backbone": "b", "stride": 1}
+        match=there, fps=Fraction(25), n_video_frames=2, n_rows=2, dim=1, extraction={"backbone": "b", "stride": 1}
     )
     rows = np.zeros((2, 1), "float16")
     write_store(tmp_path / "set" / f"{there}.h5", header=header, blocks=[Block(np.arange(2), {"original": rows})])
