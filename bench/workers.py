@@ -20,12 +20,13 @@ def main() -> None:
     options = parser.parse_args()
     from ballspot.evaluate.dataset.matches import find_matches
     from ballspot.extract.backbone.engines import default_batch_rows
+    from ballspot.extract.backbone.spec import BackboneSpec
     from ballspot.extract.rows.crew import cluster_crew, local_crew
     from ballspot.extract.rows.extraction import Crew, extract_matches
     from ballspot.extract.rows.job import Recipe, Settings
 
     settings = Settings(engine=options.engine, batch_rows=default_batch_rows(options.engine, "cpu"))
-    recipe = Recipe("regnety_002", "random", (224, 398), settings=settings)
+    recipe = Recipe(BackboneSpec("regnety_002", "random", (224, 398)), settings=settings)
     job = recipe.job()
     matches = find_matches(options.data)[: options.matches]
 

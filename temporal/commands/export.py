@@ -123,8 +123,8 @@ def _bundle(
     what = f"with the backbone of {', '.join(held)}" if held else "without backbone"
     click.echo(f"{out}: {heads}, {len(bundle.label_set)} labels, {what}, {out.stat().st_size:,} bytes")
     for one in bundle.features:
-        if one.weights is None and one.extraction:
-            note(f"note: {one.name}: weights of digest {one.weights_sha256[:12]} ({one.origin}) are not in it")
+        if one.weights is None and one.is_known:
+            note(f"note: {one.name}: weights of digest {one.spec.weights_sha256[:12]} ({one.origin}) are not in it")
         elif one.weights is None:
             note(f"note: {one.name}: its stores are gone; the bundle predicts from features, not from video")
 

@@ -215,7 +215,7 @@ def _loaded(run_path: Path, stored: dict[str, Any], weights: str | None) -> "Bun
 
 def _engine_here(bundle: "Bundle", engine: str | None) -> str | None:
     """The engine asked for; torch where none was and the one of the training features is not installed."""
-    if engine is None and any(one.engine.startswith("openvino") for one in bundle.features) and not has_openvino():
+    if engine is None and any(one.engine.kind == "openvino" for one in bundle.features) and not has_openvino():
         note("the features of the training came from OpenVINO, which is not installed: torch makes nearly the same")
         return "torch"
     return engine

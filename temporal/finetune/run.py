@@ -1,7 +1,7 @@
 """Fine-tuning: a backbone and a head trained together on clips of pictures, from the task to a run's files."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
-from ...extract.backbone import Loaded, assemble, feature_dim, load_model, parse_weights, weights_digest, weights_of_run
+from ...extract.backbone import RUN_BACKBONE, Loaded, assemble, feature_dim, load_model, weights_digest
 from ...extract.video import VideoProbe
 from ..config import prediction_views
 from ..features import MatchRows, ResidentFeatures
@@ -49,7 +49,7 @@ def finetune(finetuning: Finetuning, run: RunFolder, *, group: Group, key: str, 
     task, config, section = finetuning.task, finetuning.task.config, finetuning.section
     torch.manual_seed(epoch_seed(task.seed, 0))
     loaded = finetuning.loaded()
-    dim = _dim(loaded, finetuning.size)
+    dim = _dim(loaded)
     description = HeadDescription(config, task.label_set, (dim,), "")
     model = EndToEnd(loaded, description.build(), section).to(task.device)
     if group.n_processes > 1 and section.norms == "train" and task.device.type == "cuda":
@@ -122,9 +122,9 @@ def finetune(finetuning: Finetuning, run: RunFolder, *, group: Group, key: str, 
     return _finish(finetuning, run, progress, valid_probes, key=key) if group.is_first else {}
 
 
-def _dim(loaded: Loaded, size: tuple[int, int]) -> int:
+def _dim(loaded: Loaded) -> int:
     was_training = loaded.model.training
-    dim = feature_dim(loaded.name, loaded.model.eval(), size, torch.device("cpu"))
+    dim = feature_dim(loaded.spec, loaded.model.eval(), torch.device("cpu"))
     loaded.model.train(was_training)
     return dim
 
@@ -144,9 +144,9 @@ def _finish(
     """Predicts the validation matches with the best model, writes the metrics, and marks the run done."""
     task, config = finetuning.task, finetuning.task.config
     kept = read_checkpoint(run.path / BEST)
-    loaded = load_model(finetuning.backbone, weights_of_run(run.path), finetuning.size)
+    loaded = load_model(replace(finetuning.backbone, weights=str(run.path / RUN_BACKBONE)))
     n_trained = n_parameters(EndToEnd(loaded, kept.description.build(), finetuning.section))
-    backbone = assemble(loaded, size=finetuning.size, device=task.device)
+    backbone = assemble(loaded, task.device)
     features = finetuning.extracted(
         backbone, probes, stride=finetuning.stride(backbone), views=prediction_views(config)
     )
@@ -165,6 +165,7 @@ def _finish(
 
 def start_digest(finetuning: Finetuning) -> str:
     """The digest of the weights that a fine-tuning begins with, as far as they come from somewhere."""
-    if parse_weights(finetuning.weights).kind == "random":
-        return finetuning.weights
+    weights = finetuning.backbone.weights
+    if weights.partition(":")[0] == "random":
+        return weights
     return weights_digest(finetuning.loaded().model.state_dict())
