@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, WrapValidator
 
@@ -31,12 +31,37 @@ Pixels = Annotated[int, Field(ge=1, le=8192)]
 Cells = Annotated[int, Field(ge=1, le=99)]
 
 
+def _checked(kind: type[BaseModel], settings: object) -> Any:
+    try:
+        return kind.model_validate(settings)
+    except ValidationError as error:
+        place, problem = first_problem(error)
+        raise ValueError(f"setting {place}: {problem[:160]}") from error
+
+
 class ComponentsSpec(BaseModel, frozen=True, strict=True, extra="allow"):
     """Which principal components features are: how many, of the set of which fingerprint, by which fit."""
 
     dim: int
     parent: str
     sha256: str
+
+
+class Buildable(BaseModel, frozen=True, strict=True, extra="allow"):
+    """The settings that building a backbone needs, all of them said, within what does no harm."""
+
+    backbone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+:,-]{1,200}$")]
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    size: Annotated[tuple[Pixels, Pixels], Field(strict=False)]
+    mean: Annotated[tuple[Number, Number, Number], Field(strict=False)]
+    std: Annotated[tuple[Positive, Positive, Positive], Field(strict=False)]
+    interpolation: Literal["bilinear-antialias", "bicubic-antialias"]
+    stride: Annotated[int, Field(ge=1, le=10_000)]
+    dtype: Literal["float16", "float32", "int8"]
+    layers: Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=64)]
+    grid: Annotated[tuple[Cells, Cells], Field(strict=False)]
+    views: dict[Annotated[str, Field(pattern=r"^(hflip|photo:\d{1,2})$")], dict[str, Number]] = Field(default={})
+    shift: dict[Literal["margin", "reach", "window"], Annotated[int, Field(ge=0, le=2**20)]] = Field(default={})
 
 
 class FeatureSpec(BaseModel, frozen=True, strict=True, extra="allow"):
@@ -61,13 +86,13 @@ class FeatureSpec(BaseModel, frozen=True, strict=True, extra="allow"):
     pca: ComponentsSpec | None = None
 
     @classmethod
-    def read(cls, settings: object) -> Self:
+    def read(cls, settings: object) -> "FeatureSpec":
         """The settings as JSON holds them. Raises ValueError, in one line, for one of another type than it has."""
-        try:
-            return cls.model_validate(settings)
-        except ValidationError as error:
-            place, problem = first_problem(error)
-            raise ValueError(f"setting {place}: {problem[:160]}") from error
+        return _checked(cls, settings)
+
+    def require_buildable(self) -> None:
+        """Raises ValueError, in one line, for what is not said or out of bounds, so that no backbone is built by it."""
+        _checked(Buildable, self.as_json())
 
     def as_json(self) -> dict[str, Any]:
         """The settings that were said, as JSON holds them, by name."""
@@ -100,23 +125,6 @@ class FeatureSpec(BaseModel, frozen=True, strict=True, extra="allow"):
             return None
         parents = map(self.unprojected, ("float16", "float32", "int8"))
         return next((one for one in parents if one.fingerprint == self.pca.parent), None)
-
-
-class BuildableSpec(FeatureSpec, frozen=True):
-    """One that a backbone can be built by: it says all that this needs, and nothing that could do harm."""
-
-    backbone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+:,-]{1,200}$")]
-    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    size: Annotated[tuple[Pixels, Pixels], Field(strict=False)]
-    mean: Annotated[tuple[Number, Number, Number], Field(strict=False)]
-    std: Annotated[tuple[Positive, Positive, Positive], Field(strict=False)]
-    interpolation: Literal["bilinear-antialias", "bicubic-antialias"]
-    stride: Annotated[int, Field(ge=1, le=10_000)]
-    dtype: Literal["float16", "float32", "int8"]
-    layers: Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=64)]
-    grid: Annotated[tuple[Cells, Cells], Field(strict=False)]
-    views: dict[Annotated[str, Field(pattern=r"^(hflip|photo:\d{1,2})$")], dict[str, Number]] = Field(default={})
-    shift: dict[Literal["margin", "reach", "window"], Annotated[int, Field(ge=0, le=2**20)]] = Field(default={})
 
 
 @dataclass(frozen=True)

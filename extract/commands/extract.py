@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "pyav", "decord", "torchcodec"]),
     default="auto",
     show_default=True,
-    help="What reads the videos; auto is PyAV, then decord.",
+    help="What reads the videos; auto is PyAV.",
 )
 @click.option(
     "--on-bad-frame",

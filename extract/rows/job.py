@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from importlib.util import find_spec
 
 import torch
 
 from ...cache.stores import ORIGINAL, FeatureSpec
 from ..backbone import Backbone, BackboneSpec, load_backbone, require_margin
 
-AUTO_DECODERS: tuple[str, ...] = ("pyav", "decord") if find_spec("decord") else ("pyav",)
+AUTO_DECODERS = ("pyav",)  # decord can rescue nothing that PyAV refuses: docs/extraction.md
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ...cache.errors import BallspotError
-from ...cache.stores import CHUNK_ROWS, Block, BuildableSpec, EngineSpec, FeatureStore, Segment
+from ...cache.stores import CHUNK_ROWS, Block, EngineSpec, FeatureStore, Segment
 from ..backbone import BackboneSpec
 from ..video import VideoProbe, video_bytes, video_digest
 from .job import ExtractionJob, Recipe, Settings
@@ -38,10 +38,10 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
     if not chosen:
         raise BallspotError(f"{store.path}: does not say where its weights came from; give --weights")
     try:
-        made = BuildableSpec.read(store.spec.as_json())
+        store.spec.require_buildable()
     except ValueError as error:
         raise BallspotError(f"{store.path}: does not say how it was made ({error}); extract again") from error
-    engine = EngineSpec.read(store.header.engine)
+    made, engine = store.spec, EngineSpec.read(store.header.engine)
     settings = Settings(
         stride=made.stride,
         batch_rows=engine.batch_rows or 4,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...cache.disk import below
 from ...cache.errors import BallspotError
-from ...cache.stores import BuildableSpec, EngineSpec, FeatureSpec
+from ...cache.stores import EngineSpec, FeatureSpec
 from ...extract.backbone import weights_digest
 from ...extract.rows import BundledFeatures, Components
 from .header import SetPart
@@ -64,7 +64,10 @@ def features_of_parts(
 def _spec_of(path: Path, part: SetPart) -> FeatureSpec:
     """The settings, fit to build a backbone by where they name one."""
     try:
-        return (BuildableSpec if "backbone" in part.extraction else FeatureSpec).read(part.extraction)
+        spec = FeatureSpec.read(part.extraction)
+        if "backbone" in part.extraction:
+            spec.require_buildable()
+        return spec
     except ValueError as error:
         raise BallspotError(f"{path}: {part.name}: {error}; export again") from error
 
