@@ -53,7 +53,7 @@ def test_settings_that_are_not_said_are_those_of_a_plain_set() -> None:
     ],
 )
 def test_settings_of_other_types_are_refused_in_one_line(settings, problem: str) -> None:
-    with pytest.raises(ValueError, match="^setting ") as caught:
+    with pytest.raises(ValueError, match=r"^setting ") as caught:
         FeatureSpec.read(settings)
     assert str(caught.value).startswith(problem) and "\n" not in str(caught.value)
 
