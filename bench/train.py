@@ -49,9 +49,9 @@ def material_of(n_frames: int, config: Config) -> TrainingMaterial:
     return training_material(features, event_table([labels], n_labels=N_LABELS), config)
 
 
-def cached_epochs(kind: str, *, batch_clips: int, n_steps: int) -> Iterator[float]:
+def cached_epochs(kind: str, *, batch_clips: int, n_steps: int, preset: str = "original") -> Iterator[float]:
     """Seconds of a training step on cached features, over and over: each the mean of an epoch of ``n_steps``."""
-    config = load_config("original", [f"kind={kind}", f"batch_clips={batch_clips}"])
+    config = load_config(preset, [f"kind={kind}", f"batch_clips={batch_clips}"])
     frames = batch_clips * n_steps * config.clips.clip_frames
     config = config.model_copy(update={"training": config.training.model_copy(update={"epoch_frames": frames})})
     material = material_of(150_000, config)

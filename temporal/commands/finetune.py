@@ -15,6 +15,7 @@ from ...cache.terminal import (
     leave_out_option,
     set_option,
     splits_option,
+    threads_option,
 )
 
 
@@ -34,6 +35,7 @@ from ...cache.terminal import (
 @leave_out_option()
 @labels_option
 @device_option()
+@threads_option
 def finetune(
     data_root: Path,
     run_path: Path,
@@ -49,6 +51,7 @@ def finetune(
     leave_out: str | None,
     labels: str,
     device: str,
+    n_threads: int | None,
 ) -> None:
     """Train a backbone and a head together on video.
 
@@ -68,11 +71,12 @@ def finetune(
     from ...cache.terminal import note
     from ...evaluate.dataset import find_matches, load_label_set, load_splits
     from ...extract.backbone import BackboneSpec, parse_weights, settle
-    from ...extract.device import pick_device
+    from ...extract.device import pick_device, use_threads
     from ..finetune import Finetuning, joined_group, read_settings, start_digest
     from ..finetune import finetune as train
     from ..training import Task, command_line, shown_metrics, task_record
 
+    use_threads(n_threads)
     chosen = [*settings, *([f"head.kind={head}"] if head else []), *([f"freeze={freeze}"] if freeze else [])]
     config, section = read_settings(preset, chosen)
     settled = settle(parse_weights(weights).path, backbone=backbone, size=size)

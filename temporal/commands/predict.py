@@ -20,6 +20,7 @@ from ...cache.terminal import (
     note,
     parse_fps,
     splits_option,
+    threads_option,
 )
 from ...evaluate.dataset import VIDEO_SUFFIXES, names_to_predict
 
@@ -47,6 +48,7 @@ class Asked:
     leave_out: str | None
     checkpoint: str
     device: str
+    n_threads: int | None
     weights: str | None
     engine: str | None
     keep_features: Path | None
@@ -81,6 +83,7 @@ class Asked:
 @click.option("--checkpoint", default="best", show_default=True, type=click.Choice(("best", "last")),
               help="The head of the best validation mAP, or of the last epoch.")  # fmt: skip
 @device_option()
+@threads_option
 @click.option("--weights", help="Where the backbone's weights are now.  [default: where they were]")
 @click.option("--engine", type=click.Choice(("torch", "openvino")),
               help="What computes a video's features.  [default: what computed those of the training]")  # fmt: skip
@@ -140,12 +143,13 @@ def _is_feature_set(text: str) -> bool:
 
 def _stores(asked: Asked, data_root: Path) -> None:
     from ...cache.disk import locked_folder
-    from ...extract.device import pick_device
+    from ...extract.device import pick_device, use_threads
     from ..bundle import read_trained
     from ..decoding import read_postprocessing
     from ..features import open_source
     from ..prediction import claim_folder, predict_matches, prediction_record, require_fingerprint
 
+    use_threads(asked.n_threads)
     trained = [read_trained(path, checkpoint=asked.checkpoint) for path in (asked.run_path, *asked.others)]
     heads = [checkpoint for run in trained for checkpoint in run.checkpoints]
     source = open_source(Path(asked.inputs[0]), asked.more)
@@ -210,9 +214,7 @@ def has_openvino() -> bool:
 
 
 def _videos(asked: Asked) -> None:
-    import torch
-
-    from ...extract.device import pick_device
+    from ...extract.device import pick_device, use_threads
     from ...extract.rows import AUTO_DECODERS, RowMaker
     from ..decoding import read_postprocessing
     from ..on_video import given_videos, predict_keeping, predict_videos
@@ -227,7 +229,7 @@ def _videos(asked: Asked) -> None:
         heads, run_keys=bundle.run_keys, checkpoint_name=bundle.checkpoint, names=(), tuned=tuned
     )
     claim_folder(out, record)
-    torch.set_num_threads(max(torch.get_num_threads() - 1, 1))  # one core decodes
+    use_threads(asked.n_threads, spare=1)  # one core decodes
     with ExitStack() as stack:
         if asked.keep_features is not None:
             predicted = predict_keeping(
@@ -254,7 +256,7 @@ def _videos(asked: Asked) -> None:
 
 
 def _live(asked: Asked) -> None:
-    from ...extract.device import pick_device
+    from ...extract.device import pick_device, use_threads
     from ...extract.rows import RowMaker
     from ...extract.video import LiveFrames, open_live
     from ..on_video import live_spots
@@ -263,6 +265,7 @@ def _live(asked: Asked) -> None:
     fps = None if asked.fps is None else parse_fps(asked.fps)
     if asked.inputs[1:]:
         raise BallspotError(f"{asked.inputs[1]}: --live takes one stream; start another process for it")
+    use_threads(asked.n_threads)
     bundle = _loaded(asked)
     if bundle.postprocessing is not None:
         note("--live: the bundle's tuned post-processing is for whole matches; its configuration's own is used")

@@ -16,8 +16,9 @@ from ...cache.terminal import (
     leave_out_option,
     set_option,
     splits_option,
+    threads_option,
 )
-from ...extract.device import pick_device
+from ...extract.device import pick_device, use_threads
 
 if TYPE_CHECKING:
     pass
@@ -42,6 +43,7 @@ HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
 @leave_out_option()
 @labels_option
 @device_option()
+@threads_option
 @click.option("--track", is_flag=True, help="Write TensorBoard files into RUN/tensorboard (extra track).")
 @click.option("--shuffle-labels", is_flag=True, help="Control: train on events at random times.")
 @click.option("--mistakes", type=FOLDER,
@@ -60,6 +62,7 @@ def train(
     leave_out: str | None,
     labels: str,
     device: str,
+    n_threads: int | None,
     track: bool,
     shuffle_labels: bool,
     mistakes: Path | None,
@@ -78,6 +81,7 @@ def train(
     from ..features import open_source
     from ..training import Experiment, require_tracker, train_seeds
 
+    use_threads(n_threads)
     if seed + (n_seeds or 1) > SEEDS_BELOW:
         raise BallspotError(f"--seeds {n_seeds}: from --seed {seed} on they pass 2**63 - 1; begin with a smaller one")
     if n_seeds is not None and (run_path / "run.json").is_file():

@@ -122,7 +122,7 @@ def test_weights_of_a_file_are_named_by_file_and_digest_and_taken_only_if_they_a
     of_file = replace(made, origin="file", origin_name="mine.safetensors")
     save_bundle(without_backbone(replace(whole, features=(of_file,))), tmp_path / "a.ballspot")
     light = load_bundle(tmp_path / "a.ballspot").features[0]
-    with pytest.raises(BallspotError, match=rf"the file 'mine.safetensors' \(digest {made.weights_sha256[:12]}\)"):
+    with pytest.raises(BallspotError, match=rf"the file 'mine.safetensors' \(digest {made.spec.weights_sha256[:12]}\)"):
         light.backbone(device=CPU)
     right, wrong = tmp_path / "right.safetensors", tmp_path / "wrong.safetensors"
     state = load_model(BackboneSpec("regnety_002", "random:3", (64, 96))).model.state_dict()
@@ -137,7 +137,8 @@ def test_extracted_features_say_where_weights_of_a_file_are_or_nothing(files, tm
     """A bundle that holds the weights of a file does not know where that file is."""
     (made,) = load_bundle(files.plain).features
     of_file = replace(made, origin="file", origin_name="mine.safetensors")
-    assert (made.job(device=CPU).weights, of_file.job(device=CPU).weights) == ("random:3", "")
+    said = [one.job(device=CPU).backbone.spec.weights for one in (made, of_file)]
+    assert said == ["random:3", ""]
     path = tmp_path / "mine.safetensors"
     save_file(dict(made.weights or {}), path)
     assert of_file.job(device=CPU, weights=os.path.relpath(path)).backbone.spec.weights == str(path.resolve())
