@@ -72,7 +72,7 @@ def pictures(folder: Path) -> Path:
 def job_of(backbone: str, **settings: Any) -> ExtractionJob:
     device = torch.device("cpu")
     loaded = load_backbone(BackboneSpec(backbone, "random", SIZE), device)
-    return ExtractionJob(loaded, device, Settings(decoders=("pyav",), substitute=True, **settings), weights="random")
+    return ExtractionJob(loaded, device, Settings(decoders=("pyav",), substitute=True, **settings))
 
 
 def stop_after(n_batches: int, patch: pytest.MonkeyPatch) -> None:
