@@ -69,7 +69,6 @@ def finetune(
 
     from ...cache.runs import RunFolder
     from ...cache.terminal import note
-    from ...evaluate.dataset import find_matches, load_label_set, load_splits
     from ...extract.backbone import BackboneSpec, parse_weights, settle
     from ...extract.device import pick_device, use_threads
     from ..finetune import Finetuning, joined_group, read_settings, start_digest
@@ -80,13 +79,13 @@ def finetune(
     chosen = [*settings, *([f"head.kind={head}"] if head else []), *([f"freeze={freeze}"] if freeze else [])]
     config, section = read_settings(preset, chosen)
     settled = settle(parse_weights(weights).path, backbone=backbone, size=size)
-    matches = find_matches(data_root)
     with joined_group(pick_device(device)) as group:
-        task = Task(
+        task = Task.of_data(
+            data_root,
+            splits_file=splits_file,
+            leave_out=leave_out,
+            labels=labels,
             config=config,
-            matches={match.name: match for match in matches},
-            splits=load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out),
-            label_set=load_label_set(labels),
             seed=seed,
             shuffle_labels=False,
             device=group.device,

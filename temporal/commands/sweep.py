@@ -85,15 +85,15 @@ def sweep(
     """
     import torch
 
+    from ...cache.workers import Executor
     from ...evaluate.dataset import find_matches
     from ..sweep import (
         Job,
         SweepProgress,
         check_runs,
-        cluster_engine,
         costs,
         find_sweep,
-        local_engine,
+        job_runner,
         plan_runs,
         read_space,
         record_sweep,
@@ -124,11 +124,7 @@ def sweep(
         command=command_line(),
         track=track,
     )
-    if on == "local":
-        engine = local_engine(n_jobs=n_jobs, n_threads=n_threads, devices=devices)
-    else:
-        logs = out / "slurm"
-        engine = cluster_engine(on, n_jobs=n_jobs, n_threads=n_threads, device=devices[0], folder=logs, minutes=minutes)
+    run_jobs = job_runner(Executor(n_jobs, on, devices, n_threads, logs=out / "slurm", minutes=minutes))
     if searcher is not None:
         from ..sweep import search_space
 
@@ -136,7 +132,7 @@ def sweep(
             planned_sweep, planned = search_space(
                 space,
                 template,
-                engine,
+                run_jobs,
                 n_trials=n_trials or 20,
                 n_finalists=n_finalists or 3,
                 retry_failed=retry_failed,
@@ -153,7 +149,7 @@ def sweep(
         record_sweep(out, planned_sweep, planned, source=path)
         held = locked_folder(make_folder(out), waits=False, shared=True)
         with going_on_later(out), held, SweepProgress(planned) as progress:
-            run_sweep(planned, engine, retry_failed=retry_failed, on_progress=progress.show, on_end=progress.ended)
+            run_sweep(planned, run_jobs, retry_failed=retry_failed, on_progress=progress.show, on_end=progress.ended)
     with suppress(BallspotError), locked_folder(out, waits=False):  # else another sweep is at work on them
         shutil.rmtree(template.resident, ignore_errors=True)
         for left in (*find_temporary(out / SWEEP_FILE), *out.glob("*/.*.failure.json.????????.tmp")):

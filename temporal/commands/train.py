@@ -76,10 +76,9 @@ def train(
     \b
     ballspot train features/SET --data DATA --run runs/tcn --head tcn --set n_epochs=30
     """
-    from ...evaluate.dataset import find_matches, load_label_set, load_splits
     from ..config import load_config
     from ..features import open_source
-    from ..training import Experiment, require_tracker, train_seeds
+    from ..training import Experiment, require_tracker, shown_metrics, train_seeds
 
     use_threads(n_threads)
     if seed + (n_seeds or 1) > SEEDS_BELOW:
@@ -88,23 +87,23 @@ def train(
         raise BallspotError(f"{run_path}: is itself a run, no folder for the runs of seeds; choose another --run")
     if track:
         require_tracker()
-    config = load_config(preset, [*settings, *([f"head.kind={head}"] if head else [])])
-    label_set = load_label_set(labels)
-    matches = find_matches(data_root)
-    experiment = Experiment(
-        config=config,
+    experiment = Experiment.of_data(
+        data_root,
+        splits_file=splits_file,
+        leave_out=leave_out,
+        labels=labels,
+        config=load_config(preset, [*settings, *([f"head.kind={head}"] if head else [])]),
         source=open_source(features, more),
-        matches={match.name: match for match in matches},
-        splits=load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out),
-        label_set=label_set,
         seed=seed,
         shuffle_labels=shuffle_labels,
         device=pick_device(device),
         mistakes=mistakes,
     )
     paths = [run_path] if n_seeds is None else [run_path / f"seed-{seed + index}" for index in range(n_seeds)]
-    metrics = train_seeds(experiment, paths, data_root, track=track)
+    found = []
+    for run, metrics in train_seeds(experiment, paths, data_root, track=track):
+        click.echo(f"{run.path}: {shown_metrics(run, metrics)}")
+        found.append(100 * metrics["mean_ap"])
     if n_seeds is not None:
-        values = [100 * one["mean_ap"] for one in metrics]
-        spread = f", standard deviation {stdev(values):.2f}" if n_seeds > 1 else ""
-        click.echo(f"{run_path}: {n_seeds} seeds, valid mAP@1 mean {mean(values):.2f}{spread}")
+        spread = f", standard deviation {stdev(found):.2f}" if n_seeds > 1 else ""
+        click.echo(f"{run_path}: {n_seeds} seeds, valid mAP@1 mean {mean(found):.2f}{spread}")

@@ -12,7 +12,6 @@ import torch
 from ...cache.disk import read_json, write_json
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
-from ...evaluate.dataset import find_matches, load_label_set, load_splits
 from ..config import Config, as_table
 from ..features import open_source
 from ..training import Experiment, run_experiment, run_record, shared_features
@@ -37,13 +36,13 @@ class Job:
 
     def experiment(self) -> Experiment:
         """The experiment of this job. Raises BallspotError for what is wrong with its data, features or settings."""
-        matches = find_matches(self.data_root)
-        return Experiment(
+        return Experiment.of_data(
+            self.data_root,
+            splits_file=self.splits_file,
+            leave_out=self.leave_out,
+            labels=self.labels,
             config=self.config,
             source=open_source(self.features[0], self.features[1:]),
-            matches={match.name: match for match in matches},
-            splits=load_splits(self.data_root, matches, splits_file=self.splits_file, leave_out=self.leave_out),
-            label_set=load_label_set(self.labels),
             seed=self.seed,
             shuffle_labels=False,
             device=torch.device(self.device),

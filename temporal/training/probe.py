@@ -29,14 +29,8 @@ from ..decoding import decode_as_configured
 from ..features import FeatureSource, ResidentFeatures, load_features, scale_features
 
 NEAR_S = 0.12  # frames this near to an event are its class's examples
-
-
 CLEAR_S = 1.0  # background is drawn from frames farther than this from all events
-
-
 N_BACKGROUND = 4  # times as many frames of background as near events
-
-
 INVERSE_PENALTY = 0.01  # C of scikit-learn
 
 

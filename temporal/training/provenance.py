@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ import torch
 
 from ... import __version__
 from ...evaluate.dataset import Splits
-from .log import timestamp
 from .task import Experiment, Task
+
+
+def timestamp() -> str:
+    """Now, as local time with its offset from UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def command_line() -> str:

@@ -4,19 +4,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 
 from ...cache.disk import fingerprint
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import LABELS_FILE, SCORES_FILE, LabelSet, Match, Splits, Spot, read_labels
-from ..config import Config, as_table, prediction_views
-from ..features import FeatureLayout, FeatureSource, read_layout, row_stride
+from ...evaluate.dataset import (
+    LABELS_FILE,
+    SCORES_FILE,
+    LabelSet,
+    Match,
+    Splits,
+    Spot,
+    find_matches,
+    load_label_set,
+    load_splits,
+    read_labels,
+)
+from ..config import ClipGrid, Config, as_table, prediction_views
+from ..features import FeatureLayout, FeatureSource, read_layout
 from ..heads import HeadDescription
 
 SPLIT = "valid"
-
-
 Report = Callable[[str], None]
 
 
@@ -36,6 +46,22 @@ class Task:
     shuffle_labels: bool
     device: torch.device
     mistakes: Path | None = None
+
+    @classmethod
+    def of_data(
+        cls, data_root: Path, *, splits_file: Path | None, leave_out: str | None, labels: str, **settings: Any
+    ) -> Self:
+        """The task on the matches of a data root with a label set of that name; ``settings`` are the other fields.
+
+        Raises BallspotError for what is wrong with the data root, its split, or the label set.
+        """
+        matches = find_matches(data_root)
+        return cls(
+            matches={match.name: match for match in matches},
+            splits=load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out),
+            label_set=load_label_set(labels),
+            **settings,
+        )
 
     def spots(self, split: str) -> dict[str, tuple[Spot, ...]]:
         """The labels of every match of a split, in the order of its file. Raises BallspotError where there are none."""
@@ -86,7 +112,7 @@ class Experiment(Task):
         if layout is None:
             layout = read_layout(self.source, self.splits.part("train"), config.clips.views)
             read_layout(self.source, self.splits.part(SPLIT), prediction_views(config))
-        row_stride(layout.frame_spacing, config.clips.clip_stride)
+        ClipGrid.of(config, layout.frame_spacing)
         with torch.random.fork_rng(devices=[]), torch.device("meta"):  # a head without its numbers
             HeadDescription(config, self.label_set, layout.dims, self.source.fingerprint).build()
         return layout

@@ -191,7 +191,7 @@ class Simulation:
             for epoch in range(1, self.n_epochs + 1):
                 folder.append_log({"epoch": epoch, "valid_mean_ap": value})
                 self.n_logged[job.run.parent.name] = epoch
-                if job.run in on_poll([job]):
+                if job in on_poll([job]):
                     break
             else:
                 (job.run / "metrics.json").write_text(json.dumps({"mean_ap": value, "train_s": 1.0}))
@@ -207,7 +207,8 @@ def simulated(path: Path, out: Path, n_trials: int, *, retry_failed: bool = Fals
         return replace(template, run=out / setting.name / "seed-0", config=setting.config)
 
     with open_search(space, out, identity="simulated") as search:
-        search.run(job_of, engine, n_trials=n_trials, retry_failed=retry_failed)
+        for _ in search.run(job_of, engine, n_trials=n_trials, retry_failed=retry_failed):
+            pass
         return [(trial.user_attrs["setting"], trial.state.name) for trial in search.tried().values()], engine
 
 

@@ -19,13 +19,14 @@ from ballspot.evaluate.dataset.splits import load_splits
 from ballspot.evaluate.results.evaluation import evaluate_predictions
 from ballspot.temporal.clips.events import event_table
 from ballspot.temporal.clips.sampling import draw_clips
+from ballspot.temporal.config.grid import ClipGrid
 from ballspot.temporal.config.load import as_table, load_config
 from ballspot.temporal.features.resident import from_arrays
 from ballspot.temporal.features.sources import open_source
-from ballspot.temporal.heads.checkpoints import read_checkpoint, restore_optimizer
+from ballspot.temporal.heads.checkpoints import HeadDescription, read_checkpoint, restore_optimizer
 from ballspot.temporal.training import epoch as training_module
+from ballspot.temporal.training import progress as progress_module
 from ballspot.temporal.training import provenance
-from ballspot.temporal.training import run as experiment_module
 from ballspot.temporal.training.epoch import (
     clip_targets,
     clips_an_epoch,
@@ -128,7 +129,7 @@ def test_a_run_killed_while_it_writes_a_checkpoint_resumes_to_the_same_bits(
         pass
 
     written = 0
-    honest = experiment_module.write_checkpoint
+    honest = progress_module.write_checkpoint
 
     def write_or_die(*arguments, **settings):
         nonlocal written
@@ -139,10 +140,10 @@ def test_a_run_killed_while_it_writes_a_checkpoint_resumes_to_the_same_bits(
 
     experiment = experiment_on(season)
     run = start(experiment, tmp_path / "killed")
-    monkeypatch.setattr(experiment_module, "write_checkpoint", write_or_die)
+    monkeypatch.setattr(progress_module, "write_checkpoint", write_or_die)
     with pytest.raises(KilledError):
         run_experiment(experiment, run, key=experiment.key(), report=lambda line: None)
-    monkeypatch.setattr(experiment_module, "write_checkpoint", honest)
+    monkeypatch.setattr(progress_module, "write_checkpoint", honest)
     assert not run.is_done
     run.prepare(key=experiment.key(), record={}, config=as_table(experiment.config))
     run_experiment(experiment, run, key=experiment.key(), report=lambda line: None)
@@ -208,7 +209,7 @@ def test_a_finished_run_keeps_no_optimizer(trained):
 
 
 def test_an_optimizer_is_restored_exactly(season):
-    description = experiment_module.HeadDescription(experiment_on(season).config, LABELS, (16,), "f")
+    description = HeadDescription(experiment_on(season).config, LABELS, (16,), "f")
     heads = [description.build() for _ in range(2)]
     heads[1].load_state_dict(heads[0].state_dict())
     first = make_optimizer(heads[0], description.config)
@@ -242,11 +243,11 @@ def test_targets_made_for_many_batches_at_once_are_those_of_each_batch_alone(mon
     events = event_table([label, label], n_labels=3, sided=config.head.teams == "labels")
     material = training_material(features, events, config)
     generator = torch.Generator().manual_seed(0)
-    clips = draw_clips(features, 30, clip_frames=20, row_stride=2, pad_frames=5, generator=generator)
+    clips = draw_clips(features, 30, ClipGrid.of(config, 1), pad_frames=5, generator=generator)
     monkeypatch.setattr(training_module, "CLIPS_AT_ONCE", 12)
     batches = list(training_batches(material, clips, config))
-    assert [len(frames) for frames, _, _ in batches] == [4] * 7 + [2]
-    for index, (_, wanted, _) in enumerate(batches):
+    assert [len(batch.frames) for batch in batches] == [4] * 7 + [2]
+    for index, wanted in enumerate(batch.wanted for batch in batches):
         alone = clip_targets(material, clips.part(4 * index, 4 * index + 4), config)
         for ours, theirs in zip(vars(wanted).values(), vars(alone).values(), strict=True):
             assert (ours is None and theirs is None) or torch.equal(ours.nan_to_num(nan=-9), theirs.nan_to_num(nan=-9))
