@@ -10,6 +10,8 @@ FOLDER/record.json has a digest of each text. Times, memory, versions and the co
 stores, runs and bundles are those of an earlier recording, and only what reads them is run: what an older version
 wrote must still give the same.
 
+Given again, `record` goes on after the commands that have ended.
+
 `compare` prints every text that differs, with the first lines of its difference, and ends with exit code 1 if one does;
 --common leaves out texts that only one of the two has.
 
@@ -135,8 +137,7 @@ predict-tcn | predict runs/tcn features/plain --data data --device cpu
 predict-short-flip | predict runs/flip short.ts --out predictions/short-flip --device cpu --keep-features kept
 predict-short-bundle | predict bundles/pca.ballspot short.ts --out predictions/short-bundle --device cpu
 predict-short-tuned | predict runs/tuned short.ts --out predictions/short-tuned --device cpu
-predict-live | predict runs/original-fixed short.ts --live --json --idle 1 --warm-up 4 --threshold 0.05
-    --out predictions/live --device cpu
+predict-live | predict runs/original-fixed short.ts --live --json --idle 1 --warm-up 4 --threshold 0.05 --device cpu
 """
 READINGS = f"""
 check | data check data
@@ -144,7 +145,7 @@ check-json | data check data --json
 stats | data stats data
 stats-json | data stats data --json --leave-out match-02
 info | cache info features/plain/gfootball/2026/match-01.h5
-info-json | cache info features/mixed/gfootball/2026/match-01.h5 --json
+info-json | cache info features/small/gfootball/2026/match-01.h5 --json
 list | cache list features
 list-json | cache list features --json
 verify | cache verify features
@@ -254,40 +255,50 @@ def main() -> None:
 
 
 def record(folder: Path, matches: Path, reuse: Path | None) -> None:
-    """Runs everything in a new folder and writes its texts and record.json."""
-    if folder.exists():
-        sys.exit(f"{folder}: is there already; remove it or choose another folder")
+    """Runs what a folder has no text of, describes all files, and writes record.json."""
     work = folder / "work"
-    shutil.copytree(matches, work / "data", ignore=shutil.ignore_patterns("*.py", "*.md", "__pycache__"))
-    (work / "sweep.toml").write_text(SWEEP)
-    (work / "heads.toml").write_text(HEADS)
-    cut_short(work / "data" / "gfootball" / "2026" / "match-07" / "224p.mp4", work / "short.ts")
-    print("recording", said([sys.executable, "-c", "import ballspot; print(ballspot.__file__)"], work)[1].strip())
-    texts = record_help(work)
-    for phase, steps in PHASES.items():
-        if reuse and phase in MAKING:
+    if not work.is_dir():
+        shutil.copytree(matches, work / "data", ignore=shutil.ignore_patterns("*.py", "*.md", "__pycache__"))
+        (work / "sweep.toml").write_text(SWEEP)
+        (work / "heads.toml").write_text(HEADS)
+        cut_short(work / "data" / "gfootball" / "2026" / "match-07" / "224p.mp4", work / "short.ts")
+        if reuse:
             copy_made(reuse, folder)
+    print("recording", said([sys.executable, "-c", "import ballspot; print(ballspot.__file__)"], work)[1].strip())
+    record_help(folder)
+    for phase, steps in PHASES.items():
+        if phase in MAKING and (folder / "made.json").is_file():
             continue
         if phase == "readings":
             zip_spots(work / SPOTS, work / "exports-theirs.zip")
         if phase == "wrong":
             break_store(work / "features/plain/gfootball/2026/match-01.h5", work / "broken")
         with ThreadPoolExecutor(2) as pool:
-            for some in pool.map(lambda chain: run_chain(chain, work), chains(steps)):
-                texts |= some
+            list(pool.map(lambda chain: run_chain(chain, folder), chains(steps)))
         if phase == MAKING[-1]:
             made = [str(path.relative_to(work)) for path in files_of(work)]
             (folder / "made.json").write_text(json.dumps(made))
     for path in files_of(work):
-        texts[f"files/{path.relative_to(work)}"] = cleaned("\n".join(described(path)), work)
-    for name, text in texts.items():
-        place = folder / "texts" / f"{name}.txt"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
-    digests = {name: digest(text.encode()) for name, text in sorted(texts.items())}
-    (folder / "record.json").write_text(json.dumps(digests, indent=1) + "\n")
-    crashed = [name for name, text in texts.items() if "Traceback" in text]
-    print(f"{folder}: {len(texts)} texts" + "".join(f"\n*** a traceback in {name}" for name in crashed))
+        keep(folder, f"files/{path.relative_to(work)}", "\n".join(described(path)))
+    texts = folder / "texts"
+    digests = {str(path.relative_to(texts))[: -len(".txt")]: digest(path.read_bytes()) for path in texts.rglob("*.txt")}
+    (folder / "record.json").write_text(json.dumps(dict(sorted(digests.items())), indent=1) + "\n")
+    crashed = [path for path in texts.rglob("*.txt") if "Traceback" in path.read_text(encoding="utf-8")]
+    print(f"{folder}: {len(digests)} texts" + "".join(f"\n*** a traceback in {path}" for path in crashed))
+
+
+def keep(folder: Path, name: str, text: str) -> None:
+    """Writes a text without what differs by nature."""
+    place = text_file(folder, name)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_suffix(".part")
+    part.write_text(cleaned(text, folder / "work"), encoding="utf-8")
+    part.replace(place)
+
+
+def text_file(folder: Path, name: str) -> Path:
+    """Where a text lies."""
+    return folder / "texts" / f"{name}.txt"
 
 
 def cut_short(video: Path, place: Path) -> None:
@@ -310,6 +321,8 @@ def zip_spots(folder: Path, place: Path) -> None:
 
 def break_store(store: Path, folder: Path) -> None:
     """A feature set of one store, one byte of which has changed."""
+    if folder.is_dir():
+        return
     content = bytearray(store.read_bytes())
     content[len(content) // 2] ^= 1
     folder.mkdir()
@@ -317,11 +330,12 @@ def break_store(store: Path, folder: Path) -> None:
 
 
 def copy_made(before: Path, folder: Path) -> None:
-    """Takes the stores, runs and bundles of an earlier recording."""
+    """Takes the stores, runs and bundles of an earlier recording, which are not made again then."""
     for name in json.loads((before / "made.json").read_text()):
         place = folder / "work" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(before / "work" / name, place)
+    shutil.copy(before / "made.json", folder)
 
 
 def files_of(work: Path) -> list[Path]:
@@ -330,16 +344,15 @@ def files_of(work: Path) -> list[Path]:
     return [path for path in sorted(work.rglob("*")) if path.is_file() and path.relative_to(work).parts[0] not in mine]
 
 
-def record_help(work: Path) -> dict[str, str]:
+def record_help(folder: Path) -> None:
     """The help of the program and of every command and subcommand that its help names."""
-    texts: dict[str, str] = {}
     waiting: list[tuple[str, ...]] = [()]
     while waiting:
         with ThreadPoolExecutor(2) as pool:
-            asked = list(pool.map(lambda words: ballspot([*words, "--help"], work)[1], waiting))
-        texts |= {f"help/{'-'.join(['ballspot', *words])}": text for words, text in zip(waiting, asked, strict=True)}
+            asked = list(pool.map(lambda words: ballspot([*words, "--help"], folder / "work")[1], waiting))
+        for words, text in zip(waiting, asked, strict=True):
+            keep(folder, f"help/{'-'.join(['ballspot', *words])}", text)
         waiting = [(*words, name) for words, text in zip(waiting, asked, strict=True) for name in commands_in(text)]
-    return texts
 
 
 def commands_in(text: str) -> list[str]:
@@ -356,19 +369,18 @@ def chains(steps: str) -> list[list[tuple[str, str]]]:
     return found
 
 
-def run_chain(chain: list[tuple[str, str]], work: Path) -> dict[str, str]:
-    """What each command of a chain printed, with its exit code."""
-    texts = {}
-    for name, command in chain:
-        code, out, err = ballspot(shlex.split(command), work)
-        print(f"{name.strip('*')}: exit code {code}", flush=True)
+def run_chain(chain: list[tuple[str, str]], folder: Path) -> None:
+    """Keeps what each command of a chain printed, with its exit code."""
+    for marked, command in chain:
+        name = marked.removesuffix("*")
+        if text_file(folder, f"commands/{name}").is_file():
+            continue
+        code, out, err = ballspot(shlex.split(command), folder / "work")
+        print(f"{name}: exit code {code}", flush=True)
         lines = [line for line in err.replace("\r", "\n").splitlines() if not PROGRESS.search(line)]
-        out = json_text(out) if out.startswith(("{", "[")) else out
-        shown = [*out.splitlines(), "--- standard error", *lines]
-        shown = sorted(shown) if name.endswith("*") else shown
-        text = "\n".join([f"$ ballspot {command}", *shown, f"--- exit code {code}"])
-        texts[f"commands/{name.strip('*')}"] = cleaned(text, work)
-    return texts
+        shown = [*json_text(out).splitlines(), "--- standard error", *lines]
+        shown = sorted(shown) if name != marked else shown
+        keep(folder, f"commands/{name}", "\n".join([f"$ ballspot {command}", *shown, f"--- exit code {code}"]))
 
 
 def ballspot(words: list[str], work: Path) -> tuple[int, str, str]:
@@ -506,7 +518,7 @@ def compare(before: Path, after: Path, *, common: bool) -> int:
             print(f"{name}: only {'before' if name in old else 'after'}")
             continue
         old_lines, new_lines = (
-            (folder / "texts" / f"{name}.txt").read_text(encoding="utf-8").splitlines() for folder in (before, after)
+            text_file(folder, name).read_text(encoding="utf-8").splitlines() for folder in (before, after)
         )
         difference = list(difflib.unified_diff(old_lines, new_lines, n=0, lineterm=""))[2:]  # after the files' names
         lines = [line for line in difference if not line.startswith("@@")]
