@@ -150,7 +150,7 @@ def compare_runs(
     if n_resamples and protocols[0][0] in METRICS:
         pools = pools_of(units, split, data_root=data_root, label_set=label_set, matches=matches, fps=protocols[0][1])
         if pools is None:
-            warnings += ("no intervals: the spots or the labels of a run are not here",)
+            warnings += ("no intervals: the spots or the labels of a run were not found from here; give --data",)
         elif (n_blocks := draw_resamples(pools, seed=0, n_resamples=1, block_s=block_s).blocks.size) < 2:
             warnings += (
                 f"no intervals: the matches make one block of {block_s:g} s; shorter ones (--block) give more",

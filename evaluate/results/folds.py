@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.errors import BallspotError
-from ...cache.runs import RunFolder
+from ...cache.runs import RunFolder, data_of_run
 from ..dataset import LabelSet
 from ..scoring import Pairing, Pool, joined, read_pairing
 from .evaluation import evaluate_pairing
@@ -86,11 +86,10 @@ def read_folds(
     """
     pairings = []
     for fold in folds:
-        spots, root = fold.path / "predictions" / split, data_root or Path(str(fold.record.get("data")))
+        spots = fold.path / "predictions" / split
         if not spots.is_dir():
             raise BallspotError(f"{spots}: no {split} predictions; run `ballspot predict {fold.path} ...` first")
-        if not root.is_dir():
-            raise BallspotError(f"{fold.path}: its data root {root} is not here; name the data root with --data")
+        root = data_root or data_of_run(fold.path, fold.record)
         names = matches if len(folds) == 1 else fold.matches
         pairings.append(read_pairing(spots, data_root=root, label_set=label_set, matches=names))
     return joined(pairings)
@@ -113,8 +112,11 @@ def pools_of(
     """Each run's spots of the split beside the labels; None when one has no spots there or no labels."""
     pools = []
     for folds in runs:
-        roots = [data_root or Path(str(fold.record.get("data"))) for fold in folds]
         spots = [fold.path / "predictions" / split for fold in folds]
+        try:
+            roots = [data_root or data_of_run(fold.path, fold.record) for fold in folds]
+        except BallspotError:
+            return None
         if not all(path.is_dir() for path in (*roots, *spots)):
             return None
         pairing = read_folds(folds, split, data_root=data_root, label_set=label_set, matches=matches)

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...cache.disk import is_file
 from ...cache.errors import BallspotError
+from ...cache.runs import find_recorded
 from ...cache.stores import CHUNK_ROWS, Block, FeatureStore, Segment, parent_dtype
 from ..video import VideoProbe, video_bytes, video_digest
 from .job import ExtractionJob, Recipe, Settings
@@ -34,7 +36,7 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
     made = store.extraction
     if "pca" in made and not parent_dtype(made):
         raise BallspotError(f"{store.path}: components of components; verify the set that they were made from")
-    chosen = weights or store.header.weights
+    chosen = weights or _weights_now(store)
     if not chosen:
         raise BallspotError(f"{store.path}: does not say where its weights came from; give --weights")
     engine = store.header.engine.split() or ["torch"]
@@ -54,6 +56,14 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
         return Recipe(made["backbone"], chosen, size, "cpu", tuple(made["layers"]), grid, settings)
     except (KeyError, TypeError, ValueError) as error:
         raise BallspotError(f"{store.path}: does not say how it was made ({error}); extract again") from error
+
+
+def _weights_now(store: FeatureStore) -> str:
+    """What the store says of its weights; of a file that was moved with the store its path now."""
+    said = store.header.weights
+    if not Path(said).is_absolute() or is_file(said):
+        return said
+    return str(find_recorded(store.path, said, is_file) or said)
 
 
 def components_of(store: FeatureStore) -> Components | None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ... import __version__
+from ...cache.runs import recorded_path
 from ...evaluate.dataset import Splits
 from .log import timestamp
 from .task import Experiment, Task
@@ -47,7 +48,7 @@ def task_record(task: Task, data_root: Path, *, command: str, features: dict[str
         "shuffle_labels": task.shuffle_labels,
         "started": timestamp(),
         "features": features,
-        "data": str(data_root),
+        "data": recorded_path(data_root),
         "splits": {**as_lists(splits), "source": splits.source},
         "label_set": task.label_set.name,
         "labels": list(task.label_set.labels),
