@@ -11,7 +11,7 @@ import pytest
 from ballspot.cache.runs.run import RunFolder
 from ballspot.evaluate.dataset.labelsets import BALL_12
 
-from .viewing import PATIENCE_S
+from .viewer.viewing import PATIENCE_S
 
 
 def annotation(label: str, position_ms: int, **more: object) -> dict[str, object]:
