@@ -28,7 +28,7 @@ def places_of(near: Path, recorded: str | Path) -> Iterator[Path]:
     above = [*near.absolute().parents, *near.resolve().parents]
     if path.is_absolute():
         ends = [Path(*path.parts[n:]) for n in range(1, len(path.parts))]
-        tried = [path, *(folder / end for end in ends for folder in above)]
+        tried = [path, *(folder / end for end in ends if ".." not in end.parts for folder in above)]
     else:
         tried = [*(folder / path for folder in above), path.absolute()]
     for place in dict.fromkeys(tried):

@@ -20,7 +20,7 @@ from ..config import as_table
 from ..heads import n_parameters
 from .bundle import Bundle
 
-TEMPLATE = "model_card.md.j2"
+TEMPLATE = "card.md.j2"
 
 
 BUNDLE_NAME = "model.ballspot"
