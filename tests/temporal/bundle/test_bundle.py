@@ -217,9 +217,7 @@ def test_tuned_post_processing_travels_and_decides_the_spots(shared, tmp_path):
     assert ours == theirs != plain
 
 
-def test_stores_that_are_not_found_leave_a_bundle_that_predicts_from_features_where_that_is_asked_for(
-    shared, tmp_path, monkeypatch
-):
+def test_stores_that_are_not_found_leave_a_bundle_without_them_where_that_is_asked_for(shared, tmp_path, monkeypatch):
     sets = tmp_path / "moved"
     shutil.copytree(shared.plain, sets)
     hidden = shared.plain.with_name("hidden")

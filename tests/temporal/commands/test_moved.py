@@ -116,7 +116,7 @@ def test_a_run_is_used_from_another_folder_and_after_its_project_was_renamed(pro
 
 
 def test_features_that_lie_elsewhere_are_asked_for_and_then_taken(project, tmp_path):
-    whole, moved = tmp_path / "whole.ballspot", tmp_path / "disk" / "sets"
+    whole, moved = tmp_path / "whole.ballspot", tmp_path / "disk" / "seen"
     done("export", project.run, "--format", "bundle", "--out", whole)
     moved.parent.mkdir()
     project.features.rename(moved)
