@@ -105,7 +105,7 @@ def test_a_run_is_used_from_another_folder_and_after_its_project_was_renamed(pro
     first, renamed = made
     assert first.keys() == renamed.keys()
     assert all(first[name] == renamed[name] for name in first)
-    assert "| train | 1 | - |" not in first["card"]
+    assert "| part | matches | labels |" in first["card"]
     assert first["view"][0][2] == 1
     assert RunFolder(project.run).record()["key"] == RunFolder(shared.plain_run).record()["key"]
     spots = [path / "predictions" / "test" for path in (project.run, tmp_path / "again")]
@@ -152,8 +152,8 @@ def test_data_that_lie_elsewhere_are_asked_for_and_then_taken(project, tmp_path)
     counts = []
     for name, words in (("with", ("--data", moved)), ("without", ())):
         done("export", project.run, "--format", "card", "--out", tmp_path / name, *words)
-        counts.append("| train | 1 | - |" in (tmp_path / name).read_text())
-    assert counts == [False, True]
+        counts.append("| part | matches | labels |" in (tmp_path / name).read_text())
+    assert counts == [True, False]
 
 
 def test_another_set_where_the_features_lay_is_not_taken(project, shared):
