@@ -219,11 +219,10 @@ def _rough_rows(matches: Sequence[Match], stride: int) -> int:
 def _crew(
     recipe: Recipe, on: str | None, workers: int | None, devices: list[str], *, n_rows: int, set_path: Path
 ) -> Crew | None:
-    from ..rows import local_crew, n_workers_for
+    from ...cache.workers import Executor
+    from ..rows import crew_of, n_workers_for
 
-    if on:
-        from ..rows import cluster_crew
-
-        return cluster_crew(on, recipe, n_workers=workers or n_workers_for(2**40, devices), folder=set_path / ".slurm")
-    n_workers = workers or n_workers_for(n_rows, devices)
-    return local_crew(recipe, n_workers=n_workers, devices=devices) if n_workers > 1 else None
+    n_workers = workers or n_workers_for(2**40 if on else n_rows, devices)
+    if on is None and n_workers == 1:
+        return None
+    return crew_of(Executor(n_workers, on or "local", devices, logs=set_path / ".slurm"), recipe)

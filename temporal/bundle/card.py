@@ -13,8 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ...cache.disk import whole_file
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, data_of_run, seed_folders
-from ...evaluate.dataset import LabelSet, find_matches, read_labels
+from ...evaluate.dataset import DataSelection, LabelSet, find_matches, read_labels
 from ...evaluate.results import evaluate_predictions
+from ...evaluate.scoring import Protocol
 from ...extract.rows import BundledFeatures
 from ..config import as_table
 from ..heads import n_parameters
@@ -159,11 +160,9 @@ def _intervals(
     try:
         evaluation = evaluate_predictions(
             folder.path / "predictions" / split,
-            data_root=data_root,
-            label_set=label_set,
-            matches=record["splits"][split],
-            fps=float(metrics["fps"]),
-            metric=str(metrics["metric"]),
+            DataSelection(data_root, label_set),
+            record["splits"][split],
+            protocol=Protocol(str(metrics["metric"]), float(metrics["fps"])),
         )
     except (BallspotError, KeyError):
         return None
