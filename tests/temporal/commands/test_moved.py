@@ -14,7 +14,7 @@ from ballspot.cache.runs import RunFolder
 from ballspot.cache.stores import FeatureStore, find_stores
 from ballspot.cli import main
 from ballspot.evaluate.commands import view as view_module
-from ballspot.evaluate.dataset import load_label_set
+from ballspot.evaluate.dataset import DataSelection, load_label_set
 from ballspot.evaluate.viewer import find_view, open_sides
 from ballspot.extract.backbone import load_model, parse_weights
 from ballspot.temporal.bundle import run_features
@@ -79,7 +79,7 @@ def everything(project: Project, out: Path) -> Iterator[tuple[str, object]]:
     run = project.run
     sides = open_sides((run,), split=None)
     data = view_module._data_of((run,))
-    view = find_view(sides, data_root=data, label_set=load_label_set("ball-12"), fps=25.0)
+    view = find_view(sides, DataSelection(data, load_label_set("ball-12")), fps=25.0)
     yield "view", [(match.name, match.files, len(match.videos)) for match in view.matches]
     compared = json.loads(done("compare", run, "--split", "test", "--format", "json").stdout)
     yield "compare", {**compared, "runs": [{**one, "path": ""} for one in compared["runs"]]}
