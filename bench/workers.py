@@ -21,12 +21,13 @@ def main() -> None:
     from ballspot.cache.workers import Executor
     from ballspot.evaluate.dataset.matches import find_matches
     from ballspot.extract.backbone.engines import default_batch_rows
+    from ballspot.extract.backbone.spec import BackboneSpec
     from ballspot.extract.rows.crew import crew_of
     from ballspot.extract.rows.extraction import Crew, extract_matches
     from ballspot.extract.rows.job import Recipe, Settings
 
     settings = Settings(engine=options.engine, batch_rows=default_batch_rows(options.engine, "cpu"))
-    recipe = Recipe("regnety_002", "random", (224, 398), settings=settings)
+    recipe = Recipe(BackboneSpec("regnety_002", "random", (224, 398)), settings=settings)
     job = recipe.job()
     matches = find_matches(options.data)[: options.matches]
 

@@ -183,20 +183,20 @@ def _label_counts(data_root: Path, bundle: Bundle) -> dict[str, int] | None:
 
 
 def _features(one: BundledFeatures) -> dict[str, str]:
-    settings = one.extraction
+    spec = one.spec
     what = "settings not recorded, known by the fingerprint alone"
-    if "backbone" in settings:
-        height, width = settings["size"]
-        what = f"{settings['backbone']} on {height}x{width} pixels, a row every {settings['stride']} frame(s)"
-        what += f", {settings['interpolation']}, stored as {settings['dtype']}"
-        if "pca" in settings:
-            what += f", {settings['pca']['dim']} principal components fitted on the training matches"
+    if spec.backbone:
+        height, width = spec.size
+        what = f"{spec.backbone} on {height}x{width} pixels, a row every {spec.stride} frame(s)"
+        what += f", {spec.interpolation}, stored as {spec.dtype}"
+        if spec.pca is not None:
+            what += f", {spec.pca.dim} principal components fitted on the training matches"
     held = "They are in the bundle." if one.weights is not None else "They are not in the bundle."
     return {
         "name": one.name,
         "what": what,
         "weights": ORIGINS[one.origin].format(name=one.origin_name),
-        "digest": one.weights_sha256,
+        "digest": spec.weights_sha256,
         "fingerprint": one.fingerprint,
         "held": held,
     }
@@ -204,13 +204,13 @@ def _features(one: BundledFeatures) -> dict[str, str]:
 
 def _extract_line(one: BundledFeatures) -> str:
     """The command that extracts the features, "" where one line does not do it."""
-    settings = one.extraction
-    if "backbone" not in settings or "pca" in settings or one.origin == "unknown":
+    spec = one.spec
+    if not spec.backbone or spec.pca is not None or one.origin == "unknown":
         return ""
     said = {"random": f"random:{one.origin_name}", "file": "FILE", "run": "RUN"}.get(one.origin, one.origin)
-    height, width = settings["size"]
-    line = f"ballspot extract DATA --out features --backbone {settings['backbone']} --weights {said}"
-    return f"{line} --size {height}x{width} --stride {settings['stride']}"
+    height, width = spec.size
+    line = f"ballspot extract DATA --out features --backbone {spec.backbone} --weights {said}"
+    return f"{line} --size {height}x{width} --stride {spec.stride}"
 
 
 def _percent(value: float) -> str:

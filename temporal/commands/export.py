@@ -178,8 +178,8 @@ def _bundle(asked: Asked) -> None:
     what = f"with the backbone of {', '.join(held)}" if held else "without backbone"
     click.echo(f"{asked.out}: {heads}, {len(bundle.label_set)} labels, {what}, {asked.out.stat().st_size:,} bytes")
     for features in bundle.features:
-        if features.weights is None and features.extraction:
-            digest = features.weights_sha256[:12]
+        if features.weights is None and features.is_known:
+            digest = features.spec.weights_sha256[:12]
             note(f"note: {features.name}: weights of digest {digest} ({features.origin}) are not in it")
         elif features.weights is None:
             note(f"note: {features.name}: was not found; the bundle predicts from features, not from video")
@@ -206,6 +206,6 @@ def _card(asked: Asked) -> None:
     run = asked.source if asked.source.is_dir() else None
     write_card(bundle, asked.out, run=run, data_root=asked.data_root)
     for features in bundle.features:
-        if not features.extraction:
+        if not features.spec.backbone:
             note(f"note: {features.name}: was not found; with --features the card says how its features are made")
     click.echo(f"{asked.out}: card of {len(bundle.heads)} head(s), {len(bundle.label_set)} labels")

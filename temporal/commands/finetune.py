@@ -70,7 +70,7 @@ def finetune(
     from ...cache.runs import RunFolder
     from ...cache.terminal import note
     from ...evaluate.dataset import DataSelection, load_label_set
-    from ...extract.backbone import parse_weights, settle
+    from ...extract.backbone import BackboneSpec, parse_weights, settle
     from ...extract.device import pick_device, use_threads
     from ..finetune import Finetuning, joined_group, read_settings, start_digest
     from ..finetune import finetune as train
@@ -88,10 +88,10 @@ def finetune(
             shuffle_labels=False,
             device=group.device,
         )
-        finetuning = Finetuning(task, section, settled.backbone, weights, settled.size)
+        finetuning = Finetuning(task, section, BackboneSpec(settled.backbone, weights, settled.size))
         for split in ("train", "valid"):
             finetuning.probes(split)  # complains before the work begins
-        finetuning = replace(finetuning, backbone=finetuning.loaded().name)  # a checkpoint may bring a shift of its own
+        finetuning = replace(finetuning, backbone=finetuning.loaded().spec)  # a checkpoint may bring a shift of its own
         key = finetuning.key(start_digest(finetuning), n_processes=group.n_processes)
         run = RunFolder(run_path)
         if not group.is_first:

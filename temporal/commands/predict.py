@@ -197,8 +197,8 @@ def _loaded(asked: Asked) -> "Bundle":
 
 def _engine_here(bundle: "Bundle", engine: str | None) -> str | None:
     """The engine asked for; torch where none was and the one of the training features is not installed."""
-    of_training = [features.engine for features in bundle.features]
-    if engine is None and any(name.startswith("openvino") for name in of_training) and not has_openvino():
+    of_training = {features.engine.kind for features in bundle.features}
+    if engine is None and "openvino" in of_training and not has_openvino():
         note("the features of the training came from OpenVINO, which is not installed: torch makes nearly the same")
         return "torch"
     return engine

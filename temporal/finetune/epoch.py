@@ -114,8 +114,8 @@ class Epochs:
             drawn.decoded,
             clip_frames=clip.clip_frames,
             clip_stride=clip.clip_stride,
-            size=self.finetuning.size,
-            interpolation=picture_settings(self.finetuning.backbone)[2],
+            size=self.finetuning.backbone.size,
+            interpolation=picture_settings(self.finetuning.backbone.name)[2],
         )
         order = [
             version // copies

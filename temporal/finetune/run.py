@@ -1,5 +1,6 @@
 """Fine-tuning: a backbone and a head trained together on clips of pictures, from the task to a run's files."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
 from ...evaluate.scoring import APResult
-from ...extract.backbone import Loaded, assemble, feature_dim, load_model, parse_weights, weights_digest, weights_of_run
+from ...extract.backbone import RUN_BACKBONE, Loaded, assemble, feature_dim, load_model, weights_digest
 from ...extract.video import VideoProbe
 from ..config import prediction_views
 from ..features import MatchRows, ResidentFeatures
@@ -73,7 +74,7 @@ def _learner(finetuning: Finetuning, group: Group) -> tuple[Learner[EndToEnd], H
     """The model to begin with, wrapped where several processes train it, and what its head is."""
     task, training, section = finetuning.task, finetuning.task.config.training, finetuning.section
     loaded = finetuning.loaded()
-    description = HeadDescription(task.config, task.label_set, (_dim(loaded, finetuning.size),), "")
+    description = HeadDescription(task.config, task.label_set, (_dim(loaded),), "")
     model = EndToEnd(loaded, description.build(), section).to(task.device)
     on_gpu = task.device.type == "cuda"
     if group.n_processes > 1 and section.norms == "train" and on_gpu:
@@ -95,9 +96,9 @@ def _validated(finetuning: Finetuning, trained: Trained, probes: dict[str, Video
     return validate(trained.head, material, config, n_labels=len(task.label_set))
 
 
-def _dim(loaded: Loaded, size: tuple[int, int]) -> int:
+def _dim(loaded: Loaded) -> int:
     was_training = loaded.model.training
-    dim = feature_dim(loaded.name, loaded.model.eval(), size, torch.device("cpu"))
+    dim = feature_dim(loaded.spec, loaded.model.eval(), torch.device("cpu"))
     loaded.model.train(was_training)
     return dim
 
@@ -118,9 +119,9 @@ def _finish(
     run = progress.run
     task, config = finetuning.task, finetuning.task.config
     kept = read_checkpoint(run.path / BEST)
-    loaded = load_model(finetuning.backbone, weights_of_run(run.path), finetuning.size)
+    loaded = load_model(replace(finetuning.backbone, weights=str(run.path / RUN_BACKBONE)))
     n_trained = n_parameters(EndToEnd(loaded, kept.description.build(), finetuning.section))
-    backbone = assemble(loaded, size=finetuning.size, device=task.device)
+    backbone = assemble(loaded, task.device)
     features = finetuning.extracted(
         backbone, probes, stride=finetuning.stride(backbone), views=prediction_views(config)
     )
@@ -136,6 +137,7 @@ def _finish(
 
 def start_digest(finetuning: Finetuning) -> str:
     """The digest of the weights that a fine-tuning begins with, as far as they come from somewhere."""
-    if parse_weights(finetuning.weights).kind == "random":
-        return finetuning.weights
+    weights = finetuning.backbone.weights
+    if weights.partition(":")[0] == "random":
+        return weights
     return weights_digest(finetuning.loaded().model.state_dict())

@@ -1,7 +1,7 @@
 """The training of a head, an epoch at a time: random clips, targets, losses, steps."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,9 +127,17 @@ def epoch_seed(seed: int, epoch: int) -> int:
 
 
 def train_epoch(
-    learner: Learner[Any], material: TrainingMaterial, config: Config, *, epoch: int, seed: int
+    learner: Learner[Any],
+    material: TrainingMaterial,
+    config: Config,
+    *,
+    epoch: int,
+    seed: int,
+    on_step: Callable[[], None] = lambda: None,
 ) -> EpochSummary:
     """Trains ``learner`` in place for epoch ``epoch`` (from 1) and returns the epoch's means.
+
+    ``on_step`` is called after every step.
 
     Seeds torch's global generator, which dropout draws from; the caller keeps the outer state if it needs it.
     Raises BallspotError when the loss is not finite any more.
@@ -138,7 +146,7 @@ def train_epoch(
     section, features = config.training, material.features
     generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
     drawn = epoch_clips(material, config, clips_an_epoch(features, config), generator=generator)
-    n_steps = math.ceil(len(drawn) / section.batch_clips)
+    n_steps = steps_an_epoch(features, config)
     learner.model.train()
     sums = torch.zeros(4, device=features.device)
     n_collisions = torch.zeros((), dtype=torch.int64, device=features.device)
@@ -151,7 +159,13 @@ def train_epoch(
         if learner.average is not None:
             learner.average.update(learner.model, n_steps_done=n_done)
         n_collisions += batch.wanted.n_collisions.sum()
+        on_step()
     return epoch_summary(sums / n_steps, rate, int(n_collisions), epoch=epoch, section=section)
+
+
+def steps_an_epoch(features: ResidentFeatures, config: Config) -> int:
+    """How many steps an epoch takes."""
+    return math.ceil(clips_an_epoch(features, config) / config.training.batch_clips)
 
 
 def epoch_clips(material: TrainingMaterial, config: Config, n_clips: int, *, generator: torch.Generator) -> ClipStarts:

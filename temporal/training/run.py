@@ -1,6 +1,7 @@
 """Runs from features and labels to metrics: material, epochs, final predictions; one seed, or several."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ...cache.runs import RunFolder
-from ...cache.terminal import note
+from ...cache.terminal import ProgressLine, note
 from ..config import TrainingSection, as_table
 from ..heads import HeadDescription, HeadOutput, SpottingHead, n_parameters, read_checkpoint
 from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record
-from .epoch import TrainingMaterial, epoch_seed, train_epoch
+from .epoch import TrainingMaterial, epoch_seed, steps_an_epoch, train_epoch
 from .material import LoadedFeatures, load_both, training_side
 from .optimizer import Learner, make_optimizer
 from .progress import BEST, LAST, RunProgress
@@ -47,7 +48,7 @@ def train_seeds(
                 metrics = run.metrics()
             else:
                 loaded = loaded or load_both(experiment, spill=run.path)
-                metrics = run_experiment(of_seed, run, key=key, report=note, loaded=loaded, track=track)
+                metrics = run_experiment(of_seed, run, key=key, report=note, loaded=loaded, track=track, watched=True)
         yield run, metrics
 
 
@@ -59,12 +60,13 @@ def run_experiment(
     report: Report,
     loaded: LoadedFeatures | None = None,
     track: bool = False,
+    watched: bool = False,
 ) -> dict[str, Any]:
     """Trains to the end, from where the run stands, and returns what metrics.json holds.
 
     ``run`` was prepared with ``key``. Every epoch ends with last.safetensors, from which a killed run goes on, to the
-    same bits. ``report`` receives a line an epoch. ``loaded`` spares reading the features again. ``track`` writes
-    TensorBoard files, too.
+    same bits. ``report`` receives a line an epoch, and with ``watched`` standard error shows the steps of the epoch at
+    work. ``loaded`` spares reading the features again. ``track`` writes TensorBoard files, too.
     """
     tracker = Tracker(run) if track else None
     with torch.random.fork_rng(devices=[experiment.device] if experiment.device.type == "cuda" else []):
@@ -82,7 +84,7 @@ def run_experiment(
         progress = RunProgress(run, experiment, learner, description, report, loaded.scaling, tracker)
         progress.resume()
         learner.forward = _forward(head, experiment.config.training, report)
-        _train(experiment, progress, training, validation)
+        _train(experiment, progress, training, validation, watched=watched)
     metrics = _finish(experiment, progress, key=key)
     if tracker is not None:
         tracker.end(as_table(experiment.config), experiment.seed, metrics)
@@ -90,13 +92,21 @@ def run_experiment(
 
 
 def _train(
-    experiment: Experiment, progress: RunProgress, training: TrainingMaterial, validation: ValidationMaterial
+    experiment: Experiment,
+    progress: RunProgress,
+    training: TrainingMaterial,
+    validation: ValidationMaterial,
+    *,
+    watched: bool,
 ) -> None:
     """The epochs that are still to do."""
     config, learner = experiment.config, progress.learner
     judged = learner.model if learner.average is None else progress.description.build().to(experiment.device)
     for epoch in progress.epochs():
-        summary = train_epoch(learner, training, config, epoch=epoch, seed=experiment.seed)
+        steps = ProgressLine(f"epoch {epoch}", steps_an_epoch(training.features, config), unit="steps", stays=False)
+        with steps if watched else nullcontext():
+            on_step = steps.advance if watched else lambda: None
+            summary = train_epoch(learner, training, config, epoch=epoch, seed=experiment.seed, on_step=on_step)
         if learner.average is not None:
             judged.load_state_dict(learner.average.weights)
         result = None

@@ -108,7 +108,7 @@ def test_a_run_whose_features_are_not_found_is_pushed_with_features_that_stay_he
     pushed = ballspot("hub", "push", run, "me/moved", "--features", shared.plain)
     assert pushed.exit_code == 0, pushed.stderr
     assert ballspot("hub", "pull", "me/moved", "--out", tmp_path / "pulled").exit_code == 0
-    assert load_bundle(tmp_path / "pulled" / "model.ballspot").features[0].extraction
+    assert load_bundle(tmp_path / "pulled" / "model.ballspot").features[0].spec.backbone
     assert not list((tmp_path / "pulled").rglob("*.h5"))
 
 

@@ -16,7 +16,7 @@ from ballspot.cli import main
 from ballspot.evaluate.commands import view as view_module
 from ballspot.evaluate.dataset import DataSelection, load_label_set
 from ballspot.evaluate.viewer import find_view, open_sides
-from ballspot.extract.backbone import load_model, parse_weights
+from ballspot.extract.backbone import BackboneSpec, load_model
 from ballspot.temporal.bundle import run_features
 from ballspot.temporal.training import run as training_module
 
@@ -221,14 +221,13 @@ def test_nothing_that_is_shared_says_where_things_lie(shared, tmp_path):
 
 def test_weights_that_moved_with_the_features_are_told_by_their_digest(project):
     with FeatureStore.open(next(iter(find_stores(project.features).values()))) as store:
-        extraction = store.extraction
-    name, size = extraction["backbone"], tuple(extraction["size"])
+        spec = store.spec
     for folder, weights in ((project.root, "random:3"), (project.root / "runs", "random:4")):
         (folder / "weights").mkdir()
-        state = load_model(name, parse_weights(weights), size).model.state_dict()
+        state = load_model(BackboneSpec(spec.backbone, weights, spec.size)).model.state_dict()
         save_file(state, folder / "weights" / "w.safetensors")
     near = (project.run, project.features)
-    found = run_features._weights_now(extraction, "/old/project/weights/w.safetensors", near)
+    found = run_features._weights_now(spec, "/old/project/weights/w.safetensors", near)
     assert found == str(project.root / "weights" / "w.safetensors")
     for text in ("random:3", "/old/weights/other.safetensors"):
-        assert run_features._weights_now(extraction, text, near) == text
+        assert run_features._weights_now(spec, text, near) == text

@@ -8,6 +8,7 @@ import torch
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores.layout import Block, StoreHeader
+from ballspot.cache.stores.spec import FeatureSpec
 from ballspot.cache.stores.store import write_store
 from ballspot.temporal.clips.gather import ClipStarts, gather_clips
 from ballspot.temporal.config.grid import ClipGrid
@@ -25,7 +26,7 @@ def store(folder: Path, match: str, rows: np.ndarray, frame_index: np.ndarray | 
         n_video_frames=int(index[-1]) + 1,
         n_rows=len(rows),
         dim=rows.shape[1],
-        extraction={"made": "here"},
+        spec=FeatureSpec.read({"made": "here"}),
     )
     write_store(folder / f"{match}.h5", header=header, blocks=[Block(index, {"original": rows.astype(np.float16)})])
 
@@ -157,7 +158,7 @@ def viewed(folder: Path, match: str, views: dict[str, np.ndarray]) -> None:
         n_video_frames=len(first),
         n_rows=len(first),
         dim=first.shape[1],
-        extraction={"made": "here"},
+        spec=FeatureSpec.read({"made": "here"}),
         views=tuple(views),
     )
     block = Block(np.arange(len(first)), {name: rows.astype(np.float16) for name, rows in views.items()})
