@@ -1,4 +1,4 @@
-"""The commands that `bench/sameness.py` types, in phases: a line each, `name | words`, in chains that run one by one."""
+"""The commands that `bench/sameness.py` types, in phases: a line each, `name | words`, in chains that run in order."""
 
 TRAIN = "train features/plain --data data --device cpu --run"
 EXTRACT = "extract data --device cpu --size 64x96 --workers 1 --out features"
