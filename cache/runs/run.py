@@ -29,6 +29,7 @@ from ..errors import BallspotError
 RUN_FORMAT = "ballspot-run/1"
 TEMPORARY = ".*.????????.tmp"
 SPLIT_PARTS = ("train", "valid", "test")
+PLACES = ("data", "features")  # entries of run.json that hold paths
 SEEDS_BELOW = 2**63  # what 64 bits of any program hold
 Kind = TypeVar("Kind")
 
@@ -52,12 +53,16 @@ class RunFolder:
         """Makes the folder, or takes up an interrupted run with the same key.
 
         ``key`` digests all that decides the result (config, seed, features, split). Raises BallspotError when the
-        folder holds something else, or a run with another key: a run is never overwritten.
+        folder holds something else, or a run with another key: a run is never overwritten. The key does not know where
+        features and data lie; of a run that is taken up the record then says where they are now.
         """
         self._require_folder()
         if (self.path / "run.json").is_file():
             self.require_key(key, record=record, config=config)
             self._write_config(config)
+            moved = {name: record[name] for name in PLACES if name in record}
+            if not self.is_done and any(self.record().get(name) != value for name, value in moved.items()):
+                self.update(**moved)
             return
         if self.path.is_dir() and not all(_is_unfinished(found) for found in self.path.iterdir()):
             raise BallspotError(f"{self.path}: is not empty and holds no run.json; choose another --run")
