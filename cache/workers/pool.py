@@ -56,7 +56,7 @@ class Executor:
         tasks: Iterable[Task],
         *,
         on_told: Tell = lambda value: None,
-        on_poll: Callable[[Sequence[Task]], Collection[Task]] = lambda running: (),
+        on_poll: Callable[[Sequence[Task]], Collection[Task]] | None = None,
     ) -> Iterator[Ended[Task]]:
         """Calls the function on every task and yields each one that ended; a task is taken when there is room for it.
 
@@ -64,14 +64,15 @@ class Executor:
         what the function tells, on a cluster when its task has ended. `on_poll` hears now and then which tasks are
         running, and says which of them to stop; only processes on this machine can be stopped.
         """
+        polled = on_poll or _stop_none
         if self.on == "local":
-            yield from LocalWorkers(self, function, on_told).run(tasks, on_poll)
+            yield from LocalWorkers(self, function, on_told).run(tasks, polled)
             return
         kind, _, address = self.on.partition(":")
         device = self.devices[0].partition(":")[0]  # which GPU is the cluster's to say
         request = Request(self.n_workers, self.n_threads, device == "cuda", self.name, self.logs, self.minutes)
         tasks_of_cluster = ray_tasks if kind == "ray" else slurm_tasks
-        for ended in tasks_of_cluster(partial(_with_told, function, device), tasks, request, address, on_poll):
+        for ended in tasks_of_cluster(partial(_with_told, function, device), tasks, request, address, polled):
             if ended.error is not None:
                 yield ended
                 continue
@@ -231,3 +232,8 @@ def _context(preload: str | None) -> Any:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
     return context
+
+
+def _stop_none(running: Sequence[Any]) -> Collection[Any]:
+    """Stops none of the tasks that are running."""
+    return ()
