@@ -26,7 +26,8 @@ class StoreHeader:
     """What a store says of itself beside its rows; a part file carries the same, so that it can be resumed.
 
     `extraction` is all that decides a feature (backbone, weights, size, ...) and nothing else; its digest is the
-    fingerprint. The video and the decoder stand beside it: all decoders give the same pixels.
+    fingerprint. The video and the decoder stand beside it: all decoders give the same pixels, those that players show
+    after `video_turn` ("" where pictures are shown as they are stored).
     """
 
     match: str
@@ -43,6 +44,7 @@ class StoreHeader:
     decoder_version: str = ""
     engine: str = ""
     weights: str = ""
+    video_turn: str = ""
 
     @property
     def dtype(self) -> str:
@@ -62,6 +64,8 @@ class StoreHeader:
     def as_json(self) -> dict[str, Any]:
         """The header as plain JSON values; `header_from_json` reads it back."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "fps"}
+        if not self.video_turn:
+            del values["video_turn"]  # so that the headers of most videos are as they always were
         fps = [self.fps.numerator, self.fps.denominator]
         return {**values, "fps": fps, "extraction": dict(self.extraction), "views": list(self.views)}
 

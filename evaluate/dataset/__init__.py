@@ -12,12 +12,10 @@ from .labels import (
     Spot,
     annotation_entries,
     brief,
-    frame_of,
     half_of,
     is_text,
     label_arrays,
     labels_in,
-    position_of,
     read_label,
     read_labels,
     read_position,
@@ -29,6 +27,7 @@ from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_
 from .predictions import SCORES_FILE, Predictions, open_predictions
 from .splits import OF_RUN, SPLITS_FILE, Splits, load_splits, recorded_splits
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
+from .time_axis import TimeAxis, axis_of_rows, axis_of_stamps, frame_of, nearest_common, position_of, usual_rate
 
 __all__ = [
     "BUILT_IN",
@@ -52,7 +51,10 @@ __all__ = [
     "SpotArrays",
     "SpotColumns",
     "SpotFile",
+    "TimeAxis",
     "annotation_entries",
+    "axis_of_rows",
+    "axis_of_stamps",
     "brief",
     "column_arrays",
     "columns_of",
@@ -66,6 +68,7 @@ __all__ = [
     "labels_in",
     "load_label_set",
     "load_splits",
+    "nearest_common",
     "open_predictions",
     "position_of",
     "read_confidence",
@@ -79,5 +82,6 @@ __all__ = [
     "resolve_match",
     "spot_entry",
     "spots_in",
+    "usual_rate",
     "write_spots",
 ]

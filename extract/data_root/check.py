@@ -10,7 +10,7 @@ from typing import Any
 
 from ...cache.disk import read_json
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import LABELS_FILE, LabelSet, Match, frame_of
+from ...evaluate.dataset import LABELS_FILE, LabelSet, Match
 from ..video import PyavSource, VideoProbe, probe_video
 
 ERROR, WARNING = "ERROR", "WARNING"
@@ -144,7 +144,7 @@ def _odd_entry(entry: Any, label_set: LabelSet, probe: VideoProbe | None) -> Ite
         yield ERROR, f"position {_short(entry.get('position'))} is not a number of milliseconds"
     elif position_ms < 0:
         yield ERROR, f"negative position {position_ms}"
-    elif probe is not None and frame_of(position_ms, probe.fps) >= probe.n_frames:
+    elif probe is not None and probe.axis.frame_of(position_ms) >= probe.n_frames:
         yield ERROR, f"{label} at {position_ms} ms is past the end of the video, {1000 * probe.duration_s:.0f} ms"
     yield from _odd_time(entry.get("gameTime"), position_ms)
     if team in (None, ""):
@@ -177,7 +177,7 @@ def _odd_order(entries: list[Any], probe: VideoProbe | None) -> Iterator[tuple[i
             yield number, f"unsorted: {position_ms} ms comes after {last_ms} ms"
         last_ms = position_ms
         if probe is not None:
-            frame_index = frame_of(position_ms, probe.fps)
+            frame_index = probe.axis.frame_of(position_ms)
             if frame_index in seen:
                 yield number, f"two events in frame {frame_index}, the other is annotation {seen[frame_index]}"
             seen.setdefault(frame_index, number)

@@ -18,7 +18,17 @@ from av.video.frame import PictureType
 
 from ...cache.disk import whole_file
 from ...cache.errors import BallspotError
-from ..video import INEXACT, REPAIR, DecodingError, PyavSource, VideoProbe, codec_of, index_of, packets_from
+from ..video import (
+    INEXACT,
+    REPAIR,
+    DecodingError,
+    PyavSource,
+    VideoProbe,
+    codec_of,
+    index_of,
+    opened,
+    packets_from,
+)
 
 ENCODER: dict[str, str] = {"preset": "veryfast", "crf": "18"}
 
@@ -40,12 +50,12 @@ class Cut:
 def plan_cut(probe: VideoProbe, spot: int, *, before_s: float, after_s: float, how: str) -> Cut:
     """The frames around frame ``spot``, which is one of the video's: seconds to the nearest frame, within the video.
 
-    At a variable frame rate the seconds are counted by the time stamps: from the frame that is shown then.
+    Where the frames are not shown at a constant rate, the seconds are counted by the time stamps: from the frame that
+    is shown then.
     """
-    if probe.is_variable:
-        times_us = probe.frame_times_us(np.arange(probe.n_frames))
-        bounds_us = times_us[spot] + np.array([-1_000_000 * before_s, 1_000_000 * after_s])
-        wanted, last = (int(index) - 1 for index in np.searchsorted(times_us, bounds_us, side="right"))
+    if not probe.axis.is_regular:
+        bounds_us = probe.axis.frame_times_us(np.array([spot])) + np.array([-1_000_000 * before_s, 1_000_000 * after_s])
+        wanted, last = probe.axis.last_shown(bounds_us).tolist()
     else:
         wanted, last = (spot + round(seconds * float(probe.fps)) for seconds in (-before_s, after_s))
     wanted, last = max(wanted, 0), min(last, probe.n_frames - 1)
@@ -62,7 +72,7 @@ def container_of(probe: VideoProbe, how: str) -> str:
 
 def audio_note(probe: VideoProbe, how: str) -> str | None:
     """Why a video's sound cannot be copied into its cuts; None where it can, or there is none."""
-    with av.open(str(probe.path)) as container:
+    with opened(probe.path) as container:
         if not container.streams.audio:
             return None
         try:
@@ -151,8 +161,8 @@ def _moved(packet: Packet, origin: int, stream: Any) -> Packet:
 def _encoded(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Packet]:
     """The frames encoded anew as H.264, each with its own time stamp, moved to time 0; pixels keep their shape."""
     stream: Any = None
-    with av.open(str(probe.path)) as container:
-        aspect = container.streams.video[0].sample_aspect_ratio
+    with opened(probe.path) as container:
+        aspect = container.streams[probe.stream_index].sample_aspect_ratio
     for index, frame in exact_frames(probe, cut.start, cut.stop):
         if stream is None:
             stream = new.add_stream("libx264", rate=probe.fps, options=ENCODER)
@@ -203,7 +213,7 @@ def _copied_audio(probe: VideoProbe, cut: Cut, new: OutputContainer, stack: Exit
     begin = Fraction(int(probe.pts[cut.start])) * probe.time_base
     end = Fraction(int(probe.pts[cut.stop - 1])) * probe.time_base + 1 / probe.fps
     for can_seek in (probe.container not in INEXACT, False):  # again from the file's start where a seek lands too late
-        container = stack.enter_context(av.open(str(probe.path)))
+        container = stack.enter_context(opened(probe.path))
         if not container.streams.audio:
             return []
         audio = container.streams.audio[0]

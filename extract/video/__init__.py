@@ -6,9 +6,20 @@ that still grow.
 
 from .live import LiveFrames, open_live
 from .packets import INEXACT, can_seek, packets_from
-from .probe import REPAIR, DecodingError, VideoProbe, codec_of, image_files, probe_video, video_bytes, video_digest
+from .probe import (
+    REPAIR,
+    DecodingError,
+    UnsuitableError,
+    VideoProbe,
+    codec_of,
+    image_files,
+    probe_video,
+    video_bytes,
+    video_digest,
+)
 from .process import PATIENCE_S, Batch, DecodingProcess
 from .pyav import PyavSource, index_of
+from .reading import opened
 from .sources import open_source
 
 __all__ = [
@@ -20,6 +31,7 @@ __all__ = [
     "DecodingProcess",
     "LiveFrames",
     "PyavSource",
+    "UnsuitableError",
     "VideoProbe",
     "can_seek",
     "codec_of",
@@ -27,6 +39,7 @@ __all__ = [
     "index_of",
     "open_live",
     "open_source",
+    "opened",
     "packets_from",
     "probe_video",
     "video_bytes",

@@ -59,7 +59,7 @@ def tune_classes(
     the candidate with the highest mean over the others, or keep ``before`` where there are no others.
     """
     truth_arrays = [column_arrays(columns_of(spots), label_set, fps=OFFICIAL_FPS) for spots in truths]
-    frames = [metric_frames(one.frame_index, one.fps) for one in saved]
+    frames = [metric_frames(one.axis.positions_of(one.frame_index)) for one in saved]
     shared_before = [before[label] for label in label_set.labels]
     ap_before, n_truth = _class_aps(saved, frames, truth_arrays, label_set, shared_before)
     ap = np.array([_class_aps(saved, frames, truth_arrays, label_set, [one] * len(label_set))[0] for one in CANDIDATES])

@@ -11,6 +11,7 @@ from .resident import (
     read_layout,
     row_stride,
     scale_features,
+    store_axis,
 )
 from .scaling import OF_MATCH, RunningScaling, Scaling, common_dims, fit_scaling_to
 from .sources import FeatureSource, open_source
@@ -33,4 +34,5 @@ __all__ = [
     "read_layout",
     "row_stride",
     "scale_features",
+    "store_axis",
 ]

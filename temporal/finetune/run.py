@@ -133,7 +133,7 @@ def _layout(probes: dict[str, VideoProbe], *, dim: int, device: torch.device) ->
     """The matches as clips are drawn from them, every frame a row; the rows themselves are computed, not kept."""
     matches, first_row = [], 0
     for name, probe in probes.items():
-        matches.append(MatchRows(name, first_row, probe.n_frames, probe.n_frames, probe.fps))
+        matches.append(MatchRows(name, first_row, probe.n_frames, probe.n_frames, probe.fps, probe.axis.times_us))
         first_row += probe.n_frames
     return ResidentFeatures(torch.empty(0, dim), tuple(matches), 1, device, (dim,))
 
@@ -156,9 +156,7 @@ def _finish(
     head = kept.load(task.device)
     for index, match in enumerate(features.matches):
         scored = score_match(head, features, index, prediction_of(config))
-        saved = saved_scores(
-            scored, task.label_set.labels, match.name, fps=match.fps, n_video_frames=match.n_video_frames
-        )
+        saved = saved_scores(scored, task.label_set.labels, match.name, axis=match.axis)
         write_prediction(out, saved, config.prediction)
     return finish_run(run, progress, n_trained=n_trained, device=task.device)
 

@@ -9,7 +9,7 @@ import torch
 
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL
-from ...evaluate.dataset import Spot
+from ...evaluate.dataset import Spot, TimeAxis
 from ...extract.rows import RowMaker
 from ...extract.video import LiveFrames
 from ..config import DTYPES, PredictionSection
@@ -52,7 +52,9 @@ class SpotStream:
         if settled <= self._told_before:
             return []
         peaks = decode_as_configured(rows.scores, self.section)
-        spots = spots_of(peaks, rows.frame_index, fps=self.fps, labels=self.labels, right_share=rows.right_share)
+        spots = spots_of(
+            peaks, rows.frame_index, axis=TimeAxis(self.fps, 0), labels=self.labels, right_share=rows.right_share
+        )
         frames = rows.frame_index[peaks.row]
         told = [
             spot for spot, frame in zip(spots, frames.tolist(), strict=True) if self._told_before <= frame < settled

@@ -21,7 +21,7 @@ from ...extract.rows import (
     project_set,
     save_components,
 )
-from ...extract.video import DecodingError, VideoProbe, probe_video, video_bytes
+from ...extract.video import DecodingError, UnsuitableError, VideoProbe, probe_video, video_bytes
 from ..decoding import ClassDecoding
 from ..features import RowFile, open_source
 from ..heads import Checkpoint
@@ -69,7 +69,7 @@ def predict_videos(
                 continue
             probe = probe_video(video.path)
             scores = _scored(checkpoints, maker, video, probe, decoders=decoders, out=out, device=device)
-            saved = saved_scores(scores, labels, video.name, fps=probe.fps, n_video_frames=probe.n_frames)
+            saved = saved_scores(scores, labels, video.name, axis=probe.axis)
             done = write_prediction(out, saved, section, tuned=tuned)
             write_table(out / video.name, video.name, float(probe.fps))
             yield done
@@ -120,14 +120,17 @@ def _scored(
     device: torch.device,
 ) -> MatchScores:
     """The scores of one video by the first of the decoders that can read it."""
+    cause: DecodingError | None = None  # the first thing that a decoder found wrong with the video itself
     for number, decoder in enumerate(decoders):
         try:
             with ProgressLine(video.name, maker.n_rows(probe), unit="frames") as progress:
                 rows = _watched(maker.rows(probe, decoder, match=video.name), progress)
                 return score_rows(checkpoints, rows, maker=maker, spill=out, device=device)
         except DecodingError as error:
+            if cause is None and not isinstance(error, UnsuitableError):
+                cause = error
             if number + 1 == len(decoders):
-                raise
+                raise cause or error from None
             note(f"{video.name}: {error}; trying {decoders[number + 1]}")
     raise ValueError("no decoder was given")
 

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ import torch
 
 from ...cache.disk import find_temporary, locked_folder, make_folder, read_json, write_json
 from ...cache.errors import BallspotError
-from ...cache.stores import StoreHeader
-from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, write_spots
+from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, TimeAxis, write_spots
 from ..config import DTYPES, PredictionSection, prediction_views
 from ..decoding import (
     ClassDecoding,
@@ -24,7 +22,7 @@ from ..decoding import (
     spots_of,
     write_scores,
 )
-from ..features import FeatureSource, ResidentFeatures, load_features, scale_features
+from ..features import FeatureSource, ResidentFeatures, load_features, scale_features, store_axis
 from ..heads import Checkpoint
 from .score import MatchScores, mean_scores, prediction_of, score_match
 
@@ -69,17 +67,16 @@ def predict_matches(
         for checkpoint, head in zip(checkpoints, heads, strict=True):
             features = match_features(checkpoint, source, name, device=device, spill=out)
             every.append(score_match(head, features, 0, prediction_of(checkpoint.description.config)))
-        match = _match_of(source, name)
-        saved = saved_scores(mean_scores(every), labels, name, fps=match.fps, n_video_frames=match.n_video_frames)
+        saved = saved_scores(mean_scores(every), labels, name, axis=_axis_of(source, name))
         yield write_prediction(out, saved, section, tuned=tuned)
 
 
-def saved_scores(
-    scored: MatchScores, labels: tuple[str, ...], name: str, *, fps: Fraction, n_video_frames: int
-) -> SavedScores:
-    """The scores of a match as its file holds them."""
+def saved_scores(scored: MatchScores, labels: tuple[str, ...], name: str, *, axis: TimeAxis) -> SavedScores:
+    """The scores of a match as its file holds them; ``axis`` is that of its video."""
     share = None if scored.right_share is None else scored.right_share.astype(np.float16)
-    return SavedScores(scored.scores, scored.frame_index, labels, fps, n_video_frames, name, share)
+    return SavedScores(
+        scored.scores, scored.frame_index, labels, axis.fps, axis.n_frames, name, share, times_us=axis.times_us
+    )
 
 
 def write_prediction(
@@ -87,16 +84,16 @@ def write_prediction(
 ) -> PredictedMatch:
     """Writes a match's scores and the spots that ``section``, or ``tuned``, makes of them, below ``out``."""
     peaks = decode_as_configured(saved.scores, section) if tuned is None else decode_classes(saved, tuned)
-    spots = spots_of(peaks, saved.frame_index, fps=saved.fps, labels=saved.labels, right_share=saved.right_share)
+    spots = spots_of(peaks, saved.frame_index, axis=saved.axis, labels=saved.labels, right_share=saved.right_share)
     write_scores(out / saved.match / SCORES_FILE, saved)
     write_spots(out / saved.match / SPOTS_FILE, saved.match, spots)
     return PredictedMatch(saved.match, len(saved.scores), len(spots))
 
 
-def _match_of(source: FeatureSource, name: str) -> StoreHeader:
-    """What the first set's store of a match says of its video."""
+def _axis_of(source: FeatureSource, name: str) -> TimeAxis:
+    """The time axis of a match's video as the first set's store says it."""
     with source.open(name) as group:
-        return group.first.header
+        return store_axis(group.first)
 
 
 def match_features(

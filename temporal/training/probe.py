@@ -106,10 +106,7 @@ def probe_split(
     spots = {name: _labels(matches[name], label_set) for part in ("train", split) for name in splits.part(part)}
     training = load_features(source, splits.train, device="cpu")
     scale_features(training, "match")
-    labels = [
-        label_arrays(spots[one.name], label_set, fps=one.fps, n_video_frames=one.n_video_frames, match=one.name)
-        for one in training.matches
-    ]
+    labels = [label_arrays(spots[one.name], label_set, axis=one.axis, match=one.name) for one in training.matches]
     fitted = fit_probe(training, labels, n_labels=len(label_set), seed=seed)
     truths, predictions = [], []
     for name in splits.part(split):
@@ -117,7 +114,7 @@ def probe_split(
         scale_features(features, "match")
         match = features.matches[0]
         peaks = decode_as_configured(fitted.scores(features.rows.float().numpy()), section)
-        frames = metric_frames(peaks.row * features.frame_spacing, match.fps)
+        frames = metric_frames(match.axis.positions_of(peaks.row * features.frame_spacing))
         predictions.append(SpotArrays(frame=frames, label_index=peaks.label_index, score=peaks.score))
         truths.append(column_arrays(columns_of(spots[name]), label_set, fps=OFFICIAL_FPS))
     return average_precision(truths, predictions, n_labels=len(label_set), fps=OFFICIAL_FPS, tolerance_s=TOLERANCE_S)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
-from ballspot.evaluate.dataset.labels import Spot, frame_of, position_of
+from ballspot.evaluate.dataset.labels import Spot
+from ballspot.evaluate.dataset.time_axis import frame_of, position_of
 from ballspot.evaluate.formats.family import FORMATS, read_videos, write_videos
 from ballspot.evaluate.formats.videos import VideoSpots, exact_fps
 

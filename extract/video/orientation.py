@@ -1,0 +1,70 @@
+"""How players turn the pictures of a video before they show them, and the same done to arrays of pixels."""
+
+import math
+import struct
+from typing import Any
+
+import numpy as np
+from av.video.frame import VideoFrame
+
+# By what a display matrix does to a step to the right and to one down: (right, down) of where each goes.
+TURNS: dict[tuple[int, int, int, int], str] = {
+    (1, 0, 0, 1): "",
+    (0, 1, -1, 0): "turned 90 degrees clockwise",
+    (-1, 0, 0, -1): "turned by 180 degrees",
+    (0, -1, 1, 0): "turned 90 degrees counterclockwise",
+    (-1, 0, 0, 1): "mirrored left to right",
+    (1, 0, 0, -1): "mirrored top to bottom",
+    (0, 1, 1, 0): "mirrored along the main diagonal",
+    (0, -1, -1, 0): "mirrored along the other diagonal",
+}
+
+
+FILTERS = {  # FFmpeg's filters that do the same
+    "turned 90 degrees clockwise": ("transpose=clock",),
+    "turned by 180 degrees": ("hflip", "vflip"),
+    "turned 90 degrees counterclockwise": ("transpose=cclock",),
+    "mirrored left to right": ("hflip",),
+    "mirrored top to bottom": ("vflip",),
+    "mirrored along the main diagonal": ("transpose=cclock_flip",),
+    "mirrored along the other diagonal": ("transpose=clock_flip",),
+}
+
+
+def turn_of(frame: VideoFrame) -> str:
+    """What players do to a video's pictures by the display matrix of a decoded one, "" for nothing.
+
+    A matrix that is no multiple of a quarter turn is taken for nothing: of that, pictures would get black corners.
+    """
+    data = next((one for one in frame.side_data if one.type.name == "DISPLAYMATRIX"), None)
+    if data is None or len(bytes(data)) < 36:
+        return ""
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data)[:36])  # 16.16: x' = a x + c y, y' = b x + d y
+    size = max(math.hypot(a, b), math.hypot(c, d))
+    if not size:
+        return ""
+    steps = [value / size for value in (a, b, c, d)]
+    nearest = tuple(round(value) for value in steps)
+    is_near = all(abs(value - whole) < 0.02 for value, whole in zip(steps, nearest, strict=True))
+    return TURNS.get((nearest[0], nearest[1], nearest[2], nearest[3]), "") if is_near else ""
+
+
+def swaps_sides(turn: str) -> bool:
+    """Whether width and height change places."""
+    return "90" in turn or "diagonal" in turn
+
+
+def turned(picture: np.ndarray, turn: str) -> np.ndarray:
+    """A picture (height, width, 3) as players show it, contiguous."""
+    if not turn:
+        return picture
+    ways: dict[str, Any] = {
+        "turned 90 degrees clockwise": lambda: np.rot90(picture, -1),
+        "turned by 180 degrees": lambda: picture[::-1, ::-1],
+        "turned 90 degrees counterclockwise": lambda: np.rot90(picture),
+        "mirrored left to right": lambda: picture[:, ::-1],
+        "mirrored top to bottom": lambda: picture[::-1],
+        "mirrored along the main diagonal": lambda: picture.swapaxes(0, 1),
+        "mirrored along the other diagonal": lambda: picture[::-1, ::-1].swapaxes(0, 1),
+    }
+    return np.ascontiguousarray(ways[turn]())
