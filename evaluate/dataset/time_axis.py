@@ -17,7 +17,13 @@ COMMON_FPS = tuple(Fraction(n) for n in (24, 25, 30, 48, 50, 60, 100, 120)) + tu
 )
 
 
-USUAL_SHARE = 0.2  # a step that differs from the median by more than this share is not a usual one
+USUAL_SHARE = 0.5  # a step that differs from the median by more than this share is a gap or a burst
+
+
+ODD_SHARE = 0.2  # a step that differs from the usual one by more is called odd
+
+
+MOST_ROUNDED = Fraction(1, 500)  # of a rate: farther apart are other rates
 
 
 ROUNDING_TICKS = 1.5  # of the time base: stamps this near to a constant rate are only rounded
@@ -103,12 +109,12 @@ class TimeAxis:
         step_us = round(SECOND_US / self.fps)
         steps_us = np.diff(self.times_us)
         gaps = np.flatnonzero(steps_us > 1.5 * step_us)
-        if 0 < len(gaps) <= max(0.02 * len(steps_us), 1):
+        if 0 < len(gaps) <= max(0.02 * len(steps_us), 3):
             longest = int(gaps[steps_us[gaps].argmax()])
             more = f", the longest of {len(gaps)} gaps" if len(gaps) > 1 else ""
             found.append(f"{steps_us[longest] / SECOND_US:.3f} s pass from frame {longest} to the next{more}")
             steps_us = np.delete(steps_us, gaps)
-        n_odd = int(np.count_nonzero(np.abs(steps_us - step_us) > USUAL_SHARE * step_us))
+        n_odd = int(np.count_nonzero(np.abs(steps_us - step_us) > ODD_SHARE * step_us))
         if n_odd:
             found.append(f"variable frame rate: {n_odd} of {len(self.times_us) - 1} steps are not the usual one")
         return tuple(found)
@@ -146,14 +152,18 @@ def position_of(frame_index: int, fps: Fraction) -> int:
 def usual_rate(stamps: np.ndarray, time_base: Fraction) -> Fraction:
     """The rate of a video by its frames' time stamps, sorted, in units of `time_base` seconds; at least two differ.
 
-    It is one over the usual step, the median one. Stamps are often rounded (Matroska: to milliseconds), so that the
-    steps about as long as the median one are averaged, and a rate within 1/5000 of a common one is that one.
+    It is one over the usual step, the median one. Stamps jitter and are rounded (Matroska: to milliseconds), so that the
+    steps about as long as the median one are averaged: gaps and bursts count for nothing. A rate that is within 1/5000
+    of a common one, or as near to it as rounding explains, is that one.
     """
     steps = np.diff(stamps)
     steps = steps[steps > 0]
     median = float(np.median(steps))
     usual = steps[np.abs(steps - median) <= max(1.0, USUAL_SHARE * median)]
-    return nearest_common(Fraction(len(usual), int(usual.sum())) / time_base)
+    rate = Fraction(len(usual), int(usual.sum())) / time_base
+    nearest = min(COMMON_FPS, key=lambda common: abs(common - rate))
+    rounded = Fraction(1, int(usual.sum())) if len(usual) > 1 else Fraction(0)  # a tick in all, either way
+    return nearest if abs(nearest / rate - 1) <= min(rounded, MOST_ROUNDED) else nearest_common(rate)
 
 
 def nearest_common(rate: Fraction) -> Fraction:

@@ -22,12 +22,14 @@ from ..video import (
     INEXACT,
     REPAIR,
     DecodingError,
+    FrameTurner,
     PyavSource,
     VideoProbe,
     codec_of,
     index_of,
     opened,
     packets_from,
+    swaps_sides,
 )
 
 ENCODER: dict[str, str] = {"preset": "veryfast", "crf": "18"}
@@ -81,6 +83,8 @@ def audio_note(probe: VideoProbe, how: str) -> str | None:
             return "its sound is of a codec that is not known here and is left out"
     if probe.pts is None:
         return "a video without time stamps: its sound is left out"
+    if probe.n_resets:
+        return "its clock begins anew within the file: its sound is left out"
     return None if _holds(kind, codec) else f"{codec} sound cannot be copied into {kind} and is left out"
 
 
@@ -163,7 +167,9 @@ def _encoded(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Pack
     stream: Any = None
     with opened(probe.path) as container:
         aspect = container.streams[probe.stream_index].sample_aspect_ratio
-    for index, frame in exact_frames(probe, cut.start, cut.stop):
+    turner = FrameTurner(probe.turn)
+    for index, stored in exact_frames(probe, cut.start, cut.stop):
+        frame = turner(stored)
         if stream is None:
             stream = new.add_stream("libx264", rate=probe.fps, options=ENCODER)
             stream.width, stream.height = probe.width, probe.height
@@ -171,7 +177,7 @@ def _encoded(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Pack
             stream.codec_context.time_base = 1 / probe.fps if probe.pts is None else probe.time_base
             stream.codec_context.thread_count = 1
             if aspect:
-                stream.codec_context.sample_aspect_ratio = aspect
+                stream.codec_context.sample_aspect_ratio = 1 / aspect if swaps_sides(probe.turn) else aspect
             for name in ("color_range", "colorspace", "color_primaries", "color_trc"):
                 if hasattr(frame, name):  # the last two since PyAV 16
                     setattr(stream.codec_context, name, getattr(frame, name))

@@ -5,6 +5,7 @@ that still grow.
 """
 
 from .live import LiveFrames, open_live
+from .orientation import FrameTurner, swaps_sides
 from .packets import INEXACT, can_seek, packets_from
 from .probe import (
     REPAIR,
@@ -29,6 +30,7 @@ __all__ = [
     "Batch",
     "DecodingError",
     "DecodingProcess",
+    "FrameTurner",
     "LiveFrames",
     "PyavSource",
     "UnsuitableError",
@@ -42,6 +44,7 @@ __all__ = [
     "opened",
     "packets_from",
     "probe_video",
+    "swaps_sides",
     "video_bytes",
     "video_digest",
 ]

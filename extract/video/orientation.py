@@ -2,10 +2,15 @@
 
 import math
 import struct
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from av.filter import Graph
 from av.video.frame import VideoFrame
+
+TICK = Fraction(1, 1000)
+
 
 # By what a display matrix does to a step to the right and to one down: (right, down) of where each goes.
 TURNS: dict[tuple[int, int, int, int], str] = {
@@ -47,6 +52,33 @@ def turn_of(frame: VideoFrame) -> str:
     nearest = tuple(round(value) for value in steps)
     is_near = all(abs(value - whole) < 0.02 for value, whole in zip(steps, nearest, strict=True))
     return TURNS.get((nearest[0], nearest[1], nearest[2], nearest[3]), "") if is_near else ""
+
+
+class FrameTurner:
+    """Turns decoded frames by FFmpeg's own filters, in whatever pixel format they are."""
+
+    def __init__(self, turn: str) -> None:
+        self._names = FILTERS.get(turn, ())
+        self._graph: Graph | None = None
+
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
+        """The frame as players show it; time stamps are lost."""
+        if not self._names:
+            return frame
+        if self._graph is None:
+            graph = Graph()
+            parts = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=TICK)]
+            for name in self._names:
+                kind, _, argument = name.partition("=")
+                parts.append(graph.add(kind, argument or None))
+            graph.link_nodes(*parts, graph.add("buffersink")).configure()
+            self._graph = graph
+        frame.pts, frame.time_base = None, TICK
+        self._graph.push(frame)
+        shown = self._graph.pull()
+        if not isinstance(shown, VideoFrame):
+            raise TypeError("a filter of pictures gave something else")
+        return shown
 
 
 def swaps_sides(turn: str) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
-from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -18,7 +17,10 @@ DEFAULT = 1  # AV_DISPOSITION_DEFAULT
 VOP_START = b"\x00\x00\x01\xb6"  # begins a picture in MPEG-4 part 2
 
 
-B_FRAME = 2  # the two bits after it: 0 I, 1 P, 2 B, 3 S
+I_FRAME, B_FRAME = 0, 2  # by the two bits after it
+
+
+EMPTY_BYTES = 19  # at most, of a picture that is not coded, which keeps the place of one that came before
 
 
 N_LOOKED_AT = 300  # packets; where pictures are packed, every group of them shows it
@@ -112,33 +114,60 @@ def _unpacked(container: InputContainer, stream: VideoStream) -> Iterator[Packet
     """The packets of packed B-frames, each with one picture, an empty one last.
 
     Their times of showing follow from their kinds, since FFmpeg reckons them before they are unpacked: a B-frame is
-    shown when it is decoded, any other when the next such is.
+    shown when it is decoded, any other picture when the next such is.
     """
-    unpack = BitStreamFilterContext("mpeg4_unpack_bframes", stream)
     waiting: list[Packet] = []  # a picture that others are predicted from, and the B-frames after it
     step = 1
-    for packet in container.demux(stream):
-        is_end = not packet.size  # asked before it is handed over, which empties it
-        for one in unpack.filter(None if is_end else packet):
-            one.stream = stream
-            if _is_b_frame(one):
-                one.pts = one.dts
-            elif waiting:
-                first, last = waiting[0], waiting[-1]
-                if one.dts is not None and last.dts is not None and one.dts > last.dts:
-                    step = one.dts - last.dts
-                first.pts = one.dts
-                yield from waiting
-                waiting = []
-            waiting.append(one)
-        if is_end:
+    for packet in _single_pictures(container.demux(stream), stream):
+        if not packet.size:
             if waiting and waiting[-1].dts is not None:
                 waiting[0].pts = waiting[-1].dts + step
             yield from waiting
             yield packet
+            return
+        if _kind_of(bytes(packet)) == B_FRAME:
+            packet.pts = packet.dts
+        elif waiting:
+            last = waiting[-1]
+            if packet.dts is not None and last.dts is not None and packet.dts > last.dts:
+                step = packet.dts - last.dts
+            waiting[0].pts = packet.dts
+            yield from waiting
+            waiting = []
+        waiting.append(packet)
 
 
-def _is_b_frame(packet: Packet) -> bool:
-    content = bytes(packet)
+def _single_pictures(packets: Iterator[Packet], stream: VideoStream) -> Iterator[Packet]:
+    """Packets of one picture each, made of those of packed B-frames, an empty one last.
+
+    The second picture of a packet takes the place of the next packet, and so on, until one that holds no picture.
+    """
+    held: list[bytes] = []
+    times = (0, 0)  # of the last two packets, in the order of decoding
+    for packet in packets:
+        if not packet.size:
+            for number, content in enumerate(held, start=1):
+                yield _picture(content, times[1] + number * (times[1] - times[0]), packet, stream)
+            yield packet
+            return
+        content = bytes(packet)
+        second = content.find(VOP_START, content.find(VOP_START) + len(VOP_START))
+        is_place = bool(held) and len(content) <= EMPTY_BYTES and _kind_of(content) != B_FRAME
+        held += [] if is_place else [content] if second < 0 else [content[:second], content[second:]]
+        times = times if packet.dts is None else (times[1], packet.dts)
+        yield _picture(held.pop(0), packet.dts, packet, stream)
+
+
+def _picture(content: bytes, dts: int | None, of: Packet, stream: VideoStream) -> Packet:
+    one = Packet(len(content))  # with the zeros after it that decoders read on into
+    one.update(content)
+    one.stream = stream
+    one.dts, one.time_base = dts, of.time_base
+    one.is_keyframe = _kind_of(content) == I_FRAME
+    return one
+
+
+def _kind_of(content: bytes) -> int:
+    """The kind of the first picture: I_FRAME, 1 for P, B_FRAME, 3 for S; -1 where there is none."""
     at = content.find(VOP_START) + len(VOP_START)
-    return len(content) > at >= len(VOP_START) and content[at] >> 6 == B_FRAME
+    return content[at] >> 6 if len(content) > at >= len(VOP_START) else -1
