@@ -117,6 +117,10 @@ class TimeAxis:
         n_odd = int(np.count_nonzero(np.abs(steps_us - step_us) > ODD_SHARE * step_us))
         if n_odd:
             found.append(f"variable frame rate: {n_odd} of {len(self.times_us) - 1} steps are not the usual one")
+        if not found:
+            even_us = np.arange(self.n_frames) * (SECOND_US / float(self.fps))
+            off_ms = float(np.abs(self.times_us - even_us).max()) / 1000
+            found.append(f"frames are shown up to {off_ms:.1f} ms from a constant {float(self.fps):.5g} a second")
         return tuple(found)
 
     def __eq__(self, other: object) -> bool:
@@ -152,9 +156,9 @@ def position_of(frame_index: int, fps: Fraction) -> int:
 def usual_rate(stamps: np.ndarray, time_base: Fraction) -> Fraction:
     """The rate of a video by its frames' time stamps, sorted, in units of `time_base` seconds; at least two differ.
 
-    It is one over the usual step, the median one. Stamps jitter and are rounded (Matroska: to milliseconds), so that the
-    steps about as long as the median one are averaged: gaps and bursts count for nothing. A rate that is within 1/5000
-    of a common one, or as near to it as rounding explains, is that one.
+    It is one over the usual step, the median one. Stamps jitter and are rounded (Matroska: to milliseconds), so
+    the steps about as long as the median one are averaged: gaps and bursts count for nothing. A rate that is within
+    1/5000 of a common one, or as near to it as rounding explains, is that one.
     """
     steps = np.diff(stamps)
     steps = steps[steps > 0]

@@ -16,21 +16,25 @@ from ...cache.terminal import AS_JSON, DATA, LABELS, SIZE, SPLITS_FILE, FiniteRa
 @DATA
 @LABELS
 @click.option("--decode", is_flag=True, help="Decode every frame too (about 1000 a second).")
+@click.option("--no-video", is_flag=True, help="Check the labels alone.")
 @AS_JSON
-def data_check(data: Path, label_set: str, decode: bool, as_json: bool) -> None:
+def data_check(data: Path, label_set: str, decode: bool, no_video: bool, as_json: bool) -> None:
     """Lint the videos and labels of a data root.
 
     One line a finding, LEVEL match: what (where). The exit code is 1 when there is an ERROR.
 
     \b
     ballspot data check DATA
+    ballspot data check DATA --no-video
     """
     from ...evaluate.dataset import find_matches, load_label_set
     from ..data_root import ERROR, lint_matches
 
-    matches = find_matches(data)
+    if decode and no_video:
+        raise click.UsageError("--decode reads videos; give it without --no-video")
+    matches = find_matches(data, one_video=not no_video)
     findings = []
-    for finding in lint_matches(matches, load_label_set(label_set), decode=decode):
+    for finding in lint_matches(matches, load_label_set(label_set), decode=decode, with_videos=not no_video):
         findings.append(finding)
         if not as_json:
             click.echo(finding.line())
