@@ -49,7 +49,8 @@ def write(path: Path, how: How) -> Path:
             other.disposition, stream.disposition = 0, 1
         sound: Any = None
         if how.sound_from_s is not None:
-            sound = container.add_stream("mp2" if path.suffix in (".ts", ".mpg") else "aac", rate=48_000)
+            codec = {".ts": "mp2", ".mkv": "pcm_s16le"}.get(path.suffix, "aac")
+            sound = container.add_stream(codec, rate=48_000, layout="mono")
         packets = [(packet.dts * packet.time_base, packet) for packet in _encoded(stream, how)]
         if other is not None:
             packets += [(packet.dts * packet.time_base, packet) for packet in _encoded(other, How(gop=1), first=900)]
@@ -96,8 +97,9 @@ def _sounds(stream: Any, from_s: float, until_s: float) -> list[Any]:
     packets = []
     size = stream.codec_context.frame_size or 1152
     for number in range(int((until_s - from_s) * 48_000 / size) + 1):
-        silence = np.zeros((1, size), np.float32 if stream.name == "aac" else np.int16)
-        frame = av.AudioFrame.from_ndarray(silence, format="fltp" if stream.name == "aac" else "s16", layout="mono")
+        is_float = stream.codec_context.format.name == "fltp"
+        silence = np.zeros((1, size), np.float32 if is_float else np.int16)
+        frame = av.AudioFrame.from_ndarray(silence, format="fltp" if is_float else "s16", layout="mono")
         frame.sample_rate, frame.time_base = 48_000, Fraction(1, 48_000)
         frame.pts = round(from_s * 48_000) + number * size
         packets += stream.encode(frame)
