@@ -33,8 +33,8 @@ types: $(VENV)/.dev .typing/ballspot
 layers: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
 
-unit: $(VENV)/.dev
-	$(BIN)/python -m pytest
+unit: $(VENV)/.dev  ## the tests, on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 coverage: $(VENV)/.dev  ## which share of each package's lines the tests run, in processes that they start too
 	$(BIN)/coverage erase

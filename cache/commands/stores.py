@@ -9,17 +9,14 @@ import click
 from ..disk import path_hint
 from ..errors import BallspotError
 from ..stores import FeatureStore, find_sets, find_stores, removable_files, remove_files, store_of
-from ..terminal import print_table
+from ..terminal import FOLDER, json_option, print_table
 
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-
-
-PATH = click.argument("path", type=click.Path(path_type=Path))
+PATH = click.argument("path", type=FOLDER)
 
 
 @click.command("info")
-@click.argument("store", type=click.Path(path_type=Path))
-@AS_JSON
+@click.argument("store", type=FOLDER)
+@json_option
 def cache_info(store: Path, as_json: bool) -> None:
     """Describe one feature store.
 
@@ -37,7 +34,7 @@ def cache_info(store: Path, as_json: bool) -> None:
 
 @click.command("list")
 @PATH
-@AS_JSON
+@json_option
 def cache_list(path: Path, as_json: bool) -> None:
     """List the feature sets below a folder.
 
@@ -69,7 +66,7 @@ def cache_list(path: Path, as_json: bool) -> None:
 
 
 @click.command("remove")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=FOLDER)
 @click.option("--unfinished", is_flag=True, help="Only part files of unfinished stores.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def cache_remove(paths: tuple[Path, ...], unfinished: bool, yes: bool) -> None:

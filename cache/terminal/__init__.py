@@ -2,37 +2,42 @@
 several commands share. This room and the commands folders are the only ones that know click.
 """
 
-from .console import ProgressLine, clock, note, print_table
+from .console import ProgressLine, clock, note, print_table, say
 from .options import (
-    AS_JSON,
-    DATA,
     FOLDER,
-    LABELS,
     SIZE,
-    SPLITS_FILE,
     FiniteRange,
     GridType,
+    data_argument,
+    data_option,
+    device_option,
+    json_option,
     labels_option,
+    leave_out_option,
     parse_fps,
+    set_option,
     split_option,
     splits_option,
 )
 
 __all__ = [
-    "AS_JSON",
-    "DATA",
     "FOLDER",
-    "LABELS",
     "SIZE",
-    "SPLITS_FILE",
     "FiniteRange",
     "GridType",
     "ProgressLine",
     "clock",
+    "data_argument",
+    "data_option",
+    "device_option",
+    "json_option",
     "labels_option",
+    "leave_out_option",
     "note",
     "parse_fps",
     "print_table",
+    "say",
+    "set_option",
     "split_option",
     "splits_option",
 ]

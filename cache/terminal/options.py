@@ -1,4 +1,4 @@
-"""What commands of every folder share: the kinds of numbers that their options take."""
+"""The options that commands of several folders share, and the kinds of values that they take."""
 
 import math
 import re
@@ -11,20 +11,7 @@ import click
 
 from ..errors import BallspotError
 
-DATA = click.argument("data", type=click.Path(path_type=Path))
-
-
-SPLITS_FILE = click.option(
-    "--splits", "splits_file", type=click.Path(path_type=Path), help="TOML file with lists train, valid, test."
-)
-
-
-LABELS = click.option(
-    "--labels", "label_set", default="ball-12", show_default=True, help="Label set: a name or a TOML file."
-)
-
-
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+FOLDER = click.Path(path_type=Path)
 
 
 class SizeType(click.ParamType):
@@ -89,20 +76,51 @@ def parse_fps(text: str, *, option: str = "--fps") -> Fraction:
     return fps
 
 
-FOLDER = click.Path(path_type=Path)
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-
+data_argument = click.argument("data_root", metavar="DATA", type=FOLDER)
 labels_option = click.option(
     "--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file."
 )
-
-
-splits_option = click.option(
-    "--splits", "splits_file", type=FOLDER, help="TOML file with the lists train, valid, test."
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="One configuration key; may be repeated."
 )
 
 
-def split_option(help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def data_option(
+    help_text: str = "Data root: the match folders with their labels.", *, required: bool = True
+) -> Decorator:
+    """The option --data, with what the command reads there."""
+    return click.option("--data", "data_root", type=FOLDER, required=required, help=help_text)
+
+
+def splits_option(default: str = "the data's") -> Decorator:
+    """The option --splits, with the split that is used without it."""
+    return click.option(
+        "--splits",
+        "splits_file",
+        type=FOLDER,
+        help=f"TOML file with the lists train, valid, test.  [default: {default}]",
+    )
+
+
+def leave_out_option(default: str = "") -> Decorator:
+    """The option --leave-out, with the split that is used without it, where it is not that of --splits."""
+    return click.option(
+        "--leave-out",
+        metavar="MATCH",
+        help="Test on this match, validate on the next one, train on the rest."
+        + (f"  [default: {default}]" if default else ""),
+    )
+
+
+def split_option(help_text: str) -> Decorator:
     """The option --split over all matches or a part of them, with what it is for."""
     parts = click.Choice(["all", "train", "valid", "test"])
     return click.option("--split", type=parts, default="all", show_default=True, help=help_text)
+
+
+def device_option(auto: str = "a GPU if there is one") -> Decorator:
+    """The option --device, with what ``auto`` means."""
+    return click.option("--device", default="auto", show_default=True, help=f"auto ({auto}), cpu, cuda, cuda:1, ...")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ...cache.terminal import FOLDER, note
+from ...cache.terminal import FOLDER, data_option, note
 from ..reporting import as_csv, as_latex, as_markdown, comparison_tables, settings_rows
 from ..results import compare_runs
 from .evaluate import _show_all
@@ -24,7 +24,7 @@ from .options import block_option, min_count_option, resamples_option
 @click.option(
     "--baseline", type=FOLDER, help="A run, or the folder of its seeds.  [default: the sweep's, or the first]"
 )
-@click.option("--data", type=FOLDER, help="Data root of the labels.  [default: the one each run was trained on]")
+@data_option("Data root of the labels.  [default: the one each run was trained on]", required=False)
 @min_count_option
 @click.option(
     "--format",
@@ -42,7 +42,7 @@ def compare(
     runs: tuple[Path, ...],
     split: str,
     baseline: Path | None,
-    data: Path | None,
+    data_root: Path | None,
     min_count: int,
     form: str,
     report: Path | None,
@@ -63,7 +63,7 @@ def compare(
     comparison = compare_runs(
         runs,
         split=split,
-        data_root=data,
+        data_root=data_root,
         baseline=baseline,
         min_count=min_count,
         n_resamples=resamples,

@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from ...cache.terminal import FOLDER, labels_option, note, print_table, split_option, splits_option
+from ...cache.terminal import (
+    FOLDER,
+    data_option,
+    labels_option,
+    leave_out_option,
+    note,
+    print_table,
+    split_option,
+    splits_option,
+)
 from ..dataset import LABELS_FILE, find_matches, load_label_set, load_splits
 from ..reporting import (
     TextTable,
@@ -25,10 +34,10 @@ from .options import block_option, min_count_option, resamples_option
 
 @click.command()
 @click.argument("predictions", type=FOLDER)
-@click.option("--data", type=FOLDER, required=True, help="Data root that holds the labels, in match folders.")
+@data_option("Data root that holds the labels, in match folders.")
 @split_option("Matches to score; all means every match with labels, or every match of --splits.")
-@splits_option
-@click.option("--leave-out", metavar="MATCH", help="Parts as `train --leave-out` makes them; this match tests.")
+@splits_option()
+@leave_out_option()
 @labels_option
 @click.option(
     "--metric",
@@ -57,7 +66,7 @@ from .options import block_option, min_count_option, resamples_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table; AP in 0..1.")
 def evaluate(
     predictions: Path,
-    data: Path,
+    data_root: Path,
     split: str,
     splits_file: Path | None,
     leave_out: str | None,
@@ -90,10 +99,10 @@ def evaluate(
         raise click.UsageError("--metric and --tolerance exclude each other")
     names = None
     if split != "all" or splits_file is not None or leave_out is not None:
-        matches = find_matches(data, labels_file=labels_file, one_video=False)
-        names = load_splits(data, matches, splits_file=splits_file, leave_out=leave_out).part(split)
+        matches = find_matches(data_root, labels_file=labels_file, one_video=False)
+        names = load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out).part(split)
     settings: dict[str, Any] = {
-        "data_root": data,
+        "data_root": data_root,
         "label_set": load_label_set(labels),
         "matches": names,
         "fps": fps,

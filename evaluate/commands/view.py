@@ -8,7 +8,7 @@ import click
 
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
-from ...cache.terminal import FOLDER, labels_option, note, splits_option
+from ...cache.terminal import FOLDER, data_option, labels_option, note, splits_option
 from ..dataset import LABELS_FILE, find_matches, load_label_set, load_splits
 from ..scoring import OFFICIAL_FPS
 from ..uncertainty import check_settings
@@ -17,13 +17,13 @@ from ..viewer import find_view, is_run, open_sides
 
 @click.command()
 @click.argument("predictions", type=FOLDER, nargs=-1, required=True, metavar="PREDICTIONS|RUN [PREDICTIONS|RUN]")
-@click.option("--data", type=FOLDER, help="Data root with labels and videos.  [default: the one a RUN was trained on]")
+@data_option("Data root with labels and videos.  [default: the one a RUN was trained on]", required=False)
 @click.option(
     "--split",
     type=click.Choice(["all", "train", "valid", "test"]),
     help="Matches to show.  [default: all; of a RUN, valid]",
 )
-@splits_option
+@splits_option()
 @click.option(
     "--match", "wanted", multiple=True, metavar="NAME", help="Only this match, by name or last folder; repeatable."
 )
@@ -42,7 +42,7 @@ from ..viewer import find_view, is_run, open_sides
 @click.option("--open/--no-open", "opens", default=True, show_default=True, help="Open the page in the browser.")
 def view(
     predictions: tuple[Path, ...],
-    data: Path | None,
+    data_root: Path | None,
     split: str | None,
     splits_file: Path | None,
     wanted: tuple[str, ...],
@@ -66,7 +66,7 @@ def view(
         raise click.UsageError(f"one or two sets of predictions can be shown, not {len(predictions)}")
     check_settings(fps=fps)
     sides = open_sides(predictions, split=split)
-    data_root = data or _data_of(predictions)
+    data_root = data_root or _data_of(predictions)
     names = None
     if splits_file is not None or (split not in (None, "all") and not all(map(is_run, predictions))):
         found = find_matches(data_root, labels_file=labels_file, one_video=False)

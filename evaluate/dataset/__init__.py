@@ -25,7 +25,7 @@ from .labels import (
 from .labelsets import BUILT_IN, LabelSet, label_set_of, load_label_set
 from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_matches, resolve_match
 from .predictions import SCORES_FILE, Predictions, open_predictions
-from .splits import OF_RUN, SPLITS_FILE, Splits, load_splits, recorded_splits
+from .splits import OF_RUN, SPLITS_FILE, Splits, load_splits, names_to_predict, recorded_splits
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
 from .time_axis import TimeAxis, axis_of_rows, axis_of_stamps, frame_of, nearest_common, position_of, usual_rate
 
@@ -68,6 +68,7 @@ __all__ = [
     "labels_in",
     "load_label_set",
     "load_splits",
+    "names_to_predict",
     "nearest_common",
     "open_predictions",
     "position_of",

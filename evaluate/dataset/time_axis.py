@@ -162,7 +162,7 @@ def usual_rate(stamps: np.ndarray, time_base: Fraction) -> Fraction:
     """
     steps = np.diff(stamps)
     steps = steps[steps > 0]
-    median = float(np.median(steps))
+    median = float(np.sort(steps)[(len(steps) - 1) // 2])
     usual = steps[np.abs(steps - median) <= max(1.0, USUAL_SHARE * median)]
     rate = Fraction(len(usual), int(usual.sum())) / time_base
     nearest = min(COMMON_FPS, key=lambda common: abs(common - rate))

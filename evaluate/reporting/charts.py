@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6d00", "#555555")  # Okabe and Ito
+LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6d00", "#555555")  # Okabe and Ito
 
 
 DASHES = ("", "6 3", "2 3")
@@ -53,9 +53,9 @@ def point_chart(points: Sequence[tuple[str, float, float]], *, x_label: str, y_l
     parts = [axes.draw(x_label, y_label)]
     for place, (name, x, y) in enumerate(points):
         left, top = axes.place(x, y)
-        fill = COLOURS[0] if place == 0 else "white"
+        fill = LINE_COLOURS[0] if place == 0 else "white"
         parts.append(
-            f'<circle cx="{left:.1f}" cy="{top:.1f}" r="5" fill="{fill}" stroke="{COLOURS[0]}" stroke-width="2">'
+            f'<circle cx="{left:.1f}" cy="{top:.1f}" r="5" fill="{fill}" stroke="{LINE_COLOURS[0]}" stroke-width="2">'
             f"<title>{escape(f'{place + 1}. {name}: {x:g}, {y:.2f}')}</title></circle>"
             f'<text x="{left + 8:.1f}" y="{top + 4:.1f}">{place + 1}</text>'
         )
@@ -64,12 +64,12 @@ def point_chart(points: Sequence[tuple[str, float, float]], *, x_label: str, y_l
 
 def colour(place: int) -> str:
     """The colour of the series at that place of the legend."""
-    return COLOURS[place % len(COLOURS)]
+    return LINE_COLOURS[place % len(LINE_COLOURS)]
 
 
 def dash(place: int) -> str:
     """The dashes of the series at that place of the legend, other ones where colours come again."""
-    return DASHES[place // len(COLOURS) % len(DASHES)]
+    return DASHES[place // len(LINE_COLOURS) % len(DASHES)]
 
 
 def ticks(low: float, high: float, *, about: int = 5) -> list[float]:

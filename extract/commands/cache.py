@@ -8,19 +8,19 @@ from pathlib import Path
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import AS_JSON, SPLITS_FILE
+from ...cache.terminal import FOLDER, data_option, json_option, leave_out_option, splits_option
 
 
 @click.command("verify")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=FOLDER)
 @click.option("--deep", is_flag=True, help="Also extract random chunks of 256 rows again and compare them.")
-@click.option("--data", type=click.Path(path_type=Path), help="Data root of the videos, for --deep.")
+@data_option("Data root of the videos, for --deep.", required=False)
 @click.option("--weights", help="Weights for --deep.  [default: what the store says]")
 @click.option("--chunks", type=click.IntRange(1), default=2, show_default=True, help="Chunks a store, for --deep.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides which chunks.")
-@AS_JSON
+@json_option
 def cache_verify(
-    path: Path, deep: bool, data: Path | None, weights: str | None, chunks: int, seed: int, as_json: bool
+    path: Path, deep: bool, data_root: Path | None, weights: str | None, chunks: int, seed: int, as_json: bool
 ) -> None:
     """Read every row of stores and check them.
 
@@ -34,12 +34,12 @@ def cache_verify(
     """
     from ...cache.stores import verify
 
-    if deep and data is None:
+    if deep and data_root is None:
         raise click.UsageError("--deep needs --data, the data root of the videos")
     problems = verify(path)
     n_rows = 0
-    if deep and data is not None:
-        n_rows = _verify_deep(problems, data, weights, n_chunks=chunks, seed=seed)
+    if deep and data_root is not None:
+        n_rows = _verify_deep(problems, data_root, weights, n_chunks=chunks, seed=seed)
     if as_json:
         flat = [{"store": str(file), "what": text} for file, texts in problems.items() for text in texts]
         described = {"n_stores": len(problems), "problems": flat} | ({"n_deep_rows": n_rows} if deep else {})
@@ -52,7 +52,9 @@ def cache_verify(
         click.get_current_context().exit(1)
 
 
-def _verify_deep(problems: dict[Path, list[str]], data: Path, weights: str | None, *, n_chunks: int, seed: int) -> int:
+def _verify_deep(
+    problems: dict[Path, list[str]], data_root: Path, weights: str | None, *, n_chunks: int, seed: int
+) -> int:
     """Adds what is wrong to `problems`; the number of rows that were extracted again comes back."""
     import numpy as np
 
@@ -60,7 +62,7 @@ def _verify_deep(problems: dict[Path, list[str]], data: Path, weights: str | Non
     from ...evaluate.dataset import find_matches
     from ..rows import SegmentRunner, check_chunks, job_of, recipe_of, videos_of
 
-    videos = {match.name: match.video for match in videos_of(find_matches(data))}
+    videos = {match.name: match.video for match in videos_of(find_matches(data_root))}
     runners: dict[object, SegmentRunner] = {}
     n_rows = 0
     try:
@@ -69,7 +71,7 @@ def _verify_deep(problems: dict[Path, list[str]], data: Path, weights: str | Non
                 with FeatureStore.open(file) as store:
                     video = videos.get(store.match)
                     if video is None:
-                        problems[file].append(f"{data} has no video of match {store.match!r}")
+                        problems[file].append(f"{data_root} has no video of match {store.match!r}")
                         continue
                     recipe = recipe_of(store, weights)
                     if recipe not in runners:
@@ -89,17 +91,17 @@ def _verify_deep(problems: dict[Path, list[str]], data: Path, weights: str | Non
 
 
 @click.command("pca")
-@click.argument("features", type=click.Path(path_type=Path))
+@click.argument("features", type=FOLDER)
 @click.option("--dim", type=click.IntRange(1), help="Number of components.  [required without --fit]")
-@click.option("--data", type=click.Path(path_type=Path), help="Data root, whose split says what to fit on.")
-@SPLITS_FILE
-@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
-@click.option("--fit", "fit_file", type=click.Path(path_type=Path), help="Apply this fit (pca.safetensors) instead.")
+@data_option("Data root, whose split says what to fit on.", required=False)
+@splits_option()
+@leave_out_option()
+@click.option("--fit", "fit_file", type=FOLDER, help="Apply this fit (pca.safetensors) instead.")
 @click.option("--set", "set_name", help="Name of the new set, beside FEATURES.  [default: FEATURES' name and -pcaDIM]")
 def cache_pca(
     features: Path,
     dim: int | None,
-    data: Path | None,
+    data_root: Path | None,
     splits_file: Path | None,
     leave_out: str | None,
     fit_file: Path | None,
@@ -120,10 +122,10 @@ def cache_pca(
     feature_set = open_feature_set(features)
     if fit_file is not None:
         components = load_components(fit_file)
-    elif dim is None or data is None:
+    elif dim is None or data_root is None:
         raise click.UsageError("give --dim and --data to fit, or --fit FILE to apply a fit")
     else:
-        splits = load_splits(data, find_matches(data), splits_file=splits_file, leave_out=leave_out)
+        splits = load_splits(data_root, find_matches(data_root), splits_file=splits_file, leave_out=leave_out)
         components = fit_components(feature_set, splits.train, dim=dim)
     n_components = len(components.components)
     out = features.resolve().parent / require_set_name(set_name or f"{feature_set.name}-pca{n_components}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, FiniteRange, labels_option, note, split_option, splits_option
+from ...cache.terminal import FOLDER, FiniteRange, data_option, labels_option, note, split_option, splits_option
 from ...evaluate.commands.options import SECONDS, part_of, selection_options
 
 CUTS = ("keyframe", "exact")
@@ -15,7 +15,7 @@ CUTS = ("keyframe", "exact")
 
 @click.command("clips")
 @click.argument("predictions", type=FOLDER)
-@click.option("--data", type=FOLDER, required=True, help="Data root that holds the videos, in match folders.")
+@data_option("Data root that holds the videos, in match folders.")
 @click.option(
     "--out", type=FOLDER, required=True, help="Folder for the clips; one of the same settings is gone on with."
 )
@@ -35,10 +35,10 @@ CUTS = ("keyframe", "exact")
 @selection_options
 @click.option("--limit", type=click.IntRange(1), help="Only so many of each class, the surest.  [default: all]")
 @split_option("Part of --data to cut clips of; all means every match with predictions.")
-@splits_option
+@splits_option()
 def clips(
     predictions: Path,
-    data: Path,
+    data_root: Path,
     out: Path,
     how: str,
     before: float,
@@ -64,11 +64,11 @@ def clips(
     from ..media import INDEX_FILE, ClipSettings, cut_clips, plan_clips
 
     whole = split == "all" and splits_file is None
-    names = None if whole else part_of(data, split, splits_file)
+    names = None if whole else part_of(data_root, split, splits_file)
     selection = Selection(threshold, classes_of(classes), team)
     chosen = choose_spots(open_predictions(predictions).among(names or ()), selection, matches=names, named=named)
     settings = ClipSettings(how, before, after)
-    plan = plan_clips(chosen, find_matches(data), settings, limit=limit)
+    plan = plan_clips(chosen, find_matches(data_root), settings, limit=limit)
     for line in plan.notes:
         note(f"note: {line}")
     cutting = cut_clips(plan, out, settings)
@@ -81,7 +81,7 @@ def clips(
 
 @click.command("sheet")
 @click.argument("predictions", type=FOLDER)
-@click.option("--data", type=FOLDER, required=True, help="Data root that holds labels and videos, in match folders.")
+@data_option("Data root that holds labels and videos, in match folders.")
 @click.option("--out", type=FOLDER, required=True, help="PNG file to write; one that is there is written over.")
 @click.option("--false", "n_false", type=click.IntRange(0, 20), default=3, show_default=True, help="False predictions.")
 @click.option("--missed", "n_missed", type=click.IntRange(0, 20), default=3, show_default=True, help="Missed truths.")
@@ -90,11 +90,11 @@ def clips(
 @click.option("--tolerance", type=float, default=1.0, show_default=True, metavar="SECONDS", help="Full width of a hit.")
 @click.option("--classes", metavar="A,B", help="Only these classes, with commas, in this order.  [default: all]")
 @split_option("Matches to draw; all means every match with labels, or every match of --splits.")
-@splits_option
+@splits_option()
 @labels_option
 def sheet(
     predictions: Path,
-    data: Path,
+    data_root: Path,
     out: Path,
     n_false: int,
     n_missed: int,
@@ -121,11 +121,11 @@ def sheet(
 
     if n_false + n_missed == 0:
         raise click.UsageError("--false 0 and --missed 0 leave nothing to draw")
-    names = None if split == "all" and splits_file is None else part_of(data, split, splits_file)
+    names = None if split == "all" and splits_file is None else part_of(data_root, split, splits_file)
     label_set = load_label_set(labels)
     worst = worst_mistakes(
         predictions,
-        data_root=data,
+        data_root=data_root,
         label_set=label_set,
         matches=names,
         classes=classes_of(classes, label_set.labels),
@@ -137,5 +137,5 @@ def sheet(
     rows = [row for row in worst if row.false or row.missed]
     if not rows:
         raise BallspotError(f"{predictions}: no mistake to draw; lower --threshold or name other --classes")
-    n_pictures = draw_sheet(rows, find_matches(data), out, width=width, columns=(n_false, n_missed))
+    n_pictures = draw_sheet(rows, find_matches(data_root), out, width=width, columns=(n_false, n_missed))
     click.echo(f"{out}: {n_pictures} pictures of {len(rows)} classes")

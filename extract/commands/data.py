@@ -9,16 +9,26 @@ from pathlib import Path
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import AS_JSON, DATA, LABELS, SIZE, SPLITS_FILE, FiniteRange, parse_fps
+from ...cache.terminal import (
+    FOLDER,
+    SIZE,
+    FiniteRange,
+    data_argument,
+    json_option,
+    labels_option,
+    leave_out_option,
+    parse_fps,
+    splits_option,
+)
 
 
 @click.command("check")
-@DATA
-@LABELS
+@data_argument
+@labels_option
 @click.option("--decode", is_flag=True, help="Decode every frame too (about 1000 a second).")
 @click.option("--no-video", is_flag=True, help="Check the labels alone.")
-@AS_JSON
-def data_check(data: Path, label_set: str, decode: bool, no_video: bool, as_json: bool) -> None:
+@json_option
+def data_check(data_root: Path, labels: str, decode: bool, no_video: bool, as_json: bool) -> None:
     """Lint the videos and labels of a data root.
 
     One line a finding, LEVEL match: what (where). The exit code is 1 when there is an ERROR.
@@ -32,9 +42,9 @@ def data_check(data: Path, label_set: str, decode: bool, no_video: bool, as_json
 
     if decode and no_video:
         raise click.UsageError("--decode reads videos; give it without --no-video")
-    matches = find_matches(data, one_video=not no_video)
+    matches = find_matches(data_root, one_video=not no_video)
     findings = []
-    for finding in lint_matches(matches, load_label_set(label_set), decode=decode, with_videos=not no_video):
+    for finding in lint_matches(matches, load_label_set(labels), decode=decode, with_videos=not no_video):
         findings.append(finding)
         if not as_json:
             click.echo(finding.line())
@@ -49,12 +59,12 @@ def data_check(data: Path, label_set: str, decode: bool, no_video: bool, as_json
 
 
 @click.command("stats")
-@DATA
-@SPLITS_FILE
-@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
-@LABELS
-@AS_JSON
-def data_stats(data: Path, splits_file: Path | None, leave_out: str | None, label_set: str, as_json: bool) -> None:
+@data_argument
+@splits_option()
+@leave_out_option()
+@labels_option
+@json_option
+def data_stats(data_root: Path, splits_file: Path | None, leave_out: str | None, labels: str, as_json: bool) -> None:
     """Count frames, duration and events per class and split.
 
     \b
@@ -65,29 +75,29 @@ def data_stats(data: Path, splits_file: Path | None, leave_out: str | None, labe
     from ...evaluate.dataset import find_matches, load_label_set, load_splits
     from ..data_root import match_stats, summary, table_rows
 
-    matches, labels = find_matches(data), load_label_set(label_set)
+    matches, label_set = find_matches(data_root), load_label_set(labels)
     try:
-        names = load_splits(data, matches, splits_file=splits_file, leave_out=leave_out).by_part
+        names = load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out).by_part
     except BallspotError as error:
-        if splits_file is not None or leave_out is not None or (data / SPLITS_NAME).exists():
+        if splits_file is not None or leave_out is not None or (data_root / SPLITS_NAME).exists():
             raise
         note(f"counted without a split: {error}")
         names = {}
-    stats = {match.name: match_stats(match, labels) for match in matches}
-    parts = {part: summary([stats[name] for name in of_part], labels) for part, of_part in names.items()}
-    everything = summary(list(stats.values()), labels)
+    stats = {match.name: match_stats(match, label_set) for match in matches}
+    parts = {part: summary([stats[name] for name in of_part], label_set) for part, of_part in names.items()}
+    everything = summary(list(stats.values()), label_set)
     if as_json:
-        by_match = {name: summary([one], labels) | {"fps": str(one.fps)} for name, one in stats.items()}
+        by_match = {name: summary([one], label_set) | {"fps": str(one.fps)} for name, one in stats.items()}
         for one in by_match.values():
             del one["matches"]
         click.echo(json.dumps({**everything, "splits": parts, "by_match": by_match}, indent=1))
         return
     columns = {**parts, "all": everything}
-    print_table(["", *columns], table_rows(columns, labels))
+    print_table(["", *columns], table_rows(columns, label_set))
 
 
 @click.command("synth")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FOLDER)
 @click.option("--matches", "n_matches", type=click.IntRange(1, 999), default=7, show_default=True, help="How many.")
 @click.option(
     "--minutes",

@@ -4,20 +4,20 @@ from pathlib import Path
 
 import click
 
+from ...cache.terminal import FOLDER, data_option, device_option
+
 
 @click.command("demo")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Data root with splits.toml.  [default: the seven shipped matches]"
-)
+@data_option("Data root with splits.toml.  [default: the seven shipped matches]", required=False)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     default=Path("demo-output"),
     show_default=True,
     help="Folder for feature sets, runs and predictions.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-def demo(data: Path | None, out: Path, device: str) -> None:
+@device_option()
+def demo(data_root: Path | None, out: Path, device: str) -> None:
     """Run the whole pipeline on seven short matches.
 
     Two feature sets, a TCN and a Transformer head on each, and a control that is trained on shuffled labels. Every
@@ -28,4 +28,4 @@ def demo(data: Path | None, out: Path, device: str) -> None:
     """
     from ..demo import Demo, demo_matches
 
-    click.echo(Demo(data=data or demo_matches(), out=out, device=device).run())
+    click.echo(Demo(data=data_root or demo_matches(), out=out, device=device).run())

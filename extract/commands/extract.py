@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import DATA, SIZE, GridType, parse_fps
+from ...cache.terminal import FOLDER, SIZE, GridType, data_argument, device_option, parse_fps
 
 if TYPE_CHECKING:
     from ...evaluate.dataset import Match
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @click.command("extract")
-@DATA
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of feature sets.")
+@data_argument
+@click.option("--out", required=True, type=FOLDER, help="Folder of feature sets.")
 @click.option(
     "--backbone",
     "backbone_name",
@@ -85,13 +85,13 @@ if TYPE_CHECKING:
 @click.option(
     "--compile", "compiles", is_flag=True, help="Compile the torch model first: a minute, and a C++ compiler."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@device_option()
 @click.option(
     "--workers", type=click.IntRange(1), help="Processes at once.  [default: one a GPU, or one a CPU core, up to 16]"
 )
 @click.option("--on", help="Where the segments are filled instead: ray[:ADDRESS], slurm, slurm:local.")
 def extract(
-    data: Path,
+    data_root: Path,
     out: Path,
     backbone_name: str | None,
     weights: str,
@@ -148,7 +148,7 @@ def extract(
     if settled.line:
         note(settled.line)
     devices = _devices(device)
-    chosen = videos_of(_chosen(find_matches(data), names, data))
+    chosen = videos_of(_chosen(find_matches(data_root), names, data_root))
     settings = Settings(
         stride=stride,
         batch_rows=batch or default_batch_rows(engine, devices[0]),
@@ -185,11 +185,11 @@ def extract(
     click.echo(f"feature set: {set_path}")
 
 
-def _chosen(matches: Sequence[Match], names: Sequence[str], data: Path) -> list[Match]:
+def _chosen(matches: Sequence[Match], names: Sequence[str], data_root: Path) -> list[Match]:
     from ...evaluate.dataset import resolve_match
 
     by_name = {match.name: match for match in matches}
-    chosen = [resolve_match(name, list(by_name), which=f"in {data}") for name in names]
+    chosen = [resolve_match(name, list(by_name), which=f"in {data_root}") for name in names]
     return [by_name[name] for name in dict.fromkeys(chosen)] if names else list(matches)
 
 

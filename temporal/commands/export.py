@@ -1,33 +1,54 @@
-"""The command `ballspot export`: files for others, of predictions or of what is trained.
+"""The command `ballspot export`: files for others, of predictions or of what is trained."""
 
-Predictions are stage-less: what makes files of them is `evaluate`'s own command, whose formats and options are taken
-over here. What is trained needs torch, which is imported only when it is asked for.
-"""
-
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import note
-from ...evaluate.commands.export import export as export_predictions
+from ...cache.terminal import FOLDER, data_option, labels_option, note, split_option, splits_option
+from ...evaluate.commands.options import SECONDS, part_of, selection_options
+from ...evaluate.exports import EXPORTS
 
-FOLDER = click.Path(path_type=Path)
-
-
+ZIP = "soccernet-zip"
 MODEL_FORMATS = ("bundle", "onnx", "card")
+ALWAYS = ("source", "form", "out")
+OF_A_SELECTION = ("threshold", "classes", "team", "named")
+OF_TIME = ("before", "after")
+OF_MATCHES = ("data_root", "split", "splits_file", "labels")
+OF_FORMATS = {  # the options that a format reads; the zip file hands in every spot as it is
+    ZIP: OF_MATCHES,
+    **{name: OF_A_SELECTION + OF_TIME * (export.around_s is not None) + OF_MATCHES for name, export in EXPORTS.items()},
+    "bundle": ("others", "features", "with_backbone", "checkpoint", "tuned"),
+    "onnx": ("features", "checkpoint", "backbone"),
+    "card": ("features", "checkpoint"),
+}
 
 
-SHARED = ("predictions", "form", "out")  # what both kinds of formats read
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the command line of one export says."""
 
-
-PREDICTIONS_ONLY = [one for one in export_predictions.params if one.name not in SHARED]
-
-
-def _formats() -> list[str]:
-    form = next(one for one in export_predictions.params if one.name == "form")
-    return list(form.type.choices) if isinstance(form.type, click.Choice) else []
+    source: Path
+    form: str
+    out: Path
+    others: tuple[Path, ...]
+    features: tuple[Path, ...]
+    with_backbone: bool | None
+    checkpoint: str
+    tuned: Path | None
+    backbone: Path | None
+    threshold: float
+    classes: str | None
+    team: str | None
+    named: tuple[str, ...]
+    before: float | None
+    after: float | None
+    data_root: Path | None
+    split: str
+    splits_file: Path | None
+    labels: str
 
 
 @click.command("export", short_help="Make a file for others of predictions or of a run.")
@@ -35,8 +56,8 @@ def _formats() -> list[str]:
 @click.option(
     "--format",
     "form",
-    type=click.Choice([*_formats(), *MODEL_FORMATS]),
-    default="soccernet-zip",
+    type=click.Choice([ZIP, *EXPORTS, *MODEL_FORMATS]),
+    default=ZIP,
     show_default=True,
     help="What to make; bundle, onnx and card are of a run, the others of predictions.",
 )
@@ -64,8 +85,15 @@ def _formats() -> list[str]:
     help="bundle: post-processing from `ballspot tune`.  [default: RUN/tuned.json where it is]",
 )  # fmt: skip
 @click.option("--backbone", type=FOLDER, metavar="FILE", help="onnx: write the backbone there, too.")
+@selection_options
+@click.option("--before", type=SECONDS, metavar="SECONDS", help="Shown ahead of a spot.  [default: 5; vtt and srt: 0]")
+@click.option("--after", type=SECONDS, metavar="SECONDS", help="Shown after a spot.  [default: 3; vtt and srt: 1.5]")
+@data_option("Data root: only its matches, and every one of them, under its names.", required=False)
+@split_option("Part of --data to export.")
+@splits_option()
+@labels_option
 @click.pass_context
-def export(context: click.Context, source: Path, form: str, out: Path, **options: Any) -> None:
+def export(context: click.Context, **options: Any) -> None:
     """Make a file for others of predictions or of a run.
 
     Of predictions: a submission, which keeps every spot as it is, or timelines, subtitles, chapters and tables of the
@@ -78,83 +106,98 @@ def export(context: click.Context, source: Path, form: str, out: Path, **options
     ballspot export runs/first/predictions/test --format sportscode --threshold 0.3 --out timelines
     ballspot export runs/first --format bundle --out first.ballspot
     """
-    of_predictions = {one.name for one in PREDICTIONS_ONLY}
-    is_model = form in MODEL_FORMATS
-    for name in options:
-        given = context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
-        if given and (name in of_predictions) == is_model:
-            option = next(one for one in context.command.params if one.name == name)
-            raise click.UsageError(f"{option.opts[0]} is not for --format {form}")
-    if not is_model:
-        kept = {name: value for name, value in options.items() if name in of_predictions}
-        context.invoke(export_predictions, predictions=source, form=form, out=out, **kept)
+    asked = Asked(**options)
+    _require_fitting(context, asked.form)
+    if asked.form not in MODEL_FORMATS:
+        _predictions(asked)
         return
-    if out.exists():
-        raise BallspotError(f"{out}: is there already; choose another --out or remove it")
-    kept = {name: value for name, value in options.items() if name not in of_predictions}
-    {"bundle": _bundle, "onnx": _onnx, "card": _card}[form](source, out, **kept)
+    if asked.out.exists():
+        raise BallspotError(f"{asked.out}: is there already; choose another --out or remove it")
+    {"bundle": _bundle, "onnx": _onnx, "card": _card}[asked.form](asked)
 
 
-def _bundle(
-    source: Path,
-    out: Path,
-    *,
-    others: tuple[Path, ...],
-    features: tuple[Path, ...],
-    with_backbone: bool | None,
-    checkpoint: str,
-    tuned: Path | None,
-    backbone: Path | None,
-) -> None:
+def _require_fitting(context: click.Context, form: str) -> None:
+    """Raises a usage error for an option on the command line that the format does not read."""
+    for option in context.command.params:
+        name = option.name or ""
+        given = context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+        if not given or name in (*ALWAYS, *OF_FORMATS[form]):
+            continue
+        if form == ZIP and name in OF_A_SELECTION + OF_TIME:
+            reason = f"does not go with it: --format {ZIP} hands in every spot as it is"
+        elif form in EXPORTS and name in OF_TIME:
+            reason = f"does not go with it: --format {form} holds points in time"
+        elif form == "bundle" and name == "backbone":
+            reason = "is not for --format bundle; a bundle holds it: --with-backbone"
+        else:
+            reason = f"is not for --format {form}"
+        raise click.UsageError(f"{option.opts[0]} {reason}")
+
+
+def _predictions(asked: Asked) -> None:
+    from ...evaluate.dataset import load_label_set, open_predictions
+    from ...evaluate.exports import Selection, choose_spots, classes_of, write_exports
+    from ...evaluate.formats import pack_submission
+
+    names = part_of(asked.data_root, asked.split, asked.splits_file)
+    if asked.form == ZIP:
+        label_set = load_label_set(asked.labels)
+        submission = pack_submission(asked.source, asked.out, label_set=label_set, matches=names)
+        click.echo(f"{asked.out}: {submission.n_spots} predictions of {submission.n_matches} matches, as {ZIP}")
+        notes = submission.notes
+    else:
+        opened = open_predictions(asked.source).among(names or ())
+        selection = Selection(asked.threshold, classes_of(asked.classes), asked.team)
+        chosen = choose_spots(opened, selection, matches=names, named=asked.named)
+        written = write_exports(
+            asked.out, asked.form, chosen, predictions=opened, before_s=asked.before, after_s=asked.after
+        )
+        n_videos, n_files = len(chosen.videos), len(written.paths)
+        click.echo(f"{asked.out}: {written.n_spots} spots of {n_videos} matches in {n_files} files, as {asked.form}")
+        notes = written.notes
+    for line in notes:
+        note(f"note: {line}")
+
+
+def _bundle(asked: Asked) -> None:
     from ..bundle import write_bundle
 
-    if backbone is not None:
-        raise click.UsageError("--backbone is not for --format bundle; a bundle holds it: --with-backbone")
     bundle = write_bundle(
-        [source, *others],
-        out=out,
-        features=features,
-        checkpoint=checkpoint,
-        tuned=tuned,
-        with_backbone=with_backbone,
+        [asked.source, *asked.others],
+        out=asked.out,
+        features=asked.features,
+        checkpoint=asked.checkpoint,
+        tuned=asked.tuned,
+        with_backbone=asked.with_backbone,
     )
-    held = [one.name for one in bundle.features if one.weights is not None]
+    held = [features.name for features in bundle.features if features.weights is not None]
     heads = "1 head" if len(bundle.heads) == 1 else f"{len(bundle.heads)} heads"
     what = f"with the backbone of {', '.join(held)}" if held else "without backbone"
-    click.echo(f"{out}: {heads}, {len(bundle.label_set)} labels, {what}, {out.stat().st_size:,} bytes")
-    for one in bundle.features:
-        if one.weights is None and one.extraction:
-            note(f"note: {one.name}: weights of digest {one.weights_sha256[:12]} ({one.origin}) are not in it")
-        elif one.weights is None:
-            note(f"note: {one.name}: its stores are gone; the bundle predicts from features, not from video")
+    click.echo(f"{asked.out}: {heads}, {len(bundle.label_set)} labels, {what}, {asked.out.stat().st_size:,} bytes")
+    for features in bundle.features:
+        if features.weights is None and features.extraction:
+            digest = features.weights_sha256[:12]
+            note(f"note: {features.name}: weights of digest {digest} ({features.origin}) are not in it")
+        elif features.weights is None:
+            note(f"note: {features.name}: its stores are gone; the bundle predicts from features, not from video")
 
 
-def _onnx(source: Path, out: Path, *, backbone: Path | None, checkpoint: str, **options: Any) -> None:
+def _onnx(asked: Asked) -> None:
     from ..bundle import export_backbone, export_head, require_onnx
 
-    _refuse(options, "onnx", allowed=("features",))
     require_onnx()
-    if backbone is not None and backbone.exists():
-        raise BallspotError(f"{backbone}: is there already; choose another --backbone or remove it")
-    done = export_head(source, out, checkpoint=checkpoint)
-    click.echo(f"{out}: {done}")
-    if backbone is not None:
-        click.echo(f"{backbone}: {export_backbone(source, backbone, features=options['features'])}")
+    if asked.backbone is not None and asked.backbone.exists():
+        raise BallspotError(f"{asked.backbone}: is there already; choose another --backbone or remove it")
+    done = export_head(asked.source, asked.out, checkpoint=asked.checkpoint)
+    click.echo(f"{asked.out}: {done}")
+    if asked.backbone is not None:
+        written = export_backbone(asked.source, asked.backbone, features=asked.features)
+        click.echo(f"{asked.backbone}: {written}")
 
 
-def _card(source: Path, out: Path, *, features: tuple[Path, ...], checkpoint: str, **options: Any) -> None:
+def _card(asked: Asked) -> None:
     from ..bundle import open_bundle, write_card
 
-    _refuse(options, "card", allowed=())
-    bundle = open_bundle(source, features=features, checkpoint=checkpoint, with_backbone=False)
-    write_card(bundle, out, run=source if source.is_dir() else None)
-    click.echo(f"{out}: card of {len(bundle.heads)} head(s), {len(bundle.label_set)} labels")
-
-
-def _refuse(options: dict[str, Any], form: str, *, allowed: tuple[str, ...]) -> None:
-    for name, value in options.items():
-        if value not in (None, ()) and name not in allowed:
-            raise click.UsageError(f"--{name.replace('_', '-')} is not for --format {form}")
-
-
-export.params += PREDICTIONS_ONLY
+    bundle = open_bundle(asked.source, features=asked.features, checkpoint=asked.checkpoint, with_backbone=False)
+    write_card(bundle, asked.out, run=asked.source if asked.source.is_dir() else None)
+    click.echo(f"{asked.out}: card of {len(bundle.heads)} head(s), {len(bundle.label_set)} labels")

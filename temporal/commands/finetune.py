@@ -6,29 +6,36 @@ from pathlib import Path
 import click
 
 from ...cache.runs import SEEDS_BELOW
-from ...cache.terminal import SIZE
-
-FOLDER = click.Path(path_type=Path)
+from ...cache.terminal import (
+    FOLDER,
+    SIZE,
+    data_argument,
+    device_option,
+    labels_option,
+    leave_out_option,
+    set_option,
+    splits_option,
+)
 
 
 @click.command("finetune")
-@click.argument("data", type=FOLDER)
+@data_argument
 @click.option("--out", "run_path", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
 @click.option("--backbone", help="A timm model; a RegNet with shift as regnety_002+gsf:s3,s4.  [default: the weights']")
 @click.option("--weights", default="hub", show_default=True, help="To begin with: as of `ballspot extract`.")
 @click.option("--size", type=SIZE, help="Height and width of the pictures.  [default: the weights', else 224x398]")
 @click.option("--preset", default="finetune", show_default=True, help="A preset, or a TOML file of your own.")
 @click.option("--head", help="Kind of head.  [default: the preset's]")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One configuration key; may be repeated.")
+@set_option
 @click.option("--freeze", help="Parts of the backbone that stay as they are, e.g. stem,s1,s2.")
 @click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
               help="All chance comes from it.")  # fmt: skip
-@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the data's]")
-@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
-@click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@splits_option()
+@leave_out_option()
+@labels_option
+@device_option()
 def finetune(
-    data: Path,
+    data_root: Path,
     run_path: Path,
     backbone: str | None,
     weights: str,
@@ -69,12 +76,12 @@ def finetune(
     chosen = [*settings, *([f"head.kind={head}"] if head else []), *([f"freeze={freeze}"] if freeze else [])]
     config, section = read_settings(preset, chosen)
     settled = settle(parse_weights(weights).path, backbone=backbone, size=size)
-    matches = find_matches(data)
+    matches = find_matches(data_root)
     with joined_group(pick_device(device)) as group:
         task = Task(
             config=config,
             matches={match.name: match for match in matches},
-            splits=load_splits(data, matches, splits_file=splits_file, leave_out=leave_out),
+            splits=load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out),
             label_set=load_label_set(labels),
             seed=seed,
             shuffle_labels=False,
@@ -93,7 +100,7 @@ def finetune(
             return
         with run.at_work(waits=False):
             features = {"set": settled.backbone, "fingerprint": "", "files": {}}
-            record = task_record(task, data, command=command_line(), features=features)
+            record = task_record(task, data_root, command=command_line(), features=features)
             run.prepare(key=key, record={**record, "n_processes": group.n_processes}, config=finetuning.table())
             is_done = run.is_done
             group.wait()

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import click
 
-from ...cache.terminal import note
-
-FOLDER = click.Path(path_type=Path)
+from ...cache.terminal import FOLDER, note
 
 
 @click.command("push", short_help="Put a run's head, configuration and card on the hub.")

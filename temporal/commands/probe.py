@@ -5,23 +5,30 @@ from pathlib import Path
 
 import click
 
-from ...cache.terminal import print_table
-from .tune import FOLDER
+from ...cache.terminal import (
+    FOLDER,
+    data_option,
+    json_option,
+    labels_option,
+    leave_out_option,
+    print_table,
+    splits_option,
+)
 
 
 @click.command(short_help="Score single frames by logistic regression: the floor for heads.")
 @click.argument("features", type=FOLDER)
 @click.option("--features", "more", type=FOLDER, multiple=True, help="Another feature set to read beside FEATURES.")
-@click.option("--data", "data_root", type=FOLDER, required=True, help="Data root: the match folders with their labels.")
+@data_option()
 @click.option("--split", default="valid", show_default=True, type=click.Choice(("valid", "test")),
               help="The matches to score.")  # fmt: skip
-@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the data's]")
-@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
-@click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
+@splits_option()
+@leave_out_option()
+@labels_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the background frames.")
 @click.option("--min-count", type=click.IntRange(min=1), default=10, show_default=True,
               help="Truths that make a class count in the second mean.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@json_option
 def probe(
     features: Path,
     more: tuple[Path, ...],

@@ -10,25 +10,32 @@ import click
 from ...cache.disk import find_temporary, locked_folder, make_folder
 from ...cache.errors import BallspotError
 from ...cache.runs import SWEEP_FILE
-from ...cache.terminal import note
-
-FOLDER = click.Path(path_type=Path)
+from ...cache.terminal import (
+    FOLDER,
+    data_option,
+    device_option,
+    json_option,
+    labels_option,
+    leave_out_option,
+    note,
+    splits_option,
+)
 
 
 @click.command(short_help="Train every setting of a sweep file, several seeds each.")
 @click.argument("file", metavar="FILE")
 @click.argument("features", type=FOLDER, nargs=-1)
-@click.option("--data", "data_root", type=FOLDER, required=True, help="Data root: the match folders with their labels.")
+@data_option()
 @click.option("--out", type=FOLDER, required=True, help="Folder of the sweep: runs lie in OUT/SETTING/seed-N.")
 @click.option("--jobs", "n_jobs", type=click.IntRange(min=1),
               help="Runs at a time.  [default: cores / --threads, or one a GPU]")  # fmt: skip
 @click.option("--threads", "n_threads", type=click.IntRange(min=1), default=1, show_default=True,
               help="Threads of a run; the same number gives the same bits.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Laid over every run; may be repeated.")
-@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the data's]")
-@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
-@click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
-@click.option("--device", default="auto", show_default=True, help="auto (all GPUs there are), cpu, cuda, cuda:1, ...")
+@splits_option()
+@leave_out_option()
+@labels_option
+@device_option("all GPUs there are")
 @click.option("--on", default="local", show_default=True,
               help="local, ray, ray:ADDRESS, slurm, or slurm:local (SLURM's jobs as processes here).")  # fmt: skip
 @click.option("--minutes", type=click.IntRange(min=1), default=120, show_default=True,
@@ -42,7 +49,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--track", is_flag=True, help="Write TensorBoard files into the runs (extra track).")
 @click.option("--retry-failed", is_flag=True, help="Try runs again that failed before.")
 @click.option("--dry-run", is_flag=True, help="List the runs with their expected time and disk; train nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@json_option
 def sweep(
     file: str,
     features: tuple[Path, ...],

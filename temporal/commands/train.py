@@ -8,6 +8,15 @@ import click
 
 from ...cache.errors import BallspotError
 from ...cache.runs import SEEDS_BELOW
+from ...cache.terminal import (
+    FOLDER,
+    data_option,
+    device_option,
+    labels_option,
+    leave_out_option,
+    set_option,
+    splits_option,
+)
 from ...extract.device import pick_device
 
 if TYPE_CHECKING:
@@ -16,28 +25,23 @@ if TYPE_CHECKING:
 HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
 
 
-FOLDER = click.Path(path_type=Path)
-
-
 @click.command(short_help="Train a head on a feature set.")
 @click.argument("features", type=FOLDER)
 @click.option("--features", "more", type=FOLDER, multiple=True, help="Another feature set to read beside FEATURES.")
-@click.option("--data", "data_root", type=FOLDER, required=True, help="Data root: the match folders with their labels.")
+@data_option()
 @click.option("--run", "run_path", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
 @click.option("--preset", default="best", show_default=True,
               help="best, fast, original, original-fixed, or a TOML file of your own.")  # fmt: skip
 @click.option("--head", type=click.Choice(HEADS), help="Kind of head.  [default: the preset's]")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One configuration key; may be repeated.")
+@set_option
 @click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
               help="All chance comes from it.")  # fmt: skip
 @click.option("--seeds", "n_seeds", type=click.IntRange(min=1),
               help="So many runs, from --seed on, in RUN/seed-0, RUN/seed-1, ...  [default: one, in RUN]")  # fmt: skip
-@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the data's]")
-@click.option("--leave-out", metavar="MATCH", help="Test on this match, validate on the next one, train on the rest.")
-@click.option("--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file.")
-@click.option(
-    "--device", default="auto", show_default=True, help="auto (a GPU if there is one), cpu, cuda, cuda:1, ..."
-)
+@splits_option()
+@leave_out_option()
+@labels_option
+@device_option()
 @click.option("--track", is_flag=True, help="Write TensorBoard files into RUN/tensorboard (extra track).")
 @click.option("--shuffle-labels", is_flag=True, help="Control: train on events at random times.")
 @click.option("--mistakes", type=FOLDER,

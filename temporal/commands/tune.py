@@ -12,25 +12,22 @@ import click
 from ...cache.disk import path_hint
 from ...cache.errors import BallspotError
 from ...cache.runs import seed_folders
-from ...cache.terminal import FiniteRange, note, print_table
+from ...cache.terminal import FOLDER, FiniteRange, data_option, json_option, note, print_table, splits_option
 
 if TYPE_CHECKING:
     from ...cache.runs import RunFolder
     from ...evaluate.dataset import LabelSet
     from ..decoding import ClassDecoding, TunedClass
 
-FOLDER = click.Path(path_type=Path)
-
-
 OFFICIAL_RATE = 25.0  # rows a second that the windows of preset `best` are counted in
 
 
 @click.command(short_help="Find the post-processing of every class on saved scores.")
 @click.argument("scores", metavar="RUN", type=FOLDER)
-@click.option("--data", "data_root", type=FOLDER, required=True, help="Data root: the match folders with their labels.")
+@data_option()
 @click.option("--split", default="valid", show_default=True, type=click.Choice(("train", "valid", "test", "all")),
               help="The matches to tune on; never those that a result is reported for.")  # fmt: skip
-@click.option("--splits", "splits_file", type=FOLDER, help="TOML file with train, valid, test.  [default: the run's]")
+@splits_option("the run's")
 @click.option("--labels", help="Label set of other systems' scores.  [default: the run's, or ball-12]")
 @click.option("--rows-per-second", type=FiniteRange(0.001, 1000),
               help="Rate of the rows of plain arrays, which do not say it themselves.")  # fmt: skip
@@ -39,7 +36,7 @@ OFFICIAL_RATE = 25.0  # rows a second that the windows of preset `best` are coun
 @click.option("--out", type=FOLDER, help="File for the settings found.  [default: RUN/tuned.json]")
 @click.option("--apply", "applied", metavar="SCORES", type=FOLDER, help="Folder of other scores to decode with them.")
 @click.option("--to", "destination", metavar="FOLDER", type=FOLDER, help="Where spots of --apply are written.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@json_option
 def tune(
     scores: Path,
     data_root: Path,

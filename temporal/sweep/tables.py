@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from ...cache.terminal import clock, print_table
+from ...cache.terminal import clock, print_table, say
 
 if TYPE_CHECKING:
     from .cost import Cost
@@ -46,7 +44,7 @@ def show_plan(
             for setting, states, n_left, cost in rows
         ]
         found = {"title": sweep.title, "n_jobs": n_jobs, "cpu_s": round(total_s, 3), "bytes": total_bytes}
-        click.echo(json.dumps({**found, "settings": entries}, indent=1, ensure_ascii=False))
+        say(json.dumps({**found, "settings": entries}, indent=1, ensure_ascii=False))
         return
     print_table(
         ("setting", "runs", "left", "s a run", "MB a run", "known from"),
@@ -63,7 +61,7 @@ def show_plan(
         ],
     )
     n_left = sum(n for _, _, n, _ in rows)
-    click.echo(
+    say(
         f"\n{sweep.title}: {n_left} of {len(planned)} runs left, about {clock(total_s / n_jobs)} with {n_jobs} at a "
         f"time, {total_bytes / 1e6:.0f} MB; epochs cost their training steps, validation comes on top"
     )
@@ -89,7 +87,7 @@ def show_results(sweep: "Sweep", planned: Sequence["PlannedRun"], *, as_json: bo
             }
         )
     if as_json:
-        click.echo(json.dumps({"title": sweep.title, "settings": entries}, indent=1, ensure_ascii=False))
+        say(json.dumps({"title": sweep.title, "settings": entries}, indent=1, ensure_ascii=False))
         return
     print_table(
         ("setting", "runs done", "valid mAP@1", "sd", "s a run"),

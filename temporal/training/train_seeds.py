@@ -5,9 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from ...cache.terminal import note
+from ...cache.terminal import note, say
 
 if TYPE_CHECKING:
     from ...cache.runs import RunFolder
@@ -45,7 +43,7 @@ def train_seeds(
             else:
                 loaded = loaded or load_both(experiment, spill=run.path)
                 metrics = run_experiment(of_seed, run, key=key, report=note, loaded=loaded, track=track)
-        click.echo(f"{run.path}: {shown_metrics(run, metrics)}")
+        say(f"{run.path}: {shown_metrics(run, metrics)}")
         every.append(metrics)
     return every
 

@@ -11,6 +11,8 @@ import pytest
 from ballspot.cache.runs.run import RunFolder
 from ballspot.evaluate.dataset.labelsets import BALL_12
 
+from .viewer.viewing import PATIENCE_S
+
 
 def annotation(label: str, position_ms: int, **more: object) -> dict[str, object]:
     return {"gameTime": "1 - 00:00", "label": label, "position": str(position_ms), "visibility": "visible", **more}
@@ -91,7 +93,7 @@ def browser() -> Iterator:
         chromium = next(filter(None, found), None)
         if chromium is None:
             pytest.skip("no Chromium on this machine")
-        running = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        running = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"], timeout=1000 * PATIENCE_S)
         yield running
         running.close()
 
@@ -104,6 +106,7 @@ def opened(browser) -> Iterator[Callable]:
 
     def open_page(url: str, width: int = 1366, height: int = 768):
         contexts.append(browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True))
+        contexts[-1].set_default_timeout(1000 * PATIENCE_S)
         page = contexts[-1].new_page()
         page.on("console", lambda message: message.type == "error" and troubles.append(message.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))

@@ -11,7 +11,7 @@ from ballspot.extract import demo
 
 def ballspot(*words, cwd):
     line = [sys.executable, "-m", "ballspot.cli", *words]
-    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False, timeout=600)
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False, timeout=1800)
 
 
 @pytest.mark.slow

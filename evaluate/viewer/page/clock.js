@@ -93,9 +93,11 @@ export class Clock {
     else this.video.pause();
   }
 
+  /** Seeks, or notes where to go next. A seek may be over before `seeked` is told: what was noted is then out of date. */
   #go(time) {
-    if (this.video.seeking) this.pending = time;
-    else this.video.currentTime = time;
+    const isBusy = this.video.seeking;
+    this.pending = isBusy ? time : null;
+    if (!isBusy) this.video.currentTime = time;
   }
 
   /** Takes the mean time between frames that were shown for the length of a frame, surer the more there were. */

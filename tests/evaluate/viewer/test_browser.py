@@ -31,7 +31,7 @@ def test_the_video_plays_and_a_click_on_a_spot_goes_there(tmp_path: Path, opened
         lane = page.evaluate("document.querySelector('#gutter div').offsetHeight")
         y = box["y"] + 20 + lanes.index(first.label) * lane + 6
         page.mouse.click(box["x"] + first.position_ms / 1000 / span * box["width"], y)
-        until(page, "!document.getElementById('video').seeking")
+        settled(page)
         assert now(page) == pytest.approx(first.position_ms / 1000 + 0.02, abs=0.021)
         assert first.label in page.text_content("#told")
 
@@ -82,8 +82,7 @@ def test_keys_step_zoom_and_help(tmp_path: Path, opened: Callable):
         until(page, "document.getElementById('video').readyState >= 2")
         for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft", "l", "Shift+ArrowRight"):
             page.keyboard.press(key)
-        until(page, "!document.getElementById('video').seeking")
-        assert "frame 77" in page.text_content("#clock")  # 2 frames, 2 s and 1 s at 25 a second
+        until(page, "document.getElementById('clock').textContent.includes('frame 77')")  # 2 frames, 2 s, 1 s at 25
         page.keyboard.press("j")
         until(page, "document.getElementById('clock').textContent.includes('frame 27')")
         page.keyboard.press("+")
@@ -100,7 +99,45 @@ def test_keys_step_zoom_and_help(tmp_path: Path, opened: Callable):
         page.keyboard.press("?")
         assert page.locator("#help dl div").count() > 10
         page.keyboard.press("Escape")
-        assert not page.is_visible("#help")
+        until(page, "!document.getElementById('help').open")
+
+
+@pytest.mark.parametrize("event", ["seeking", "timeupdate", "seeked"])
+def test_no_key_is_lost_while_the_video_seeks(tmp_path: Path, opened: Callable, event: str):
+    """Keys in bursts as a seek begins, once it is over but `seeked` has not been told (at `timeupdate`), and after."""
+    with serving(made_up(tmp_path / "p", MATCH, seed=1)) as server:
+        page = opened(server.url)
+        until(page, "document.getElementById('video').readyState >= 2")
+        frames = page.evaluate(
+            """async (event) => {
+              const { clock } = await import('/page.js');
+              const keys = [["l", 50], ["ArrowRight", 25, true], ["ArrowRight", 1], ["ArrowLeft", -1], ["j", -50]];
+              const found = [];
+              let wanted = 0;
+              const burst = (round) => {
+                for (const [key, frames, shiftKey] of [...keys.slice(round % 5), ...keys.slice(0, 3)]) {
+                  document.dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey }));
+                  wanted = Math.max(wanted + frames, 0);
+                }
+              };
+              for (let round = 0; round < 12; round++) {
+                const told = new Promise((resolve) => clock.video.addEventListener(event, resolve, { once: true }));
+                burst(round);
+                await told;
+                burst(round + 1);
+                while (clock.video.seeking || clock.pending !== null) {
+                  await new Promise((resolve) => setTimeout(resolve, 5));
+                }
+                found.push([clock.frame, wanted]);
+                document.dispatchEvent(new KeyboardEvent("keydown", { key: "j" }));
+                wanted = Math.max(wanted - 50, 0);
+              }
+              return found;
+            }""",
+            event,
+        )
+        assert len(frames) == 12
+        assert all(found == wanted for found, wanted in frames), frames
 
 
 def test_a_link_restores_the_view(tmp_path: Path, opened: Callable):
@@ -121,7 +158,7 @@ def test_a_link_restores_the_view(tmp_path: Path, opened: Callable):
             page.keyboard.press(key)
         first = settled(page)
         assert {"match", "t", "score", "tolerance", "classes", "kinds", "team", "from", "span"} <= set(first)
-        again = opened(page.url)
+        again = opened(page.evaluate("location.href"))
         until(again, "document.getElementById('video').readyState >= 2")
         assert settled(again) == first
         assert table(again) == table(page)
@@ -196,7 +233,7 @@ def test_names_from_files_are_text_and_never_run(tmp_path: Path, opened: Callabl
         page.fill("#note-text", PROBE)
         page.keyboard.press("Enter")
         page.mouse.move(300, 600)
-        page.wait_for_timeout(200)
+        settled(page)
         assert page.evaluate("window.hacked") is None
         assert page.evaluate("document.querySelectorAll('img, body script').length") == 0
         assert PROBE in page.text_content("#notes")
@@ -248,9 +285,16 @@ def test_fifty_thousand_predictions_pan_smoothly(tmp_path: Path, opened: Callabl
     pan = (ROOT / "bench" / "pan.js").read_text(encoding="utf-8")
     with serving(made_up(tmp_path / "p", MATCH, seed=1, n_more=50_000)) as server:
         page = opened(f"{server.url}#score=0.2&from=20&span=120")
-        medians = []
-        for _ in range(4):  # a busy machine is no failure
-            medians.append(page.evaluate(pan, [60, 25])[30])
-            if medians[-1] <= 1000 / 30:
-                break
-        assert min(medians) <= 1000 / 30, medians
+        session = page.context.new_cdp_session(page)
+        session.send("Performance.enable")
+
+        def cpu_s() -> float:
+            """CPU time of the page's main thread, which other processes do not add to."""
+            return next(
+                one["value"] for one in session.send("Performance.getMetrics")["metrics"] if one["name"] == "ThreadTime"
+            )
+
+        page.evaluate(pan, [30, 25])  # compiled, and all drawn once
+        before = cpu_s()
+        assert len(page.evaluate(pan, [90, 25])) == 90
+        assert 0 < (cpu_s() - before) / 90 <= 1 / 30

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ballspot.cache.errors import BallspotError
 from ballspot.evaluate.viewer.server import ViewServer, parse_range
 
-from .viewing import ask, listed, serving, video_of
+from .viewing import PATIENCE_S, ask, listed, serving, video_of
 
 VIDEO = bytes(range(256)) * 40
 ODD = "a \"b\" <script>alert(1)</script> 'ü' " + "long" * 30
@@ -140,7 +140,7 @@ def test_localhost_with_the_port_is_this_host(server: ViewServer):
 def test_two_host_headers_or_none_are_refused(server: ViewServer):
     here = f"Host: 127.0.0.1:{server.server_port}\r\n"
     for hosts in ("", here + "Host: evil.example\r\n"):
-        with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as raw:
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=PATIENCE_S) as raw:
             raw.sendall(f"GET /view.json HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n".encode())
             assert raw.recv(100).startswith(b"HTTP/1.1 403 ")
 

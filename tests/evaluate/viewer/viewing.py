@@ -4,6 +4,7 @@ import http.client
 import json
 import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ DATA = next(one for one in (ROOT.parent / "shared" / "data", ROOT / "tests" / "m
 MATCH, OTHER = "gfootball/2026/match-05", "gfootball/2026/match-06"
 LABELS = load_label_set()
 NOTHING = "\N{EN DASH}"
+PATIENCE_S = 120.0  # of a machine that has other things to do
 
 
 @contextmanager
@@ -117,18 +119,27 @@ def fill(page, name: str, value: float) -> None:
 
 
 def settled(page) -> dict[str, list[str]]:
-    """The settings in the address, once it has been written."""
-    page.wait_for_timeout(450)
-    return parse_qs(urlsplit(page.url).fragment)
+    """The settings in the address, once the video is where it is to go and the address tells what the page shows."""
+    until(
+        page,
+        """(async () => {
+          const { clock, page: shown, timeline } = await import('/page.js');
+          const { writeHash } = await import('/state.js');
+          const whole = timeline.span >= timeline.duration - 1e-6;
+          const view = whole ? { from: 0, span: 0 } : { from: timeline.from, span: timeline.span };
+          const address = new URL(writeHash({ ...shown.state, t: clock.time, ...view }), location);
+          return !clock.video.seeking && clock.pending === null && location.hash === address.hash;
+        })()""",
+    )
+    return parse_qs(urlsplit(page.evaluate("location.href")).fragment)
 
 
 def until(page, condition: str) -> None:
     """Waits for a condition; the browser's own waiting needs eval, which the page forbids."""
-    for _ in range(200):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"not within 10 s: {condition}")
+    give_up = time.monotonic() + PATIENCE_S
+    while not page.evaluate(condition):
+        assert time.monotonic() < give_up, f"not within {PATIENCE_S} s: {condition}"
+        page.wait_for_timeout(20)
 
 
 def now(page) -> float:
@@ -136,7 +147,7 @@ def now(page) -> float:
 
 
 def ask(server: ViewServer, path: str, *, method: str = "GET", **headers: str):
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=PATIENCE_S)
     connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()
     body = answer.read()

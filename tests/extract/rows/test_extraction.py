@@ -277,7 +277,9 @@ def test_batches_of_a_segment_have_one_shape_and_the_right_frames(video: Path) -
 
 
 def test_a_decoder_that_gives_nothing_is_ended(video: Path) -> None:
-    with DecodingProcess(batch_rows=2, patience_s=20) as decoding:
+    others = multiprocessing.active_children()
+    with DecodingProcess(batch_rows=2) as decoding:
+        patience_s = decoding.patience_s
         decoding.open(probe_video(video), "pyav")
         child = decoding._process
         assert child is not None
@@ -285,8 +287,8 @@ def test_a_decoder_that_gives_nothing_is_ended(video: Path) -> None:
         decoding.patience_s = 0.3
         with pytest.raises(DecodingError, match="has given nothing for 0 s"):
             list(decoding.batches(Segment(0, 100), stride=1))
-        assert multiprocessing.active_children() == []
-        decoding.patience_s = 20
+        assert set(multiprocessing.active_children()) <= set(others)
+        decoding.patience_s = patience_s
         decoding.open(probe_video(video), "pyav")  # a new child takes its place
         assert next(decoding.batches(Segment(0, 2), stride=1)).frame_index.tolist() == [0, 1]
 

@@ -89,6 +89,21 @@ def state(out: Path) -> tuple[int, int, int]:
     return n_bytes, n_temporary, n_stores
 
 
+def wait_for_end_of_group(group: int) -> None:
+    """Until all that a killed command had started has ended by itself, where the system tells."""
+    give_up = time.monotonic() + 120
+    while True:
+        states = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                state, _, of_group = path.read_text().rpartition(")")[2].split()[:3]
+                states += state if int(of_group) == group else ""
+        if all(state in "ZX" for state in states):
+            return
+        assert time.monotonic() < give_up, "what the command had started works on without it"
+        time.sleep(0.01)
+
+
 def say(began: float, text: str) -> None:
     sys.stdout.write(f"{time.monotonic() - began:6.1f} s, {text}\n")
     sys.stdout.flush()
@@ -117,6 +132,7 @@ def kill_at(process: ForkProcess, out: Path, moment: str, *, row_bytes: int, rng
     else:  # the command alone: what it started must end by itself
         process.kill()
     process.join()
+    wait_for_end_of_group(process.pid)
     return True
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def command(data: Path, out: Path, *more: object) -> list[str]:
 
 
 def extract(data: Path, out: Path, *more: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(data, out, *more), capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command(data, out, *more), capture_output=True, text=True, check=False, timeout=1800)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -47,14 +48,11 @@ def test_two_extractions_of_one_set_at_once_leave_it_whole(
         subprocess.Popen(command(drawn, tmp_path, "--workers", 1), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
-    errors = [process.communicate(timeout=300)[1].decode() for process in processes]
-    codes = [process.returncode for process in processes]
-    assert 0 in codes, errors
-    for code, error in zip(codes, errors, strict=True):
-        assert code == 0 or "another process is extracting this match; wait for it or stop it" in error, error
-    if codes != [0, 0]:  # each may have refused a match that the other was at
-        assert extract(drawn, tmp_path, "--workers", 1).returncode == 0
-    assert contents(tmp_path) == whole
+    errors = [process.communicate(timeout=1800)[1].decode() for process in processes]
+    for process, error in zip(processes, errors, strict=True):
+        is_told = "another process is extracting this match; wait for it or stop it" in error
+        assert process.returncode == 0 or is_told, error
+    assert contents(tmp_path) == whole  # each may have refused a match, but one that the other was at
 
 
 @pytest.fixture
@@ -138,10 +136,11 @@ def test_a_worker_that_is_killed_is_replaced(drawn: Path, tmp_path: Path, whole:
             pytest.skip("this system does not say which processes are children")
         workers = [int(pid) for pid in children.read_text().split() if b"spawn_main" in cmdline(int(pid))]
         if parts and workers:
-            os.kill(workers[0], signal.SIGKILL)
-            killed = True
+            with suppress(ProcessLookupError):  # it may just have ended
+                os.kill(workers[0], signal.SIGKILL)
+                killed = True
         time.sleep(0.01)
-    _, error = process.communicate(timeout=300)
+    _, error = process.communicate(timeout=1800)
     assert killed and process.returncode == 0, error
     assert contents(tmp_path) == whole
 

@@ -34,7 +34,7 @@ def test_a_pipe_gives_what_has_come_at_once(tmp_path):
     os.write(writer, b"ab")
     thread = threading.Thread(target=lambda: found.append(reader.read(32768)), daemon=True)
     thread.start()
-    thread.join(5)
+    thread.join(120)
     assert found == [b"ab"]
     os.close(writer)
 

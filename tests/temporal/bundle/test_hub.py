@@ -40,7 +40,7 @@ def in_its_own_process(home: Path, *words: object, **environment: str) -> subpro
     settings = {"HF_HOME": str(home), "HF_TOKEN": "made-up", "HF_HUB_DISABLE_TELEMETRY": "1", **environment}
     line = [sys.executable, "-m", "ballspot.cli", *map(str, words)]
     return subprocess.run(
-        line, env={**os.environ, **settings}, capture_output=True, text=True, check=False, timeout=120
+        line, env={**os.environ, **settings}, capture_output=True, text=True, check=False, timeout=1800
     )
 
 

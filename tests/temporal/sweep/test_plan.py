@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ temporal_stride = [1, 2]
 scaling = ["match", "train"]
 """
 N_RUNS = 8
+PATIENCE_S = 1800.0  # of a machine that has other things to do
 N_KILLS = int(os.environ.get("BALLSPOT_SWEEP_KILLS", "3"))
 
 
@@ -185,7 +187,10 @@ def test_other_places_give_the_same_numbers(done, sweep_file, season, tmp_path_f
     command += ["--out", out, "--device", "cpu", "--jobs", "2", "--on", on]
     environment = {**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))}
     # A process of its own: Ray does not start a second time in one that has had it before.
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, env=environment)
+    for _ in range(3):
+        result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, env=environment)
+        if "cannot be reached or started" not in result.stderr:  # Ray gives its own processes 15 s to start
+            break
     assert result.returncode == 0, result.stderr
     assert numbers(out) == numbers(done[0])
     assert predictions(out) == predictions(done[0])
@@ -229,16 +234,16 @@ def test_a_sweep_that_is_killed_again_and_again_ends_like_one_that_is_not(done, 
     command = [sys.executable, "-m", "ballspot.cli", *map(str, words)]
     for kill in range(N_KILLS):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         n_before = len(list(out.glob("*/seed-*/log.jsonl")))
-        while len(list(out.glob("*/seed-*/log.jsonl"))) == n_before and time.monotonic() < deadline:
-            if process.poll() is not None:
-                break
+        while len(list(out.glob("*/seed-*/log.jsonl"))) == n_before and process.poll() is None:
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         time.sleep(random_moment.uniform(0, 0.5))
         victims = children_of(process.pid) if kill % 2 else []
         if victims:
-            os.kill(random_moment.choice(victims), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may just have ended
+                os.kill(random_moment.choice(victims), signal.SIGKILL)
             time.sleep(random_moment.uniform(0, 0.3))
         process.kill()
         process.wait()
@@ -274,12 +279,13 @@ def test_a_run_that_another_process_is_at_is_waited_for(season, sweep_file, tmp_
     command += [str(season.data), "--out", str(out), "--device", "cpu", "--jobs", "2"]
     with locked_folder(run):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while len(numbers(out)) < N_RUNS - 1 and time.monotonic() < deadline:
+        deadline = time.monotonic() + PATIENCE_S
+        while len(numbers(out)) < N_RUNS - 1 and process.poll() is None:
+            assert time.monotonic() < deadline
             time.sleep(0.1)
         assert len(numbers(out)) == N_RUNS - 1
         assert not list(run.iterdir())
-    assert process.wait(120) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert len(numbers(out)) == N_RUNS
 
 
