@@ -27,7 +27,6 @@ from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_
 from .predictions import SCORES_FILE, Predictions, open_predictions
 from .splits import OF_RUN, SPLITS_FILE, Splits, load_splits, names_to_predict, recorded_splits
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
-from .time_axis import TimeAxis, axis_of_rows, axis_of_stamps, frame_of, nearest_common, position_of, usual_rate
 
 __all__ = [
     "BUILT_IN",
@@ -51,15 +50,11 @@ __all__ = [
     "SpotArrays",
     "SpotColumns",
     "SpotFile",
-    "TimeAxis",
     "annotation_entries",
-    "axis_of_rows",
-    "axis_of_stamps",
     "brief",
     "column_arrays",
     "columns_of",
     "find_matches",
-    "frame_of",
     "game_time",
     "half_of",
     "is_text",
@@ -69,9 +64,7 @@ __all__ = [
     "load_label_set",
     "load_splits",
     "names_to_predict",
-    "nearest_common",
     "open_predictions",
-    "position_of",
     "read_confidence",
     "read_label",
     "read_labels",
@@ -83,6 +76,5 @@ __all__ = [
     "resolve_match",
     "spot_entry",
     "spots_in",
-    "usual_rate",
     "write_spots",
 ]

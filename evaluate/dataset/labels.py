@@ -13,8 +13,8 @@ import numpy as np
 
 from ...cache.disk import read_json
 from ...cache.errors import BallspotError
+from ...cache.times import TimeAxis
 from .labelsets import LabelSet
-from .time_axis import TimeAxis
 
 VISIBILITIES = {"visible": True, "not shown": False}
 

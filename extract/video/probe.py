@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 
 from ...cache.disk import file_digest
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import TimeAxis, axis_of_stamps, nearest_common, usual_rate
+from ...cache.times import TimeAxis, axis_of_stamps, nearest_common, usual_rate
 from .bitstream import is_gradual, length_bytes_of
 from .kinds import what_else
 from .orientation import swaps_sides, turn_of

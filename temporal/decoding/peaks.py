@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ...evaluate.dataset import Spot, TimeAxis
+from ...cache.times import TimeAxis
+from ...evaluate.dataset import Spot
 from ..config import PredictionSection, Suppression
 from .suppression import WEAKENINGS, Peaks, local_peaks, suppress
 

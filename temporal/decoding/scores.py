@@ -16,7 +16,8 @@ import numpy as np
 
 from ...cache.disk import frame_numbers, read_arrays, whole_file, whole_number
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import SCORES_FILE, LabelSet, TimeAxis
+from ...cache.times import TimeAxis
+from ...evaluate.dataset import SCORES_FILE, LabelSet
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 from ...cache.disk import make_folder
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL, FeatureStore
-from ...evaluate.dataset import TimeAxis, axis_of_rows
+from ...cache.times import TimeAxis, axis_of_rows
 from .scaling import READ_ROWS, Scaling, common_dims, fit_scaling
 from .sources import FeatureSource
 

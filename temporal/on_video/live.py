@@ -9,7 +9,8 @@ import torch
 
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL
-from ...evaluate.dataset import Spot, TimeAxis
+from ...cache.times import TimeAxis
+from ...evaluate.dataset import Spot
 from ...extract.rows import RowMaker
 from ...extract.video import LiveFrames
 from ..config import DTYPES, PredictionSection

@@ -11,7 +11,8 @@ import torch
 
 from ...cache.disk import find_temporary, locked_folder, make_folder, read_json, write_json
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, TimeAxis, write_spots
+from ...cache.times import TimeAxis
+from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, write_spots
 from ..config import DTYPES, PredictionSection, prediction_views
 from ..decoding import (
     ClassDecoding,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
+from ballspot.cache.times.axis import TimeAxis, frame_of, position_of
 from ballspot.evaluate.dataset.labels import Spot, label_arrays, read_labels
 from ballspot.evaluate.dataset.labelsets import BALL_12
-from ballspot.evaluate.dataset.time_axis import TimeAxis, frame_of, position_of
 
 RATES = [Fraction(25), Fraction(30000, 1001), Fraction(50), Fraction(60000, 1001), Fraction(25, 2), Fraction(2)]
 

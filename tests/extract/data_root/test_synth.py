@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
+from ballspot.cache.times.axis import frame_of
 from ballspot.evaluate.dataset.labels import read_labels
 from ballspot.evaluate.dataset.labelsets import load_label_set
 from ballspot.evaluate.dataset.matches import find_matches
 from ballspot.evaluate.dataset.splits import load_splits
-from ballspot.evaluate.dataset.time_axis import frame_of
 from ballspot.extract.data_root.synth import (
     EVENTS_A_SECOND,
     N_BITS,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ballspot.cache.errors import BallspotError
+from ballspot.cache.times.axis import TimeAxis, frame_of, position_of
 from ballspot.evaluate.dataset.labels import Spot
-from ballspot.evaluate.dataset.time_axis import TimeAxis, frame_of, position_of
 from ballspot.evaluate.scoring.metrics import metric_frame, metric_frames
 from ballspot.temporal.config.sections import HeadSection
 from ballspot.temporal.decoding.peaks import decode_scores, spots_of

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ballspot.evaluate.dataset.time_axis import (
+from ballspot.cache.times.axis import (
     TimeAxis,
     axis_of_rows,
     axis_of_stamps,
