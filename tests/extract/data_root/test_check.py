@@ -147,15 +147,15 @@ TOLD: Mapping[str, tuple[str, ...]] = {
     ),
     "a gap": (
         "WARNING m: 4.040 s pass from frame 29 to the next",
-        "ERROR m: 9.2767 frames a second on average, 25 by the usual step: times are by the stamps",
+        "ERROR m: 9.2767 frames a second on average, 25 by the usual step; labels go by time stamps",
     ),
     "a trimmed tail": (
         "WARNING m: 0.200 s pass from frame 58 to the next",
-        "ERROR m: 23.413 frames a second on average, 25 by the usual step: times are by the stamps",
+        "ERROR m: 23.413 frames a second on average, 25 by the usual step; labels go by time stamps",
     ),
     "variable rate": (
         "WARNING m: variable frame rate: 29 of 59 steps are not the usual one",
-        "ERROR m: 14.461 frames a second on average, 25 by the usual step: times are by the stamps",
+        "ERROR m: 14.461 frames a second on average, 25 by the usual step; labels go by time stamps",
     ),
     "25 fps": (),
 }
