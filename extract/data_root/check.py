@@ -137,7 +137,10 @@ def _odd_video(probe: VideoProbe) -> Iterator[tuple[str, str]]:
         yield WARNING, what
     mean = _mean_rate(probe)
     if abs(mean / float(probe.fps) - 1) > MOST_RATE_APART:
-        yield ERROR, f"{mean:.5g} frames a second on average, {_rate(probe)} by the usual step; labels go by time stamps"
+        yield (
+            ERROR,
+            f"{mean:.5g} frames a second on average, {_rate(probe)} by the usual step; labels go by time stamps",
+        )
     if probe.fps != SCORED_FPS:
         yield WARNING, f"{_rate(probe)} frames a second; SoccerNet scores at {SCORED_FPS}"
 

@@ -18,19 +18,8 @@ from av.video.frame import PictureType
 
 from ...cache.disk import whole_file
 from ...cache.errors import BallspotError
-from ..video import (
-    INEXACT,
-    REPAIR,
-    DecodingError,
-    FrameTurner,
-    PyavSource,
-    VideoProbe,
-    codec_of,
-    index_of,
-    opened,
-    packets_from,
-    swaps_sides,
-)
+from ..container import FrameTurner, opened, swaps_sides
+from ..video import INEXACT, REPAIR, DecodingError, PyavSource, VideoProbe, codec_of, index_of, packets_from
 
 ENCODER: dict[str, str] = {"preset": "veryfast", "crf": "18"}
 

@@ -5,7 +5,6 @@ that still grow.
 """
 
 from .live import LiveFrames, open_live
-from .orientation import FrameTurner, swaps_sides
 from .packets import INEXACT, can_seek, packets_from
 from .probe import (
     REPAIR,
@@ -20,7 +19,6 @@ from .probe import (
 )
 from .process import PATIENCE_S, Batch, DecodingProcess
 from .pyav import PyavSource, index_of
-from .reading import opened
 from .sources import open_source
 
 __all__ = [
@@ -30,7 +28,6 @@ __all__ = [
     "Batch",
     "DecodingError",
     "DecodingProcess",
-    "FrameTurner",
     "LiveFrames",
     "PyavSource",
     "UnsuitableError",
@@ -41,10 +38,8 @@ __all__ = [
     "index_of",
     "open_live",
     "open_source",
-    "opened",
     "packets_from",
     "probe_video",
-    "swaps_sides",
     "video_bytes",
     "video_digest",
 ]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ..container import turned
 from .damage import damaged_frames
-from .orientation import turned
 from .probe import REPAIR, Beat, DecodingError, UnsuitableError, VideoProbe
 from .pyav import PyavSource
 

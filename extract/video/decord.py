@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..container import turned
 from .checks import _frame_bytes, _piece_frames, _require_times, _require_undamaged, _turn_left
-from .orientation import turned
 from .packets import nothing
 from .probe import Beat, DecodingError, UnsuitableError, VideoProbe, cut_at_keys, first_line
 

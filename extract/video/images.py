@@ -6,9 +6,9 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
+from ..container import opened
 from .packets import nothing
 from .probe import DecodingError, UnsuitableError, VideoProbe, image_files
-from .reading import opened
 
 
 class ImageSource:

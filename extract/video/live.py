@@ -12,10 +12,9 @@ import numpy as np
 from av.error import FFmpegError
 
 from ...cache.errors import BallspotError
-from .orientation import turn_of, turned
+from ..container import turn_of, turned, video_streams
 from .probe import REPAIR, codec_of
 from .process import Batch
-from .reading import video_streams
 
 POLL_S = 0.2
 

@@ -8,8 +8,8 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from ..container import Clock, demuxed, opened
 from .probe import VideoProbe
-from .reading import Clock, demuxed, opened
 
 INEXACT = ("mpeg",)  # after a seek, packets of an MPEG program stream have other time stamps
 

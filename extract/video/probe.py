@@ -23,11 +23,18 @@ from av.video.stream import VideoStream
 from ...cache.disk import file_digest
 from ...cache.errors import BallspotError
 from ...cache.times import TimeAxis, axis_of_stamps, nearest_common, usual_rate
-from .bitstream import is_gradual, length_bytes_of
-from .kinds import what_else
-from .orientation import swaps_sides, turn_of
-from .reading import Clock, demuxed, opened, video_streams
-from .reading import is_packed as packs_frames
+from ..container import (
+    Clock,
+    demuxed,
+    is_gradual,
+    length_bytes_of,
+    opened,
+    packs_frames,
+    swaps_sides,
+    turn_of,
+    video_streams,
+    what_else,
+)
 
 Beat = Callable[[], None]
 

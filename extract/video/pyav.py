@@ -8,8 +8,8 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
+from ..container import turned
 from .damage import damaged_frames
-from .orientation import turned
 from .packets import nothing, packets_from
 from .probe import REPAIR, Beat, DecodingError, UnsuitableError, VideoProbe, first_line
 

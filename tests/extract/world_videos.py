@@ -9,8 +9,8 @@ from typing import Any
 import av
 import numpy as np
 
+from ballspot.extract.container.orientation import turned
 from ballspot.extract.data_root.synth import draw_number
-from ballspot.extract.video.orientation import turned
 
 SIZE = (64, 96)
 N = 60

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ballspot.cache.errors import BallspotError
-from ballspot.extract.video.kinds import what_else
-from ballspot.extract.video.orientation import TURNS, turned
+from ballspot.extract.container.kinds import what_else
+from ballspot.extract.container.orientation import TURNS, turned
 from ballspot.extract.video.probe import DecodingError, probe_video
 from ballspot.extract.video.sources import open_source
 

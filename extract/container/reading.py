@@ -86,7 +86,7 @@ class Clock:
         return packet
 
 
-def is_packed(path: Path, stream_index: int) -> bool:
+def packs_frames(path: Path, stream_index: int) -> bool:
     """Whether an MPEG-4 video has packed B-frames (XviD, DivX in AVI): packets of two pictures, and empty ones."""
     with opened(path) as container:
         stream = container.streams[stream_index]
