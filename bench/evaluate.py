@@ -25,15 +25,17 @@ from typing import Any
 import numpy as np
 
 from ballspot.evaluate.dataset.columns import SpotArrays, column_arrays, columns_of
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labels import Spot
 from ballspot.evaluate.dataset.labelsets import BALL_12
 from ballspot.evaluate.dataset.spots import write_spots
 from ballspot.evaluate.diagnosis.diagnosis import diagnose
 from ballspot.evaluate.results.evaluation import evaluate_predictions
 from ballspot.evaluate.scoring.matching import pool_spots
-from ballspot.evaluate.scoring.metrics import average_precision, tolerances_of
+from ballspot.evaluate.scoring.metrics import average_precision
 from ballspot.evaluate.scoring.pairing import read_pairing
-from ballspot.evaluate.uncertainty.bootstrap import ap_replicates, draw_resamples
+from ballspot.evaluate.scoring.protocol import Protocol
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap, ap_replicates
 
 COUNTS = (4703, 4067, 685, 778, 590, 320, 392, 190, 220, 73, 26, 14)  # SN-BAS, all seven matches
 N_MATCHES, N_FRAMES, N_PREDICTIONS, FPS = 7, 146_000, 50_000, 25
@@ -133,10 +135,10 @@ def from_files(official: Any, matches: list[tuple[list[Spot], list[Spot]]], roun
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         write_files(root, matches)
-        settings: dict[str, Any] = {"data_root": root / "labels", "label_set": BALL_12}
+        data = DataSelection(root / "labels", BALL_12)
         our_s, their_s, our, their = in_turns(
             rounds,
-            lambda: evaluate_predictions(root / "spots", n_resamples=0, **settings),
+            lambda: evaluate_predictions(root / "spots", data, bootstrap=Bootstrap(0)),
             lambda: official.evaluate(
                 str(root / "labels"),
                 str(root / "spots"),
@@ -153,9 +155,9 @@ def from_files(official: Any, matches: list[tuple[list[Spot], list[Spot]]], roun
         parts = (
             (
                 "all of it, with intervals and diagnosis",
-                lambda: evaluate_predictions(root / "spots", with_diagnosis=True, **settings),
+                lambda: evaluate_predictions(root / "spots", data, with_diagnosis=True),
             ),
-            ("reading and checking alone", lambda: read_pairing(root / "spots", **settings)),
+            ("reading and checking alone", lambda: read_pairing(root / "spots", data)),
             ("json.loads alone", lambda: [json.loads(path.read_text()) for path in paths]),
         )
         for text, work in parts:
@@ -177,11 +179,13 @@ def main() -> None:
     vectors = [official_vectors(*match) for match in matches]
     targets, detections, closests = ([match[place] for match in vectors] for place in range(3))
     for metric in ("at1", "tight"):
-        tolerances_s = tolerances_of(metric)
+        protocol = Protocol(metric, FPS)
         our_s, their_s, our, their = in_turns(
             options.rounds,
-            lambda t=tolerances_s: average_precision(truths, spots, n_labels=len(BALL_12), fps=FPS, tolerance_s=t),
-            lambda t=tolerances_s: official.average_mAP(targets, detections, closests, FPS, deltas=np.array(t)),
+            lambda p=protocol: average_precision(truths, spots, n_labels=len(BALL_12), protocol=p),
+            lambda p=protocol: official.average_mAP(
+                targets, detections, closests, FPS, deltas=np.array(p.tolerances_s)
+            ),
         )
         report(f"{metric}, spots in memory", our_s, their_s, float(np.abs(our.ap - np.array(their[1])).max()))
     from_files(official, matches, options.rounds)
@@ -197,14 +201,14 @@ def main() -> None:
 
 def bootstrap(truths: list[SpotArrays], one: list[SpotArrays], two: list[SpotArrays]) -> np.ndarray:
     pools = [pool_spots(truths, spots, n_labels=len(BALL_12), fps=FPS) for spots in (one, two)]
-    resamples = draw_resamples(pools, seed=0, n_resamples=1000)
+    resamples = Bootstrap(seed=0, n_resamples=1000).draw(pools)
     ours, theirs = (ap_replicates(pool, (1.0,), resamples).mean() for pool in pools)
     return np.quantile(ours - theirs, [0.025, 0.975])
 
 
 def diagnose_both(truths: list[SpotArrays], one: list[SpotArrays], two: list[SpotArrays]) -> None:
     pools = [pool_spots(truths, spots, n_labels=len(BALL_12), fps=FPS) for spots in (one, two)]
-    resamples = draw_resamples(pools, seed=0, n_resamples=1000)
+    resamples = Bootstrap(seed=0, n_resamples=1000).draw(pools)
     for pool in pools:
         diagnose(pool, BALL_12, tolerance_s=1.0, resamples=resamples)
 

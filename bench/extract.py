@@ -118,6 +118,7 @@ def prepare(
     from ballspot.cache.stores.layout import StoreHeader
     from ballspot.evaluate.dataset.matches import find_matches
     from ballspot.extract.backbone.engines import default_batch_rows, normalisation
+    from ballspot.extract.backbone.spec import BackboneSpec
     from ballspot.extract.backbone.window_engine import WindowEngine
     from ballspot.extract.rows.job import Recipe, Settings
     from ballspot.extract.rows.segments import SegmentRunner
@@ -137,9 +138,7 @@ def prepare(
     runners = {
         engine: SegmentRunner(
             Recipe(
-                "regnety_002",
-                str(folder / "weights.pth"),
-                SIZE,
+                BackboneSpec("regnety_002", str(folder / "weights.pth"), SIZE),
                 settings=Settings(engine=engine, batch_rows=default_batch_rows(engine, "cpu")),
             ).job()
         )
@@ -150,7 +149,7 @@ def prepare(
 
     def extraction(engine: str) -> Callable[[], None]:
         runner = runners[engine]
-        header = StoreHeader("m", probe.fps, probe.n_frames, n_frames, 368, runner.job.extraction, engine=engine)
+        header = StoreHeader("m", probe.fps, probe.n_frames, n_frames, 368, runner.job.spec, engine=engine)
 
         def run() -> None:
             path = folder / f"{engine}.part"

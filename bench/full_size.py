@@ -34,6 +34,7 @@ from scale import COUNTS, DIM, MATCHES
 from ballspot.cache.disk.files import make_folder, write_json
 from ballspot.cache.stores.layout import ORIGINAL, Block, StoreHeader
 from ballspot.cache.stores.sets import store_path
+from ballspot.cache.stores.spec import FeatureSpec
 from ballspot.cache.stores.store import write_store
 from ballspot.evaluate.dataset.labelsets import BALL_12
 from ballspot.evaluate.dataset.matches import LABELS_FILE
@@ -111,7 +112,7 @@ def write_data(root: Path, *, times: int, scale: float) -> Place:
             write_json(make_folder(place.data / name) / LABELS_FILE, label_document(name, events, FPS))
             rows = np.resize(np.roll(noise, int(random.integers(NOISE_ROWS)), axis=0), (n_frames, DIM))
             rows = with_bumps(rows, at, shape[what]).astype(np.float16)
-            header = StoreHeader(name, FPS, n_frames, n_frames, DIM, {"backbone": "drawn", "stride": 1})
+            header = StoreHeader(name, FPS, n_frames, n_frames, DIM, FeatureSpec(backbone="drawn", stride=1))
             write_store(store_path(place.features, name), header=header, blocks=blocks(rows))
     splits = "".join(f"{part} = {json.dumps(names)}\n" for part, names in place.names.items())
     (place.data / "splits.toml").write_text(splits, encoding="utf-8")

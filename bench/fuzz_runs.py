@@ -14,9 +14,11 @@ from fuzz_spots import spots_samples
 
 from ballspot.cache.runs.run import RunFolder
 from ballspot.cache.runs.sweep_record import SweepRecord, SweepSetting, expand_runs
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import BALL_12, label_set_of
 from ballspot.evaluate.dataset.predictions import Predictions
 from ballspot.evaluate.results.comparison import compare_runs
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 from ballspot.evaluate.viewer.curves import read_curves
 from ballspot.evaluate.viewer.view import find_view, match_record, open_sides
 from ballspot.temporal.config.load import PLACES, as_table, config_from_table, load_config
@@ -177,7 +179,7 @@ def _read_run(run: Path, other: Path) -> None:
 
 
 def _compare(runs: list[Path]) -> object:
-    return compare_runs(runs, n_resamples=2, data_root=runs[0].parent / "data").as_record()
+    return compare_runs(runs, bootstrap=Bootstrap(2), data_root=runs[0].parent / "data").as_record()
 
 
 def _video_length(path: Path) -> Any:
@@ -186,5 +188,5 @@ def _video_length(path: Path) -> Any:
 
 
 def _view(run: Path, data: Path) -> object:
-    view = find_view(open_sides([run], split=None), data_root=data, label_set=BALL_12, fps=25.0, names=["m"])
+    view = find_view(open_sides([run], split=None), DataSelection(data, BALL_12), fps=25.0, names=["m"])
     return json.dumps(match_record(view, view.matches[0]), allow_nan=False)

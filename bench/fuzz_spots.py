@@ -9,6 +9,7 @@ from fuzz_damage import Target, json_values, toml_values
 from fuzz_packings import zip_bytes
 
 from ballspot.cache.errors import BallspotError
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labels import Spot, read_labels
 from ballspot.evaluate.dataset.labelsets import BALL_12, load_label_set
 from ballspot.evaluate.dataset.matches import find_matches
@@ -18,6 +19,7 @@ from ballspot.evaluate.dataset.spots import read_spots
 from ballspot.evaluate.formats.family import FORMATS, read_videos, write_videos
 from ballspot.evaluate.formats.videos import Format, VideoSpots
 from ballspot.evaluate.results.evaluation import evaluate_predictions
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 
 
 def spots_samples() -> dict[str, bytes]:
@@ -47,7 +49,7 @@ def spots_targets(folder: Path) -> dict[str, Target]:
         path.write_bytes(content)
 
     def evaluate(path: Path, root: Path) -> object:
-        return evaluate_predictions(path, data_root=root, label_set=BALL_12, n_resamples=2, with_diagnosis=True)
+        return evaluate_predictions(path, DataSelection(root, BALL_12), bootstrap=Bootstrap(2), with_diagnosis=True)
 
     matches = find_matches(data)
     other_data, other_spots = folder / "other-data", folder / "other-spots"

@@ -15,6 +15,7 @@ from fuzz_packings import store_values
 from ballspot.cache.stores.journal import Journal, Segment, read_header, read_journals
 from ballspot.cache.stores.layout import Block, StoreHeader
 from ballspot.cache.stores.sets import find_sets, open_feature_set
+from ballspot.cache.stores.spec import FeatureSpec
 from ballspot.cache.stores.store import FeatureStore, write_store
 from ballspot.cache.stores.verify import verify
 from ballspot.evaluate.viewer.server import HEADERS, Resource, ViewHandler
@@ -36,7 +37,9 @@ def store_targets(folder: Path) -> dict[str, Target]:
     """A store alone, as part of its set, and what `cache verify` says of it; part files."""
     blocks = [Block(np.arange(5), {view: np.ones((5, 3), np.float16) for view in ("original", "hflip")}, np.array([2]))]
     extraction = {"backbone": "b", "stride": 1, "size": [64, 96], "dtype": "float16", "views": {"hflip": {}}}
-    header = StoreHeader("m", Fraction(25), 5, 5, 3, extraction, ("original", "hflip"), video_name="v.mp4")
+    header = StoreHeader(
+        "m", Fraction(25), 5, 5, 3, FeatureSpec.read(extraction), ("original", "hflip"), video_name="v.mp4"
+    )
     samples = []
     for dtype in ("float16", "int8", "float32"):
         kind = np.dtype(np.float16 if dtype == "float16" else np.float32)
@@ -45,7 +48,7 @@ def store_targets(folder: Path) -> dict[str, Target]:
             for one in blocks
         ]
         path = folder / f"{dtype}.h5"
-        of_type = StoreHeader(**{**vars(header), "extraction": {**extraction, "dtype": dtype}})
+        of_type = StoreHeader(**{**vars(header), "spec": FeatureSpec.read({**extraction, "dtype": dtype})})
         write_store(path, header=of_type, blocks=rows, frame_time_us=np.arange(5))
         samples.append(path.read_bytes())
     part = folder / "m.h5.part"

@@ -15,6 +15,7 @@ from fuzz_stores import store_targets
 from safetensors.torch import save
 
 from ballspot.cache.disk.fingerprint import fingerprint
+from ballspot.cache.stores.spec import EngineSpec, FeatureSpec
 from ballspot.cache.terminal.options import parse_fps
 from ballspot.evaluate.dataset.labelsets import BALL_12, LabelSet
 from ballspot.evaluate.dataset.matches import Match
@@ -69,7 +70,9 @@ def head_targets(folder: Path) -> dict[str, Target]:
         run / "best.safetensors", description=description, head=head, progress=Progress(3, 2), scaling=scaling
     )
     checkpoint = (run / "best.safetensors").read_bytes()
-    features = BundledFeatures("set", fingerprint(EXTRACTION), EXTRACTION, "", "hub", "regnety_002", None, None, "")
+    features = BundledFeatures(
+        "set", fingerprint(EXTRACTION), FeatureSpec.read(EXTRACTION), EngineSpec(""), "hub", "regnety_002", None, None
+    )
     one = Checkpoint(description, Progress(3, 2), head.state_dict(), scaling, {}, {})
     splits = {"train": ("a/b",), "valid": ("a/c",), "test": ()}
     save_bundle(

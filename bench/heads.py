@@ -25,13 +25,14 @@ import torch
 
 from ballspot.cache.disk.hints import nearest_name
 from ballspot.cli import main as ballspot
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import load_label_set
-from ballspot.evaluate.results.settings import Setting, compare_settings
+from ballspot.evaluate.results.settings import ComparedSetting, compare_settings
 from ballspot.evaluate.scoring.matching import Pool
-from ballspot.evaluate.scoring.metrics import OFFICIAL_FPS, pooled_average_precision, tolerances_of
+from ballspot.evaluate.scoring.metrics import pooled_average_precision
 from ballspot.evaluate.scoring.pairing import read_pairing
-from ballspot.evaluate.uncertainty.bootstrap import FEW_BLOCKS, N_RESAMPLES, draw_resamples
-from ballspot.evaluate.uncertainty.intervals import SEED
+from ballspot.evaluate.scoring.protocol import Protocol
+from ballspot.evaluate.uncertainty.bootstrap import FEW_BLOCKS, Bootstrap
 
 Row = tuple[str, tuple[str, ...]]  # preset, settings
 
@@ -107,7 +108,7 @@ TECHNIQUES: dict[str, Row] = {
 }
 GROUPS = {"heads": HEADS, "faults": FAULTS, "techniques": TECHNIQUES}
 ROWS: dict[str, Row] = {name: row for group in GROUPS.values() for name, row in group.items()}
-TOLERANCES_S = tolerances_of("at1")
+PROTOCOL = Protocol()
 
 
 def row_name(text: str) -> str:
@@ -145,10 +146,10 @@ def pool_of(arguments: argparse.Namespace, run: Path, split: str) -> Pool:
         quietly(["predict", run, arguments.features, "--data", arguments.data, "--device", arguments.device])
     names = json.loads((run / "run.json").read_text(encoding="utf-8"))["splits"][split]
     label_set = load_label_set(arguments.labels)
-    return read_pairing(predictions, data_root=arguments.data, label_set=label_set, matches=names).pool(OFFICIAL_FPS)
+    return read_pairing(predictions, DataSelection(arguments.data, label_set), names).pool(PROTOCOL.fps)
 
 
-def cells(values: list[float], of_base: list[float], setting: Setting) -> list[str]:
+def cells(values: list[float], of_base: list[float], setting: ComparedSetting) -> list[str]:
     """Mean (deviation), difference [interval], seeds ahead and p-value of a row by one of the two means."""
     spread = f" ({stdev(values):.1f})" if len(values) > 1 else ""
     shown = [f"{mean(values):.1f}{spread}"]
@@ -163,8 +164,9 @@ def cells(values: list[float], of_base: list[float], setting: Setting) -> list[s
 def print_table(arguments: argparse.Namespace, split: str, runs: dict[str, list[Path]]) -> None:
     """The Markdown table of one split; the first of ``runs`` is the base."""
     pools = [pool_of(arguments, run, split) for folders in runs.values() for run in folders]
-    n_blocks = draw_resamples(pools, seed=SEED, n_resamples=1, block_s=arguments.block).blocks.size
-    scored = [pooled_average_precision(pool, TOLERANCES_S) for pool in pools]
+    bootstrap = Bootstrap(arguments.resamples, arguments.block)
+    n_blocks = bootstrap.blocks(pools).size
+    scored = [pooled_average_precision(pool, PROTOCOL.tolerances_s) for pool in pools]
     n_seeds = arguments.seeds
     groups = [list(range(place, place + n_seeds)) for place in range(0, len(pools), n_seeds)]
     counts = (0, arguments.min_count)
@@ -172,9 +174,8 @@ def print_table(arguments: argparse.Namespace, split: str, runs: dict[str, list[
         [str(run) for folders in runs.values() for run in folders],
         groups,
         pools,
-        tolerances_s=TOLERANCES_S,
-        n_resamples=arguments.resamples,
-        block_s=arguments.block,
+        tolerances_s=PROTOCOL.tolerances_s,
+        bootstrap=bootstrap,
         min_counts=counts,
     )
     columns: list[list[list[str]]] = []
@@ -217,7 +218,7 @@ def main() -> None:
     parser.add_argument("--split", nargs="+", choices=("valid", "test"), default=["valid"])
     parser.add_argument("--set", nargs="+", default=[], help="settings laid over every row, e.g. n_epochs=10")
     parser.add_argument("--block", type=float, default=30.0, help="seconds of the blocks that are drawn again")
-    parser.add_argument("--resamples", type=int, default=N_RESAMPLES, help="draws of blocks and seeds")
+    parser.add_argument("--resamples", type=int, default=Bootstrap.n_resamples, help="draws of blocks and seeds")
     parser.add_argument("--labels", default="ball-12")
     parser.add_argument("--min-count", type=int, default=10, help="truths that make a class count in the second mean")
     parser.add_argument("--device", default="cpu")

@@ -80,6 +80,7 @@ def extract(data: Path, decoder: str, results: object) -> None:
     import torch
 
     from ballspot.evaluate.dataset.matches import find_matches
+    from ballspot.extract.backbone.spec import BackboneSpec
     from ballspot.extract.rows.extraction import extract_matches
     from ballspot.extract.rows.job import Recipe, Settings
 
@@ -98,7 +99,7 @@ def extract(data: Path, decoder: str, results: object) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     settings = Settings(stride=25, decoders=(decoder,))
-    job = Recipe("regnety_002", "random", (224, 398), settings=settings).job()
+    job = Recipe(BackboneSpec("regnety_002", "random", (224, 398)), settings=settings).job()
     extract_matches(find_matches(data), data / "features", job)
     stopped.set()
     watcher.join()

@@ -17,13 +17,14 @@ import torch
 
 from ballspot.evaluate.dataset.labels import LabelArrays
 from ballspot.temporal.clips.events import event_table
+from ballspot.temporal.config.grid import ClipGrid
 from ballspot.temporal.config.load import load_config
 from ballspot.temporal.features.resident import ResidentFeatures, from_arrays
 from ballspot.temporal.heads.head import SpottingHead, build_head
 from ballspot.temporal.prediction.offsets import place_scores
-from ballspot.temporal.prediction.score import prediction_of, score_match
+from ballspot.temporal.prediction.stream import score_match
 from ballspot.temporal.training.epoch import train_epoch, training_material
-from ballspot.temporal.training.optimizer import make_optimizer
+from ballspot.temporal.training.optimizer import Learner, make_optimizer
 
 DIM, N_LABELS = 368, 12
 MATCHES = (146_479, 144_752, 142_498, 142_886, 146_892, 152_740, 145_913)
@@ -54,7 +55,7 @@ def clip_loop(head: SpottingHead, rows: torch.Tensor, *, temporal_stride: int) -
     for start in range(0, len(frames) - 50, 5):
         output = head(frames[start : start + 50][None])
         scores = output.class_logits.softmax(-1)[..., 1:]
-        placed = place_scores(scores, output.offsets, clip_frames=50, temporal_stride=temporal_stride, merge="sum")
+        placed = place_scores(scores, output.offsets, ClipGrid(50, temporal_stride=temporal_stride), merge="sum")
         total[start : start + 50] += placed[0].numpy()
         support[start : start + 50] += 1
     return total / np.maximum(support, 1)[:, None]
@@ -84,11 +85,11 @@ def main() -> None:
             settings = [f"kind={kind}", f"temporal_stride={stride}", f"batch_clips={arguments.batch}"]
             config = load_config("original", [*settings, f"epoch_frames={50 * arguments.clips}"])
             head = build_head(config.head, dims=(DIM,), n_labels=N_LABELS, clip_frames=50)
-            optimizer, material = make_optimizer(head, config), training_material(features, events, config)
+            learner, material = Learner(head, make_optimizer(head, config)), training_material(features, events, config)
             times = []
             for epoch in range(1, 4):
                 started = time.perf_counter()
-                train_epoch(head, optimizer, material, config, epoch=epoch, seed=0)
+                train_epoch(learner, material, config, epoch=epoch, seed=0)
                 times.append(time.perf_counter() - started)
             cells.append(f"{median(times[1:]) * EPOCH_CLIPS / arguments.clips:.0f}")
         print(f"| {kind} | " + " | ".join(cells) + " |", flush=True)
@@ -104,9 +105,9 @@ def main() -> None:
         seconds = []
         for phases in ("one", "all"):
             section = config.prediction.model_copy(update={"phases": phases})
-            how = prediction_of(config.model_copy(update={"prediction": section}))
+            phased = config.model_copy(update={"prediction": section})
             started = time.perf_counter()
-            score_match(head, one, 0, how)
+            score_match(head, one, 0, phased)
             seconds.append(time.perf_counter() - started)
         print(
             f"| {kind} | {loop_s:.1f} | {seconds[0]:.1f} | {loop_s / seconds[0]:.1f} | {seconds[1]:.1f} |", flush=True

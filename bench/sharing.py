@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ballspot.cache.stores.layout import Block, StoreHeader
+from ballspot.cache.stores.spec import FeatureSpec
 from ballspot.cache.stores.store import write_store
 from ballspot.evaluate.dataset.labelsets import BALL_12
 
@@ -45,7 +46,12 @@ def write_season(root: Path) -> None:
     names = [f"match-{number}" for number in range(1, 1 + len(MATCHES))]
     for name, n_frames in zip(names, MATCHES, strict=True):
         header = StoreHeader(
-            match=name, fps=Fraction(25), n_video_frames=n_frames, n_rows=n_frames, dim=DIM, extraction={"made": "here"}
+            match=name,
+            fps=Fraction(25),
+            n_video_frames=n_frames,
+            n_rows=n_frames,
+            dim=DIM,
+            spec=FeatureSpec.read({"made": "here"}),
         )
         pieces = (
             Block(np.arange(start, min(start + len(block), n_frames)), {"original": block[: n_frames - start]})

@@ -31,7 +31,7 @@ from ballspot.temporal.features.resident import from_arrays
 from ballspot.temporal.heads.head import build_head
 from ballspot.temporal.training.epoch import TrainingMaterial, train_epoch, training_material
 from ballspot.temporal.training.losses import class_loss, offset_loss
-from ballspot.temporal.training.optimizer import make_optimizer
+from ballspot.temporal.training.optimizer import Learner, make_optimizer
 
 DIM, N_LABELS = 368, 12
 COUNTS = np.array([4703, 4067, 685, 778, 590, 320, 392, 190, 220, 73, 26, 14])  # SN-BAS, by class
@@ -49,17 +49,17 @@ def material_of(n_frames: int, config: Config) -> TrainingMaterial:
     return training_material(features, event_table([labels], n_labels=N_LABELS), config)
 
 
-def cached_epochs(kind: str, *, batch_clips: int, n_steps: int) -> Iterator[float]:
+def cached_epochs(kind: str, *, batch_clips: int, n_steps: int, preset: str = "original") -> Iterator[float]:
     """Seconds of a training step on cached features, over and over: each the mean of an epoch of ``n_steps``."""
-    config = load_config("original", [f"kind={kind}", f"batch_clips={batch_clips}"])
+    config = load_config(preset, [f"kind={kind}", f"batch_clips={batch_clips}"])
     frames = batch_clips * n_steps * config.clips.clip_frames
     config = config.model_copy(update={"training": config.training.model_copy(update={"epoch_frames": frames})})
     material = material_of(150_000, config)
     head = build_head(config.head, dims=(DIM,), n_labels=N_LABELS, clip_frames=config.clips.clip_frames)
-    optimizer = make_optimizer(head, config)
+    learner = Learner(head, make_optimizer(head, config))
     for epoch in count():
         started = time.perf_counter()
-        train_epoch(head, optimizer, material, config, epoch=1 + epoch % config.training.n_epochs, seed=0)
+        train_epoch(learner, material, config, epoch=1 + epoch % config.training.n_epochs, seed=0)
         yield (time.perf_counter() - started) / n_steps
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import load_label_set
 from ballspot.evaluate.dataset.matches import find_matches
 from ballspot.evaluate.viewer.server import ViewServer, resources_of
@@ -49,7 +50,7 @@ def draw_predictions(root: Path, match: str, n: int, minutes: float) -> Path:
 def serving(path: Path, data: Path, match: str) -> Iterator[str]:
     """The address of a page that shows these predictions."""
     sides = open_sides([path], split=None)
-    view = find_view(sides, data_root=data, label_set=load_label_set(), fps=25.0, wanted=[match])
+    view = find_view(sides, DataSelection(data, load_label_set()), fps=25.0, wanted=[match])
     with ViewServer(resources_of(view)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.url

@@ -18,14 +18,16 @@ def main() -> None:
     parser.add_argument("--engine", default="torch")
     parser.add_argument("--no-ray", action="store_true")
     options = parser.parse_args()
+    from ballspot.cache.workers import Executor
     from ballspot.evaluate.dataset.matches import find_matches
     from ballspot.extract.backbone.engines import default_batch_rows
-    from ballspot.extract.rows.crew import cluster_crew, local_crew
+    from ballspot.extract.backbone.spec import BackboneSpec
+    from ballspot.extract.rows.crew import crew_of
     from ballspot.extract.rows.extraction import Crew, extract_matches
     from ballspot.extract.rows.job import Recipe, Settings
 
     settings = Settings(engine=options.engine, batch_rows=default_batch_rows(options.engine, "cpu"))
-    recipe = Recipe("regnety_002", "random", (224, 398), settings=settings)
+    recipe = Recipe(BackboneSpec("regnety_002", "random", (224, 398)), settings=settings)
     job = recipe.job()
     matches = find_matches(options.data)[: options.matches]
 
@@ -51,15 +53,15 @@ def main() -> None:
         return sum(n_rows for _, n_rows in rows) / (max(at for at, _ in rows) - first)
 
     crews = {
-        "one worker": local_crew(recipe, n_workers=1, devices=["cpu"]),
-        "two workers": local_crew(recipe, n_workers=2, devices=["cpu"]),
+        "one worker": crew_of(Executor(1), recipe),
+        "two workers": crew_of(Executor(2), recipe),
     }
     rates: dict[str, list[float]] = {name: [] for name in crews}
     for turn in range(options.rounds):
         for name in list(crews) if turn % 2 == 0 else list(reversed(crews)):
             rates[name].append(timed(crews[name]))
     if not options.no_ray:  # last: a Ray that waits still takes a part of both cores
-        cluster = cluster_crew("ray", recipe, n_workers=2, folder=Path())
+        cluster = crew_of(Executor(2, "ray"), recipe)
         timed(cluster, 1)  # starts Ray and loads the backbone in its workers
         rates["ray, two workers"] = [timed(cluster) for _ in range(options.rounds)]
     one = statistics.median(rates["one worker"])

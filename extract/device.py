@@ -1,4 +1,4 @@
-"""The one answer to `--device`."""
+"""The one answer to `--device` and `--threads`."""
 
 from typing import TYPE_CHECKING
 
@@ -21,3 +21,10 @@ def pick_device(name: str) -> "torch.device":
         reason = str(error).splitlines()[0]
         raise BallspotError(f"device {name!r} cannot be used here ({reason}); give auto or cpu") from error
     return device
+
+
+def use_threads(n_threads: int | None, *, spare: int = 0) -> None:
+    """Lets torch compute with so many threads on the CPU; with None one a core, less ``spare`` cores for other work."""
+    import torch
+
+    torch.set_num_threads(n_threads or max(torch.get_num_threads() - spare, 1))

@@ -99,7 +99,7 @@ def describe(store: FeatureStore) -> dict[str, Any]:
         "fps": f"{store.fps.numerator}/{store.fps.denominator}",
         "duration_s": round(float(store.n_video_frames / store.fps), 3),
         "views": list(store.views),
-        "extraction": store.extraction,
+        "extraction": store.spec.as_json(),
         "video": {"name": header.video_name, "bytes": header.video_bytes, "sha256": header.video_sha256},
         "decoder": f"{header.decoder} {header.decoder_version}".strip(),
         "engine": header.engine,
@@ -115,7 +115,7 @@ def _describe_set(path: Path, place: Path) -> dict[str, Any]:
     for file in find_stores(place).values():
         try:
             with FeatureStore.open(file) as store:
-                stores.append((store.n_rows, store.dim, str(store.extraction.get("backbone")), store.fingerprint))
+                stores.append((store.n_rows, store.dim, store.spec.backbone or "None", store.fingerprint))
         except BallspotError:
             continue
     unfinished = {store_of(part) for part in place.rglob("*.h5*.part")}

@@ -17,17 +17,9 @@ from ..disk import locked_folder, make_folder, path_hint, read_json, read_toml, 
 from ..errors import BallspotError
 
 RUN_FORMAT = "ballspot-run/1"
-
-
 TEMPORARY = ".*.????????.tmp"
-
-
 SPLIT_PARTS = ("train", "valid", "test")
-
-
 SEEDS_BELOW = 2**63  # what 64 bits of any program hold
-
-
 Kind = TypeVar("Kind")
 
 

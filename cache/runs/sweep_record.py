@@ -10,8 +10,6 @@ from ..errors import BallspotError
 from .run import RunFolder
 
 SWEEP_FORMAT = "ballspot-sweep/1"
-
-
 SWEEP_FILE = "sweep.json"
 
 

@@ -8,7 +8,7 @@ from .journal import Journal, JournalRows, Segment, find_parts, part_path, read_
 from .layout import CHUNK_ROWS, FLIPPED_VIEW, ORIGINAL, Block, StoreHeader, rows_of_chunks
 from .removal import removable_files, remove_files
 from .sets import FeatureSet, find_sets, find_stores, open_feature_set, store_path
-from .spec import parent_dtype
+from .spec import ComponentsSpec, EngineSpec, FeatureSpec
 from .store import FeatureStore, write_store
 from .verify import verify
 
@@ -17,7 +17,10 @@ __all__ = [
     "FLIPPED_VIEW",
     "ORIGINAL",
     "Block",
+    "ComponentsSpec",
+    "EngineSpec",
     "FeatureSet",
+    "FeatureSpec",
     "FeatureStore",
     "Journal",
     "JournalRows",
@@ -27,7 +30,6 @@ __all__ = [
     "find_sets",
     "find_stores",
     "open_feature_set",
-    "parent_dtype",
     "part_path",
     "read_header",
     "removable_files",

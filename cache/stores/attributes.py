@@ -11,6 +11,7 @@ import numpy as np
 from ..disk import canonical_json, content_digest
 from ..errors import BallspotError
 from .layout import StoreHeader, check_header, scale_path, view_path
+from .spec import FeatureSpec
 
 STORE_FORMAT = "ballspot-store"
 
@@ -30,7 +31,7 @@ def header_attributes(header: StoreHeader) -> dict[str, str | int]:
         "decoder_version": header.decoder_version,
         "engine": header.engine,
         "weights": header.weights,
-        "extraction": canonical_json(header.extraction),
+        "extraction": canonical_json(header.spec.as_json()),
         "fingerprint": header.fingerprint,
         "views": json.dumps(list(header.views)),
     }
@@ -66,16 +67,15 @@ def header_of(path: Path, file: h5py.File) -> StoreHeader:
     """The header of an open store. Raises BallspotError when it is not there, or not that of the file's data sets."""
     try:
         views = tuple(json.loads(text_of(file, "views") or ""))
-        extraction = json.loads(text_of(file, "extraction") or "")
-        dtype = extraction.get("dtype", "float16")
-        places = [view_path(view, dtype) for view in views]
+        spec = FeatureSpec.read(json.loads(text_of(file, "extraction") or ""))
+        places = [view_path(view, spec.dtype) for view in views]
         header = StoreHeader(
             match=text_of(file, "match") or "",
             fps=Fraction(_number(file, "fps_numerator"), _number(file, "fps_denominator")),
             n_video_frames=_number(file, "n_video_frames"),
             n_rows=_number(file, "n_rows"),
             dim=int(data_set(file, places[0]).shape[1]),
-            extraction=extraction,
+            spec=spec,
             views=views,
             video_name=text_of(file, "video_name") or "",
             video_bytes=_number(file, "video_bytes"),
@@ -87,7 +87,7 @@ def header_of(path: Path, file: h5py.File) -> StoreHeader:
             video_turn=text_of(file, "video_turn") or "",
         )
         check_header(header)
-        kinds = {"frame_index": ("int64", ()), **dict.fromkeys(places, (dtype, (header.dim,)))}
+        kinds = {"frame_index": ("int64", ()), **dict.fromkeys(places, (spec.dtype, (header.dim,)))}
         lengths = {name: _n_rows(path, data_set(file, name), *kind) for name, kind in kinds.items()}
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise BallspotError(f"{path}: a store without its header ({error}); extract again") from error

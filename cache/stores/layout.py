@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..disk import fingerprint
+from .spec import FeatureSpec
 
 FLIPPED_VIEW = "hflip"  # the view whose left and right have changed places
 
@@ -18,16 +18,13 @@ CHUNK_ROWS = 256
 ORIGINAL = "original"
 
 
-DTYPES = ("float16", "float32", "int8")
-
-
 @dataclass(frozen=True)
 class StoreHeader:
     """What a store says of itself beside its rows; a part file carries the same, so that it can be resumed.
 
-    `extraction` is all that decides a feature (backbone, weights, size, ...) and nothing else; its digest is the
-    fingerprint. The video and the decoder stand beside it: all decoders give the same pixels, those that players show
-    after `video_turn` ("" where pictures are shown as they are stored).
+    `spec` is all that decides a feature, the file's `extraction`; its digest is the fingerprint. The video and the
+    decoder stand beside it: all decoders give the same pixels, those that players show after `video_turn` ("" where
+    pictures are shown as they are stored).
     """
 
     match: str
@@ -35,7 +32,7 @@ class StoreHeader:
     n_video_frames: int
     n_rows: int
     dim: int
-    extraction: Mapping[str, Any]
+    spec: FeatureSpec
     views: tuple[str, ...] = (ORIGINAL,)
     video_name: str = ""
     video_bytes: int = 0
@@ -49,7 +46,7 @@ class StoreHeader:
     @property
     def dtype(self) -> str:
         """The number type of the stored features: `float16`, `float32` or `int8`."""
-        return str(self.extraction.get("dtype", "float16"))
+        return self.spec.dtype
 
     @property
     def row_dtype(self) -> np.dtype:
@@ -59,15 +56,15 @@ class StoreHeader:
     @property
     def fingerprint(self) -> str:
         """The sha256 of `extraction`: equal for all stores of one feature set."""
-        return fingerprint(self.extraction)
+        return self.spec.fingerprint
 
     def as_json(self) -> dict[str, Any]:
         """The header as plain JSON values; `header_from_json` reads it back."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "fps"}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("fps", "spec")}
         if not self.video_turn:
             del values["video_turn"]  # so that the headers of most videos are as they always were
         fps = [self.fps.numerator, self.fps.denominator]
-        return {**values, "fps": fps, "extraction": dict(self.extraction), "views": list(self.views)}
+        return {**values, "fps": fps, "extraction": self.spec.as_json(), "views": list(self.views)}
 
 
 def header_from_json(value: Mapping[str, Any]) -> StoreHeader:
@@ -78,7 +75,9 @@ def header_from_json(value: Mapping[str, Any]) -> StoreHeader:
     numerator, denominator = value["fps"]
     if type(numerator) is not int or type(denominator) is not int:  # Fraction takes text, too, of any power of ten
         raise ValueError(f"fps {value['fps']!r}")
-    header = StoreHeader(**{**value, "fps": Fraction(numerator, denominator), "views": tuple(value["views"])})
+    others = {name: said for name, said in value.items() if name != "extraction"}
+    typed = {"fps": Fraction(numerator, denominator), "views": tuple(value["views"])}
+    header = StoreHeader(**{**others, **typed}, spec=FeatureSpec.read(value["extraction"]))
     check_header(header)
     return header
 
@@ -95,8 +94,6 @@ def check_header(header: StoreHeader) -> None:
         raise ValueError(f"{header.fps} frames a second")
     if not header.views or not all(isinstance(view, str) and view for view in header.views):
         raise ValueError(f"views {header.views!r}")
-    if not isinstance(header.extraction, Mapping) or header.dtype not in DTYPES:
-        raise ValueError("extraction settings without a number type that is known")
     _ = header.fingerprint  # ValueError for what canonical JSON cannot hold
 
 

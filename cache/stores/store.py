@@ -56,8 +56,7 @@ class FeatureStore:
         self.path, self.header, self.frame_index = path, header, frame_index
         self.match, self.fps, self.n_video_frames = header.match, header.fps, header.n_video_frames
         self.n_rows, self.dim, self.views = header.n_rows, header.dim, header.views
-        self.extraction: dict[str, Any] = dict(header.extraction)
-        self.fingerprint = header.fingerprint
+        self.spec, self.fingerprint = header.spec, header.fingerprint
         self.frame_time_us = numbers_of(path, file, "frame_time_us")
         substituted = numbers_of(path, file, "substituted")
         self.substituted = np.empty(0, np.int64) if substituted is None else substituted

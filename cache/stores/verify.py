@@ -43,12 +43,8 @@ def _problems(file: Path) -> list[str]:
             index = store.frame_index
             if np.any(np.diff(index) <= 0) or (len(index) and not 0 <= index[0] <= index[-1] < store.n_video_frames):
                 found.append("frame indices do not increase, or lie outside the video")
-            stride = store.extraction.get("stride", 1)
-            if type(stride) is not int or stride < 1:
-                found.append(f"its extraction settings have stride {stride!r}; extract again")
-            elif (n_expected := -(-store.n_video_frames // stride)) != store.n_rows or np.any(
-                index != np.arange(store.n_rows) * stride
-            ):
+            n_expected = -(-store.n_video_frames // store.spec.stride)
+            if n_expected != store.n_rows or np.any(index != np.arange(store.n_rows) * store.spec.stride):
                 found.append(f"{store.n_rows} rows, but {n_expected} frames were to be stored")
             found += _row_problems(store)
     except BallspotError as error:

@@ -18,6 +18,7 @@ from .options import (
     set_option,
     split_option,
     splits_option,
+    threads_option,
 )
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "set_option",
     "split_option",
     "splits_option",
+    "threads_option",
 ]

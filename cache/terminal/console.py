@@ -50,13 +50,15 @@ class ProgressLine:
     """One task's progress on standard error: a bar at a terminal, else a plain line at most every ``plain_every_s``.
 
     Rate and time left are counted from the work done since the start of this process, so a resumed task does not
-    claim the speed of rows that were there before.
+    claim the speed of rows that were there before. A line that does not ``stay`` leaves nothing behind at its end.
     """
 
-    def __init__(self, title: str, total: int, *, unit: str, done: int = 0, plain_every_s: float = 10.0) -> None:
+    def __init__(
+        self, title: str, total: int, *, unit: str, done: int = 0, plain_every_s: float = 10.0, stays: bool = True
+    ) -> None:
         self.title, self.total, self.unit = title, total, unit
         self.done = self.first = done
-        self.plain_every_s = plain_every_s
+        self.plain_every_s, self.stays = plain_every_s, stays
         self.started = self.last_line = time.monotonic()
         self.progress: Progress | None = None
         self.task: TaskID | None = None
@@ -64,7 +66,7 @@ class ProgressLine:
     def __enter__(self) -> "ProgressLine":
         if sys.stderr is not None and sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[line]}"))
-            self.progress = Progress(*columns, console=Console(file=sys.stderr), transient=False)
+            self.progress = Progress(*columns, console=Console(file=sys.stderr), transient=not self.stays)
             self.progress.start()
             self.task = self.progress.add_task(self.title, total=self.total, completed=self.done, line=self.line())
         return self
@@ -99,5 +101,5 @@ class ProgressLine:
     ) -> None:
         if self.progress is not None:
             self.progress.stop()
-        elif kind is None:
+        elif kind is None and self.stays:
             note(f"{self.title}: {self.line()}")

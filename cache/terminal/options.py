@@ -83,6 +83,9 @@ labels_option = click.option(
     "--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+threads_option = click.option(
+    "--threads", "n_threads", type=click.IntRange(min=1), help="Threads that compute on the CPU.  [default: one a core]"
+)
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="One configuration key; may be repeated."
 )

@@ -3,15 +3,13 @@
 Tasks and results are paths on a disk that all workers share.
 """
 
-from .clusters import Ended, place_of, ray_tasks, slurm_tasks
+from .pool import Executor, Tell
 from .processes import end_with_parent, n_usable_cpus, peak_memory_mb
 
 __all__ = [
-    "Ended",
+    "Executor",
+    "Tell",
     "end_with_parent",
     "n_usable_cpus",
     "peak_memory_mb",
-    "place_of",
-    "ray_tasks",
-    "slurm_tasks",
 ]

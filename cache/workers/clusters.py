@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,8 +12,7 @@ from ..errors import BallspotError
 from ..terminal import note
 
 POLL_S = 1.0
-
-
+MAX_TRIES = 3  # of a task whose process ends by itself
 Task = TypeVar("Task")
 
 
@@ -27,51 +26,43 @@ class Ended(Generic[Task]):
 
 
 @dataclass(frozen=True)
-class Place:
-    """What `--on` names: "ray" with an address or none, or "slurm", which may be "local" (submitit without SLURM)."""
+class Request:
+    """What a cluster is asked for: how many tasks at a time, what each gets; the last three are for SLURM."""
 
-    kind: str
-    address: str = ""
+    n_workers: int
+    n_cpus: int
+    on_gpu: bool
+    name: str
+    logs: Path
+    minutes: int
 
 
-def place_of(on: str) -> Place:
-    """`ray`, `ray:ADDRESS`, `slurm` or `slurm:local`. Raises BallspotError for another word."""
-    kind, _, address = on.partition(":")
-    if kind == "ray" or (kind == "slurm" and address in ("", "local")):
-        return Place(kind, address)
-    raise BallspotError(f"--on {on}: no such place; give ray, ray:ADDRESS, slurm or slurm:local")
+OnPoll = Callable[[Sequence[Task]], object]  # hears now and then which tasks were given out and have not ended
 
 
 def ray_tasks(
-    function: Callable[[Task], Any],
-    tasks: Iterable[Task],
-    *,
-    n_workers: int,
-    address: str = "",
-    n_cpus: int = 1,
-    on_gpu: bool = False,
-    on_poll: Callable[[], None] = lambda: None,
+    function: Callable[[Task], Any], tasks: Iterable[Task], request: Request, address: str, on_poll: OnPoll[Task]
 ) -> Iterator[Ended[Task]]:
-    """The tasks as Ray tasks of `n_cpus`, `n_workers` at a time; without an address in a Ray of its own here.
+    """The tasks as Ray tasks, the next taken when a worker is free; without an address in a Ray of its own here.
 
-    ``tasks`` is asked for the next one only when a worker is free. Raises BallspotError where there is no Ray.
+    Raises BallspotError where there is no Ray.
     """
     ray = _extra("ray", "ray")
     if not ray.is_initialized():
-        _start_ray(ray, n_workers * n_cpus, address)
-    resources = {"num_gpus": 1} if on_gpu else {"num_cpus": n_cpus}
+        _start_ray(ray, request.n_workers * request.n_cpus, address)
+    resources = {"num_gpus": 1} if request.on_gpu else {"num_cpus": request.n_cpus}
 
     def call(task: Task) -> Any:  # Ray takes functions alone, no other callable
         return function(task)
 
-    remote = ray.remote(max_retries=2, **resources)(call)
+    remote = ray.remote(max_retries=MAX_TRIES - 1, **resources)(call)
     waiting, running = iter(tasks), {}
     while True:
-        while len(running) < n_workers and (task := next(waiting, None)) is not None:
+        while len(running) < request.n_workers and (task := next(waiting, None)) is not None:
             running[remote.remote(task)] = task
         if not running:
             return
-        on_poll()
+        on_poll(list(running.values()))
         ready, _ = ray.wait(list(running), num_returns=1, timeout=POLL_S)
         for reference in ready:
             task = running.pop(reference)
@@ -83,36 +74,31 @@ def ray_tasks(
 
 
 def slurm_tasks(
-    function: Callable[[Task], Any],
-    tasks: Iterable[Task],
-    *,
-    n_workers: int,
-    folder: Path,
-    name: str,
-    cluster: str = "slurm",
-    minutes: int = 60,
-    n_cpus: int = 1,
-    on_gpu: bool = False,
-    on_poll: Callable[[], None] = lambda: None,
+    function: Callable[[Task], Any], tasks: Iterable[Task], request: Request, address: str, on_poll: OnPoll[Task]
 ) -> Iterator[Ended[Task]]:
-    """The tasks as a SLURM array, `n_workers` at a time; logs lie in `folder`. SBATCH_* variables choose the rest.
+    """The tasks as a SLURM array; SBATCH_* variables choose the rest. At the address "local" as processes here.
 
     Raises BallspotError where jobs cannot be submitted.
     """
+    cluster = address or "slurm"
     submitit = _extra("submitit", "slurm")
     try:
-        executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
-        parameters: dict[str, Any] = {"timeout_min": minutes, "cpus_per_task": n_cpus, "name": name}
-        if on_gpu:
+        executor = submitit.AutoExecutor(folder=request.logs, cluster=cluster)
+        parameters: dict[str, Any] = {
+            "timeout_min": request.minutes,
+            "cpus_per_task": request.n_cpus,
+            "name": request.name,
+        }
+        if request.on_gpu:
             parameters["gpus_per_node"] = 1
         if cluster == "slurm":
-            parameters["slurm_array_parallelism"] = n_workers
+            parameters["slurm_array_parallelism"] = request.n_workers
         executor.update_parameters(**parameters)
         waiting, running = iter(tasks), {}
         while True:
             chosen = []
             # SLURM itself keeps an array to its number at a time; a machine of its own does not.
-            while cluster == "slurm" or len(running) + len(chosen) < n_workers:
+            while cluster == "slurm" or len(running) + len(chosen) < request.n_workers:
                 if (task := next(waiting, None)) is None:
                     break
                 chosen.append(task)
@@ -120,7 +106,7 @@ def slurm_tasks(
                 running.update(zip(executor.map_array(function, chosen), chosen, strict=True))
             if not running:
                 return
-            on_poll()
+            on_poll(list(running.values()))
             for job in [job for job in running if job.done()]:
                 yield _slurm_ended(job, running.pop(job))
             if running:

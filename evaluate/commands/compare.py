@@ -8,8 +8,8 @@ import click
 from ...cache.terminal import FOLDER, data_option, note
 from ..reporting import as_csv, as_latex, as_markdown, comparison_tables, settings_rows
 from ..results import compare_runs
-from .evaluate import _show_all
-from .options import block_option, min_count_option, resamples_option
+from ..uncertainty import Bootstrap
+from .options import block_option, min_count_option, resamples_option, show_tables
 
 
 @click.command()
@@ -66,8 +66,7 @@ def compare(
         data_root=data_root,
         baseline=baseline,
         min_count=min_count,
-        n_resamples=resamples,
-        block_s=block,
+        bootstrap=Bootstrap(resamples, block),
     )
     if form == "json":
         click.echo(json.dumps(comparison.as_record(), indent=1, ensure_ascii=False, allow_nan=False))
@@ -76,7 +75,7 @@ def compare(
     else:
         tables = comparison_tables(comparison)
         if form == "table":
-            _show_all(tables)
+            show_tables(tables)
         else:
             click.echo(as_markdown(tables) if form == "markdown" else as_latex(tables))
     if report is not None:

@@ -1,35 +1,17 @@
 """The command `ballspot evaluate`."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from ...cache.terminal import (
-    FOLDER,
-    data_option,
-    labels_option,
-    leave_out_option,
-    note,
-    print_table,
-    split_option,
-    splits_option,
-)
-from ..dataset import LABELS_FILE, find_matches, load_label_set, load_splits
-from ..reporting import (
-    TextTable,
-    contest_table,
-    diagnosis_tables,
-    evaluation_table,
-    readings_table,
-    remarks,
-    teams_table,
-)
+from ...cache.terminal import FOLDER, data_option, labels_option, leave_out_option, note, split_option, splits_option
+from ..dataset import LABELS_FILE, DataSelection, load_label_set
+from ..reporting import contest_table, diagnosis_tables, evaluation_table, readings_table, remarks, teams_table
 from ..results import contest, evaluate_predictions
-from ..scoring import METRICS, OFFICIAL_FPS
-from .options import block_option, min_count_option, resamples_option
+from ..scoring import METRIC, METRICS, OFFICIAL_FPS, Protocol
+from ..uncertainty import Bootstrap
+from .options import block_option, min_count_option, resamples_option, show_tables
 
 
 @click.command()
@@ -42,7 +24,7 @@ from .options import block_option, min_count_option, resamples_option
 @click.option(
     "--metric",
     type=click.Choice(list(METRICS)),
-    default="at1",
+    default=METRIC,
     show_default=True,
     help="SoccerNet's tolerances: at1 to at5 seconds, tight is 1 to 5 and loose 5 to 60 seconds, averaged.",
 )
@@ -97,23 +79,20 @@ def evaluate(
     context = click.get_current_context()
     if tolerance is not None and context.get_parameter_source("metric") is not click.core.ParameterSource.DEFAULT:
         raise click.UsageError("--metric and --tolerance exclude each other")
-    names = None
-    if split != "all" or splits_file is not None or leave_out is not None:
-        matches = find_matches(data_root, labels_file=labels_file, one_video=False)
-        names = load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out).part(split)
-    settings: dict[str, Any] = {
-        "data_root": data_root,
-        "label_set": load_label_set(labels),
-        "matches": names,
-        "fps": fps,
-        "metric": metric,
-        "tolerance_s": tolerance,
-        "labels_file": labels_file,
-        "n_resamples": resamples,
-        "block_s": block,
-    }
-    evaluation = evaluate_predictions(predictions, with_diagnosis=diagnose or plots is not None, **settings)
-    difference = None if against is None else contest(predictions, against, **settings)
+    selection = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, labels_file)
+    names = selection.part(split)
+    protocol, bootstrap = Protocol(metric, fps, tolerance), Bootstrap(resamples, block)
+    evaluation = evaluate_predictions(
+        predictions,
+        selection,
+        names,
+        protocol=protocol,
+        bootstrap=bootstrap,
+        with_diagnosis=diagnose or plots is not None,
+    )
+    difference = None
+    if against is not None:
+        difference = contest(predictions, against, selection, names, protocol=protocol, bootstrap=bootstrap)
     if as_json:
         record = {"split": split, **evaluation.as_record(min_count=min_count)}
         if difference is not None:
@@ -126,7 +105,7 @@ def evaluate(
             tables.append(contest_table(difference, str(against)))
         if diagnose and evaluation.diagnosis is not None:
             tables += [readings_table(evaluation), *diagnosis_tables(evaluation.diagnosis)]
-        _show_all(tables)
+        show_tables(tables)
     if plots is not None:
         from ..reporting import draw_evaluation
 
@@ -134,13 +113,3 @@ def evaluate(
             note(f"drawn: {path}")
     for remark in remarks(evaluation):
         note(f"note: {remark}")
-
-
-def _show_all(tables: Sequence[TextTable]) -> None:
-    """Prints each title on a line of its own, which a narrow table would wrap, then the rows if there are any."""
-    for place, table in enumerate(tables):
-        if place:
-            click.echo()
-        click.echo(table.title)
-        if table.rows:
-            print_table(table.headers, table.rows)

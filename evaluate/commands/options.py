@@ -1,14 +1,18 @@
 """The options that the commands of this folder share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ...cache.terminal import FiniteRange
-from ..dataset import find_matches, load_splits
+from ...cache.terminal import FiniteRange, print_table
+from ..dataset import DataSelection
 from ..exports import THRESHOLD
-from ..uncertainty import BLOCK_S, N_RESAMPLES
+from ..uncertainty import Bootstrap
+
+if TYPE_CHECKING:
+    from ..reporting import TextTable
 
 SECONDS = FiniteRange(0, 3600)
 
@@ -34,13 +38,12 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def part_of(data: Path | None, split: str, splits_file: Path | None) -> list[str] | None:
     """The names of the matches in a part of a data root; None without one, where every prediction is meant."""
-    chosen = split != "all" or splits_file is not None
     if data is None:
-        if chosen:
+        if split != "all" or splits_file is not None:
             raise click.UsageError("--split and --splits need --data")
         return None
-    found = find_matches(data, one_video=False)
-    return list(load_splits(data, found, splits_file=splits_file).part(split)) if chosen else [m.name for m in found]
+    selection = DataSelection(data, splits_file=splits_file)
+    return list(selection.part(split) or selection.matches)
 
 
 min_count_option = click.option(
@@ -55,12 +58,27 @@ min_count_option = click.option(
 resamples_option = click.option(
     "--resamples",
     type=click.IntRange(min=0, max=100_000),
-    default=N_RESAMPLES,
+    default=Bootstrap.n_resamples,
     show_default=True,
     help="Draws of blocks (and of seeds) for the intervals; 0 leaves them out.",
 )
 
 
 block_option = click.option(
-    "--block", type=float, default=BLOCK_S, show_default=True, metavar="SECONDS", help="Length of a resampled block."
+    "--block",
+    type=float,
+    default=Bootstrap.block_s,
+    show_default=True,
+    metavar="SECONDS",
+    help="Length of a resampled block.",
 )
+
+
+def show_tables(tables: Sequence["TextTable"]) -> None:
+    """Prints each title on a line of its own, which a narrow table would wrap, then the rows if there are any."""
+    for index, table in enumerate(tables):
+        if index:
+            click.echo()
+        click.echo(table.title)
+        if table.rows:
+            print_table(table.headers, table.rows)

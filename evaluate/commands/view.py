@@ -9,9 +9,8 @@ import click
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
 from ...cache.terminal import FOLDER, data_option, labels_option, note, splits_option
-from ..dataset import LABELS_FILE, find_matches, load_label_set, load_splits
-from ..scoring import OFFICIAL_FPS
-from ..uncertainty import check_settings
+from ..dataset import LABELS_FILE, DataSelection, load_label_set
+from ..scoring import OFFICIAL_FPS, Protocol
 from ..viewer import find_view, is_run, open_sides
 
 
@@ -64,22 +63,13 @@ def view(
     """
     if len(predictions) > 2:
         raise click.UsageError(f"one or two sets of predictions can be shown, not {len(predictions)}")
-    check_settings(fps=fps)
+    protocol = Protocol(fps=fps)
     sides = open_sides(predictions, split=split)
     data_root = data_root or _data_of(predictions)
-    names = None
-    if splits_file is not None or (split not in (None, "all") and not all(map(is_run, predictions))):
-        found = find_matches(data_root, labels_file=labels_file, one_video=False)
-        names = load_splits(data_root, found, splits_file=splits_file).part(split or "all")
-    shown = find_view(
-        sides,
-        data_root=data_root,
-        label_set=load_label_set(labels),
-        fps=fps,
-        names=names,
-        wanted=wanted,
-        labels_file=labels_file,
-    )
+    selection = DataSelection(data_root, load_label_set(labels), splits_file, labels_file=labels_file)
+    of_runs = splits_file is None and all(map(is_run, predictions))
+    names = None if of_runs else selection.part(split or "all")
+    shown = find_view(sides, selection, names, fps=protocol.fps, wanted=wanted)
     from ..viewer import ViewServer, resources_of
 
     with ViewServer(resources_of(shown), port=port) as server:

@@ -4,6 +4,7 @@ This room reads and checks them; it scores nothing.
 """
 
 from .columns import HALF_S, SpotArrays, SpotColumns, column_arrays, columns_of
+from .data_selection import DataSelection, names_to_predict
 from .labels import (
     MAX_POSITION_MS,
     TEAMS,
@@ -25,7 +26,7 @@ from .labels import (
 from .labelsets import BUILT_IN, LabelSet, label_set_of, load_label_set
 from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_matches, resolve_match
 from .predictions import SCORES_FILE, Predictions, open_predictions
-from .splits import OF_RUN, SPLITS_FILE, Splits, load_splits, names_to_predict, recorded_splits
+from .splits import OF_RUN, SPLITS_FILE, Splits, recorded_splits
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "TEAMS",
     "VIDEO_SUFFIXES",
     "VISIBILITIES",
+    "DataSelection",
     "LabelArrays",
     "LabelSet",
     "Match",
@@ -62,7 +64,6 @@ __all__ = [
     "label_set_of",
     "labels_in",
     "load_label_set",
-    "load_splits",
     "names_to_predict",
     "open_predictions",
     "read_confidence",

@@ -42,10 +42,10 @@ class SpotColumns:
         of_team = [TEAMS.get(team, -1) for team in self.teams]
         return np.array([*of_team, -1], dtype=np.int64)[self.team]  # -1 reads the last, that of no team
 
-    def count_labels(self) -> dict[str, int]:
-        """How many spots each label has."""
+    def unknown_labels(self, label_set: LabelSet) -> dict[str, int]:
+        """How many spots each label has that is not in ``label_set``."""
         counts = np.bincount(self.label, minlength=len(self.labels))
-        return {label: int(count) for label, count in zip(self.labels, counts, strict=True)}
+        return {label: int(n) for label, n in zip(self.labels, counts, strict=True) if label not in label_set}
 
     def spots(self) -> tuple[Spot, ...]:
         """The spots one by one."""

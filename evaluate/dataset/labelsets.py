@@ -57,6 +57,11 @@ class LabelSet:
         return {"name": self.name, "labels": list(self.labels), "headline_excludes": list(self.headline_excludes)}
 
     @property
+    def in_headline(self) -> tuple[bool, ...]:
+        """Whether the headline mean takes in each label."""
+        return tuple(label not in self.headline_excludes for label in self.labels)
+
+    @property
     def headline_labels(self) -> tuple[str, ...]:
         """The labels that the headline mean is taken over."""
         return tuple(label for label in self.labels if label not in self.headline_excludes)

@@ -14,8 +14,7 @@ from typing import Any
 
 from ...cache.disk import read_toml
 from ...cache.errors import BallspotError
-from ...cache.terminal import note
-from .matches import Match, find_matches, nearest_match, resolve_match
+from .matches import Match, nearest_match, resolve_match
 
 SPLITS_FILE = "splits.toml"
 
@@ -145,29 +144,3 @@ def _checked(parts: dict[str, list[str]], *, source: str) -> Splits:
                 raise BallspotError(f"{source}: match {name!r} is {places}; keep it in one place")
             seen[name] = part
     return Splits(*(tuple(parts[part]) for part in PARTS), source=source)
-
-
-def names_to_predict(
-    of_run: Splits, data_root: Path, split: str, *, splits_file: Path | None, leave_out: str | None
-) -> tuple[str, ...]:
-    """The matches to predict: of the run's own split where the data root has them, else of the data's, which is said.
-
-    Raises BallspotError where the data's split then names matches that the run was trained or validated on as others.
-    """
-    matches = find_matches(data_root)
-    if splits_file is None and leave_out is None:
-        names = of_run.part(split)
-        missing = sorted(set(names) - {match.name for match in matches})
-        if not missing:
-            return names
-        splits = load_splits(data_root, matches, splits_file=None, leave_out=None)
-        known = {name for part in ("train", "valid") if part != split for name in of_run.by_part[part]}
-        seen = sorted(known & set(splits.part(split))) if split != "all" else []
-        if seen:
-            raise BallspotError(
-                f"{data_root}: has no {missing[0]!r} of the run's {split} part, and {seen[0]!r} in its own {split} part"
-                " is one that the run was trained or validated on; say which matches with --splits"
-            )
-        note(f"{data_root}: has no {missing[0]!r} of the run's {split} part; its own split is used ({splits.source})")
-        return splits.part(split)
-    return load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out).part(split)

@@ -5,11 +5,14 @@ Intervals on all of these come from the draws of evaluate.uncertainty.
 
 from .bounds import NONE, TIMINGS
 from .diagnosis import CURVE_S, Diagnosis, diagnose
+from .mistakes import FIXES, KINDS
 from .pitfalls import Pitfall, find_pitfalls
 from .worst import ClassMistakes, Mistake, worst_mistakes
 
 __all__ = [
     "CURVE_S",
+    "FIXES",
+    "KINDS",
     "NONE",
     "TIMINGS",
     "ClassMistakes",

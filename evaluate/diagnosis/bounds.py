@@ -72,7 +72,7 @@ def diagnosis_bounds(
     pool: Pool,
     verdicts: Verdicts,
     thresholds: np.ndarray,
-    score_places: np.ndarray,
+    score_bin: np.ndarray,
     resamples: Resamples,
     *,
     n_bins: int,
@@ -80,7 +80,7 @@ def diagnosis_bounds(
 ) -> DiagnosisBounds:
     """The intervals of what `diagnosis.diagnose` finds.
 
-    ``thresholds`` (n_labels,) are the classes' best, ``score_places`` int64 (p,) says which of ``n_bins`` bins of the
+    ``thresholds`` (n_labels,) are the classes' best, ``score_bin`` int64 (p,) says which of ``n_bins`` bins of the
     calibration each prediction is in.
     """
     truth_block, block = place_blocks(pool, resamples)
@@ -88,15 +88,15 @@ def diagnosis_bounds(
     block[hits] = truth_block[verdicts.truth[hits]]
     base = ap_replicates(pool, (verdicts.tolerance_s,), resamples)
     fixed = {fix: _fixed_mean(pool, repair(pool, verdicts, fix), base, truth_block, block, resamples) for fix in FIXES}
-    curve = [ap_replicates(pool, (one,), resamples) for one in curve_s]
-    error, shares = _calibration(pool, verdicts, block, score_places, n_bins, resamples)
+    curve = [ap_replicates(pool, (width_s,), resamples) for width_s in curve_s]
+    error, shares = _calibration(pool, verdicts, block, score_bin, n_bins, resamples)
     return DiagnosisBounds(
         points=tuple(_points(pool, verdicts, thresholds, truth_block, block, resamples)),
         mean_ap=interval(base.mean()),
         fixed={fix: interval(drawn) for fix, drawn in fixed.items()},
         gain={fix: interval(drawn - base.mean()) for fix, drawn in fixed.items()},
-        curve_mean=tuple(interval(one.mean()) for one in curve),
-        curve=tuple(tuple(interval(one.of_class(index)) for index in range(pool.n_labels)) for one in curve),
+        curve_mean=tuple(interval(drawn.mean()) for drawn in curve),
+        curve=tuple(tuple(interval(drawn.of_class(index)) for index in range(pool.n_labels)) for drawn in curve),
         calibration_error=interval(error),
         hit_share=tuple(interval(drawn) for drawn in shares.T),
     )
@@ -147,8 +147,8 @@ def _points(
 def _timing(late_s: np.ndarray, block: np.ndarray, resamples: Resamples) -> dict[str, Interval]:
     bounds = {}
     for name, seconds, level in zip(TIMINGS, (np.abs(late_s), np.abs(late_s), late_s), (0.5, 0.9, 0.5), strict=True):
-        values, place = np.unique(seconds, return_inverse=True)  # whole frames: few values, however many hits
-        weights = resamples.weights @ count_table(block, place, values.size, resamples)
+        values, index = np.unique(seconds, return_inverse=True)  # whole frames: few values, however many hits
+        weights = resamples.weights @ count_table(block, index, values.size, resamples)
         bounds[name] = interval(weighted_quantile(values, weights, level))
     return bounds
 
@@ -163,19 +163,20 @@ def _fixed_mean(
     asked = resamples.weights @ count_table(
         truth_block[fixed.counted], pool.truth_label[fixed.counted], pool.n_labels, resamples
     )
-    score_bin = score_bins(pool.score[stays])
-    ap = drawn_ap(fixed.label[stays], score_bin, moved[stays], fixed.is_hit[stays], asked, resamples)
+    ap = drawn_ap(
+        fixed.label[stays], score_bins(pool.score[stays]), moved[stays], fixed.is_hit[stays], asked, resamples
+    )
     # As in the number itself, a class whose truths are all missed scores 0 when none of them is asked for.
     return replace(base, ap=np.where(base.n_truth > 0, ap, np.nan)).mean()
 
 
 def _calibration(
-    pool: Pool, verdicts: Verdicts, block: np.ndarray, score_places: np.ndarray, n_bins: int, resamples: Resamples
+    pool: Pool, verdicts: Verdicts, block: np.ndarray, score_bin: np.ndarray, n_bins: int, resamples: Resamples
 ) -> tuple[np.ndarray, np.ndarray]:
     """The expected calibration error (R,) and the share of hits of each bin (R, n)."""
     score = np.minimum(pool.score, 1.0)
     counts, scores, hits = (
-        resamples.weights @ count_table(block, score_places, n_bins, resamples, values=values)
+        resamples.weights @ count_table(block, score_bin, n_bins, resamples, values=values)
         for values in (None, score, (verdicts.kind == HIT).astype(np.float64))
     )
     return _ratio(np.abs(scores - hits).sum(axis=1), counts.sum(axis=1)), _ratio(hits, counts)

@@ -1,7 +1,7 @@
 """Why a number is what it is: operating points, timing, kinds of mistakes, tolerances, calibration."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -59,10 +59,10 @@ class Calibration:
 
 def calibration(pool: Pool, verdicts: Verdicts, *, n_bins: int = N_CALIBRATION_BINS) -> Calibration:
     """The share of hits among predictions of similar score; scores above 1 count as 1."""
-    place = calibration_bins(pool, n_bins)
-    count = np.bincount(place, minlength=n_bins)
+    score_bin = calibration_bins(pool, n_bins)
+    count = np.bincount(score_bin, minlength=n_bins)
     values = (np.minimum(pool.score, 1.0), verdicts.kind == HIT)
-    sums = (np.bincount(place, weights=value, minlength=n_bins) for value in values)
+    sums = (np.bincount(score_bin, weights=value, minlength=n_bins) for value in values)
     means = [np.divide(total, count, out=np.full(n_bins, np.nan), where=count > 0) for total in sums]
     return Calibration(np.linspace(0, 1, n_bins + 1), count, *means)
 
@@ -133,12 +133,12 @@ def diagnose(
     hit = match_truths(pool, tolerance_s)
     verdicts = judge(pool, hit, tolerance_s)
     thresholds = best_thresholds(pool, verdicts.kind == HIT)
-    curve = np.stack([pooled_average_precision(pool, (one,)).ap for one in curve_s])
+    curve = np.stack([pooled_average_precision(pool, (width_s,)).ap for width_s in curve_s])
     bounds = None
     if resamples is not None:
-        places = calibration_bins(pool, N_CALIBRATION_BINS)
+        score_bin = calibration_bins(pool, N_CALIBRATION_BINS)
         bounds = diagnosis_bounds(
-            pool, verdicts, thresholds, places, resamples, n_bins=N_CALIBRATION_BINS, curve_s=curve_s
+            pool, verdicts, thresholds, score_bin, resamples, n_bins=N_CALIBRATION_BINS, curve_s=curve_s
         )
     return Diagnosis(
         label_set=label_set,
@@ -202,18 +202,7 @@ def _point(pool: Pool, label_set: LabelSet, verdicts: Verdicts, index: int, thre
 
 
 def _point_record(point: OperatingPoint) -> dict[str, Any]:
-    return {
-        "threshold": point.threshold,
-        "precision": point.precision,
-        "recall": point.recall,
-        "f1": point.f1,
-        "n_truth": point.n_truth,
-        "counts": point.mistakes,
-        "confused_with": point.confused_with,
-        "timing_median_s": point.timing_median_s,
-        "timing_p90_s": point.timing_p90_s,
-        "timing_bias_s": point.timing_bias_s,
-    }
+    return {"counts" if name == "mistakes" else name: value for name, value in asdict(point).items()}
 
 
 def _finite(value: float) -> float | None:

@@ -17,17 +17,9 @@ import numpy as np
 from ..scoring import Pool, count_above, interpolated_ap, reach_frames, score_bins, windows
 
 HIT, DUPLICATE, CONFUSION, NEAR_MISS, BACKGROUND = range(5)
-
-
 KINDS = ("hit", "duplicate", "confusion", "near_miss", "background")
-
-
 MISSED = "missed"
-
-
 FIXES = (*KINDS[1:], MISSED)
-
-
 NEAR_S = 2.0
 
 
@@ -55,15 +47,15 @@ def judge(pool: Pool, hit: np.ndarray, tolerance_s: float) -> Verdicts:
     if not pool.truth_key.size:
         return Verdicts(tolerance_s, kind, truth, hit)
     near = reach_frames(pool, 2 * NEAR_S)
-    place, distance = _nearest(pool, pool.key, pool.truth_key, max(reach, near))
+    own, distance = _nearest(pool, pool.key, pool.truth_key, max(reach, near))
     missed = hit < 0
     other, other_distance = _nearest_of_any_class(pool, missed, reach)
     free = kind != HIT
-    _assign(kind, truth, free & (distance <= reach), DUPLICATE, place)
+    _assign(kind, truth, free & (distance <= reach), DUPLICATE, own)
     free = kind == BACKGROUND
     _assign(kind, truth, free & (other_distance <= reach), CONFUSION, other)
     free = kind == BACKGROUND
-    _assign(kind, truth, free & (distance <= near), NEAR_MISS, place)
+    _assign(kind, truth, free & (distance <= near), NEAR_MISS, own)
     return Verdicts(tolerance_s, kind, truth, hit)
 
 
@@ -140,9 +132,9 @@ def confusions(pool: Pool, verdicts: Verdicts, threshold: np.ndarray) -> np.ndar
     return counts
 
 
-def _assign(kind: np.ndarray, truth: np.ndarray, chosen: np.ndarray, value: int, place: np.ndarray) -> None:
+def _assign(kind: np.ndarray, truth: np.ndarray, chosen: np.ndarray, value: int, about: np.ndarray) -> None:
     kind[chosen] = value
-    truth[chosen] = place[chosen]
+    truth[chosen] = about[chosen]
 
 
 def _nearest(pool: Pool, key: np.ndarray, targets: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
@@ -153,9 +145,9 @@ def _nearest(pool: Pool, key: np.ndarray, targets: np.ndarray, reach: int) -> tu
     last = max(targets.size - 1, 0)
     after, before = np.minimum(after, last), np.minimum(before, last)
     nearer = np.abs(targets[before] - key) <= np.abs(targets[after] - key)  # on a tie the earlier
-    place = np.where(nearer, before, after)
+    nearest = np.where(nearer, before, after)
     far = np.iinfo(np.int64).max
-    return place, np.where(low < high, np.abs(targets[place] - key), far)
+    return nearest, np.where(low < high, np.abs(targets[nearest] - key), far)
 
 
 def _nearest_of_any_class(pool: Pool, missed: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
@@ -166,5 +158,5 @@ def _nearest_of_any_class(pool: Pool, missed: np.ndarray, reach: int) -> tuple[n
     sorted_key = any_key[order]
     first = np.append(True, sorted_key[1:] != sorted_key[:-1])  # of one frame a missed truth, if there is one
     own = pool.key // half * pool.n_frames + pool.key % pool.n_frames
-    place, distance = _nearest(pool, own, sorted_key[first], reach)
-    return order[first][place], distance
+    nearest, distance = _nearest(pool, own, sorted_key[first], reach)
+    return order[first][nearest], distance

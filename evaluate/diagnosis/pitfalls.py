@@ -5,8 +5,8 @@ code, or keeps it from finding a file, costs the whole number there, while it is
 """
 
 from bisect import bisect
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -15,9 +15,9 @@ import numpy as np
 
 from ..dataset import TEAMS, Spot, SpotArrays, SpotFile, column_arrays, columns_of
 from ..scoring import (
-    APResult,
     Pairing,
     Pool,
+    Protocol,
     average_precision,
     match_truths,
     score_bins,
@@ -59,42 +59,27 @@ class Pitfall:
 
 @dataclass(frozen=True)
 class _Scene:
-    """What every check reads: the pairing, the predictions as arrays, and how to score others in their place."""
+    """What every check reads: the pairing, its truths and predictions as arrays, and the mAP that they reach."""
 
     pairing: Pairing
-    fps: float
+    protocol: Protocol
+    pool: Pool
+    truths: list[SpotArrays]
     arrays: list[SpotArrays]
     now: float
-    rescore: Callable[[Sequence[SpotArrays]], APResult]
-    pool: Pool
-    tolerances_s: Sequence[float]
 
     def cost(self, repaired: Sequence[SpotArrays]) -> float:
-        return self.rescore(repaired).mean_ap - self.now
+        then = average_precision(self.truths, repaired, n_labels=self.pool.n_labels, protocol=self.protocol)
+        return then.mean_ap - self.now
 
 
-def find_pitfalls(
-    pairing: Pairing,
-    pool: Pool,
-    result: APResult,
-) -> tuple[Pitfall, ...]:
+def find_pitfalls(pairing: Pairing, pool: Pool, mean_ap: float, protocol: Protocol) -> tuple[Pitfall, ...]:
     """The faults of a pairing's predictions, those that cost the whole score first, then by cost.
 
-    ``pool`` and ``result`` are the predictions as they are, at the frame rate and tolerances to score at.
+    ``pool`` and ``mean_ap`` are of the predictions as they are, scored by ``protocol``.
     """
-    truths = pairing.truth_arrays(pool.fps)
-    n_labels, tolerances_s = pool.n_labels, result.tolerances_s
-    scene = _Scene(
-        pairing=pairing,
-        fps=pool.fps,
-        arrays=pairing.spot_arrays(pool.fps),
-        now=result.mean_ap,
-        rescore=lambda arrays: average_precision(
-            truths, arrays, n_labels=n_labels, fps=pool.fps, tolerance_s=tolerances_s
-        ),
-        pool=pool,
-        tolerances_s=tolerances_s,
-    )
+    truths, arrays = pairing.truth_arrays(protocol.fps), pairing.spot_arrays(protocol.fps)
+    scene = _Scene(pairing, protocol, pool, truths, arrays, mean_ap)
     checks = (
         _misplaced,
         _without_half,
@@ -107,7 +92,7 @@ def find_pitfalls(
         _without_team,
     )
     found = [pitfall for check in checks if (pitfall := check(scene)) is not None]
-    return tuple(sorted(found, key=lambda one: (one.cost is not None, -(one.cost or 0.0))))
+    return tuple(sorted(found, key=lambda pitfall: (pitfall.cost is not None, -(pitfall.cost or 0.0))))
 
 
 def _misplaced(scene: _Scene) -> Pitfall | None:
@@ -147,7 +132,7 @@ def _outside(scene: _Scene) -> Pitfall | None:
 
 
 def _squeezed(scene: _Scene) -> Pitfall | None:
-    cost = float(ap_of_every_score(scene.pool, scene.tolerances_s).mean()) - scene.now
+    cost = float(ap_of_every_score(scene.pool, scene.protocol.tolerances_s).mean()) - scene.now
     if cost < WORTH_TELLING:
         return None
     n = int(np.bincount(score_bins(scene.pool.score)).max(initial=0))
@@ -156,7 +141,7 @@ def _squeezed(scene: _Scene) -> Pitfall | None:
 
 
 def _early(scene: _Scene) -> Pitfall | None:
-    fps = Fraction(scene.fps).limit_denominator(1001)
+    fps = Fraction(scene.protocol.fps).limit_denominator(1001)
     n = 0
     repaired = []
     for columns, arrays in zip(scene.pairing.columns, scene.arrays, strict=True):
@@ -189,9 +174,10 @@ def _overwritten(scene: _Scene) -> Pitfall | None:
     n = 0
     repaired = []
     for arrays in scene.arrays:
-        place = (_half(arrays).astype(np.int64) * len(scene.pairing.label_set) + arrays.label_index) * 2**40
-        order = np.lexsort((_score(arrays), place + arrays.frame))
-        key = (place + arrays.frame)[order]
+        track = _half(arrays).astype(np.int64) * len(scene.pairing.label_set) + arrays.label_index
+        key = track * 2**40 + arrays.frame
+        order = np.lexsort((_score(arrays), key))
+        key = key[order]
         best = order[np.append(key[1:] != key[:-1], True)[: key.size]]
         n += arrays.frame.size - best.size
         repaired.append(_taken(arrays, np.sort(best)))
@@ -201,9 +187,7 @@ def _overwritten(scene: _Scene) -> Pitfall | None:
 
 def _unknown(scene: _Scene) -> Pitfall | None:
     label_set = scene.pairing.label_set
-    unknown: Counter[str] = Counter()
-    for columns in scene.pairing.columns:
-        unknown.update({label: n for label, n in columns.count_labels().items() if label not in label_set})
+    unknown = scene.pairing.unknown_labels
     meant = {label: near for label in unknown if (near := label_set.nearest(label)) is not None}
     n = sum(unknown[label] for label in meant)
     if not n:
@@ -212,7 +196,7 @@ def _unknown(scene: _Scene) -> Pitfall | None:
         column_arrays(
             replace(columns, labels=tuple(meant.get(label, label) for label in columns.labels)),
             label_set,
-            fps=scene.fps,
+            fps=scene.protocol.fps,
         )
         for columns in scene.pairing.columns
     ]
@@ -225,16 +209,13 @@ def _without_team(scene: _Scene) -> Pitfall | None:
     if not any((truths.side() >= 0).any() for truths in scene.pairing.truth_columns):
         return None
     label_set = scene.pairing.label_set
-    sides = np.concatenate([one.side()[one.label_index(label_set) >= 0] for one in scene.pairing.columns])
+    sides = np.concatenate([spots.side()[spots.label_index(label_set) >= 0] for spots in scene.pairing.columns])
     n = int((sides < 0).sum())
     if not n or n == sides.size:
         return None  # without any team it is no submission to the team task
     sided = [_with_sides(*pair) for pair in zip(scene.pairing.truths, scene.pairing.spots, strict=True)]
     repaired = replace(scene.pairing, files=tuple(SpotFile(columns_of(spots)) for spots in sided))
-    now, then = (
-        team_average_precision(one, fps=scene.fps, tolerances_s=scene.tolerances_s).mean_ap
-        for one in (scene.pairing, repaired)
-    )
+    now, then = (team_average_precision(pairing, scene.protocol).mean_ap for pairing in (scene.pairing, repaired))
     text = f"{n} of {sides.size} predictions name no left or right team and never count in Team-mAP"
     remedy = "knowing the side of the truth nearest to each (an upper bound)"
     return Pitfall("no_team", n, text, remedy, then - now, "Team-mAP")
@@ -250,8 +231,8 @@ def _with_sides(truths: Sequence[Spot], spots: Sequence[Spot]) -> tuple[Spot, ..
     for spot in spots:
         known = sides.get((spot.label, spot.half))
         if spot.team not in TEAMS and known:
-            place = bisect(known, (spot.position_ms, ""))
-            near = min(known[max(place - 1, 0) : place + 1], key=lambda one: abs(one[0] - spot.position_ms))
+            after = bisect(known, (spot.position_ms, ""))
+            near = min(known[max(after - 1, 0) : after + 1], key=lambda truth: abs(truth[0] - spot.position_ms))
             spot = replace(spot, team=near[1])
         completed.append(spot)
     return tuple(completed)
@@ -266,7 +247,7 @@ def ap_of_every_score(pool: Pool, tolerances_s: Sequence[float]) -> np.ndarray:
     order = np.lexsort((-pool.score, pool.label))
     bounds = np.searchsorted(pool.label[order], np.arange(pool.n_labels + 1))
     ap = np.zeros((len(tolerances_s), pool.n_labels))
-    for place, tolerance_s in enumerate(tolerances_s):
+    for row, tolerance_s in enumerate(tolerances_s):
         hit = match_truths(pool, tolerance_s)
         is_hit = np.zeros(pool.key.size, dtype=bool)
         is_hit[hit[hit >= 0]] = True
@@ -277,7 +258,7 @@ def ap_of_every_score(pool: Pool, tolerances_s: Sequence[float]) -> np.ndarray:
             hits = np.cumsum(is_hit[members])[last]
             best = np.maximum.accumulate((hits / (last + 1))[::-1])[::-1]
             reached = np.searchsorted(hits / n_truth[index], np.arange(11) / 10)
-            ap[place, index] = np.append(best, 0.0)[reached].sum() / 11
+            ap[row, index] = np.append(best, 0.0)[reached].sum() / 11
     return trapezoid_mean(ap)
 
 

@@ -1,14 +1,13 @@
 """The worst mistakes of every class: the surest predictions that hit nothing, and the truths that are missed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..dataset import LabelSet, Spot
-from ..scoring import OFFICIAL_FPS, Pairing, Pool, match_truths, metric_frame, read_pairing
-from ..uncertainty import check_settings
+from ..dataset import DataSelection, Spot
+from ..scoring import Pairing, Pool, Protocol, match_truths, metric_frame, read_pairing
 from .diagnosis import best_thresholds
 from .mistakes import BACKGROUND, HIT, KINDS, MISSED, Verdicts, judge
 
@@ -46,10 +45,9 @@ class ClassMistakes:
 
 def worst_mistakes(
     path: Path,
+    data: DataSelection,
+    matches: Sequence[str] | None = None,
     *,
-    data_root: Path,
-    label_set: LabelSet,
-    matches: Iterable[str] | None = None,
     classes: Sequence[str] = (),
     tolerance_s: float = 1.0,
     threshold: float | None = None,
@@ -61,11 +59,11 @@ def worst_mistakes(
     A class is taken from the threshold of its best F1 up, as in a diagnosis, or from ``threshold``; where nothing hits,
     all predictions are taken. False predictions come by falling confidence; missed truths by the confidence of the
     prediction that would hit them, those without one first, then by time.
-    Raises BallspotError as `read_pairing`, and for a class that is not in ``label_set``.
+    Raises BallspotError as `read_pairing` and `Protocol`, and for a class that is not in the label set.
     """
-    check_settings(fps=OFFICIAL_FPS, tolerance_s=tolerance_s)
-    pairing = read_pairing(path, data_root=data_root, label_set=label_set, matches=matches)
-    pool = pairing.pool(OFFICIAL_FPS)
+    protocol, label_set = Protocol(tolerance_s=tolerance_s), data.label_set
+    pairing = read_pairing(path, data, matches)
+    pool = pairing.pool(protocol.fps)
     verdicts = judge(pool, match_truths(pool, tolerance_s), tolerance_s)
     thresholds = best_thresholds(pool, verdicts.kind == HIT)
     if threshold is not None:
@@ -80,12 +78,14 @@ class _Sources:
 
     def __init__(self, pairing: Pairing, pool: Pool) -> None:
         self.pool, self.matches, self.labels = pool, pairing.matches, pairing.label_set.labels
-        self.predictions = [self._by_place(spots) for spots in pairing.spots]
-        self.truths = [self._by_place(spots) for spots in pairing.truths]
+        self.predictions = [self._by_key(spots) for spots in pairing.spots]
+        self.truths = [self._by_key(spots) for spots in pairing.truths]
 
-    def _by_place(self, spots: Sequence[Spot]) -> dict[tuple[int, str, int], Spot]:
+    def _by_key(self, spots: Sequence[Spot]) -> dict[tuple[int, str, int], Spot]:
         last = self.pool.n_frames - 1
-        return {(one.half, one.label, min(metric_frame(one.position_ms, self.pool.fps), last)): one for one in spots}
+        return {
+            (spot.half, spot.label, min(metric_frame(spot.position_ms, self.pool.fps), last)): spot for spot in spots
+        }
 
     def prediction(self, index: int) -> tuple[str, Spot]:
         """Match and spot of a prediction of the pool."""
@@ -122,10 +122,10 @@ def _worst(
         n_predictions=chosen.size,
         n_false=false.size,
         n_missed=missed.size,
-        false=tuple(_false(pool, verdicts, sources, int(one)) for one in false[:n_false]),
+        false=tuple(_false(pool, verdicts, sources, int(prediction)) for prediction in false[:n_false]),
         missed=tuple(
-            Mistake(*sources.truth(int(missed[one])), MISSED, float(best[one]) if best[one] >= 0 else None)
-            for one in order[:n_missed]
+            Mistake(*sources.truth(int(missed[rank])), MISSED, float(best[rank]) if best[rank] >= 0 else None)
+            for rank in order[:n_missed]
         ),
     )
 

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
-from ..results import Comparison, Setting
-from ..uncertainty import LEVEL
-from .tables import TextTable, count_matches, difference_cells, frequent_name, mean_names, percent, span
+from ..results import ComparedSetting, Comparison
+from .tables import BOUNDS, TextTable, count_matches, difference_cells, frequent_name, mean_names, percent, span
 
 MOST_COLUMNS = 6
 
@@ -28,7 +27,7 @@ def comparison_tables(comparison: Comparison) -> list[TextTable]:
 def scores_table(comparison: Comparison) -> TextTable:
     """A column a run: the means first, then every class with its truths."""
     runs = comparison.runs
-    return _scores(comparison, [run.name for run in runs], [[place] for place in range(len(runs))], "")
+    return _scores(comparison, [run.name for run in runs], [[run] for run in range(len(runs))], "")
 
 
 def mean_scores_table(comparison: Comparison) -> TextTable:
@@ -40,7 +39,7 @@ def _scores(comparison: Comparison, names: Sequence[str], groups: Sequence[Seque
     runs, label_set = comparison.runs, comparison.label_set
 
     def row(name: str, count: str, values: Sequence[float | None]) -> list[str]:
-        return [name, count, *(percent(_mean([values[place] for place in group])) for group in groups)]
+        return [name, count, *(percent(_mean([values[run] for run in group])) for group in groups)]
 
     counts = _counts(comparison)
     all_name, headline_name = mean_names(label_set)
@@ -70,8 +69,7 @@ def settings_tables(comparison: Comparison) -> list[TextTable]:
     for measure, settings in zip(measures, (comparison.settings, comparison.frequent_settings), strict=True):
         ordered = [*settings[:1], *sorted(settings[1:], key=lambda setting: -setting.mean_ap)]
         rows = [_setting_row(setting) for setting in ordered]
-        bounds = f"{100 * LEVEL:g} %"
-        headers = ["setting", "seeds", "mean", bounds, "difference", bounds, "P(better)", "p, Holm"]
+        headers = ["setting", "seeds", "mean", BOUNDS, "difference", BOUNDS, "P(better)", "p, Holm"]
         title = f"{measure} over seeds; differences to the first setting, on the same resampled blocks"
         tables += [TextTable(title, headers, rows)] if rows else []
     return tables
@@ -80,7 +78,7 @@ def settings_tables(comparison: Comparison) -> list[TextTable]:
 def means_table(comparison: Comparison) -> TextTable:
     """The mean of every setting alone, where there are no intervals."""
     rows = [
-        [name, str(len(group)), percent(mean(comparison.runs[place].mean_ap for place in group))]
+        [name, str(len(group)), percent(mean(comparison.runs[run].mean_ap for run in group))]
         for name, group in zip(comparison.names, comparison.groups, strict=True)
     ]
     title = f"{mean_names(comparison.label_set)[0]} over seeds, {comparison.split}"
@@ -100,7 +98,9 @@ def settings_differences_table(comparison: Comparison) -> TextTable:
     keys = list(varied[0]) if varied else []
     if not keys:
         return TextTable("nothing differs in how the settings were made", ["setting"], [])
-    rows = [[name, *(shown(one[key]) for key in keys)] for name, one in zip(comparison.names, varied, strict=True)]
+    rows = [
+        [name, *(shown(values[key]) for key in keys)] for name, values in zip(comparison.names, varied, strict=True)
+    ]
     return TextTable("what differs in how the settings were made", ["setting", *keys], rows)
 
 
@@ -111,28 +111,28 @@ def settings_rows(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
     headers = ["setting", "n_seeds", "mean_ap", "low", "high", "difference", "difference_low", "difference_high"]
     headers += ["p_better", "p_value", "p_holm", "frequent_ap", "train_s", *keys, *labels]
     rows: list[list[Any]] = []
-    for place, (name, group) in enumerate(zip(comparison.names, comparison.groups, strict=True)):
+    for index, (name, group) in enumerate(zip(comparison.names, comparison.groups, strict=True)):
         runs = [comparison.runs[run] for run in group]
         cells: list[Any] = [name, len(runs), mean(run.mean_ap for run in runs)]
-        cells += _numbers(comparison.settings[place] if comparison.settings else None)
+        cells += _numbers(comparison.settings[index] if comparison.settings else None)
         cells += [_mean([run.frequent_ap for run in runs]), _mean([run.cost.get("train_s") for run in runs])]
-        cells += [shown(varied[place][key]) for key in keys]
+        cells += [shown(varied[index][key]) for key in keys]
         cells += [mean(run.per_class[label]["ap"] for run in runs) for label in labels]
         rows.append(cells)
     return headers, rows
 
 
-def _numbers(setting: Setting | None) -> list[Any]:
+def _numbers(setting: ComparedSetting | None) -> list[Any]:
     if setting is None:
         return [None] * 8
     bounds = setting.interval.as_record()
     if setting.difference is None:
         return [*bounds, *[None] * 6]
-    one = setting.difference
-    return [*bounds, one.value, *one.interval.as_record(), one.p_better, one.p_value, setting.p_holm]
+    gain = setting.difference
+    return [*bounds, gain.value, *gain.interval.as_record(), gain.p_better, gain.p_value, setting.p_holm]
 
 
-def _setting_row(setting: Setting) -> list[str]:
+def _setting_row(setting: ComparedSetting) -> list[str]:
     cells = ["-"] * 4
     if setting.difference is not None:
         cells = [*difference_cells(setting.difference), f"{setting.p_holm:.3f}"]

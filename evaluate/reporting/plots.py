@@ -8,7 +8,7 @@ import numpy as np
 
 from ...cache.disk import whole_file
 from ...cache.errors import BallspotError
-from ..diagnosis import NONE, Diagnosis
+from ..diagnosis import KINDS, NONE, Diagnosis
 from ..results import Evaluation
 from ..uncertainty import Interval
 
@@ -16,11 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DPI = 110
-
-
 INK, FAINT = "#1f2933", "#9aa5b1"
-
-
 COLOURS = {  # told apart by all common kinds of colour vision (Okabe and Ito), and by order and legend
     "hit": "#009e73",
     "duplicate": "#56b4e9",
@@ -67,14 +63,14 @@ def draw_classes(axes: "Axes", evaluation: Evaluation) -> None:
     names = [*(f"{label} ({n})" for label, n in zip(labels, result.n_truth, strict=True)), f"mAP@{len(labels)}"]
     values = 100 * np.append(result.ap, result.mean_ap)
     bounds = None if sure is None else [*(sure.class_ap(index) for index in range(len(labels))), sure.mean_ap()]
-    place = np.arange(len(names))[::-1]
-    for row, value, span in zip(place, values, bounds or [None] * len(names), strict=True):
+    rows = np.arange(len(names))[::-1]
+    for row, value, span in zip(rows, values, bounds or [None] * len(names), strict=True):
         colour = COLOURS["confusion"] if row == 0 else COLOURS["hit"]
-        if span is not None and span.low is not None and span.high is not None:
-            axes.plot([100 * span.low, 100 * span.high], [row, row], color=colour, linewidth=3, alpha=0.35)
+        if span is not None and span.known is not None:
+            axes.plot([100 * bound for bound in span.known], [row, row], color=colour, linewidth=3, alpha=0.35)
         axes.plot(value, row, "o", color=colour)
         axes.annotate(f"{value:.1f}", (value, row), (0, 5), textcoords="offset points", ha="center", fontsize=8)
-    axes.set_yticks(place, names)
+    axes.set_yticks(rows, names)
     axes.set_xlabel("average precision in %, with 95 % intervals; truths in brackets")
     _frame(axes, grid="x")
     axes.set_xlim(left=-0.05 * axes.get_xlim()[1])
@@ -83,17 +79,17 @@ def draw_classes(axes: "Axes", evaluation: Evaluation) -> None:
 def draw_mistakes(axes: "Axes", diagnosis: Diagnosis) -> None:
     """Two bars a class: its predictions from the best threshold up by kind, and its truths by found or missed."""
     labels = diagnosis.label_set.labels
-    place = np.arange(len(labels))[::-1] * 1.0
+    rows = np.arange(len(labels))[::-1] * 1.0
     left = np.zeros(len(labels))
-    for kind in ("hit", "duplicate", "confusion", "near_miss", "background"):
+    for kind in KINDS:
         counts = np.array([point.mistakes[kind] for point in diagnosis.points])
-        axes.barh(place + 0.2, counts, 0.36, left=left, color=COLOURS[kind], label=kind.replace("_", " "))
+        axes.barh(rows + 0.2, counts, 0.36, left=left, color=COLOURS[kind], label=kind.replace("_", " "))
         left += counts
     hits = np.array([point.mistakes["hit"] for point in diagnosis.points])
     missed = np.array([point.mistakes["missed"] for point in diagnosis.points])
-    axes.barh(place - 0.2, hits, 0.36, color=COLOURS["hit"], alpha=0.45)
-    axes.barh(place - 0.2, missed, 0.36, left=hits, color=COLOURS["missed"], label="missed truths")
-    axes.set_yticks(place, labels)
+    axes.barh(rows - 0.2, hits, 0.36, color=COLOURS["hit"], alpha=0.45)
+    axes.barh(rows - 0.2, missed, 0.36, left=hits, color=COLOURS["missed"], label="missed truths")
+    axes.set_yticks(rows, labels)
     axes.set_xlabel("upper bar: predictions from the class's best threshold up; lower bar: its truths")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     _frame(axes, grid="x")
@@ -107,8 +103,8 @@ def draw_fixes(axes: "Axes", diagnosis: Diagnosis) -> None:
         axes.barh(row, 100 * ap, 0.6, color=COLOURS[kind])
         gain, end = f"{100 * ap:.1f} ({100 * (ap - diagnosis.mean_ap):+.1f})", 100 * ap
         bounds = NONE if diagnosis.bounds is None else diagnosis.bounds.gain[kind]
-        if bounds.low is not None and bounds.high is not None:
-            reach = [100 * (diagnosis.mean_ap + one) for one in (bounds.low, bounds.high)]
+        if bounds.known is not None:
+            reach = [100 * (diagnosis.mean_ap + bound) for bound in bounds.known]
             axes.plot(reach, [row, row], color=INK, linewidth=1.2, marker="|", markersize=7)
             end = max(end, reach[1])
         ends.append(end)
@@ -178,7 +174,9 @@ def draw_calibration(axes: "Axes", diagnosis: Diagnosis) -> None:
 
 def _band(bounds: Sequence[Interval]) -> tuple[np.ndarray, np.ndarray]:
     """The lower and upper bounds in percent, NaN where there is no interval."""
-    low, high = (np.array([getattr(one, name) for one in bounds], dtype=np.float64) for name in ("low", "high"))
+    low, high = (
+        np.array([getattr(interval, name) for interval in bounds], dtype=np.float64) for name in ("low", "high")
+    )
     return 100 * low, 100 * high
 
 

@@ -11,34 +11,37 @@ from jinja2 import Environment, FileSystemLoader
 
 from ...cache.disk import whole_file
 from ..diagnosis import CURVE_S
-from ..results import ComparedRun, Comparison, Setting
+from ..results import ComparedRun, ComparedSetting, Comparison
 from ..scoring import pooled_average_precision
-from ..uncertainty import LEVEL, Difference
+from ..uncertainty import LEVEL
 from .charts import Series, colour, dash, line_chart, point_chart
 from .comparison_tables import shown
 from .tables import mean_names, percent
 
 TEMPLATE = "report.html.j2"
-
-
 MOST_LINES = 8  # settings in a chart of lines: the best ones, and the baseline
-
-
 MOST_VALUES = 4  # of one line of the provenance; the others are counted
-
-
 PALE, DEEP = np.array([255, 255, 255]), np.array([0, 94, 150])
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One setting as the page shows it: its place among the settings, name and mean numbers over its runs."""
+    """One setting as the page shows it: its runs, mean AP and intervals, over all and the frequent classes.
 
-    place: int
+    ``index`` counts the settings from 0, the baseline.
+    """
+
+    index: int
     name: str
-    n_seeds: int
+    runs: tuple[ComparedRun, ...]
     mean_ap: float
-    setting: Setting | None
+    setting: ComparedSetting | None
+    frequent: ComparedSetting | None
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether others are compared with it."""
+        return self.index == 0
 
 
 def write_report(comparison: Comparison, path: Path, *, title: str) -> Path:
@@ -72,15 +75,14 @@ def page_of(comparison: Comparison, title: str) -> dict[str, Any]:
 
 def _entries(comparison: Comparison) -> list[Entry]:
     entries = []
-    for place, group in enumerate(comparison.groups):
-        setting = comparison.settings[place] if comparison.settings else None
-        value = mean(comparison.runs[run].mean_ap for run in group)
-        entries.append(Entry(place, comparison.names[place], len(group), value, setting))
+    for index, group in enumerate(comparison.groups):
+        setting, frequent = (
+            settings[index] if settings else None for settings in (comparison.settings, comparison.frequent_settings)
+        )
+        runs = tuple(comparison.runs[run] for run in group)
+        value = mean(run.mean_ap for run in runs)
+        entries.append(Entry(index, comparison.names[index], runs, value, setting, frequent))
     return sorted(entries, key=lambda entry: -entry.mean_ap)
-
-
-def _runs_of(comparison: Comparison, entry: Entry) -> list[ComparedRun]:
-    return [comparison.runs[place] for place in comparison.groups[entry.place]]
 
 
 def _rankings(comparison: Comparison, entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -94,22 +96,30 @@ def _rankings(comparison: Comparison, entries: Sequence[Entry]) -> list[dict[str
     rankings = []
     for name, settings in zip(names, (comparison.settings, comparison.frequent_settings), strict=True):
         if settings:
-            ordered = sorted(enumerate(settings), key=lambda pair: -pair[1].mean_ap)
-            spans = [(one.mean_ap, one.interval.low, one.interval.high) for _, one in ordered]
-            labels = [(one.name, place == 0) for place, one in ordered]
-            rankings.append({"title": name, "note": note, **_bars(labels, spans, zero=False)})
+            bars = [
+                Bar(setting.name, setting is settings[0], setting.mean_ap, setting.interval.known)
+                for setting in sorted(settings, key=lambda setting: -setting.mean_ap)
+            ]
+            rankings.append({"title": name, "note": note, **_bars(bars, zero=False)})
     if not rankings:
-        labels = [(entry.name, entry.place == 0) for entry in entries]
-        spans = [(entry.mean_ap, None, None) for entry in entries]
-        rankings.append({"title": names[0], "note": "Mean over seeds, in %.", **_bars(labels, spans, zero=False)})
+        bars = [Bar(entry.name, entry.is_baseline, entry.mean_ap, None) for entry in entries]
+        rankings.append({"title": names[0], "note": "Mean over seeds, in %.", **_bars(bars, zero=False)})
     return rankings
 
 
-def _bars(
-    labels: Sequence[tuple[str, bool]], spans: Sequence[tuple[float, float | None, float | None]], *, zero: bool
-) -> dict[str, Any]:
-    """Rows of bars on one scale, places in percent of its width; with ``zero`` that line is drawn and signs shown."""
-    known = [100 * value for span in spans for value in span if value is not None] + ([0.0] if zero else [])
+@dataclass(frozen=True)
+class Bar:
+    """A number, in 0..1, with its bounds where they are known."""
+
+    name: str
+    is_baseline: bool
+    value: float
+    bounds: tuple[float, float] | None
+
+
+def _bars(bars: Sequence[Bar], *, zero: bool) -> dict[str, Any]:
+    """Rows of bars on one scale, in percent of its width; with ``zero`` that line is drawn and signs shown."""
+    known = [100 * value for bar in bars for value in (bar.value, *(bar.bounds or ()))] + ([0.0] if zero else [])
     low, high = min(known), max(known)
     margin = 0.04 * ((high - low) or 1.0)
     low, high = low - margin if zero or low - margin > 0 else 0.0, high + margin
@@ -117,24 +127,22 @@ def _bars(
     def at(value: float) -> float:
         return round(100 * (100 * value - low) / (high - low), 2)
 
-    rows = []
-    for (name, base), (value, lower, upper) in zip(labels, spans, strict=True):
-        number = f"{100 * value:+.1f}" if zero else f"{100 * value:.1f}"
-        row = {
-            "name": name,
-            "base": base,
-            "at": at(value),
+    rows, sign = [], "+" if zero else ""
+    for bar in bars:
+        row: dict[str, Any] = {
+            "name": bar.name,
+            "base": bar.is_baseline,
+            "at": at(bar.value),
             "low": None,
             "width": None,
-            "zero": at(0.0) if zero else None,
         }
-        if lower is not None and upper is not None:
-            sign = "+" if zero else ""
-            number += f" [{100 * lower:{sign}.1f}, {100 * upper:{sign}.1f}]"
+        row |= {"zero": at(0.0) if zero else None, "number": f"{100 * bar.value:{sign}.1f}"}
+        if bar.bounds is not None:
+            lower, upper = bar.bounds
+            row["number"] += f" [{100 * lower:{sign}.1f}, {100 * upper:{sign}.1f}]"
             row |= {"low": at(lower), "width": round(at(upper) - at(lower), 2)}
-        rows.append({**row, "number": number})
-    scale = [f"{value:+.1f}" if zero else f"{value:.1f}" for value in (low, (low + high) / 2, high)]
-    return {"rows": rows, "scale": scale}
+        rows.append(row)
+    return {"rows": rows, "scale": [f"{value:{sign}.1f}" for value in (low, (low + high) / 2, high)]}
 
 
 def _settings_table(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -143,13 +151,12 @@ def _settings_table(comparison: Comparison, entries: Sequence[Entry]) -> dict[st
     keys = list(varied[0]) if varied and len(varied[0]) <= 12 else []
     rows = []
     for entry in entries:
-        runs = _runs_of(comparison, entry)
-        frequent = comparison.frequent_settings[entry.place] if comparison.frequent_settings else None
-        cells = [entry.name, str(entry.n_seeds), percent(entry.mean_ap), *_difference_cells(entry.setting)]
+        frequent = entry.frequent
+        cells = [entry.name, str(len(entry.runs)), percent(entry.mean_ap), *_difference_cells(entry.setting)]
         cells += [percent(None if frequent is None else frequent.mean_ap), *_difference_cells(frequent)[:1]]
-        cells += [_mean_cost(runs, key) for key in ("train_s", "peak_memory_mb", "n_parameters")]
-        cells += [shown(varied[entry.place][key]) for key in keys]
-        rows.append({"cells": cells, "base": entry.place == 0})
+        cells += [_mean_cost(entry.runs, key) for key in ("train_s", "peak_memory_mb", "n_parameters")]
+        cells += [shown(varied[entry.index][key]) for key in keys]
+        rows.append({"cells": cells, "base": entry.is_baseline})
     headers = ["setting", "seeds", "mAP", "difference", "P(better)", "p, Holm", "mAP, frequent", "difference"]
     headers += ["train s", "peak MB", "parameters", *(key.rpartition(".")[2] for key in keys)]
     n_settings = len(entries) - 1
@@ -160,12 +167,11 @@ def _settings_table(comparison: Comparison, entries: Sequence[Entry]) -> dict[st
     return {"title": "Settings against the baseline", "note": note, "headers": headers, "rows": rows}
 
 
-def _difference_cells(setting: Setting | None) -> list[str]:
-    difference: Difference | None = None if setting is None else setting.difference
-    if setting is None or difference is None or setting.p_holm is None:
+def _difference_cells(setting: ComparedSetting | None) -> list[str]:
+    if setting is None or setting.difference is None or setting.p_holm is None:
         return ["-"] * 3
-    low, high = difference.interval.low, difference.interval.high
-    bounds = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    difference, known = setting.difference, setting.difference.interval.known
+    bounds = "" if known is None else f" [{100 * known[0]:+.1f}, {100 * known[1]:+.1f}]"
     return [f"{100 * difference.value:+.2f}{bounds}", f"{difference.p_better:.3f}", f"{setting.p_holm:.3f}"]
 
 
@@ -182,16 +188,13 @@ def _effects(comparison: Comparison) -> dict[str, Any] | None:
         return None
     blocks = []
     for key, effects in groups.items():
-        labels = [
-            (
-                f"{shown(one.value)} ({one.n_pairs} pair{'' if one.n_pairs == 1 else 's'})",
-                False,
-            )
-            for one in effects
-        ]
-        spans = [(one.difference.value, one.difference.interval.low, one.difference.interval.high) for one in effects]
+        bars = []
+        for effect in effects:
+            pairs = f"{effect.n_pairs} pair{'' if effect.n_pairs == 1 else 's'}"
+            gain = effect.difference
+            bars.append(Bar(f"{shown(effect.value)} ({pairs})", False, gain.value, gain.interval.known))
         reference = shown(effects[0].reference)
-        blocks.append({"key": key.rpartition(".")[2], "reference": reference, **_bars(labels, spans, zero=True)})
+        blocks.append({"key": key.rpartition(".")[2], "reference": reference, **_bars(bars, zero=True)})
     note = "Mean difference in mAP, in points, over the pairs of settings that differ in this key alone."
     return {"note": note, "groups": blocks}
 
@@ -200,13 +203,7 @@ def _heat(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, Any]:
     labels = comparison.label_set.labels
     counts = [comparison.runs[0].per_class[label]["n_truth"] for label in labels]
     values = np.array(
-        [
-            [
-                mean(comparison.runs[run].per_class[label]["ap"] for run in comparison.groups[entry.place])
-                for label in labels
-            ]
-            for entry in entries
-        ]
+        [[mean(run.per_class[label]["ap"] for run in entry.runs) for label in labels] for entry in entries]
     )
     top = values.max(axis=0)
     rows = []
@@ -225,11 +222,11 @@ def _heat(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, Any]:
 
 def _charts(comparison: Comparison, entries: Sequence[Entry]) -> list[dict[str, Any]]:
     chosen = list(entries[:MOST_LINES])
-    if all(entry.place for entry in chosen):
-        chosen = [*chosen[: MOST_LINES - 1], next(entry for entry in entries if not entry.place)]
+    if not any(entry.is_baseline for entry in chosen):
+        chosen = [*chosen[: MOST_LINES - 1], next(entry for entry in entries if entry.is_baseline)]
     few = f" The best {MOST_LINES} settings, the baseline among them." if len(entries) > MOST_LINES else ""
     charts = []
-    learning = [series for entry in chosen if (series := _learning(comparison, entry)) is not None]
+    learning = [series for entry in chosen if (series := _learning(entry)) is not None]
     if learning:
         charts.append(
             {
@@ -249,15 +246,13 @@ def _charts(comparison: Comparison, entries: Sequence[Entry]) -> list[dict[str, 
                 "svg": line_chart(curves, x_label="tolerance, s", y_label="mAP, %"),
             }
         )
-    ordered = sorted(entries, key=lambda entry: entry.place)
     points = []
-    for entry in ordered:
-        seconds = [run.cost.get("train_s") for run in _runs_of(comparison, entry)]
-        known = [float(one) for one in seconds if one]
-        if known:
-            points.append((entry.name, mean(known), 100 * entry.mean_ap))
+    for entry in sorted(entries, key=lambda entry: entry.index):
+        seconds = [float(run.cost["train_s"]) for run in entry.runs if run.cost.get("train_s")]
+        if seconds:
+            points.append((entry.name, mean(seconds), 100 * entry.mean_ap))
     if points:
-        names = "; ".join(f"{place}. {name}" for place, (name, _, _) in enumerate(points, start=1))
+        names = "; ".join(f"{number}. {name}" for number, (name, _, _) in enumerate(points, start=1))
         charts.append(
             {
                 "title": "Cost and mAP",
@@ -269,10 +264,10 @@ def _charts(comparison: Comparison, entries: Sequence[Entry]) -> list[dict[str, 
     return charts
 
 
-def _learning(comparison: Comparison, entry: Entry) -> Series | None:
+def _learning(entry: Entry) -> Series | None:
     by_epoch: dict[int, list[float]] = {}
-    for run in comparison.groups[entry.place]:
-        for epoch, value in comparison.runs[run].learning:
+    for run in entry.runs:
+        for epoch, value in run.learning:
             by_epoch.setdefault(epoch, []).append(100 * value)
     if not by_epoch:
         return None
@@ -282,39 +277,34 @@ def _learning(comparison: Comparison, entry: Entry) -> Series | None:
 
 
 def _tolerance(comparison: Comparison, entry: Entry) -> Series:
-    pools = [comparison.pools[run] for run in comparison.groups[entry.place]]
-    values = [100 * mean(pooled_average_precision(pool, (one,)).mean_ap for pool in pools) for one in CURVE_S]
+    pools = [comparison.pools[run] for run in comparison.groups[entry.index]]
+    values = [100 * mean(pooled_average_precision(pool, (width_s,)).mean_ap for pool in pools) for width_s in CURVE_S]
     return Series(entry.name, CURVE_S, values)
 
 
 def _legend(series: Sequence[Series]) -> list[dict[str, str]]:
-    return [{"name": one.name, "colour": colour(place), "dash": dash(place)} for place, one in enumerate(series)]
+    return [{"name": line.name, "colour": colour(index), "dash": dash(index)} for index, line in enumerate(series)]
 
 
 def _provenance(comparison: Comparison) -> list[tuple[str, str]]:
     records = [record for run in comparison.runs for record in run.records]
-    features = [record.get("features") for record in records]
-    prints = [str(one.get("fingerprint"))[:12] for one in features if isinstance(one, dict)]
+    features = [found for record in records if isinstance(found := record.get("features"), dict)]
     return [
         ("matches", ", ".join(comparison.matches)),
         ("classes", f"{comparison.label_set.name}: {', '.join(comparison.label_set.labels)}"),
-        ("feature sets", _distinct(one.get("set") for one in features if isinstance(one, dict))),
-        ("features' fingerprints", _distinct(prints)),
+        ("feature sets", _distinct(found.get("set") for found in features)),
+        ("features' fingerprints", _distinct(str(found.get("fingerprint"))[:12] for found in features)),
         ("ballspot", _distinct(record.get("version") for record in records)),
         ("commit", _distinct(record.get("git_commit") for record in records)),
         ("torch", _distinct(record.get("torch") for record in records)),
         ("device", _distinct(record.get("device") for record in records)),
-        ("trained", f"{_least(records)} to {_most(records)}"),
+        ("trained", f"{min(_texts(records, 'started'))} to {max(_texts(records, 'finished'))}"),
         ("command", _distinct(record.get("command_line") for record in records)),
     ]
 
 
-def _least(records: Sequence[Any]) -> str:
-    return min((str(record.get("started", "-")) for record in records), default="-")
-
-
-def _most(records: Sequence[Any]) -> str:
-    return max((str(record.get("finished", "-")) for record in records), default="-")
+def _texts(records: Sequence[Any], key: str) -> list[str]:
+    return [str(record.get(key, "-")) for record in records]
 
 
 def _distinct(values: Any) -> str:

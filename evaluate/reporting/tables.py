@@ -6,12 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dataset import TEAMS, LabelSet
-from ..diagnosis import TIMINGS, Diagnosis
+from ..diagnosis import FIXES, TIMINGS, Diagnosis
 from ..results import Contest, Evaluation
 from ..scoring import GRID_STRIDE, N_SIDES, frequent_ap, headline_ap
 from ..uncertainty import FEW_BLOCKS, LEVEL, Difference, Interval, Replicates, interval
 
 FEW_TRUTHS = 20
+BOUNDS = f"{100 * LEVEL:g} %"  # the header of a column of intervals
+ORIGINAL, READINGS = "original protocol", ("AP visible", "AP not shown")
+SHORT = 9  # letters of a class name above a column of the confusion matrix
 
 
 @dataclass(frozen=True)
@@ -26,35 +29,38 @@ class TextTable:
 def evaluation_table(evaluation: Evaluation, *, min_count: int) -> TextTable:
     """A row a class with its truths and interval, then the means; the original protocol beside the official number."""
     result, original, label_set = evaluation.result, evaluation.original, evaluation.label_set
-    sure = evaluation.uncertainty
-    rows = []
-    for index, label in enumerate(label_set.labels):
-        bounds = None if sure is None else sure.class_ap(index)
-        aps = (original.ap[index], result.ap_visible[index], result.ap_not_shown[index])
-        rows.append(_row(label, result.n_truth[index], result.n_not_shown[index], result.ap[index], bounds, aps))
+    sure, teams = evaluation.uncertainty, evaluation.teams
     all_name, headline_name = mean_names(label_set)
+    rows = [
+        _row(
+            label,
+            (result.n_truth[index], result.n_not_shown[index]),
+            result.ap[index],
+            None if sure is None else sure.class_ap(index),
+            (original.ap[index], result.ap_visible[index], result.ap_not_shown[index]),
+        )
+        for index, label in enumerate(label_set.labels)
+    ]
     means = (original.mean_ap, result.mean_ap_visible, result.mean_ap_not_shown)
     bounds = None if sure is None else sure.mean_ap()
-    rows.append(_row(all_name, result.n_truth.sum(), result.n_not_shown.sum(), result.mean_ap, bounds, means))
+    rows.append(_row(all_name, (result.n_truth.sum(), result.n_not_shown.sum()), result.mean_ap, bounds, means))
     if headline_name is not None:
         bounds = None if sure is None else sure.headline_ap()
-        headlines = [headline_ap(one.ap, label_set) for one in (result, original)]
-        rows.append(_row(headline_name, None, None, headlines[0], bounds, headlines[1:]))
+        headlines = [headline_ap(scored.ap, label_set) for scored in (result, original)]
+        rows.append(_row(headline_name, (), headlines[0], bounds, headlines[1:]))
     bounds = None if sure is None else sure.frequent_ap(result.n_truth >= min_count)
-    frequents = [frequent_ap(one.ap, result.n_truth, min_count) for one in (result, original)]
-    rows.append(_row(frequent_name(result.n_truth, min_count), None, None, frequents[0], bounds, frequents[1:]))
-    if evaluation.teams is not None:
+    frequents = [frequent_ap(scored.ap, result.n_truth, min_count) for scored in (result, original)]
+    rows.append(_row(frequent_name(result.n_truth, min_count), (), frequents[0], bounds, frequents[1:]))
+    if teams is not None:
         bounds = None if sure is None or sure.teams is None else interval(sure.teams.mean())
-        n_truth = int(evaluation.teams.n_truth.sum())
-        rows.append(_row(f"Team-{all_name}", n_truth, None, evaluation.teams.mean_ap, bounds, ()))
+        rows.append(_row(f"Team-{all_name}", (int(teams.n_truth.sum()),), teams.mean_ap, bounds))
     bounds = None if sure is None else interval(sure.exact.mean())
-    rows.append(_row(f"exact {all_name} (area)", None, None, float(evaluation.exact.mean()), bounds, ()))
+    rows.append(_row(f"exact {all_name} (area)", (), float(evaluation.exact.mean()), bounds))
     title = (
         f"AP in %, {_protocol(evaluation)}, {evaluation.fps:g} frames per second; "
         f"{count_matches(evaluation.matches)}, {evaluation.n_predictions} predictions"
     )
-    grid = f"original protocol, {evaluation.fps / GRID_STRIDE:g} fps"
-    headers = ["class", "truths", "not shown", "AP", f"{100 * LEVEL:g} %", grid, "AP visible", "AP not shown"]
+    headers = ["class", "truths", "not shown", "AP", BOUNDS, f"{ORIGINAL}, {_grid(evaluation)}", *READINGS]
     if sure is None:
         headers, *rows = ([*row[:4], *row[5:]] for row in (headers, *rows))
     return TextTable(title, headers, rows)
@@ -119,9 +125,9 @@ def contest_table(result: Contest, other: str) -> TextTable:
     if headline_name is not None:
         means.append((headline_name, result.headline_ap))
     classes = zip(result.label_set.labels, result.per_class, strict=True)
-    rows = [[name, *difference_cells(one)] for name, one in (*means, *classes)]
+    rows = [[name, *difference_cells(difference)] for name, difference in (*means, *classes)]
     title = f"paired difference in AP points to {other} (mAP {percent(result.other_mean_ap)})"
-    return TextTable(title, ["", "difference", f"{100 * LEVEL:g} %", "P(better)"], rows)
+    return TextTable(title, ["", "difference", BOUNDS, "P(better)"], rows)
 
 
 def difference_cells(difference: Difference) -> list[str]:
@@ -137,16 +143,16 @@ def _protocol(evaluation: Evaluation) -> str:
     return f"hits within {first / 2:g} s either side ({evaluation.metric})"
 
 
+def _grid(evaluation: Evaluation) -> str:
+    return f"{evaluation.fps / GRID_STRIDE:g} fps"
+
+
 def _row(
-    name: str,
-    n_truth: int | None,
-    n_not_shown: int | None,
-    ap: float | None,
-    bounds: Interval | None,
-    more: Sequence[float | None],
+    name: str, counts: Sequence[int], ap: float | None, bounds: Interval | None, others: Sequence[float | None] = ()
 ) -> list[str]:
-    counts = ["" if count is None else str(count) for count in (n_truth, n_not_shown)]
-    return [name, *counts, percent(ap), span(bounds), *(percent(one) for one in more), *[""] * (3 - len(more))]
+    """A name, two counts, an AP with its interval and three other readings of it, empty where there are fewer."""
+    cells = [name, *map(str, counts), *[""] * (2 - len(counts)), percent(ap), span(bounds)]
+    return [*cells, *map(percent, others), *[""] * (3 - len(others))]
 
 
 def mean_names(label_set: LabelSet) -> tuple[str, str | None]:
@@ -165,11 +171,12 @@ def percent(ap: float | None) -> str:
     return "-" if ap is None else f"{100 * ap:.2f}"
 
 
-def span(bounds: Interval | None) -> str:
-    """An interval in percent, ``12.3..15.0``."""
-    if bounds is None or bounds.low is None or bounds.high is None:
+def span(bounds: Interval | None, *, scale: float = 100, digits: int = 1) -> str:
+    """An interval in percent, or on another scale, ``12.3..15.0``."""
+    if bounds is None or bounds.known is None:
         return "-"
-    return f"{100 * bounds.low:.1f}..{100 * bounds.high:.1f}"
+    low, high = bounds.known
+    return f"{scale * low:.{digits}f}..{scale * high:.{digits}f}"
 
 
 def count_matches(names: Sequence[str]) -> str:
@@ -177,51 +184,33 @@ def count_matches(names: Sequence[str]) -> str:
     return f"{len(names)} match{'' if len(names) == 1 else 'es'}"
 
 
-BOUNDS = f"{100 * LEVEL:g} %"
-
-
 def readings_table(evaluation: Evaluation) -> TextTable:
     """A row a class: the original protocol, the visible and the not-shown truths, the exact AP, each with interval."""
-    result, sure = evaluation.result, evaluation.uncertainty
-    columns: list[tuple[str, np.ndarray, float, tuple[Replicates, Interval] | None]] = [
-        (
-            f"original, {evaluation.fps / GRID_STRIDE:g} fps",
-            evaluation.original.ap,
-            evaluation.original.mean_ap,
-            None if sure is None else (sure.original, interval(sure.original.mean())),
-        ),
-        (
-            "AP visible",
-            result.ap_visible,
-            result.mean_ap_visible,
-            None if sure is None else (sure.visible, interval(sure.visible.mean())),
-        ),
-        (
-            "AP not shown",
-            result.ap_not_shown,
-            result.mean_ap_not_shown,
-            None if sure is None else (sure.not_shown, sure.mean_ap_not_shown()),
-        ),
-        (
-            "exact AP",
-            evaluation.exact,
-            float(evaluation.exact.mean()),
-            None if sure is None else (sure.exact, interval(sure.exact.mean())),
-        ),
-    ]
+    result, original, exact, sure = evaluation.result, evaluation.original, evaluation.exact, evaluation.uncertainty
     names = [*evaluation.label_set.labels, mean_names(evaluation.label_set)[0]]
     rows = [[name] for name in names]
-    for _, ap, mean_ap, drawn in columns:
-        bounds = _none(names) if drawn is None else [*_intervals(drawn[0], range(len(ap))), drawn[1]]
-        _add(rows, [*ap, mean_ap], bounds)
-    counts = zip(
-        [*result.n_visible, result.n_visible.sum()], [*result.n_not_shown, result.n_not_shown.sum()], strict=True
-    )
-    for row, (n_visible, n_not_shown) in zip(rows, counts, strict=True):
-        row.insert(5, str(n_not_shown))
-        row.insert(3, str(n_visible))
-    (original, visible, hidden, exact) = (title for title, *_ in columns)
-    headers = ["class", original, BOUNDS, "visible", visible, BOUNDS, "not shown", hidden, BOUNDS, exact, BOUNDS]
+    headers = ["class"]
+
+    def add(title: str, ap: np.ndarray, mean_ap: float, drawn: Replicates | None, bounds: Interval | None) -> None:
+        headers.extend((title, BOUNDS))
+        _add(rows, [*ap, mean_ap], None if drawn is None else [*_intervals(drawn, range(len(ap))), bounds])
+
+    def count(title: str, counts: np.ndarray) -> None:
+        headers.append(title)
+        _count(rows, counts)
+
+    if sure is None:
+        drawn = means = (None,) * 4
+    else:
+        drawn = (sure.original, sure.visible, sure.not_shown, sure.exact)
+        means = [interval(replicates.mean()) for replicates in drawn]
+        means[2] = sure.mean_ap_not_shown()
+    add(f"original, {_grid(evaluation)}", original.ap, original.mean_ap, drawn[0], means[0])
+    count("visible", result.n_visible)
+    add(READINGS[0], result.ap_visible, result.mean_ap_visible, drawn[1], means[1])
+    count("not shown", result.n_not_shown)
+    add(READINGS[1], result.ap_not_shown, result.mean_ap_not_shown, drawn[2], means[2])
+    add("exact AP", exact, float(exact.mean()), drawn[3], means[3])
     return without_empty_bounds(TextTable("the other readings of the same predictions, AP in %", headers, rows))
 
 
@@ -235,15 +224,13 @@ def teams_table(evaluation: Evaluation) -> TextTable | None:
     scored = np.flatnonzero(teams.n_truth.sum(axis=1))
     names = [*np.array(evaluation.label_set.labels)[scored].tolist(), f"Team-{all_name}"]
     rows = [[name] for name in names]
-    bounds = None if sure is None else [*_intervals(sure.actions, scored), interval(sure.mean())]
-    _add(rows, [*teams.ap[scored], teams.mean_ap], bounds or _none(names))
     headers = ["action", "Team AP", BOUNDS]
+    bounds = None if sure is None else [*_intervals(sure.actions, scored), interval(sure.mean())]
+    _add(rows, [*teams.ap[scored], teams.mean_ap], bounds)
     for name, side in TEAMS.items():
-        n_truth = teams.n_truth[scored, side]
-        for row, n in zip(rows, [*n_truth, n_truth.sum()], strict=True):
-            row.append(str(n))
+        _count(rows, teams.n_truth[scored, side])
         bounds = None if sure is None else [*_intervals(sure.sides, N_SIDES * scored + side), None]
-        _add(rows, [*teams.ap_by_side[scored, side], None], bounds or _none(names))
+        _add(rows, [*teams.ap_by_side[scored, side], None], bounds)
         headers += [f"{name} truths", f"{name} AP", BOUNDS]
     title = "AP in % by the side that played; an action's two sides weigh by their truths"
     return without_empty_bounds(TextTable(title, headers, rows))
@@ -251,32 +238,29 @@ def teams_table(evaluation: Evaluation) -> TextTable | None:
 
 def without_empty_bounds(table: TextTable) -> TextTable:
     """The table without its interval columns where there is no interval in any of them."""
-    columns = [place for place, header in enumerate(table.headers) if header == BOUNDS]
-    if any(row[place] != "-" for row in table.rows for place in columns):
+    columns = [column for column, header in enumerate(table.headers) if header == BOUNDS]
+    if any(row[column] != "-" for row in table.rows for column in columns):
         return table
-    kept = [place for place in range(len(table.headers)) if place not in columns]
-    rows = [[row[place] for place in kept] for row in table.rows]
-    return TextTable(table.title, [table.headers[place] for place in kept], rows)
+    headers, *rows = (
+        [cell for column, cell in enumerate(row) if column not in columns] for row in (table.headers, *table.rows)
+    )
+    return TextTable(table.title, headers, rows)
 
 
-def _add(rows: list[list[str]], values: Sequence[float | None], bounds: Sequence[Interval | None]) -> None:
+def _add(rows: list[list[str]], values: Sequence[float | None], bounds: Sequence[Interval | None] | None) -> None:
     """Adds a column of percents and one of intervals."""
-    for row, value, one in zip(rows, values, bounds, strict=True):
-        row += [percent(value), span(one)]
+    for row, value, of_value in zip(rows, values, bounds or [None] * len(rows), strict=True):
+        row += [percent(value), span(of_value)]
 
 
-def _intervals(drawn: Replicates, places: Iterable[int]) -> list[Interval]:
-    return [interval(drawn.of_class(index)) for index in places]
+def _count(rows: list[list[str]], counts: np.ndarray) -> None:
+    """Adds a column of counts, of the last row their sum."""
+    for row, n in zip(rows, [*counts, counts.sum()], strict=True):
+        row.append(str(n))
 
 
-def _none(names: Sequence[str]) -> list[Interval | None]:
-    return [None] * len(names)
-
-
-MISTAKES = ("duplicate", "confusion", "near_miss", "background", "missed")
-
-
-SHORT = 9  # letters of a class name above a column of the confusion matrix
+def _intervals(drawn: Replicates, indices: Iterable[int]) -> list[Interval]:
+    return [interval(drawn.of_class(index)) for index in indices]
 
 
 def diagnosis_tables(diagnosis: Diagnosis) -> list[TextTable]:
@@ -315,7 +299,10 @@ def timing_table(diagnosis: Diagnosis) -> TextTable:
         row = [label, str(point.mistakes["hit"])]
         for name in TIMINGS:
             seconds = getattr(point, name)
-            row += ["-" if seconds is None else f"{1000 * seconds:.0f}", _ms(_bounds(diagnosis, index, name))]
+            row += [
+                "-" if seconds is None else f"{1000 * seconds:.0f}",
+                span(_bounds(diagnosis, index, name), scale=1000, digits=0),
+            ]
         rows.append(row)
     headers = ["class", "hits", "median", BOUNDS, "90 % within", BOUNDS, "bias", BOUNDS]
     title = "timing of those hits: absolute error in ms, and the median of what is late (above 0) or early"
@@ -324,13 +311,13 @@ def timing_table(diagnosis: Diagnosis) -> TextTable:
 
 def mistakes_table(diagnosis: Diagnosis) -> TextTable:
     """A row a class: its hits and mistakes at its threshold, and the class it is most confused with."""
-    headers = ["class", "hits", *(name.replace("_", " ") for name in MISTAKES), "confused with"]
+    headers = ["class", "hits", *(name.replace("_", " ") for name in FIXES), "confused with"]
     rows = []
     for label, point in zip(diagnosis.label_set.labels, diagnosis.points, strict=True):
         worst = max(point.confused_with, key=point.confused_with.__getitem__, default=None)
         named = "" if worst is None else f"{worst} ({point.confused_with[worst]})"
-        rows.append([label, str(point.mistakes["hit"]), *(str(point.mistakes[kind]) for kind in MISTAKES), named])
-    totals = [sum(point.mistakes[kind] for point in diagnosis.points) for kind in ("hit", *MISTAKES)]
+        rows.append([label, str(point.mistakes["hit"]), *(str(point.mistakes[kind]) for kind in FIXES), named])
+    totals = [sum(point.mistakes[kind] for point in diagnosis.points) for kind in ("hit", *FIXES)]
     return TextTable("mistakes at those thresholds", headers, [*rows, ["all", *map(str, totals), ""]])
 
 
@@ -355,8 +342,8 @@ def curve_table(diagnosis: Diagnosis) -> TextTable:
     """A row a tolerance: mAP there; the AP of each class is in the JSON object and the picture."""
     bounds = [None] * len(diagnosis.curve_s) if diagnosis.bounds is None else diagnosis.bounds.curve_mean
     rows = [
-        [f"{tolerance_s:g} s", percent(ap), span(one)]
-        for tolerance_s, ap, one in zip(diagnosis.curve_s, diagnosis.curve.mean(axis=1), bounds, strict=True)
+        [f"{tolerance_s:g} s", percent(ap), span(of_ap)]
+        for tolerance_s, ap, of_ap in zip(diagnosis.curve_s, diagnosis.curve.mean(axis=1), bounds, strict=True)
     ]
     return without_empty_bounds(TextTable("mAP against tolerance", ["full width", "mAP", BOUNDS], rows))
 
@@ -366,13 +353,13 @@ def calibration_table(diagnosis: Diagnosis) -> TextTable:
     known, sure = diagnosis.calibration, diagnosis.bounds
     rows = [
         [
-            f"{known.edges[place]:.1f} to {known.edges[place + 1]:.1f}",
-            str(known.count[place]),
-            percent(known.score[place]),
-            percent(known.share[place]),
-            span(None if sure is None else sure.hit_share[place]),
+            f"{known.edges[index]:.1f} to {known.edges[index + 1]:.1f}",
+            str(known.count[index]),
+            percent(known.score[index]),
+            percent(known.share[index]),
+            span(None if sure is None else sure.hit_share[index]),
         ]
-        for place in np.flatnonzero(known.count)
+        for index in np.flatnonzero(known.count)
     ]
     title = "no prediction has a score"
     if rows:
@@ -396,9 +383,3 @@ def confusion_table(diagnosis: Diagnosis) -> TextTable:
 
 def _bounds(diagnosis: Diagnosis, index: int, name: str) -> Interval | None:
     return None if diagnosis.bounds is None else diagnosis.bounds.points[index].get(name)
-
-
-def _ms(bounds: Interval | None) -> str:
-    if bounds is None or bounds.low is None or bounds.high is None:
-        return "-"
-    return f"{1000 * bounds.low:.0f}..{1000 * bounds.high:.0f}"

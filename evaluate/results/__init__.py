@@ -6,14 +6,14 @@ from .comparison import Comparison, compare_runs
 from .contest import Contest, contest
 from .evaluation import Evaluation, evaluate_predictions
 from .scored_run import ComparedRun
-from .settings import Setting
+from .settings import ComparedSetting
 
 __all__ = [
     "ComparedRun",
+    "ComparedSetting",
     "Comparison",
     "Contest",
     "Evaluation",
-    "Setting",
     "compare_runs",
     "contest",
     "evaluate_predictions",

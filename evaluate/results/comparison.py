@@ -1,19 +1,20 @@
 """Runs side by side: what each scored, and only what differs in how they were made."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, baseline_stand_in, expand_runs
 from ..dataset import LabelSet, label_set_of
-from ..scoring import METRICS, OFFICIAL_FPS, Pool, tolerances_of
-from ..uncertainty import BLOCK_S, FEW_BLOCKS, N_RESAMPLES, check_settings, draw_resamples
+from ..scoring import METRIC, METRICS, OFFICIAL_FPS, Pool, Protocol
+from ..uncertainty import BOOTSTRAP, FEW_BLOCKS, Bootstrap
 from .effects import Effect, effects_of
-from .folds import OF_FOLDS, Fold, group_folds, open_fold, pools_of, read_folds, score_folds, unit_paths
+from .evaluation import evaluate_pairing
+from .folds import OF_FOLDS, EvaluationSet, Fold, group_folds, open_fold, unit_paths
 from .scored_run import FINGERPRINT, ComparedRun, compared_run, frame_rate, run_names, with_folds
-from .settings import Setting, compare_settings, group_by_setting, setting_names
+from .settings import ComparedSetting, compare_settings, group_by_setting, setting_names
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Comparison:
     runs: tuple[ComparedRun, ...]
     differs: Mapping[str, tuple[Any, ...]]
     warnings: tuple[str, ...]
-    settings: tuple[Setting, ...] = ()
-    frequent_settings: tuple[Setting, ...] = ()
+    settings: tuple[ComparedSetting, ...] = ()
+    frequent_settings: tuple[ComparedSetting, ...] = ()
     groups: tuple[tuple[int, ...], ...] = ()
     names: tuple[str, ...] = ()
     pools: tuple[Pool, ...] = field(default=(), repr=False)
@@ -95,8 +96,7 @@ def compare_runs(
     data_root: Path | None = None,
     baseline: Path | None = None,
     min_count: int = 10,
-    n_resamples: int = N_RESAMPLES,
-    block_s: float = BLOCK_S,
+    bootstrap: Bootstrap = BOOTSTRAP,
 ) -> Comparison:
     """The runs at ``paths`` side by side on "valid" or "test"; `expand_runs` says what a path may be.
 
@@ -108,85 +108,125 @@ def compare_runs(
     its run.json. Other feature sets, training matches or settings are listed in ``differs``; runs with other classes
     or other scored matches cannot be compared: BallspotError, as for a run that is not done or not predicted. But runs
     of one seed that differ in their matches only are the folds of one run, which is scored now on all of them.
-    ``n_resamples`` draws of blocks of ``block_s`` seconds and of seeds give the intervals, 0 none.
+    ``bootstrap`` draws blocks and seeds for the intervals.
     """
     if split not in ("valid", "test"):
         raise BallspotError(f"runs cannot be compared on split {split!r}; choose valid or test")
-    check_settings(fps=OFFICIAL_FPS, block_s=block_s)
     if not paths:
         raise BallspotError("no run to compare; give the folders of two runs or more")
     first, paths = baseline or paths[0], _baseline_first(expand_runs(paths), baseline)
     opened = [open_fold(RunFolder(path), split) for path in paths]
-    label_sets = [label_set_of(one.record, str(one.path / "run.json")) for one in opened]
-    for one, label_set in zip(opened, label_sets, strict=True):
-        if label_set.labels != label_sets[0].labels:
-            raise BallspotError(
-                f"{one.path}: its classes ({label_set.name}) are not those of {opened[0].path} "
-                f"({label_sets[0].name}); compare runs of one label set"
-            )
-    label_set, units = label_sets[0], group_folds(opened, split)
-    called = unit_paths(units)
-    matches = list(opened[0].matches)
+    label_set, units = _label_set(opened), group_folds(opened, split)
+    matches = opened[0].matches
     if len(units) < len(opened):
-        matches = sorted(name for fold in units[0] for name in fold.matches)
-    runs, protocols = [], []
-    for folds, name in zip(units, run_names(called), strict=True):
-        run, protocol = _scored(folds, name, split, data_root, label_set, matches, min_count)
-        runs.append(run)
-        protocols.append(protocol)
-        if protocol != protocols[0]:
-            raise BallspotError(
-                f"{run.path}: scored as {protocol[0]} at {protocol[1]:g} frames per second, "
-                f"{runs[0].path} as {protocols[0][0]} at {protocols[0][1]:g}; compare runs scored alike"
-            )
+        matches = tuple(sorted(name for fold in units[0] for name in fold.matches))
+    evaluated = EvaluationSet(split, label_set, matches, data_root)
+    runs, metric, fps = _score_all(units, evaluated, min_count)
     differs = _differing([run.made_from for run in runs])
-    settings, frequent = (), ()
     groups = group_by_setting([run.made_from for run in runs])
-    names = setting_names(groups, called)
-    pools = None
-    warnings = _stand_in_warnings(first) + _warnings(differs, runs)
+    warnings = [*_stand_in_warnings(first), *_warnings(differs, runs)]
     if len(matches) > len(opened[0].matches):
-        warnings += (f"{len(opened)} runs are the folds of {len(runs)}, each scored on the matches of all its folds",)
-    if n_resamples and protocols[0][0] in METRICS:
-        pools = pools_of(units, split, data_root=data_root, label_set=label_set, matches=matches, fps=protocols[0][1])
-        if pools is None:
-            warnings += ("no intervals: the spots or the labels of a run are not here",)
-        elif (n_blocks := draw_resamples(pools, seed=0, n_resamples=1, block_s=block_s).blocks.size) < 2:
-            warnings += (
-                f"no intervals: the matches make one block of {block_s:g} s; shorter ones (--block) give more",
-            )
-        else:
-            if n_blocks < FEW_BLOCKS:
-                warnings += (f"the intervals and p-values rest on {n_blocks} blocks of {block_s:g} s: they say little",)
-            settings, frequent = compare_settings(
-                [run.name for run in runs],
-                groups,
-                pools,
-                tolerances_s=tolerances_of(protocols[0][0]),
-                n_resamples=n_resamples,
-                block_s=block_s,
-                min_counts=(0, min_count),
-                called=names,
-            )
-            if min(map(len, groups)) < 3 and len(groups) > 1:
-                warnings += ("a setting with under three seeds: its interval knows of matches, not of training",)
-            if len(groups) > 2:
-                warnings += (f"{len(groups) - 1} settings against the first: read the p-value after Holm's correction",)
-    return Comparison(
+        n_runs, n_folds = len(runs), len(opened)
+        warnings.append(f"{n_folds} runs are the folds of {n_runs}, each scored on the matches of all its folds")
+    comparison = Comparison(
         split=split,
-        metric=protocols[0][0],
-        fps=protocols[0][1],
-        matches=tuple(matches),
+        metric=metric,
+        fps=fps,
+        matches=matches,
         label_set=label_set,
         min_count=min_count,
-        runs=tuple(runs),
+        runs=runs,
         differs=differs,
-        warnings=warnings,
-        settings=settings,
-        frequent_settings=frequent,
+        warnings=tuple(warnings),
         groups=tuple(map(tuple, groups)),
-        names=tuple(names),
-        pools=tuple(pools or ()),
+        names=tuple(setting_names(groups, unit_paths(units))),
+    )
+    if not bootstrap.n_resamples or metric not in METRICS:
+        return comparison
+    return _with_intervals(comparison, evaluated.pools(units, fps), bootstrap)
+
+
+def _label_set(runs: Sequence[Fold]) -> LabelSet:
+    """The label set of all ``runs``. Raises BallspotError where one has other classes."""
+    first, *others = (label_set_of(run.record, str(run.path / "run.json")) for run in runs)
+    for run, label_set in zip(runs[1:], others, strict=True):
+        if label_set.labels != first.labels:
+            raise BallspotError(
+                f"{run.path}: its classes ({label_set.name}) are not those of {runs[0].path} ({first.name}); compare "
+                "runs of one label set"
+            )
+    return first
+
+
+def _score_all(
+    units: Sequence[Sequence[Fold]], evaluated: EvaluationSet, min_count: int
+) -> tuple[tuple[ComparedRun, ...], str, float]:
+    """Every run's numbers, and the metric and frame rate of all. Raises BallspotError where these are not alike."""
+    names = run_names(unit_paths(units))
+    runs, (metric, fps) = [], (METRIC, OFFICIAL_FPS)
+    for folds, name in zip(units, names, strict=True):
+        run, scored_as = _score(folds, name, evaluated, min_count)
+        if not runs:
+            metric, fps = scored_as
+        runs.append(run)
+        if scored_as != (metric, fps):
+            raise BallspotError(
+                f"{run.path}: scored as {scored_as[0]} at {scored_as[1]:g} frames per second, "
+                f"{runs[0].path} as {metric} at {fps:g}; compare runs scored alike"
+            )
+    return tuple(runs), metric, fps
+
+
+def _score(
+    folds: Sequence[Fold], name: str, evaluated: EvaluationSet, min_count: int
+) -> tuple[ComparedRun, tuple[str, float]]:
+    """A run's numbers, and the metric and frame rate that they are of: as recorded, or those of now."""
+    first, *others = folds
+    numbers, scored_as = {}, (METRIC, OFFICIAL_FPS)
+    if evaluated.split == "valid":
+        numbers = first.folder.metrics()
+        scored_as = (str(numbers.get("metric")), frame_rate(first.folder, numbers))
+    if others or evaluated.split == "test":
+        pairing = evaluated.read(folds)
+        scored = evaluate_pairing(pairing, protocol=Protocol(*scored_as), bootstrap=Bootstrap(n_resamples=0))
+        numbers = scored.as_record(min_count=min_count)
+    label_set = evaluated.label_set
+    run = compared_run(first.folder, first.record, name, numbers, label_set, min_count)
+    if others:
+        of_others = [
+            compared_run(fold.folder, fold.record, name, fold.folder.metrics(), label_set, 0) for fold in others
+        ]
+        run = with_folds(run, of_others, OF_FOLDS)
+    return run, scored_as
+
+
+def _with_intervals(comparison: Comparison, pools: Sequence[Pool] | None, bootstrap: Bootstrap) -> Comparison:
+    """The comparison with its settings drawn again, or with a warning that says why they cannot be."""
+    block_s, groups, warnings = bootstrap.block_s, comparison.groups, list(comparison.warnings)
+    if pools is None:
+        why = "no intervals: the spots or the labels of a run are not here"
+        return replace(comparison, warnings=(*warnings, why))
+    n_blocks = bootstrap.blocks(pools).size
+    if n_blocks < 2:
+        why = f"no intervals: the matches make one block of {block_s:g} s; shorter ones (--block) give more"
+        return replace(comparison, warnings=(*warnings, why), pools=tuple(pools))
+    if n_blocks < FEW_BLOCKS:
+        warnings.append(f"the intervals and p-values rest on {n_blocks} blocks of {block_s:g} s: they say little")
+    if min(map(len, groups)) < 3 and len(groups) > 1:
+        warnings.append("a setting with under three seeds: its interval knows of matches, not of training")
+    if len(groups) > 2:
+        warnings.append(f"{len(groups) - 1} settings against the first: read the p-value after Holm's correction")
+    settings, frequent = compare_settings(
+        [run.name for run in comparison.runs],
+        groups,
+        pools,
+        tolerances_s=METRICS[comparison.metric],
+        bootstrap=bootstrap,
+        min_counts=(0, comparison.min_count),
+        called=comparison.names,
+    )
+    return replace(
+        comparison, settings=settings, frequent_settings=frequent, pools=tuple(pools), warnings=tuple(warnings)
     )
 
 
@@ -210,32 +250,6 @@ def _stand_in_warnings(first: Path) -> tuple[str, ...]:
         f"no run of {missing!r}, the baseline of {first}, is done: {name!r} stands in its place; give the sweep's "
         "command again, or choose another with --baseline",
     )
-
-
-def _scored(
-    folds: Sequence[Fold],
-    name: str,
-    split: str,
-    data_root: Path | None,
-    label_set: LabelSet,
-    matches: Sequence[str],
-    min_count: int,
-) -> tuple[ComparedRun, tuple[str, float]]:
-    """A run's numbers, and the metric and frame rate that they are of: as recorded, or those of now."""
-    first, *others = folds
-    if split == "valid":
-        numbers = first.folder.metrics()
-        protocol = (str(numbers.get("metric")), frame_rate(first.folder, numbers))
-    else:
-        numbers, protocol = {}, ("at1", OFFICIAL_FPS)
-    if others or split == "test":
-        pairing = read_folds(folds, split, data_root=data_root, label_set=label_set, matches=matches)
-        numbers = score_folds(pairing, metric=protocol[0], fps=protocol[1], min_count=min_count)
-    run = compared_run(first.folder, first.record, name, numbers, label_set, min_count)
-    if others:
-        of_others = [compared_run(one.folder, one.record, name, one.folder.metrics(), label_set, 0) for one in others]
-        run = with_folds(run, of_others, OF_FOLDS)
-    return run, protocol
 
 
 def _differing(made_from: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:

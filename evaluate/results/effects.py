@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..uncertainty import Difference, paired_difference
-from .settings import Setting
+from .settings import ComparedSetting
 
 
 @dataclass(frozen=True)
@@ -34,34 +34,41 @@ class Effect:
         }
 
 
-def effects_of(settings: Sequence[Setting], values: Sequence[Mapping[str, Any]]) -> tuple[Effect, ...]:
+def effects_of(settings: Sequence[ComparedSetting], values: Sequence[Mapping[str, Any]]) -> tuple[Effect, ...]:
     """The effect of every value of every key against the value that the first setting has.
 
     ``values`` maps the keys that are not alike in all settings to the value of each setting. A value without a pair
     of settings that differ in that key alone has no effect to show. Of settings with equal values the first counts.
     """
     effects = []
-    for key in dict.fromkeys(key for one in values for key in one):
+    for key in dict.fromkeys(key for keys in values for key in keys):
         reference = values[0].get(key)
-        twins: dict[str, int] = {}
-        for place, one in enumerate(values):
-            if one.get(key) == reference:
-                twins.setdefault(_rest(one, key), place)
-        pairs: dict[str, list[tuple[int, int]]] = {}
+        twins: dict[str, ComparedSetting] = {}
+        for setting, keys in zip(settings, values, strict=True):
+            if keys.get(key) == reference:
+                twins.setdefault(_rest(keys, key), setting)
+        pairs: dict[str, list[tuple[ComparedSetting, ComparedSetting]]] = {}
         shown: dict[str, Any] = {}
-        for place, one in enumerate(values):
-            if one.get(key) != reference and _rest(one, key) in twins:
-                pairs.setdefault(repr(one.get(key)), []).append((place, twins[_rest(one, key)]))
-                shown[repr(one.get(key))] = one.get(key)
-        for text, found in pairs.items():
-            ours, theirs = ([settings[pair[side]] for pair in found] for side in (0, 1))
+        for setting, keys in zip(settings, values, strict=True):
+            value, twin = keys.get(key), twins.get(_rest(keys, key))
+            if value != reference and twin is not None:
+                pairs.setdefault(repr(value), []).append((setting, twin))
+                shown[repr(value)] = value
+        for text, of_value in pairs.items():
+            ours, theirs = zip(*of_value, strict=True)
             difference = paired_difference(
-                float(np.mean([one.mean_ap for one in ours]) - np.mean([one.mean_ap for one in theirs])),
-                np.mean([one.draws for one in ours], axis=0),
-                np.mean([one.draws for one in theirs], axis=0),
+                float(_mean_ap(ours) - _mean_ap(theirs)), _mean_draws(ours), _mean_draws(theirs)
             )
-            effects.append(Effect(key, shown[text], reference, len(found), difference))
+            effects.append(Effect(key, shown[text], reference, len(of_value), difference))
     return tuple(effects)
+
+
+def _mean_ap(settings: Sequence[ComparedSetting]) -> np.floating:
+    return np.mean([setting.mean_ap for setting in settings])
+
+
+def _mean_draws(settings: Sequence[ComparedSetting]) -> np.ndarray:
+    return np.mean([setting.draws for setting in settings], axis=0)
 
 
 def _rest(values: Mapping[str, Any], key: str) -> str:

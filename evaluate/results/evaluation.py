@@ -1,34 +1,33 @@
 """Predictions scored against labels: the official number, its companions, how sure they are, and what spoils them."""
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..dataset import HALF_S, LABELS_FILE, TEAMS, LabelSet
+from ..dataset import HALF_S, TEAMS, DataSelection, LabelSet
 from ..diagnosis import Diagnosis, Pitfall, diagnose, find_pitfalls
 from ..scoring import (
     GRID_STRIDE,
-    OFFICIAL_FPS,
+    OFFICIAL,
     APResult,
     Pairing,
     Pool,
+    Protocol,
     TeamResult,
     exact_ap,
     frequent_ap,
     headline_ap,
-    pool_sides,
     pool_spots,
     pooled_average_precision,
     read_pairing,
     team_average_precision,
     trapezoid_mean,
 )
-from ..uncertainty import BLOCK_S, N_RESAMPLES, SEED, Uncertainty, check_settings, draw_resamples, estimate_uncertainty
+from ..uncertainty import BOOTSTRAP, Bootstrap, Uncertainty, estimate_uncertainty
 
 DIAGNOSIS_S = 1.0  # the tolerance of a diagnosis where the metric has several
 
@@ -126,84 +125,59 @@ class Evaluation:
 
 def evaluate_predictions(
     path: Path,
+    data: DataSelection,
+    matches: Sequence[str] | None = None,
     *,
-    data_root: Path,
-    label_set: LabelSet,
-    matches: Iterable[str] | None = None,
-    fps: float = OFFICIAL_FPS,
-    metric: str = "at1",
-    tolerance_s: float | None = None,
-    labels_file: str = LABELS_FILE,
-    n_resamples: int = N_RESAMPLES,
-    block_s: float = BLOCK_S,
-    seed: int = SEED,
+    protocol: Protocol = OFFICIAL,
+    bootstrap: Bootstrap = BOOTSTRAP,
     with_diagnosis: bool = False,
 ) -> Evaluation:
-    """The predictions in folder or zip ``path`` scored against the labels below ``data_root``.
+    """The predictions in folder or zip ``path`` scored against the labels of ``data``.
 
-    ``matches`` names the matches to score, None all that have labels. ``tolerance_s`` (full width) replaces
-    ``metric``. Predictions with unknown labels are left out and counted, as SoccerNet's code leaves them out silently.
-    ``n_resamples`` draws of blocks of ``block_s`` seconds give the intervals, 0 none.
-    Raises BallspotError naming the match that has no labels or no predictions, the file and entry that is malformed.
+    ``matches`` names the matches to score, None all that have labels. Predictions with unknown labels are left out and
+    counted, as SoccerNet's code leaves them out silently. Errors as `read_pairing`.
     """
-    check_settings(fps=fps, metric=metric, tolerance_s=tolerance_s, block_s=block_s)
-    pairing = read_pairing(path, data_root=data_root, label_set=label_set, matches=matches, labels_file=labels_file)
-    return evaluate_pairing(
-        pairing,
-        fps=fps,
-        metric=metric,
-        tolerance_s=tolerance_s,
-        n_resamples=n_resamples,
-        block_s=block_s,
-        seed=seed,
-        with_diagnosis=with_diagnosis,
-    )
+    pairing = read_pairing(path, data, matches)
+    return evaluate_pairing(pairing, protocol=protocol, bootstrap=bootstrap, with_diagnosis=with_diagnosis)
 
 
 def evaluate_pairing(
     pairing: Pairing,
     *,
-    fps: float = OFFICIAL_FPS,
-    metric: str = "at1",
-    tolerance_s: float | None = None,
-    n_resamples: int = N_RESAMPLES,
-    block_s: float = BLOCK_S,
-    seed: int = SEED,
+    protocol: Protocol = OFFICIAL,
+    bootstrap: Bootstrap = BOOTSTRAP,
     with_diagnosis: bool = False,
 ) -> Evaluation:
-    """The same of predictions and labels that are read already. Raises BallspotError as `check_settings`."""
-    tolerances_s = check_settings(fps=fps, metric=metric, tolerance_s=tolerance_s, block_s=block_s)
-    label_set, pool = pairing.label_set, pairing.pool(fps)
+    """The same of predictions and labels that are read already."""
+    label_set, tolerances_s = pairing.label_set, protocol.tolerances_s
+    pool, original = pairing.pool(protocol.fps), original_pool(pairing, protocol.fps)
     result = pooled_average_precision(pool, tolerances_s)
-    original = original_pool(pairing, fps)
-    has_sides = [any((one.side() >= 0).any() for one in side) for side in (pairing.truth_columns, pairing.columns)]
-    side_pool = pool_sides(pairing, fps) if all(has_sides) else None
+    with_teams = all(any((spots.side() >= 0).any() for spots in of) for of in (pairing.truth_columns, pairing.columns))
+    sides = pairing.pool(protocol.fps, sided=True) if with_teams else None
     uncertainty = resamples = None
-    if n_resamples:
-        resamples = draw_resamples([pool], n_resamples=n_resamples, block_s=block_s, seed=seed)
+    if bootstrap.n_resamples:
+        resamples = bootstrap.draw([pool])
         uncertainty = estimate_uncertainty(
-            label_set, resamples, pool=pool, original=original, teams=side_pool, tolerances_s=tolerances_s
+            label_set, resamples, pool=pool, original=original, teams=sides, tolerances_s=tolerances_s
         )
-    unknown: Counter[str] = Counter()
-    for columns in pairing.columns:
-        unknown.update({label: n for label, n in columns.count_labels().items() if label not in label_set})
-    one_s = tolerances_s[0] if len(tolerances_s) == 1 else DIAGNOSIS_S
+    diagnosis_s = tolerances_s[0] if len(tolerances_s) == 1 else DIAGNOSIS_S
+    every_spot = (*pairing.truth_columns, *pairing.columns)
     return Evaluation(
         label_set=label_set,
-        metric=metric if tolerance_s is None else "tolerance",
-        fps=fps,
+        metric=protocol.name,
+        fps=protocol.fps,
         matches=pairing.matches,
         n_labels=pairing.n_labels,
         n_predictions=pairing.n_predictions,
-        unknown_labels=dict(sorted(unknown.items())),
-        n_late=sum(int((one.position_ms >= 1000 * HALF_S).sum()) for one in (*pairing.truth_columns, *pairing.columns)),
+        unknown_labels=dict(sorted(pairing.unknown_labels.items())),
+        n_late=sum(int((spots.position_ms >= 1000 * HALF_S).sum()) for spots in every_spot),
         result=result,
         original=pooled_average_precision(original, tolerances_s),
-        exact=trapezoid_mean(np.stack([exact_ap(pool, one) for one in tolerances_s])),
-        teams=None if side_pool is None else team_average_precision(pairing, fps=fps, tolerances_s=tolerances_s),
+        exact=trapezoid_mean(np.stack([exact_ap(pool, tolerance_s) for tolerance_s in tolerances_s])),
+        teams=None if sides is None else team_average_precision(pairing, protocol),
         uncertainty=uncertainty,
-        pitfalls=find_pitfalls(pairing, pool, result),
-        diagnosis=diagnose(pool, label_set, tolerance_s=one_s, resamples=resamples) if with_diagnosis else None,
+        pitfalls=find_pitfalls(pairing, pool, result.mean_ap, protocol),
+        diagnosis=diagnose(pool, label_set, tolerance_s=diagnosis_s, resamples=resamples) if with_diagnosis else None,
     )
 
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
-from ..dataset import LabelSet
+from ..dataset import DataSelection, LabelSet
 from ..scoring import Pairing, Pool, joined, read_pairing
-from .evaluation import evaluate_pairing
-from .scored_run import made_from, scored_matches
+from .scored_run import first_distinct, made_from, scored_matches
 
 OF_FOLDS = ("train matches", "valid matches")
 
@@ -72,54 +71,55 @@ def unit_paths(units: Sequence[Sequence[Fold]]) -> list[Path]:
     ``OUT/kind=tcn,leave_out=a/seed-0`` and the same with b are ``OUT/kind=tcn/seed-0``. Where two would be called
     alike, all are called by the first folds' whole paths.
     """
-    found = [_common_path([fold.path for fold in folds]) for folds in units]
-    return found if len(set(found)) == len(found) else [folds[0].path for folds in units]
+    paths = [_common_path([fold.path for fold in folds]) for folds in units]
+    return first_distinct(paths, [folds[0].path for folds in units])
 
 
-def read_folds(
-    folds: Sequence[Fold], split: str, *, data_root: Path | None, label_set: LabelSet, matches: Sequence[str]
-) -> Pairing:
-    """The spots of all folds beside the labels of ``data_root``, else of the data root that each was trained on.
+@dataclass(frozen=True)
+class EvaluationSet:
+    """The matches of a split that runs are compared on, in their order, and the classes of their labels.
 
-    A run by itself has ``matches`` in that order, those of folds are in the order of their names. Raises BallspotError
-    where there are no predictions of the split, or no data root.
+    The labels are those below ``data_root``, None below the data root that each run was trained on.
     """
-    pairings = []
-    for fold in folds:
-        spots, root = fold.path / "predictions" / split, data_root or Path(str(fold.record.get("data")))
-        if not spots.is_dir():
-            raise BallspotError(f"{spots}: no {split} predictions; run `ballspot predict {fold.path} ...` first")
-        if not root.is_dir():
-            raise BallspotError(f"{fold.path}: its data root {root} is not here; name the data root with --data")
-        names = matches if len(folds) == 1 else fold.matches
-        pairings.append(read_pairing(spots, data_root=root, label_set=label_set, matches=names))
-    return joined(pairings)
 
+    split: str
+    label_set: LabelSet
+    matches: tuple[str, ...]
+    data_root: Path | None
 
-def score_folds(pairing: Pairing, *, metric: str, fps: float, min_count: int) -> dict[str, Any]:
-    """The numbers of a run that are scored now, as `Evaluation.as_record`."""
-    return evaluate_pairing(pairing, metric=metric, fps=fps, n_resamples=0).as_record(min_count=min_count)
+    def read(self, folds: Sequence[Fold]) -> Pairing:
+        """The spots of a run, of all its folds, beside the labels.
 
+        A run by itself has the matches in their order, those of folds are in the order of their names. Raises
+        BallspotError where there are no predictions of the split, or no data root.
+        """
+        pairings = []
+        for fold in folds:
+            spots, root = self._spots(fold), self._root(fold)
+            if not spots.is_dir():
+                raise BallspotError(
+                    f"{spots}: no {self.split} predictions; run `ballspot predict {fold.path} ...` first"
+                )
+            if not root.is_dir():
+                raise BallspotError(f"{fold.path}: its data root {root} is not here; name the data root with --data")
+            names = self.matches if len(folds) == 1 else fold.matches
+            pairings.append(read_pairing(spots, DataSelection(root, self.label_set), names))
+        return joined(pairings)
 
-def pools_of(
-    runs: Sequence[Sequence[Fold]],
-    split: str,
-    *,
-    data_root: Path | None,
-    label_set: LabelSet,
-    matches: Sequence[str],
-    fps: float,
-) -> list[Pool] | None:
-    """Each run's spots of the split beside the labels; None when one has no spots there or no labels."""
-    pools = []
-    for folds in runs:
-        roots = [data_root or Path(str(fold.record.get("data"))) for fold in folds]
-        spots = [fold.path / "predictions" / split for fold in folds]
-        if not all(path.is_dir() for path in (*roots, *spots)):
-            return None
-        pairing = read_folds(folds, split, data_root=data_root, label_set=label_set, matches=matches)
-        pools.append(pairing.pool(fps))
-    return pools
+    def pools(self, runs: Sequence[Sequence[Fold]], fps: float) -> list[Pool] | None:
+        """Each run's spots beside the labels; None when one has no spots of the split or no labels."""
+        pools = []
+        for folds in runs:
+            if not all(path.is_dir() for fold in folds for path in (self._spots(fold), self._root(fold))):
+                return None
+            pools.append(self.read(folds).pool(fps))
+        return pools
+
+    def _spots(self, fold: Fold) -> Path:
+        return fold.path / "predictions" / self.split
+
+    def _root(self, fold: Fold) -> Path:
+        return self.data_root or Path(str(fold.record.get("data")))
 
 
 def _other_matches(
@@ -137,7 +137,7 @@ def _common_path(paths: Sequence[Path]) -> Path:
     if not others:
         return path
     with_seed = path.name.startswith("seed-")
-    names = [(one.parent if with_seed else one).name.split(",") for one in paths]
+    names = [(fold.parent if with_seed else fold).name.split(",") for fold in paths]
     common = [part for part in names[0] if all(part in other for other in names)]
     name = ",".join(common) or f"{','.join(names[0])} and {len(others)} more"
     return path.parent.with_name(name) / path.name if with_seed else path.with_name(name)

@@ -1,25 +1,21 @@
 """One run as comparisons show it: its name, its numbers on a split, and all that decided them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, TypeVar
 
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, flatten
 from ..dataset import LabelSet
 from ..scoring import OFFICIAL_FPS
 
+Name = TypeVar("Name", bound=Hashable)
+
 ABSENT = "-"
-
-
 FINGERPRINT = "features fingerprint"  # among what a run was made from
-
-
 COSTS = ("train_s", "peak_memory_mb", "n_parameters", "best_epoch", "n_epochs")
-
-
 TOGETHER: Mapping[str, Callable[[list[float]], float]] = {"train_s": sum, "peak_memory_mb": max}  # costs of folds
 
 
@@ -86,7 +82,7 @@ def compared_run(
     trained = numbers if "train_s" in numbers else folder.metrics()
     try:
         per_class = {label: numbers["per_class"][label] for label in label_set.labels}
-        frequent = [float(one["ap"]) for one in per_class.values() if one["n_truth"] >= min_count]
+        frequent = [float(row["ap"]) for row in per_class.values() if row["n_truth"] >= min_count]
         return ComparedRun(
             name=name,
             path=folder.path,
@@ -113,7 +109,7 @@ def with_folds(run: ComparedRun, others: Sequence[ComparedRun], left_out: Sequen
     ``left_out`` are the keys of what made them that every fold has its own value of.
     """
     every = [run, *others]
-    costs = {key: [one.cost.get(key) for one in every] for key in COSTS}
+    costs = {key: [fold.cost.get(key) for fold in every] for key in COSTS}
     cost = {key: values[0] if all(value == values[0] for value in values) else None for key, values in costs.items()}
     for key, together in TOGETHER.items():
         numbers = [float(value) for value in costs[key] if isinstance(value, (int, float))]
@@ -122,8 +118,8 @@ def with_folds(run: ComparedRun, others: Sequence[ComparedRun], left_out: Sequen
         run,
         made_from={key: value for key, value in run.made_from.items() if key not in left_out},
         cost=cost,
-        learning=tuple(point for one in every for point in one.learning),
-        records=tuple(record for one in every for record in one.records),
+        learning=tuple(point for fold in every for point in fold.learning),
+        records=tuple(record for fold in every for record in fold.records),
     )
 
 
@@ -147,7 +143,10 @@ def scored_matches(folder: RunFolder, record: Mapping[str, Any], split: str) -> 
 def run_names(paths: Sequence[Path]) -> list[str]:
     """The folders' names, with the folder above where two have one name, or whole paths where that is not enough."""
     whole = [path.resolve() for path in paths]
-    for names in ([path.name for path in whole], [f"{path.parent.name}/{path.name}" for path in whole]):
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]
+    parents = [f"{path.parent.name}/{path.name}" for path in whole]
+    return first_distinct([path.name for path in whole], parents, [str(path) for path in paths])
+
+
+def first_distinct(*candidates: list[Name]) -> list[Name]:
+    """The first list of names in which no two are alike, else the last list."""
+    return next((names for names in candidates if len(set(names)) == len(names)), candidates[-1])

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..scoring import Pool, pooled_average_precision
-from ..uncertainty import SEED, Difference, Interval, ap_replicates, draw_resamples, holm, interval, paired_difference
+from ..uncertainty import Bootstrap, Difference, Interval, ap_replicates, holm, interval, paired_difference
+from .scored_run import first_distinct
 
 
 @dataclass(frozen=True)
-class Setting:
+class ComparedSetting:
     """Runs that differ in their seed only: their mean AP (0..1), its interval, and its difference to the first setting.
 
     ``difference`` is None for the first setting; ``p_holm`` is its p-value corrected for the number of settings.
@@ -48,11 +49,11 @@ class Setting:
 
 
 def group_by_setting(made_from: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-    """The places of the runs of each setting, in the order in which settings first come."""
+    """Which runs are of each setting, counted from 0, in the order in which settings first come."""
     groups: dict[str, list[int]] = {}
-    for place, settings in enumerate(made_from):
+    for index, settings in enumerate(made_from):
         rest = {key: value for key, value in settings.items() if key != "seed"}
-        groups.setdefault(json.dumps(rest, sort_keys=True, default=str), []).append(place)
+        groups.setdefault(json.dumps(rest, sort_keys=True, default=str), []).append(index)
     return list(groups.values())
 
 
@@ -65,10 +66,7 @@ def setting_names(groups: Sequence[Sequence[int]], paths: Sequence[Path]) -> lis
     firsts = [paths[group[0]] for group in groups]
     folders = [path.parent if path.name.startswith("seed-") else path for path in firsts]
     called = [folder.resolve().name for folder in folders]
-    for names in (called, [str(folder) for folder in folders]):
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in firsts]
+    return first_distinct(called, [str(folder) for folder in folders], [str(path) for path in firsts])
 
 
 def compare_settings(
@@ -77,31 +75,32 @@ def compare_settings(
     pools: Sequence[Pool],
     *,
     tolerances_s: Sequence[float],
-    n_resamples: int,
-    block_s: float,
+    bootstrap: Bootstrap,
     min_counts: Sequence[int] = (0,),
     called: Sequence[str] | None = None,
-) -> list[tuple[Setting, ...]]:
+) -> list[tuple[ComparedSetting, ...]]:
     """Every setting's mean AP over its runs, once for each of ``min_counts``.
 
     ``names`` and ``pools`` are of the runs that ``groups`` counts, ``called`` the settings' names, those of their first
     runs unless given. A mean is over the classes with at least ``min_count`` truths, 0 all; no setting when there is
     none.
     """
-    resamples = draw_resamples(pools, n_resamples=n_resamples, block_s=block_s, seed=SEED)
+    resamples = bootstrap.draw(pools)
     results = [pooled_average_precision(pool, tolerances_s) for pool in pools]
     replicates = [ap_replicates(pool, tolerances_s, resamples) for pool in pools]
     n_truth = np.bincount(pools[0].truth_label, minlength=pools[0].n_labels)
-    found = []
+    called = called or [names[group[0]] for group in groups]
+    compared = []
     for min_count in min_counts:
         chosen = n_truth >= min_count
         if not chosen.any():
-            found.append(())
+            compared.append(())
             continue
         values = np.array([result.ap[chosen].mean() for result in results])
-        drawn = np.stack([one.mean(chosen) for one in replicates])  # (runs, R)
-        found.append(_settings(called or [names[group[0]] for group in groups], names, groups, values, drawn))
-    return found
+        drawn = np.stack([run.mean(chosen) for run in replicates])  # (runs, R)
+        random = np.random.default_rng([bootstrap.seed, 1])
+        compared.append(_settings(called, names, groups, values, drawn, random))
+    return compared
 
 
 def _settings(
@@ -110,9 +109,10 @@ def _settings(
     groups: Sequence[Sequence[int]],
     values: np.ndarray,
     drawn: np.ndarray,
-) -> tuple[Setting, ...]:
-    """The settings from the mean AP of each run, (runs,), and in every draw, (runs, R)."""
-    random, n_resamples = np.random.default_rng([SEED, 1]), drawn.shape[1]
+    random: np.random.Generator,
+) -> tuple[ComparedSetting, ...]:
+    """The settings from the mean AP of each run, (runs,), and in every draw, (runs, R); ``random`` draws the seeds."""
+    n_resamples = drawn.shape[1]
     means, draws = [], []
     for group in groups:
         chosen = random.integers(0, len(group), (n_resamples, len(group)))
@@ -123,9 +123,9 @@ def _settings(
     ]
     corrected = holm([difference.p_value for difference in differences])
     return tuple(
-        Setting(
+        ComparedSetting(
             name=called[index],
-            runs=tuple(names[place] for place in group),
+            runs=tuple(names[run] for run in group),
             n_seeds=len(group),
             mean_ap=means[index],
             interval=interval(draws[index]),

@@ -5,11 +5,6 @@ tolerance, and AP by team.
 from .exact import exact_ap, exact_curves
 from .matching import Pool, match_truths, pool_spots, reach_frames, windows
 from .metrics import (
-    GRID_STRIDE,
-    METRIC,
-    METRICS,
-    OFFICIAL_FPS,
-    TOLERANCE_S,
     APResult,
     average_precision,
     count_above,
@@ -21,22 +16,23 @@ from .metrics import (
     not_shown_factor,
     pooled_average_precision,
     score_bins,
-    tolerances_of,
     trapezoid_mean,
 )
 from .pairing import Pairing, joined, read_pairing
-from .teams import N_SIDES, TeamResult, pool_sides, team_ap, team_average_precision
+from .protocol import GRID_STRIDE, METRIC, METRICS, OFFICIAL, OFFICIAL_FPS, Protocol
+from .teams import N_SIDES, TeamResult, team_ap, team_average_precision
 
 __all__ = [
     "GRID_STRIDE",
     "METRIC",
     "METRICS",
     "N_SIDES",
+    "OFFICIAL",
     "OFFICIAL_FPS",
-    "TOLERANCE_S",
     "APResult",
     "Pairing",
     "Pool",
+    "Protocol",
     "TeamResult",
     "average_precision",
     "count_above",
@@ -50,7 +46,6 @@ __all__ = [
     "metric_frame",
     "metric_frames",
     "not_shown_factor",
-    "pool_sides",
     "pool_spots",
     "pooled_average_precision",
     "reach_frames",
@@ -58,7 +53,6 @@ __all__ = [
     "score_bins",
     "team_ap",
     "team_average_precision",
-    "tolerances_of",
     "trapezoid_mean",
     "windows",
 ]

@@ -10,35 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...cache.errors import BallspotError
 from ..dataset import LabelSet, SpotArrays
 from .matching import Pool, match_truths, pool_spots
-
-OFFICIAL_FPS = 25.0
-
-
-GRID_STRIDE = 2  # the original system scored every second frame
-
-
-METRIC = "at1"
-
-
-TOLERANCE_S = 1.0
-
-
-METRICS: dict[str, tuple[float, ...]] = {  # tolerances in seconds, full width
-    **{f"at{seconds}": (float(seconds),) for seconds in range(1, 6)},
-    "tight": tuple(float(seconds) for seconds in range(1, 6)),
-    "loose": tuple(float(seconds) for seconds in range(5, 61, 5)),
-}
-
+from .protocol import OFFICIAL, OFFICIAL_FPS, Protocol
 
 THRESHOLDS = np.linspace(0, 1, 200)
-
-
 RECALLS = np.arange(11) / 10
-
-
 # SoccerNet scales the not-shown mean of tight and loose by this: 13 of SoccerNet-v2's 17 classes have such events.
 NOT_SHOWN_FACTOR = 17 / 13
 
@@ -64,13 +41,6 @@ class APResult:
     mean_ap_not_shown: float
 
 
-def tolerances_of(metric: str) -> tuple[float, ...]:
-    """The tolerances in seconds of "at1" .. "at5", "tight" (1 to 5 s), "loose" (5 to 60 s). Else BallspotError."""
-    if metric not in METRICS:
-        raise BallspotError(f"unknown metric {metric!r}; known are {', '.join(METRICS)}")
-    return METRICS[metric]
-
-
 def metric_frame(position_ms: int, fps: float) -> int:
     """SoccerNet's frame of a time: a truncating float product, one frame early for some starts of frames.
 
@@ -84,17 +54,15 @@ def average_precision(
     predictions: Sequence[SpotArrays],
     *,
     n_labels: int,
-    fps: float,
-    tolerance_s: float | Sequence[float] = 1.0,
+    protocol: Protocol = OFFICIAL,
 ) -> APResult:
     """The average precision of each class over all matches; ``truths`` and ``predictions`` in the same match order.
 
-    ``fps`` is the rate that the frames of both are counted in. ``tolerance_s`` is the full width: 1.0 accepts half a
-    second either side. Several tolerances are averaged by the trapezoid rule over their order, ends weighing half.
-    Raises ValueError for arrays that do not fit together (see `matching.pool_spots`).
+    The frames of both are counted at the protocol's rate. Several tolerances are averaged by the trapezoid rule over
+    their order, ends weighing half. Raises ValueError for arrays that do not fit together (see `matching.pool_spots`).
     """
-    tolerances_s = tuple(float(s) for s in np.atleast_1d(tolerance_s))
-    return pooled_average_precision(pool_spots(truths, predictions, n_labels=n_labels, fps=fps), tolerances_s)
+    pool = pool_spots(truths, predictions, n_labels=n_labels, fps=protocol.fps)
+    return pooled_average_precision(pool, protocol.tolerances_s)
 
 
 def pooled_average_precision(pool: Pool, tolerances_s: Sequence[float]) -> APResult:
@@ -136,7 +104,7 @@ def not_shown_factor(tolerances_s: Sequence[float]) -> float:
 
 def headline_ap(ap: np.ndarray, label_set: LabelSet) -> float:
     """The mean of ``ap`` (n_labels,) over the label set's headline labels: mAP@10 of ball-12."""
-    return _mean(ap[[label not in label_set.headline_excludes for label in label_set.labels]])
+    return _mean(ap[list(label_set.in_headline)])
 
 
 def frequent_ap(ap: np.ndarray, n_truth: np.ndarray, min_count: int) -> float | None:

@@ -5,15 +5,14 @@ averaged with their truths as weights; then the mean over the actions. The offic
 action without truths; here such an action is absent from the mean, and named.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..dataset import TEAMS
-from .matching import Pool
 from .metrics import pooled_average_precision
 from .pairing import Pairing
+from .protocol import OFFICIAL, Protocol
 
 N_SIDES = len(TEAMS)
 
@@ -32,14 +31,9 @@ class TeamResult:
     n_truths_without_side: int
 
 
-def pool_sides(pairing: Pairing, fps: float) -> Pool:
-    """Truths and predictions with a side, pooled under ``2 * label + side`` as their labels."""
-    return pairing.pool(fps, sided=True)
-
-
-def team_average_precision(pairing: Pairing, *, fps: float, tolerances_s: Sequence[float] = (1.0,)) -> TeamResult:
+def team_average_precision(pairing: Pairing, protocol: Protocol = OFFICIAL) -> TeamResult:
     """Team-mAP of a pairing; ``mean_ap`` is NaN when no truth has a side."""
-    result = pooled_average_precision(pool_sides(pairing, fps), tolerances_s)
+    result = pooled_average_precision(pairing.pool(protocol.fps, sided=True), protocol.tolerances_s)
     by_side = result.ap.reshape(-1, N_SIDES)
     n_truth = result.n_truth.reshape(-1, N_SIDES)
     ap = team_ap(by_side, n_truth)
@@ -49,7 +43,8 @@ def team_average_precision(pairing: Pairing, *, fps: float, tolerances_s: Sequen
         n_truth=n_truth,
         mean_ap=float(np.nanmean(ap)) if np.isfinite(ap).any() else float("nan"),
         n_truths_without_side=sum(
-            int(((one.side() < 0) & (one.label_index(pairing.label_set) >= 0)).sum()) for one in pairing.truth_columns
+            int(((truths.side() < 0) & (truths.label_index(pairing.label_set) >= 0)).sum())
+            for truths in pairing.truth_columns
         ),
     )
 

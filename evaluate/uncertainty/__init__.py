@@ -4,39 +4,34 @@ All intervals of one evaluation come from the same draws.
 """
 
 from .bootstrap import (
-    BLOCK_S,
+    BOOTSTRAP,
     FEW_BLOCKS,
     LEVEL,
-    N_RESAMPLES,
+    Bootstrap,
     Interval,
     Replicates,
     Resamples,
     ap_replicates,
     count_table,
-    draw_resamples,
     drawn_ap,
     interval,
     place_blocks,
     weighted_quantile,
 )
-from .intervals import SEED, Difference, Uncertainty, estimate_uncertainty, holm, paired_difference
-from .protocol import check_settings
+from .intervals import Difference, Uncertainty, estimate_uncertainty, holm, paired_difference
 
 __all__ = [
-    "BLOCK_S",
+    "BOOTSTRAP",
     "FEW_BLOCKS",
     "LEVEL",
-    "N_RESAMPLES",
-    "SEED",
+    "Bootstrap",
     "Difference",
     "Interval",
     "Replicates",
     "Resamples",
     "Uncertainty",
     "ap_replicates",
-    "check_settings",
     "count_table",
-    "draw_resamples",
     "drawn_ap",
     "estimate_uncertainty",
     "holm",

@@ -11,21 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import coo_matrix
 
+from ...cache.errors import BallspotError
 from ..dataset import HALF_S
 from ..scoring import Pool, exact_curves, interpolated_ap, match_truths, score_bins, trapezoid_mean
 
-BLOCK_S = 300.0
-
-
-N_RESAMPLES = 1000
-
-
 LEVEL = 0.95
-
-
 FEW_BLOCKS = 10  # below it, resampling can show little of what another match would have been
-
-
 PLACES_AT_ONCE = 2**20  # hits times draws of the exact curves that are in memory together, 8 MB an array
 
 
@@ -49,6 +40,11 @@ class Interval:
     low: float | None
     high: float | None
 
+    @property
+    def known(self) -> tuple[float, float] | None:
+        """Both bounds, None where nothing could be drawn."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
     def as_record(self) -> list[float | None]:
         """The bounds as a JSON list."""
         return [self.low, self.high]
@@ -61,19 +57,39 @@ def blocks_of(pool: Pool, key: np.ndarray, block_s: float) -> np.ndarray:
     return half * n_in_half + ((key % pool.n_frames) / (pool.fps * block_s)).astype(np.int64)
 
 
-def draw_resamples(
-    pools: Sequence[Pool], *, seed: int, n_resamples: int = N_RESAMPLES, block_s: float = BLOCK_S
-) -> Resamples:
-    """Draws from every block in which any of ``pools``, of the same matches, has a truth or a prediction.
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are drawn: how many draws, 0 for no intervals, of blocks how long, from which seed.
 
-    One block alone gives no draw: every one would be the same, which would look like certainty.
+    Raises BallspotError for a length of blocks that makes no sense.
     """
-    keys = [blocks_of(pool, key, block_s) for pool in pools for key in (pool.truth_key, pool.key)]
-    blocks = np.unique(np.concatenate(keys)) if keys else np.zeros(0, dtype=np.int64)
-    n = blocks.size
-    random = np.random.default_rng(seed)
-    weights = random.multinomial(n, np.full(n, 1 / n), size=n_resamples) if n > 1 else np.zeros((0, n))
-    return Resamples(block_s, blocks, weights.astype(np.float64))
+
+    n_resamples: int = 1000
+    block_s: float = 300.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.block_s <= 7200:
+            raise BallspotError(f"blocks of {self.block_s} s are outside 1..7200 seconds; 300 suit whole matches")
+
+    def blocks(self, pools: Sequence[Pool]) -> np.ndarray:
+        """Every block in which any of ``pools``, of the same matches, has a truth or a prediction: int64 (B,)."""
+        keys = [blocks_of(pool, key, self.block_s) for pool in pools for key in (pool.truth_key, pool.key)]
+        return np.unique(np.concatenate(keys)) if keys else np.zeros(0, dtype=np.int64)
+
+    def draw(self, pools: Sequence[Pool]) -> Resamples:
+        """Draws from the blocks of ``pools``.
+
+        One block alone gives no draw: every one would be the same, which would look like certainty.
+        """
+        blocks = self.blocks(pools)
+        n = blocks.size
+        random = np.random.default_rng(self.seed)
+        weights = random.multinomial(n, np.full(n, 1 / n), size=self.n_resamples) if n > 1 else np.zeros((0, n))
+        return Resamples(self.block_s, blocks, weights.astype(np.float64))
+
+
+BOOTSTRAP = Bootstrap()
 
 
 @dataclass(frozen=True)

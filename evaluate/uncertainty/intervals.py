@@ -10,8 +10,6 @@ from ..dataset import TEAMS, LabelSet
 from ..scoring import N_SIDES, Pool, not_shown_factor, team_ap, trapezoid_mean
 from .bootstrap import LEVEL, Interval, Replicates, Resamples, ap_replicates, exact_replicates, interval
 
-SEED = 0
-
 
 @dataclass(frozen=True)
 class TeamReplicates:
@@ -42,18 +40,13 @@ class Uncertainty:
     teams: TeamReplicates | None
     not_shown_factor: float = 1.0  # see `metrics.not_shown_factor`
 
-    @property
-    def headline(self) -> np.ndarray:
-        """bool (n_labels,): the classes of the headline mean."""
-        return np.array([label not in self.label_set.headline_excludes for label in self.label_set.labels])
-
     def mean_ap(self) -> Interval:
         """The interval of the mean over all classes."""
         return interval(self.official.mean())
 
     def headline_ap(self) -> Interval:
         """The interval of the mean over the headline classes."""
-        return interval(self.official.mean(self.headline))
+        return interval(self.official.mean(np.array(self.label_set.in_headline)))
 
     def mean_ap_not_shown(self) -> Interval:
         """The interval of the not-shown mean, multiplied as the mean itself is."""
@@ -85,7 +78,7 @@ class Uncertainty:
             "team_mean_ap": None if self.teams is None else interval(self.teams.mean()).as_record(),
             "original_protocol": {
                 "mean_ap": interval(self.original.mean()).as_record(),
-                "headline_ap": interval(self.original.mean(self.headline)).as_record(),
+                "headline_ap": interval(self.original.mean(np.array(self.label_set.in_headline))).as_record(),
                 "frequent_ap": interval(self.original.mean(frequent)).as_record() if frequent.any() else [None, None],
             },
             "per_class": {label: self._class_record(index) for index, label in enumerate(labels)},

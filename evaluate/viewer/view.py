@@ -10,15 +10,14 @@ import numpy as np
 
 from ...cache.errors import BallspotError
 from ..dataset import (
-    LABELS_FILE,
     PREFERRED_VIDEOS,
     VIDEO_SUFFIXES,
+    DataSelection,
     LabelSet,
     Match,
     Predictions,
     SpotColumns,
     columns_of,
-    find_matches,
     open_predictions,
     read_labels,
     resolve_match,
@@ -89,13 +88,11 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 
 def find_view(
     sides: Sequence[Side],
-    *,
-    data_root: Path,
-    label_set: LabelSet,
-    fps: float,
+    data: DataSelection,
     names: Iterable[str] | None = None,
+    *,
+    fps: float,
     wanted: Sequence[str] = (),
-    labels_file: str = LABELS_FILE,
 ) -> View:
     """The matches of ``names`` (None: of the data root, then those that only have predictions) that a side predicts.
 
@@ -104,24 +101,28 @@ def find_view(
     ``wanted`` keeps only these, by whole name or last folder. Raises BallspotError when none is left, or one of
     ``wanted`` is not among them.
     """
-    found = {one.name: one for one in find_matches(data_root, labels_file=labels_file, one_video=False)}
+    found = data.matches
     sides = [replace(side, predictions=side.predictions.among(found)) for side in sides]
     viewed = [_viewed(name, found.get(name), sides) for name in (found if names is None else names)]
-    viewed = [one for one in viewed if any(one.files)]
+    viewed = [match for match in viewed if any(match.files)]
     if names is None:
-        claimed = [{one.files[place] for one in viewed} for place in range(len(sides))]
+        claimed = [{match.files[side] for match in viewed} for side in range(len(sides))]
         alone: dict[str, Match | None] = {}
         for side, taken in zip(sides, claimed, strict=True):
             for name in side.predictions.matches():
                 if side.predictions.find(name) not in taken:
                     alone[name] = _one_of_several(name, side.predictions, found) or alone.get(name)
-        viewed += [one for one in (_viewed(name, alone[name], sides) for name in sorted(alone)) if any(one.files)]
+        others = (_viewed(name, alone[name], sides) for name in sorted(alone))
+        viewed += [match for match in others if any(match.files)]
     if not viewed:
-        places = " and ".join(str(side.predictions.path) for side in sides)
-        raise BallspotError(f"{places}: no predictions of the matches in {data_root}; check both paths, or the split")
-    shown = [one.name for one in viewed]
+        paths = " and ".join(str(side.predictions.path) for side in sides)
+        raise BallspotError(
+            f"{paths}: no predictions of the matches in {data.data_root}; check both paths, or the split"
+        )
+    shown = [match.name for match in viewed]
     chosen = {resolve_match(name, shown, which="with predictions") for name in wanted}
-    return View(tuple(sides), tuple(one for one in viewed if not chosen or one.name in chosen), label_set, fps)
+    matches = tuple(match for match in viewed if not chosen or match.name in chosen)
+    return View(tuple(sides), matches, data.label_set, fps)
 
 
 def match_record(view: View, match: ViewedMatch) -> dict[str, Any]:
@@ -230,7 +231,7 @@ def _side_record(view: View, match: ViewedMatch, place: int) -> dict[str, Any]:
 
 
 def _unknown_labels(columns: SpotColumns, label_set: LabelSet) -> list[str]:
-    counts = {label: n for label, n in columns.count_labels().items() if label not in label_set}
+    counts = columns.unknown_labels(label_set)
     if not counts:
         return []
     most = sorted(counts, key=lambda label: (-counts[label], label))

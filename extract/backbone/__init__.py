@@ -3,29 +3,22 @@ them, and checkpoints of other systems. It knows neither labels nor stores.
 """
 
 from .engines import Engine, default_batch_rows, make_engine, normalisation, normalised
-from .foreign import own_settings, save_backbone, settle
+from .foreign import Settled, own_settings, save_backbone, settle
 from .load import Backbone, Loaded, assemble, feature_dim, load_backbone, load_model, picture_settings
+from .spec import BackboneSpec
 from .transforms import INTERPOLATIONS, Photo, parse_views, resize, see
-from .weights import (
-    RUN_BACKBONE,
-    WeightsSpec,
-    first_line,
-    hub_silence,
-    load_into,
-    parse_weights,
-    weights_digest,
-    weights_of_run,
-)
+from .weights import RUN_BACKBONE, first_line, hub_silence, load_into, parse_weights, weights_digest
 from .window_engine import WindowEngine, require_margin, window_engine
 
 __all__ = [
     "INTERPOLATIONS",
     "RUN_BACKBONE",
     "Backbone",
+    "BackboneSpec",
     "Engine",
     "Loaded",
     "Photo",
-    "WeightsSpec",
+    "Settled",
     "WindowEngine",
     "assemble",
     "default_batch_rows",
@@ -48,6 +41,5 @@ __all__ = [
     "see",
     "settle",
     "weights_digest",
-    "weights_of_run",
     "window_engine",
 ]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...cache.errors import BallspotError
+from ...cache.stores import EngineSpec
 from .fuse_convs import Normalised, fuse_convolutions
 from .load import Backbone
 from .weights import first_line
@@ -26,17 +27,19 @@ CUDA_BATCH_ROWS = 64
 class Engine(Protocol):
     """Pictures, uint8 or float32 (B, H, W, 3) of 0..255, of the backbone's size -> features float32 (B, D).
 
-    `name` says what computed: it goes into the store, and a part file is resumed by the same only, since the last bits
-    differ. B must always be the same: rows then do not depend on what they are computed beside.
+    `spec` says what computes: it goes into the store, and a part file is resumed by the same only, since the last bits
+    differ. B must always be its `batch_rows`: rows then do not depend on what they are computed beside.
     """
 
-    name: str
+    spec: EngineSpec
 
     def __call__(self, pictures: Tensor) -> np.ndarray: ...
 
 
 class TorchEngine:
     """torch: channels last, batch norms folded; on a CPU fused for the batch's shape, on CUDA float16 by autocast.
+
+    Where the model cannot be fused, or would give other features, it runs as it is, and `spec` says `unfused`.
 
     With `is_exact` it is float32 on CUDA, too, without the shorter numbers that it multiplies by (TF32).
     """
@@ -55,15 +58,18 @@ class TorchEngine:
         if device.type == "cuda" and is_exact:
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         kind = "float16 autocast" if self.uses_autocast else "float32"
-        compiled = " compiled" if compiles else ""
-        self.name = f"torch {torch.__version__} {device.type} {kind}{compiled} batch {batch_rows}"
-        self.model: nn.Module = normalised(backbone).to(device)
-        example = _drawn_pictures(batch_rows, backbone.size).to(device)
+        how = f"{torch.__version__} {device.type} {kind}"
+        plain = normalised(backbone).to(device)
+        self.model: nn.Module = plain
+        example = _drawn_pictures(batch_rows, backbone.spec.size).to(device)
         if compiles:
-            self.model = _compiled(self.model, example)
+            self.model = _compiled(plain, example)
+            how += " compiled"
         elif device.type == "cpu":
             keep_freed_memory()
-            self.model = fuse_convolutions(self.model, example)
+            self.model = fuse_convolutions(plain, example)
+            how += " unfused" if self.model is plain else ""
+        self.spec = EngineSpec("torch", how, batch_rows)
 
     def __call__(self, pictures: Tensor) -> np.ndarray:
         return self.tensor(pictures).float().cpu().numpy()
@@ -87,8 +93,8 @@ class OpenvinoEngine:
             self.openvino: Any = import_module("openvino")
         except ImportError as error:
             raise BallspotError("--engine openvino: not installed; pip install 'ballspot[openvino]'") from error
-        self.name = f"openvino {self.openvino.__version__.split('-')[0]} cpu float32 batch {batch_rows}"
-        self.backbone, self.batch_rows = backbone, batch_rows
+        how = f"{self.openvino.__version__.split('-')[0]} cpu float32"
+        self.spec, self.backbone = EngineSpec("openvino", how, batch_rows), backbone
         self._compiled: dict[torch.dtype, Any] = {}
 
     def __call__(self, pictures: Tensor) -> np.ndarray:
@@ -99,7 +105,7 @@ class OpenvinoEngine:
 
     def _compile(self, dtype: torch.dtype) -> Any:
         ov, backbone = self.openvino, self.backbone
-        example = torch.zeros(self.batch_rows, *backbone.size, 3, dtype=dtype)
+        example = torch.zeros(self.spec.batch_rows or 1, *backbone.spec.size, 3, dtype=dtype)
         module = normalised(backbone).eval()
         try:
             with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
@@ -115,7 +121,7 @@ class OpenvinoEngine:
             return core.compile_model(model, "CPU", settings).create_infer_request()
         except Exception as error:
             raise BallspotError(
-                f"--engine openvino: cannot run {backbone.name} ({first_line(error)}); give --engine torch"
+                f"--engine openvino: cannot run {backbone.spec.name} ({first_line(error)}); give --engine torch"
             ) from error
 
 

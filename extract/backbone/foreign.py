@@ -4,7 +4,7 @@ E2E-Spot (Hong et al., ECCV 2022), T-DEED (Xarles et al., CVPR workshop 2024) wi
 course all keep a timm RegNetY under `_features.`; keys alone tell them apart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,18 +147,11 @@ def own_settings(path: Path) -> Settled | None:
         raise BallspotError(f"{path}: lacks or garbles {error}; fine-tune again, or give another file") from error
 
 
-def save_backbone(
-    path: Path,
-    state: Mapping[str, Tensor],
-    *,
-    backbone: str,
-    size: tuple[int, int],
-    stride: int,
-    views: Sequence[str] = (ORIGINAL,),
-) -> None:
+def save_backbone(path: Path, state: Mapping[str, Tensor], settled: Settled) -> None:
     """Writes a trained backbone, whole or not at all, with what `extract --weights` needs to know of it."""
-    said = {"format": OWN_FORMAT, "backbone": backbone, "size": f"{size[0]}x{size[1]}", "stride": str(stride)}
-    said["views"] = ",".join(views)
+    size = f"{settled.size[0]}x{settled.size[1]}"
+    said = {"format": OWN_FORMAT, "backbone": settled.backbone, "size": size, "stride": str(settled.stride)}
+    said["views"] = settled.views
     plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     write_tensors(path, plain, save=save_file, metadata=said)
 

@@ -87,7 +87,7 @@ def fuse_convolutions(normalised: Normalised, pictures: Tensor) -> nn.Module:
             fused = _fused(copy.deepcopy(normalised), pictures)
             expected = normalised(pictures)
             difference = (fused(pictures) - expected).abs().max() / expected.abs().max().clamp_min(1e-12)
-    except Exception:  # noqa: BLE001  whatever a model does that cannot be traced or fused, it runs as it is
+    except Exception:  # noqa: BLE001  whatever a model does that cannot be traced or fused; the engine's spec tells it
         return normalised
     return fused if difference <= FUSION_TOLERANCE else normalised
 

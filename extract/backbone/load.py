@@ -1,7 +1,7 @@
 """timm models as feature extractors: pooled, with weights of a known digest, batch norms folded for speed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -10,20 +10,21 @@ import torch
 from torch import nn
 
 from ...cache.errors import BallspotError
-from ...cache.stores import ORIGINAL
+from ...cache.stores import ORIGINAL, FeatureSpec
 from .fold_norms import channels_last, fold_batch_norms
 from .foreign import recognise
-from .pooling import POOLED, with_pooling
+from .pooling import with_pooling
+from .spec import BackboneSpec
 from .temporal_shift import Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
 from .transforms import INTERPOLATIONS, views_settings
 from .weights import (
     OFFLINE_BACKBONE,
-    WeightsSpec,
     cached_hub_file,
     first_line,
     hub_error,
     load_into,
     offline_state_dict,
+    parse_weights,
     read_state_dict,
     require_hub,
     weights_digest,
@@ -34,9 +35,9 @@ EARLY_ROWS, LATE_ROWS = 64, 128  # that a window keeps: with shift from the firs
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model with its weights; with a shift, what sets its clips' length."""
+    """A model with its weights; with a shift, which may be the weights' own, what sets its clips' length."""
 
-    name: str
+    spec: BackboneSpec
     model: nn.Module
     shift: ShiftSpec | None
     clips: Clips | None
@@ -63,97 +64,73 @@ class Backbone:
     `mean`, `std` and `interpolation` are those its weights were trained with. With `shifted`, `model` reads maps.
     """
 
-    name: str
+    spec: BackboneSpec
     model: nn.Module
     dim: int
-    size: tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str
     weights_sha256: str
-    layers: tuple[str, ...] = (POOLED,)
-    grid: tuple[int, int] = (1, 1)
     shifted: Shifted | None = None
 
-    def extraction(
+    def features(
         self, *, stride: int, dtype: str = "float16", views: Sequence[str] = (ORIGINAL,), margin: int = 0
-    ) -> dict[str, Any]:
-        """All that decides a feature, for the store: see docs/store-format.md.
+    ) -> FeatureSpec:
+        """All that decides a feature.
 
         `margin` is that of the windows of a backbone with temporal shift; below its reach their length decides, too.
         """
-        windows: dict[str, Any] = {}
+        more: dict[str, Any] = {"views": views_settings(views)} if tuple(views) != (ORIGINAL,) else {}
         if self.shifted is not None:
-            windows = {"margin": margin, "reach": self.shifted.reach}
-            windows |= {"window": self.shifted.window_rows} if margin < self.shifted.reach else {}
-        return {
-            "backbone": self.name,
-            "weights_sha256": self.weights_sha256,
-            "size": list(self.size),
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "interpolation": f"{self.interpolation}-antialias",
-            "stride": stride,
-            "dtype": dtype,
-            "layers": list(self.layers),
-            "grid": list(self.grid),
-            **({"views": views_settings(views)} if tuple(views) != (ORIGINAL,) else {}),
-            **({"shift": windows} if windows else {}),
-        }
+            more["shift"] = {"margin": margin, "reach": self.shifted.reach}
+            more["shift"] |= {"window": self.shifted.window_rows} if margin < self.shifted.reach else {}
+        return FeatureSpec(
+            backbone=self.spec.name,
+            weights_sha256=self.weights_sha256,
+            size=self.spec.size,
+            mean=self.mean,
+            std=self.std,
+            interpolation=f"{self.interpolation}-antialias",
+            stride=stride,
+            dtype=dtype,  # pyright: ignore[reportArgumentType]
+            layers=self.spec.layers,
+            grid=self.spec.grid,
+            **more,
+        )
 
 
-def load_backbone(
-    name: str,
-    weights: WeightsSpec,
-    *,
-    size: tuple[int, int],
-    device: torch.device,
-    layers: Sequence[str] = (POOLED,),
-    grid: tuple[int, int] = (1, 1),
-) -> Backbone:
-    """The timm model `name` with the given weights, batch norms folded, on `device`; `size` is (height, width).
+def load_backbone(spec: BackboneSpec, device: torch.device) -> Backbone:
+    """The timm model with its weights, batch norms folded, on `device`.
 
-    Its features are those of `layers`, over the cells of `grid`: see `GridPooling`. `name` may say a temporal shift,
-    `regnety_002+gsf:s3,s4`; a checkpoint of another system brings its own, which then becomes part of the name.
+    A checkpoint of another system brings its own temporal shift, which then becomes part of the name.
     Raises BallspotError for a model timm does not know (naming the nearest), weights that cannot be had or do not fit,
     and a model that gives no pooled features for pictures of that size.
     """
-    loaded = load_model(name, weights, size)
-    return assemble(loaded, size=size, device=device, layers=layers, grid=grid)
+    return assemble(load_model(spec), device)
 
 
-def assemble(
-    loaded: Loaded,
-    *,
-    size: tuple[int, int],
-    device: torch.device,
-    layers: Sequence[str] = (POOLED,),
-    grid: tuple[int, int] = (1, 1),
-) -> Backbone:
+def assemble(loaded: Loaded, device: torch.device) -> Backbone:
     """The backbone that extracts with a model, which is taken over and changed: norms folded, on `device`."""
-    name, model = loaded.name, loaded.model.eval()
+    spec, model = loaded.spec, loaded.model.eval()
     digest = weights_digest(model.state_dict())
-    feature_dim(name, model, size, torch.device("cpu"))  # what cannot read such pictures is told so
-    model = channels_last(fold_batch_norms(model, size=size).to(device))
+    feature_dim(spec, model, torch.device("cpu"))  # what cannot read such pictures is told so
+    model = channels_last(fold_batch_norms(model, size=spec.size).to(device))
     shifted = None
     if loaded.shift is not None and loaded.clips is not None:
         reach, is_late = reach_of(model, loaded.shift), loaded.shift.stages[0] in ("s3", "s4")
         front, model = split_at_shift(model, loaded.shift)
         shifted = Shifted(front.eval().requires_grad_(False), loaded.clips, reach, LATE_ROWS if is_late else EARLY_ROWS)
     before = None if shifted is None else shifted.front
-    model = with_pooling(model, backbone=name, layers=layers, grid=grid, size=size, before=before).eval()
-    mean, std, interpolation = picture_settings(name)
+    model = with_pooling(model, spec, before=before).eval()
+    mean, std, interpolation = picture_settings(spec.name)
     return Backbone(
-        name=name,
+        spec=spec,
         model=model.requires_grad_(False),
-        dim=feature_dim(name, model, size, device, before=before),
-        size=size,
+        dim=feature_dim(spec, model, device, before=before),
         mean=mean,
         std=std,
         interpolation=interpolation,
         weights_sha256=digest,
-        layers=tuple(layers),
-        grid=grid,
         shifted=shifted,
     )
 
@@ -181,12 +158,12 @@ def _pretrained_cfg(name: str) -> Mapping[str, Any]:
     return cfg.to_dict()
 
 
-def load_model(name: str, weights: WeightsSpec, size: tuple[int, int]) -> Loaded:
-    """The timm model `name`, with the shift it says or the checkpoint's own, as it was trained: no norm is folded.
+def load_model(spec: BackboneSpec) -> Loaded:
+    """The timm model with the shift its name says or the checkpoint's own, as it was trained: no norm is folded.
 
     Raises BallspotError as `load_backbone` does.
     """
-    name, shift = parse_backbone(name)
+    weights, (name, shift) = parse_weights(spec.weights), parse_backbone(spec.name)
     cfg = _pretrained_cfg(name)
     classifier = cfg.get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
@@ -211,7 +188,7 @@ def load_model(name: str, weights: WeightsSpec, size: tuple[int, int]) -> Loaded
     clips = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights.seed)
-        model = _create(name, size, cfg, pretrained=weights.kind == "hub")
+        model = _create(name, spec.size, cfg, pretrained=weights.kind == "hub")
         if shift is not None and has_shift:
             clips = insert_shift(model, shift, backbone=whole)
         if state is not None:
@@ -220,7 +197,7 @@ def load_model(name: str, weights: WeightsSpec, size: tuple[int, int]) -> Loaded
             _open_residuals(model)
         if shift is not None and clips is None:  # new shifts in a backbone that was trained without
             clips = insert_shift(model, shift, backbone=whole)
-    return Loaded(whole, model, shift, clips)
+    return Loaded(replace(spec, name=whole), model, shift, clips)
 
 
 def _create(name: str, size: tuple[int, int], cfg: Mapping[str, Any], *, pretrained: bool) -> nn.Module:
@@ -243,21 +220,21 @@ def _open_residuals(model: nn.Module) -> None:
             nn.init.ones_(module.weight)
 
 
-def feature_dim(
-    name: str, model: nn.Module, size: tuple[int, int], device: torch.device, *, before: nn.Module | None = None
-) -> int:
-    """How many features a model in evaluation mode gives a picture of that size (`before`: its part for single frames).
+def feature_dim(spec: BackboneSpec, model: nn.Module, device: torch.device, *, before: nn.Module | None = None) -> int:
+    """How many features a model in evaluation mode gives a picture (`before`: its part for single frames).
 
     Raises BallspotError for a model that cannot read such pictures, or gives more than one vector for each.
     """
     try:
         with torch.inference_mode():
-            images = torch.zeros(1, 3, *size, device=device)
+            images = torch.zeros(1, 3, *spec.size, device=device)
             features = model(images if before is None else before(images))
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         raise BallspotError(
-            f"--backbone {name}: cannot read {size} pictures ({first_line(error)}); give another --size"
+            f"--backbone {spec.name}: cannot read {spec.size} pictures ({first_line(error)}); give another --size"
         ) from error
     if features.ndim != 2:
-        raise BallspotError(f"--backbone {name}: gives {tuple(features.shape)}, not one vector a picture; take another")
+        raise BallspotError(
+            f"--backbone {spec.name}: gives {tuple(features.shape)}, not one vector a picture; take another"
+        )
     return features.shape[1]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...cache.errors import BallspotError
+from .spec import BackboneSpec
 
 POOLED = "pooled"
 
@@ -53,44 +54,37 @@ class GridPooling(nn.Module):
         return hook
 
 
-def with_pooling(
-    model: nn.Module,
-    *,
-    backbone: str,
-    layers: Sequence[str],
-    grid: tuple[int, int],
-    size: tuple[int, int],
-    before: nn.Module | None = None,
-) -> nn.Module:
-    """The model itself for the plain pooled output, else in a `GridPooling` for pictures of `size`.
+def with_pooling(model: nn.Module, spec: BackboneSpec, *, before: nn.Module | None = None) -> nn.Module:
+    """The model itself for the plain pooled output, else in a `GridPooling`.
 
     `before` makes what the model reads of pictures, where it does not read pictures themselves.
 
     Raises BallspotError for a layer that the model does not have, naming the nearest, one that is there twice, one that
     gives no map, and a map with fewer cells than the grid.
     """
-    if tuple(layers) == (POOLED,) and grid == (1, 1):
+    layers = spec.layers
+    if layers == (POOLED,) and spec.grid == (1, 1):
         return model
     known = [name for name, _ in model.named_modules() if name]
     for name in layers:
         if name != POOLED and name not in known:
             near = get_close_matches(name, known, n=1, cutoff=0.0)
             raise BallspotError(
-                f"--layers {name}: {backbone} has no such layer; did you mean {near[0] if near else POOLED}?"
+                f"--layers {name}: {spec.name} has no such layer; did you mean {near[0] if near else POOLED}?"
             )
     if len(set(layers)) != len(layers) or not layers:
         raise BallspotError(f"--layers {','.join(layers)}: name every layer once")
-    pooling = GridPooling(model, layers, grid)
+    pooling = GridPooling(model, layers, spec.grid)
     pooling.has_channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
-    _require_cells(pooling, backbone, size, before)
+    _require_cells(pooling, spec, before)
     return pooling
 
 
-def _require_cells(pooling: GridPooling, backbone: str, size: tuple[int, int], before: nn.Module | None) -> None:
+def _require_cells(pooling: GridPooling, spec: BackboneSpec, before: nn.Module | None) -> None:
     device = next((value.device for value in pooling.parameters()), torch.device("cpu"))
     try:
         with torch.inference_mode():
-            images = torch.zeros(1, 3, *size, device=device)
+            images = torch.zeros(1, 3, *spec.size, device=device)
             maps = pooling.maps(images if before is None else before(images))
     except (RuntimeError, AssertionError, TypeError, ValueError):
         return  # a backbone that cannot read such pictures is told as that
@@ -98,12 +92,12 @@ def _require_cells(pooling: GridPooling, backbone: str, size: tuple[int, int], b
     for name, one in zip(pooling.layers, maps, strict=True):
         if not isinstance(one, Tensor) or one.ndim != 4:
             raise BallspotError(
-                f"--layers {name}: {backbone} gives no map of the picture there; give another layer or backbone, or "
+                f"--layers {name}: {spec.name} gives no map of the picture there; give another layer or backbone, or "
                 "neither --grid nor --layers"
             )
         height, width = one.shape[1:3] if pooling.has_channels_last else one.shape[2:]
         if rows > height or columns > width:
             raise BallspotError(
-                f"--grid {rows}x{columns}: the map of layer {name!r} has {height}x{width} cells at {size[0]}x{size[1]} "
-                "pixels; give a coarser grid, an earlier layer or a larger --size"
+                f"--grid {rows}x{columns}: the map of layer {name!r} has {height}x{width} cells at "
+                f"{spec.size[0]}x{spec.size[1]} pixels; give a coarser grid, an earlier layer or a larger --size"
             )

@@ -105,11 +105,6 @@ def parse_weights(text: str) -> WeightsSpec:
     return WeightsSpec(kind="file", tag=re.sub(r"[^\w.-]+", "_", tag), path=path)
 
 
-def weights_of_run(run: Path) -> WeightsSpec:
-    """The backbone that a run has trained, whatever the run's folder is called: `random` and `hub` are words else."""
-    return WeightsSpec(kind="file", tag=re.sub(r"[^\w.-]+", "_", run.resolve().name), path=run / RUN_BACKBONE)
-
-
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file or a pickled state dict (loaded without running code), on the CPU.
 

@@ -36,11 +36,12 @@ class WindowEngine:
         self, backbone: Backbone, *, batch_rows: int, device: torch.device, margin: int, is_exact: bool = False
     ) -> None:
         if backbone.shifted is None:
-            raise ValueError(f"{backbone.name} has no shift")
+            raise ValueError(f"{backbone.spec.name} has no shift")
         self.backbone, self.shifted, self.device, self.margin = backbone, backbone.shifted, device, margin
         front = replace(backbone, model=backbone.shifted.front, shifted=None)
         self.front = TorchEngine(front, batch_rows=batch_rows, device=device, is_exact=is_exact)
-        self.name = self.front.name.replace(" batch ", f" windows of {self.shifted.window_rows} batch ")
+        how = f"{self.front.spec.how} windows of {self.shifted.window_rows}"
+        self.spec = replace(self.front.spec, how=how)
 
     def centres(
         self, batches: Iterable[Batch], segment: Segment, *, n_rows: int | None, views: tuple[str, ...]
@@ -56,7 +57,7 @@ class WindowEngine:
             if batch is not None:
                 pictures = resize(
                     torch.from_numpy(batch.pictures).to(self.device),
-                    self.backbone.size,
+                    self.backbone.spec.size,
                     interpolation=self.backbone.interpolation,
                 )
                 n_new = len(batch.frame_index)
@@ -110,9 +111,9 @@ def window_engine(
 ) -> WindowEngine:
     """The engine of a backbone with temporal shift. Raises BallspotError for another than plain torch."""
     if compiles:
-        raise BallspotError(f"--compile: temporal shift ({backbone.name}) is not compiled; leave it out")
+        raise BallspotError(f"--compile: temporal shift ({backbone.spec.name}) is not compiled; leave it out")
     if kind != "torch":
-        raise BallspotError(f"--engine {kind}: cannot run temporal shift ({backbone.name}); give --engine torch")
+        raise BallspotError(f"--engine {kind}: cannot run temporal shift ({backbone.spec.name}); give --engine torch")
     return WindowEngine(backbone, batch_rows=batch_rows, device=device, margin=margin, is_exact=is_exact)
 
 
@@ -123,6 +124,6 @@ def require_margin(margin: int | None, backbone: Backbone) -> int:
     """
     if backbone.shifted is None:
         if margin:
-            raise BallspotError(f"--margin {margin}: {backbone.name} sees one frame at a time; leave it out")
+            raise BallspotError(f"--margin {margin}: {backbone.spec.name} sees one frame at a time; leave it out")
         return 0
     return backbone.shifted.reach if margin is None else margin

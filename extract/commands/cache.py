@@ -116,7 +116,7 @@ def cache_pca(
     ballspot cache pca features/SET --dim 128 --data DATA
     """
     from ...cache.stores import open_feature_set
-    from ...evaluate.dataset import find_matches, load_splits
+    from ...evaluate.dataset import DataSelection
     from ..rows import FIT_FILE, fit_components, load_components, project_set, require_set_name, save_components
 
     feature_set = open_feature_set(features)
@@ -125,8 +125,8 @@ def cache_pca(
     elif dim is None or data_root is None:
         raise click.UsageError("give --dim and --data to fit, or --fit FILE to apply a fit")
     else:
-        splits = load_splits(data_root, find_matches(data_root), splits_file=splits_file, leave_out=leave_out)
-        components = fit_components(feature_set, splits.train, dim=dim)
+        data = DataSelection(data_root, splits_file=splits_file, leave_out=leave_out, one_video=True)
+        components = fit_components(feature_set, data.splits.train, dim=dim)
     n_components = len(components.components)
     out = features.resolve().parent / require_set_name(set_name or f"{feature_set.name}-pca{n_components}")
     if out == features.resolve():

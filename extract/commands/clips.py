@@ -8,7 +8,7 @@ import click
 
 from ...cache.errors import BallspotError
 from ...cache.terminal import FOLDER, FiniteRange, data_option, labels_option, note, split_option, splits_option
-from ...evaluate.commands.options import SECONDS, part_of, selection_options
+from ...evaluate.commands.options import SECONDS, selection_options
 
 CUTS = ("keyframe", "exact")
 
@@ -59,12 +59,11 @@ def clips(
     \b
     ballspot clips runs/first/predictions/test --data DATA --classes GOAL,SHOT --limit 20 --out clips
     """
-    from ...evaluate.dataset import find_matches, open_predictions
+    from ...evaluate.dataset import DataSelection, find_matches, open_predictions
     from ...evaluate.exports import Selection, choose_spots, classes_of
     from ..media import INDEX_FILE, ClipSettings, cut_clips, plan_clips
 
-    whole = split == "all" and splits_file is None
-    names = None if whole else part_of(data_root, split, splits_file)
+    names = DataSelection(data_root, splits_file=splits_file).part(split)
     selection = Selection(threshold, classes_of(classes), team)
     chosen = choose_spots(open_predictions(predictions).among(names or ()), selection, matches=names, named=named)
     settings = ClipSettings(how, before, after)
@@ -114,21 +113,19 @@ def sheet(
     \b
     ballspot sheet runs/first/predictions/test --data DATA --split test --out worst.png
     """
-    from ...evaluate.dataset import find_matches, load_label_set
+    from ...evaluate.dataset import DataSelection, find_matches, load_label_set
     from ...evaluate.diagnosis import worst_mistakes
     from ...evaluate.exports import classes_of
     from ..media import draw_sheet
 
     if n_false + n_missed == 0:
         raise click.UsageError("--false 0 and --missed 0 leave nothing to draw")
-    names = None if split == "all" and splits_file is None else part_of(data_root, split, splits_file)
-    label_set = load_label_set(labels)
+    selection = DataSelection(data_root, load_label_set(labels), splits_file)
     worst = worst_mistakes(
         predictions,
-        data_root=data_root,
-        label_set=label_set,
-        matches=names,
-        classes=classes_of(classes, label_set.labels),
+        selection,
+        selection.part(split),
+        classes=classes_of(classes, selection.label_set.labels),
         tolerance_s=tolerance,
         threshold=threshold,
         n_false=n_false,

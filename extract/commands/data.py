@@ -72,12 +72,14 @@ def data_stats(data_root: Path, splits_file: Path | None, leave_out: str | None,
     """
     from ...cache.terminal import note, print_table
     from ...evaluate.dataset import SPLITS_FILE as SPLITS_NAME
-    from ...evaluate.dataset import find_matches, load_label_set, load_splits
+    from ...evaluate.dataset import DataSelection, load_label_set
     from ..data_root import match_stats, summary, table_rows
 
-    matches, label_set = find_matches(data_root), load_label_set(labels)
+    label_set = load_label_set(labels)
+    data = DataSelection(data_root, label_set, splits_file, leave_out, one_video=True)
+    matches = data.matches.values()
     try:
-        names = load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out).by_part
+        names = data.splits.by_part
     except BallspotError as error:
         if splits_file is not None or leave_out is not None or (data_root / SPLITS_NAME).exists():
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "pyav", "decord", "torchcodec"]),
     default="auto",
     show_default=True,
-    help="What reads the videos; auto is PyAV, then decord.",
+    help="What reads the videos; auto is PyAV.",
 )
 @click.option(
     "--on-bad-frame",
@@ -126,7 +127,7 @@ def extract(
 
     from ...cache.terminal import note
     from ...evaluate.dataset import find_matches
-    from ..backbone import default_batch_rows, parse_views, parse_weights, settle
+    from ..backbone import BackboneSpec, default_batch_rows, parse_views, parse_weights, settle
     from ..rows import (
         AUTO_DECODERS,
         ExtractionError,
@@ -140,11 +141,11 @@ def extract(
 
     if on_bad_frame == "substitute" and decoder not in ("auto", "pyav"):
         raise BallspotError(f"--on-bad-frame substitute: {decoder} cannot do it; give --decoder auto or pyav")
-    spec = parse_weights(weights)
-    if spec.path is not None:
-        weights = str(spec.path.resolve())
-    settled = settle(spec.path, backbone=backbone_name, size=size, stride=stride, views=views)
-    backbone_name, size, stride, views = settled.backbone, settled.size, settled.stride, settled.views
+    path = parse_weights(weights).path
+    settled = settle(path, backbone=backbone_name, size=size, stride=stride, views=views)
+    stride, views = settled.stride, settled.views
+    backbone = BackboneSpec(settled.backbone, weights, settled.size, tuple(filter(None, layers.split(","))), grid)
+    default_name = default_set_name(backbone, stride, views=views, dtype=dtype)
     if settled.line:
         note(settled.line)
     devices = _devices(device)
@@ -161,9 +162,9 @@ def extract(
         image_fps=parse_fps(image_fps, option="--image-fps") if image_fps else None,
         margin=margin,
     )
-    recipe = Recipe(backbone_name, weights, size, devices[0], tuple(filter(None, layers.split(","))), grid, settings)
-    default_name = default_set_name(backbone_name, spec.tag, size, stride, views=views, grid=grid, layers=layers)
-    default_name += "" if dtype == "float16" else f"-{dtype}"
+    if path is not None:
+        backbone = replace(backbone, weights=str(path.resolve()))
+    recipe = Recipe(backbone, devices[0], settings)
     set_path = out / require_set_name(set_name or default_name)
     torch.set_num_threads(1)
     job = recipe.job()
@@ -219,11 +220,10 @@ def _rough_rows(matches: Sequence[Match], stride: int) -> int:
 def _crew(
     recipe: Recipe, on: str | None, workers: int | None, devices: list[str], *, n_rows: int, set_path: Path
 ) -> Crew | None:
-    from ..rows import local_crew, n_workers_for
+    from ...cache.workers import Executor
+    from ..rows import crew_of, n_workers_for
 
-    if on:
-        from ..rows import cluster_crew
-
-        return cluster_crew(on, recipe, n_workers=workers or n_workers_for(2**40, devices), folder=set_path / ".slurm")
-    n_workers = workers or n_workers_for(n_rows, devices)
-    return local_crew(recipe, n_workers=n_workers, devices=devices) if n_workers > 1 else None
+    n_workers = workers or n_workers_for(2**40 if on else n_rows, devices)
+    if on is None and n_workers == 1:
+        return None
+    return crew_of(Executor(n_workers, on or "local", devices, logs=set_path / ".slurm"), recipe)

@@ -41,10 +41,11 @@ def turn_of(frame: VideoFrame) -> str:
 
     A matrix that is no multiple of a quarter turn is taken for nothing: of that, pictures would get black corners.
     """
-    data = next((one for one in frame.side_data if one.type.name == "DISPLAYMATRIX"), None)
-    if data is None or len(bytes(data)) < 36:
+    every: Any = frame.side_data  # a sequence, whatever PyAV's types say
+    matrix = next((bytes(one) for one in every if one.type.name == "DISPLAYMATRIX"), b"")
+    if len(matrix) < 36:
         return ""
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data)[:36])  # 16.16: x' = a x + c y, y' = b x + d y
+    a, b, _, c, d, *_ = struct.unpack("=9i", matrix[:36])  # 16.16: x' = a x + c y, y' = b x + d y
     size = max(math.hypot(a, b), math.hypot(c, d))
     if not size:
         return ""

@@ -153,9 +153,10 @@ def _moved(packet: Packet, origin: int, stream: Any) -> Packet:
 
 def _encoded(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Packet]:
     """The frames encoded anew as H.264, each with its own time stamp, moved to time 0; pixels keep their shape."""
-    stream: Any = None
     with opened(probe.path) as container:
-        aspect = container.streams[probe.stream_index].sample_aspect_ratio
+        source: Any = container.streams[probe.stream_index]
+        aspect = source.sample_aspect_ratio
+    stream: Any = None
     turner = FrameTurner(probe.turn)
     for index, stored in exact_frames(probe, cut.start, cut.stop):
         frame = turner(stored)

@@ -4,7 +4,7 @@ This room owns the extraction job, its worker processes, principal components, a
 anew.
 """
 
-from .crew import cluster_crew, local_crew, n_workers_for
+from .crew import crew_of, n_workers_for
 from .extraction import Crew, ExtractionError, extract_matches, videos_of
 from .job import AUTO_DECODERS, ExtractionJob, Recipe, Settings
 from .names import default_set_name, require_set_name
@@ -27,13 +27,12 @@ __all__ = [
     "SegmentRunner",
     "Settings",
     "check_chunks",
-    "cluster_crew",
+    "crew_of",
     "default_set_name",
     "extract_matches",
     "fit_components",
     "job_of",
     "load_components",
-    "local_crew",
     "n_workers_for",
     "project_set",
     "recipe_of",

@@ -10,6 +10,7 @@ import numpy as np
 from ...cache.disk import find_temporary, make_folder
 from ...cache.errors import BallspotError
 from ...cache.stores import (
+    FeatureSpec,
     FeatureStore,
     Journal,
     JournalRows,
@@ -86,7 +87,7 @@ def extract_matches(
     BallspotError at once for a set that was made with other settings. Without a `crew` all is done in this process.
     """
     make_folder(set_path)
-    require_same_settings(set_path, job.extraction)
+    require_same_settings(set_path, job.spec)
     plans: dict[str, MatchPlan] = {}
     done: dict[str, Extracted] = {}
     failed: dict[str, str] = {}
@@ -150,15 +151,15 @@ def videos_of(matches: Sequence[Match]) -> list[Match]:
     return found
 
 
-def require_same_settings(set_path: Path, extraction: dict[str, Any]) -> None:
+def require_same_settings(set_path: Path, spec: FeatureSpec) -> None:
     """Raises BallspotError, naming what differs, when a store or part file in the set was made with other settings."""
     for path in find_stores(set_path).values():
         with FeatureStore.open(path) as store:
-            _require_same(set_path, store.extraction, extraction)
+            _require_same(set_path, store.spec, spec)
     for path in sorted(set_path.rglob("*.h5*.part")):
         header = read_header(path)
         if header is not None:
-            _require_same(set_path, dict(header.extraction), extraction)
+            _require_same(set_path, header.spec, spec)
 
 
 def finished_store(match: Match, path: Path) -> Extracted | None:
@@ -200,13 +201,13 @@ def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
         n_video_frames=probe.n_frames,
         n_rows=-(-probe.n_frames // settings.stride),
         dim=job.backbone.dim,
-        extraction=job.extraction,
+        spec=job.spec,
         views=settings.views,
         video_name=probe.path.name,
         video_bytes=probe.n_bytes,
         video_sha256=video_digest(probe.path),
         video_turn=probe.turn,
-        weights=job.weights,
+        weights=job.backbone.spec.weights,
     )
     decoders = ("jpg",) if probe.path.is_dir() else settings.decoders
     heads = [head for head in map(read_header, find_parts(path)) if head is not None]
@@ -283,19 +284,19 @@ def finish_match(plan: MatchPlan) -> None:
         if not plan.store.exists():
             for stale in find_temporary(plan.store):
                 stale.unlink(missing_ok=True)  # of a process that was killed while it wrote
-            frame_index = np.arange(plan.header.n_rows, dtype=np.int64) * int(plan.header.extraction["stride"])
+            frame_index = np.arange(plan.header.n_rows, dtype=np.int64) * plan.header.spec.stride
             times = plan.probe.frame_times_us(frame_index) if not plan.probe.axis.is_regular else None
             write_store(plan.store, header=guard.header, blocks=JournalRows(parts), frame_time_us=times)
         remove_parts(plan.store)
 
 
-def _require_same(set_path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
-    for name in sorted(there.keys() | here.keys()):
-        if there.get(name) != here.get(name):
-            raise BallspotError(
-                f"{set_path}: holds features of other settings ({name} is {_short(there.get(name))} there and "
-                f"{_short(here.get(name))} here); choose another --set or --out, or remove that folder"
-            )
+def _require_same(set_path: Path, there: FeatureSpec, here: FeatureSpec) -> None:
+    for name in there.differing(here):
+        said, wanted = (_short(spec.as_json().get(name)) for spec in (there, here))
+        raise BallspotError(
+            f"{set_path}: holds features of other settings ({name} is {said} there and {wanted} here); choose another "
+            "--set or --out, or remove that folder"
+        )
 
 
 def _short(value: Any) -> str:

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from importlib.util import find_spec
-from typing import Any
 
 import torch
 
-from ...cache.stores import ORIGINAL
-from ..backbone import Backbone, load_backbone, parse_weights, require_margin
+from ...cache.stores import ORIGINAL, FeatureSpec
+from ..backbone import Backbone, BackboneSpec, load_backbone, require_margin
 
-AUTO_DECODERS: tuple[str, ...] = ("pyav", "decord") if find_spec("decord") else ("pyav",)
+AUTO_DECODERS = ("pyav",)  # decord can rescue nothing that PyAV refuses: docs/extraction.md
 
 
 @dataclass(frozen=True)
@@ -35,18 +33,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class ExtractionJob:
-    """A loaded backbone on its device, with the settings of the extraction; `weights` is what `--weights` said."""
+    """A loaded backbone on its device, with the settings of the extraction."""
 
     backbone: Backbone
     device: torch.device
     settings: Settings = field(default_factory=Settings)
-    weights: str = ""
 
     @property
-    def extraction(self) -> dict[str, Any]:
+    def spec(self) -> FeatureSpec:
         """What decides the features; its digest is the set's fingerprint."""
         settings = self.settings
-        return self.backbone.extraction(
+        return self.backbone.features(
             stride=settings.stride, dtype=settings.dtype, views=settings.views, margin=self.margin
         )
 
@@ -66,23 +63,11 @@ class ExtractionJob:
 class Recipe:
     """All that another process or machine needs to make the same job: plain values, no model."""
 
-    backbone: str
-    weights: str
-    size: tuple[int, int]
+    backbone: BackboneSpec
     device: str = "cpu"
-    layers: tuple[str, ...] = ("pooled",)
-    grid: tuple[int, int] = (1, 1)
     settings: Settings = field(default_factory=Settings)
 
     def job(self) -> ExtractionJob:
         """The job with its backbone loaded. Raises BallspotError when the backbone or its weights cannot be had."""
         device = torch.device(self.device)
-        backbone = load_backbone(
-            self.backbone,
-            parse_weights(self.weights),
-            size=self.size,
-            device=device,
-            layers=self.layers,
-            grid=self.grid,
-        )
-        return ExtractionJob(backbone, device=device, settings=self.settings, weights=self.weights)
+        return ExtractionJob(load_backbone(self.backbone, device), device, self.settings)

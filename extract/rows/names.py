@@ -3,25 +3,21 @@
 import re
 
 from ...cache.errors import BallspotError
+from ..backbone import BackboneSpec, parse_weights
 
 
 def default_set_name(
-    backbone: str,
-    weights_tag: str,
-    size: tuple[int, int],
-    stride: int = 1,
-    *,
-    views: str = "original",
-    grid: tuple[int, int] = (1, 1),
-    layers: str = "pooled",
+    backbone: BackboneSpec, stride: int = 1, *, views: str = "original", dtype: str = "float16"
 ) -> str:
     """The name of a feature set: backbone, weights and size, and what else is not the default."""
-    name = f"{backbone}-{weights_tag}-{size[0]}x{size[1]}"
+    (height, width), (rows, columns), layers = backbone.size, backbone.grid, ",".join(backbone.layers)
+    name = f"{backbone.name}-{parse_weights(backbone.weights).tag}-{height}x{width}"
     name += f"-stride{stride}" if stride != 1 else ""
     name += f"-{layers}" if layers != "pooled" else ""
-    name += f"-grid{grid[0]}x{grid[1]}" if grid != (1, 1) else ""
+    name += f"-grid{rows}x{columns}" if backbone.grid != (1, 1) else ""
     name += f"-{views.removeprefix('original,')}" if views != "original" else ""
-    return re.sub(r"[^\w .+-]", "_", name.replace(",", "+").replace(":", ""))
+    name = re.sub(r"[^\w .+-]", "_", name.replace(",", "+").replace(":", ""))
+    return name if dtype == "float16" else f"{name}-{dtype}"
 
 
 def require_set_name(name: str) -> str:

@@ -13,7 +13,7 @@ from sklearn.decomposition import IncrementalPCA
 
 from ...cache.disk import locked_folder, make_folder, write_tensors
 from ...cache.errors import BallspotError
-from ...cache.stores import Block, FeatureSet, FeatureStore, store_path, write_store
+from ...cache.stores import Block, ComponentsSpec, FeatureSet, FeatureStore, store_path, write_store
 from ...cache.terminal import ProgressLine
 
 FIT_FILE = "pca.safetensors"
@@ -116,16 +116,9 @@ def project_set(features: FeatureSet, components: Components, out: Path) -> list
         for name, parent_path in features.stores.items():
             path = store_path(out, name)
             with FeatureStore.open(parent_path) as parent:
-                extraction = {
-                    **{key: value for key, value in parent.extraction.items() if key != "dtype"},
-                    "dtype": "float16",
-                    "pca": {
-                        "dim": len(components.components),
-                        "parent": parent.fingerprint,
-                        "sha256": components.digest,
-                    },
-                }
-                header = replace(parent.header, dim=len(components.components), extraction=extraction)
+                dim = len(components.components)
+                said = ComponentsSpec(dim=dim, parent=parent.fingerprint, sha256=components.digest)
+                header = replace(parent.header, dim=dim, spec=parent.spec.projected(said))
                 if path.exists():
                     with FeatureStore.open(path) as there:
                         if there.fingerprint != header.fingerprint:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from ...cache.errors import BallspotError
-from ...cache.stores import CHUNK_ROWS, Block, FeatureStore, Segment, parent_dtype
+from ...cache.stores import CHUNK_ROWS, Block, EngineSpec, FeatureStore, Segment
+from ..backbone import BackboneSpec
 from ..video import VideoProbe, video_bytes, video_digest
 from .job import ExtractionJob, Recipe, Settings
 from .pca import FIT_FILE, Components, load_components
@@ -31,29 +32,27 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
     Of a store of components it is the recipe of the features that they were made from. Raises BallspotError for a store
     that does not say enough.
     """
-    made = store.extraction
-    if "pca" in made and not parent_dtype(made):
+    if store.spec.pca is not None and store.spec.parent is None:
         raise BallspotError(f"{store.path}: components of components; verify the set that they were made from")
     chosen = weights or store.header.weights
     if not chosen:
         raise BallspotError(f"{store.path}: does not say where its weights came from; give --weights")
-    engine = store.header.engine.split() or ["torch"]
-    batch = int(engine[-1]) if engine[-1].isdecimal() else 4
     try:
-        settings = Settings(
-            stride=int(made["stride"]),
-            batch_rows=batch,
-            engine=engine[0],
-            dtype="float32" if made["dtype"] != "float16" or "pca" in made else "float16",
-            views=store.views,
-            substitute=len(store.substituted) > 0,
-            image_fps=store.fps,
-            margin=made.get("shift", {}).get("margin"),
-        )
-        size, grid = tuple(made["size"]), tuple(made["grid"])
-        return Recipe(made["backbone"], chosen, size, "cpu", tuple(made["layers"]), grid, settings)
-    except (KeyError, TypeError, ValueError) as error:
+        store.spec.require_buildable()
+    except ValueError as error:
         raise BallspotError(f"{store.path}: does not say how it was made ({error}); extract again") from error
+    made, engine = store.spec, EngineSpec.read(store.header.engine)
+    settings = Settings(
+        stride=made.stride,
+        batch_rows=engine.batch_rows or 4,
+        engine=engine.kind or "torch",
+        dtype="float32" if made.dtype != "float16" or made.pca is not None else "float16",
+        views=store.views,
+        substitute=len(store.substituted) > 0,
+        image_fps=store.fps,
+        margin=made.shift.get("margin"),
+    )
+    return Recipe(BackboneSpec(made.backbone, chosen, made.size, made.layers, made.grid), settings=settings)
 
 
 def components_of(store: FeatureStore) -> Components | None:
@@ -61,11 +60,11 @@ def components_of(store: FeatureStore) -> Components | None:
 
     Raises BallspotError when the fit is not there or another one.
     """
-    if "pca" not in store.extraction:
+    if store.spec.pca is None:
         return None
     folder = store.path.resolve().parents[len(Path(store.match).parts) - 1]
     fit = load_components(folder / FIT_FILE)
-    if fit.digest != store.extraction["pca"]["sha256"]:
+    if fit.digest != store.spec.pca.sha256:
         raise BallspotError(
             f"{folder / FIT_FILE}: not the fit that {store.path.name} was made with; make the set again"
         )
@@ -76,8 +75,10 @@ def job_of(recipe: Recipe, store: FeatureStore) -> ExtractionJob:
     """The recipe's job. Raises BallspotError when the weights are not those of the store."""
     torch.set_num_threads(1)
     job = recipe.job()
-    if job.backbone.weights_sha256 != store.extraction["weights_sha256"]:
-        raise BallspotError(f"{store.path}: made with other weights than --weights {recipe.weights}; give those")
+    if job.backbone.weights_sha256 != store.spec.weights_sha256:
+        raise BallspotError(
+            f"{store.path}: made with other weights than --weights {recipe.backbone.weights}; give those"
+        )
     return job
 
 

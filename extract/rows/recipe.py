@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...cache.errors import BallspotError
-from ...cache.stores import ORIGINAL
+from ...cache.stores import ORIGINAL, EngineSpec, FeatureSpec
 from ..backbone import (
     INTERPOLATIONS,
     Backbone,
-    WeightsSpec,
+    BackboneSpec,
     assemble,
     default_batch_rows,
     load_into,
@@ -30,44 +29,41 @@ REMAKABLE = ("random", "offline", "hub")  # what `--weights` can ask for again a
 class BundledFeatures:
     """One feature set as a bundle knows it: all that makes the same features, bit for bit, from the same video.
 
-    name, fingerprint: of the set; the fingerprint is the digest of `extraction`.
-    extraction: the settings as in a store (docs/store-format.md); empty where only the fingerprint is known.
-    engine: what computed the set, as its stores say it: `torch 2.14.1 cpu float32 batch 8`; "" where not known.
+    name, fingerprint: of the set; the fingerprint is the digest of `spec`.
+    spec: what decides the features; says nothing where only the fingerprint is known.
+    engine: what computed the set, as its stores say it; says nothing where that is not known.
     origin, origin_name: where the weights came from: `random` with the seed, `offline`, `hub` with the model's name,
         `file` or `run` with the file's or run's name, or `unknown`.
     weights: the backbone's tensors as loaded, before norms are folded, or None: then `job` gets them by their origin.
     components: the principal components to apply to the backbone's rows, or None.
-    parent_dtype: the number type of the rows before the components are applied; "" without components.
     """
 
     name: str
     fingerprint: str
-    extraction: Mapping[str, Any]
-    engine: str
+    spec: FeatureSpec
+    engine: EngineSpec
     origin: str
     origin_name: str
     weights: Mapping[str, Tensor] | None
     components: Components | None
-    parent_dtype: str
 
     @property
-    def weights_sha256(self) -> str:
-        """The digest of the backbone's weights, "" where the settings are not known."""
-        return str(self.extraction.get("weights_sha256", ""))
+    def is_known(self) -> bool:
+        """Whether more than the fingerprint is known."""
+        return bool(self.spec.model_fields_set)
 
     @property
     def views(self) -> tuple[str, ...]:
         """The views that the set has, the original first."""
-        return (ORIGINAL, *self.extraction.get("views", {}))
+        return (ORIGINAL, *self.spec.views)
 
     @property
-    def backbone_extraction(self) -> dict[str, Any]:
-        """The settings of what the backbone alone gives: without components, in the type that they are applied to."""
-        kept = {key: value for key, value in self.extraction.items() if key != "pca"}
-        return kept if self.components is None and not self.parent_dtype else {**kept, "dtype": self.parent_dtype}
+    def backbone_spec(self) -> FeatureSpec:
+        """Of what the backbone alone gives: without components, in the type that they are applied to."""
+        return self.spec.parent or self.spec
 
     def project(self, rows: np.ndarray) -> np.ndarray:
-        """A backbone's rows (n, d) of `backbone_extraction`'s type -> the set's own rows, float16 with components.
+        """A backbone's rows (n, d) of `backbone_spec`'s type -> the set's own rows, float16 with components.
 
         As `ballspot cache pca` does it to a whole match; rows that are projected in other batches may differ in the
         last bit of a float16.
@@ -76,18 +72,15 @@ class BundledFeatures:
 
     def settings(self, *, engine: str | None = None, device: str = "cpu") -> Settings:
         """The settings to extract with; engine and batch are those of the set's stores where no engine is given."""
-        kind = engine or ("openvino" if self.engine.startswith("openvino") else "torch")
-        words = self.engine.split()
-        recorded = words[-1] if len(words) > 1 and words[-2] == "batch" and words[-1].isdecimal() else ""
-        of_set = int(recorded) if recorded and engine is None and 1 <= int(recorded) <= 4096 else None
-        shift = self.extraction.get("shift", {})
+        kind = engine or ("openvino" if self.engine.kind == "openvino" else "torch")
+        recorded = self.engine.batch_rows or 0
         return Settings(
-            stride=int(self.extraction["stride"]),
-            batch_rows=of_set or default_batch_rows(kind, device),
+            stride=self.spec.stride,
+            batch_rows=recorded if engine is None and 1 <= recorded <= 4096 else default_batch_rows(kind, device),
             engine=kind,
-            dtype=str(self.backbone_extraction["dtype"]),
+            dtype=self.backbone_spec.dtype,
             views=self.views,
-            margin=shift.get("margin"),
+            margin=self.spec.shift.get("margin"),
         )
 
     def backbone(self, *, device: torch.device, weights: str | None = None) -> Backbone:
@@ -97,40 +90,34 @@ class BundledFeatures:
         Raises BallspotError when the weights cannot be had or are not those that the heads' features were made with,
         and when this timm builds another model of the name.
         """
-        if not self.extraction.get("backbone"):
+        spec = self.spec
+        if not spec.backbone:
             raise BallspotError(
                 f"{self.name}: how its features were made is not known; export again with --features FOLDER"
             )
-        if "pca" in self.extraction and (self.components is None or not self.parent_dtype):
+        if spec.pca is not None and (self.components is None or spec.parent is None):
             raise BallspotError(
                 f"{self.name}: its principal components are not in the bundle, or are components of components; "
                 "predict from its features"
             )
-        name, size = str(self.extraction["backbone"]), tuple(self.extraction["size"])
+        asked = BackboneSpec(spec.backbone, "random", spec.size, spec.layers, spec.grid)
         if self.weights is not None and weights is None:
-            loaded, source = load_model(name, WeightsSpec("random", ""), size), f"bundled {name}"
+            loaded, source = load_model(asked), f"bundled {spec.backbone}"
             load_into(loaded.model, self.weights, source=source, classifier=())
         else:
             source = weights or self._asked_again()
             try:
-                loaded = load_model(name, parse_weights(source), size)
+                loaded = load_model(replace(asked, weights=source))
             except BallspotError as error:
-                raise BallspotError(f"{error} (wanted: weights of digest {self.weights_sha256[:12]})") from error
-        made = assemble(
-            loaded,
-            size=size,
-            device=device,
-            layers=tuple(self.extraction["layers"]),
-            grid=tuple(self.extraction["grid"]),
-        )
-        if made.weights_sha256 != self.weights_sha256:
+                raise BallspotError(f"{error} (wanted: weights of digest {spec.weights_sha256[:12]})") from error
+        made = assemble(loaded, device)
+        if made.weights_sha256 != spec.weights_sha256:
             raise BallspotError(
                 f"{source}: weights of digest {made.weights_sha256[:12]}, the features were made with "
-                f"{self.weights_sha256[:12]}; give those with --weights"
+                f"{spec.weights_sha256[:12]}; give those with --weights"
             )
-        interpolation = str(self.extraction["interpolation"]).removesuffix("-antialias")
-        mean, std = (tuple(map(float, self.extraction[key])) for key in ("mean", "std"))
-        made = replace(made, mean=mean, std=std, interpolation=interpolation)
+        interpolation = spec.interpolation.removesuffix("-antialias")
+        made = replace(made, mean=spec.mean, std=spec.std, interpolation=interpolation)
         self._require_same(made)
         return made
 
@@ -140,7 +127,8 @@ class BundledFeatures:
         settings = self.settings(engine=engine, device=str(device))
         said = weights or (self._asked_again() if self.origin in REMAKABLE else "")
         path = parse_weights(said).path if said else None
-        return ExtractionJob(backbone, device, settings, weights=said if path is None else str(path.resolve()))
+        said = said if path is None else str(path.resolve())
+        return ExtractionJob(replace(backbone, spec=replace(backbone.spec, weights=said)), device, settings)
 
     def tensors(self, index: int) -> dict[str, Tensor]:
         """The tensors of the set's part of a bundle, ``index`` being its place."""
@@ -155,19 +143,19 @@ class BundledFeatures:
         if self.origin in REMAKABLE:
             return f"random:{self.origin_name}" if self.origin == "random" else self.origin
         raise BallspotError(
-            f"{self.name}: needs the weights of {self.extraction['backbone']} from the {self.origin} "
-            f"{self.origin_name!r} (digest {self.weights_sha256[:12]}), which the bundle does not hold; give them with "
-            "--weights, or export again with --with-backbone"
+            f"{self.name}: needs the weights of {self.spec.backbone} from the {self.origin} "
+            f"{self.origin_name!r} (digest {self.spec.weights_sha256[:12]}), which the bundle does not hold; give "
+            "them with --weights, or export again with --with-backbone"
         )
 
     def _require_same(self, made: Backbone) -> None:
         settings = self.settings()
         margin = 0 if made.shifted is None else int(settings.margin or 0)
-        here = made.extraction(stride=settings.stride, dtype=settings.dtype, views=self.views, margin=margin)
-        there = self.backbone_extraction
-        differing = [key for key in sorted(here.keys() | there.keys()) if here.get(key) != there.get(key)]
+        here = made.features(stride=settings.stride, dtype=settings.dtype, views=self.views, margin=margin)
+        differing = here.differing(self.backbone_spec)
         if differing or made.interpolation not in INTERPOLATIONS:
+            named = ", ".join(differing) or "interpolation"
             raise BallspotError(
-                f"{self.name}: {made.name} is built otherwise here ({', '.join(differing) or 'interpolation'} differ); "
-                "use the timm and ballspot that the features were made with"
+                f"{self.name}: {made.spec.name} is built otherwise here ({named} differ); use the timm and ballspot "
+                "that the features were made with"
             )

@@ -90,7 +90,7 @@ class SegmentRunner:
         try:
             probe = probed(task.video, self.job.settings.image_fps)
             name, version = self.open(probe, task.decoder)
-            header = replace(task.header, decoder=name, decoder_version=version, engine=self.engine.name)
+            header = replace(task.header, decoder=name, decoder_version=version, engine=str(self.engine.spec))
             with Journal.open(
                 task.part,
                 header,
@@ -146,7 +146,9 @@ class SegmentRunner:
     def _block_of(self, batch: Batch, engine: Engine, match: str) -> Block:
         job = self.job
         pictures = resize(
-            torch.from_numpy(batch.pictures).to(job.device), job.backbone.size, interpolation=job.backbone.interpolation
+            torch.from_numpy(batch.pictures).to(job.device),
+            job.backbone.spec.size,
+            interpolation=job.backbone.interpolation,
         )
         n_rows = len(batch.frame_index)
         features = {view: engine(see(pictures, view))[:n_rows] for view in job.settings.views}

@@ -12,14 +12,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ...cache.disk import whole_file
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, seed_folders
-from ...evaluate.dataset import LabelSet, find_matches, read_labels
+from ...evaluate.dataset import DataSelection, LabelSet, find_matches, read_labels
 from ...evaluate.results import evaluate_predictions
+from ...evaluate.scoring import Protocol
 from ...extract.rows import BundledFeatures
 from ..config import as_table
 from ..heads import n_parameters
 from .bundle import Bundle
 
-TEMPLATE = "model_card.md.j2"
+TEMPLATE = "card.md.j2"
 
 
 BUNDLE_NAME = "model.ballspot"
@@ -143,11 +144,9 @@ def _intervals(run: Path, label_set: LabelSet, split: str, metrics: Mapping[str,
     try:
         evaluation = evaluate_predictions(
             folder.path / "predictions" / split,
-            data_root=Path(str(record["data"])),
-            label_set=label_set,
-            matches=record["splits"][split],
-            fps=float(metrics["fps"]),
-            metric=str(metrics["metric"]),
+            DataSelection(Path(str(record["data"])), label_set),
+            record["splits"][split],
+            protocol=Protocol(str(metrics["metric"]), float(metrics["fps"])),
         )
     except (BallspotError, KeyError):
         return None
@@ -168,20 +167,20 @@ def _label_counts(run: Path, bundle: Bundle) -> dict[str, int] | None:
 
 
 def _features(one: BundledFeatures) -> dict[str, str]:
-    settings = one.extraction
+    spec = one.spec
     what = "settings not recorded, known by the fingerprint alone"
-    if "backbone" in settings:
-        height, width = settings["size"]
-        what = f"{settings['backbone']} on {height}x{width} pixels, a row every {settings['stride']} frame(s)"
-        what += f", {settings['interpolation']}, stored as {settings['dtype']}"
-        if "pca" in settings:
-            what += f", {settings['pca']['dim']} principal components fitted on the training matches"
+    if spec.backbone:
+        height, width = spec.size
+        what = f"{spec.backbone} on {height}x{width} pixels, a row every {spec.stride} frame(s)"
+        what += f", {spec.interpolation}, stored as {spec.dtype}"
+        if spec.pca is not None:
+            what += f", {spec.pca.dim} principal components fitted on the training matches"
     held = "They are in the bundle." if one.weights is not None else "They are not in the bundle."
     return {
         "name": one.name,
         "what": what,
         "weights": ORIGINS[one.origin].format(name=one.origin_name),
-        "digest": one.weights_sha256,
+        "digest": spec.weights_sha256,
         "fingerprint": one.fingerprint,
         "held": held,
     }
@@ -189,13 +188,13 @@ def _features(one: BundledFeatures) -> dict[str, str]:
 
 def _extract_line(one: BundledFeatures) -> str:
     """The command that extracts the features, "" where one line does not do it."""
-    settings = one.extraction
-    if "backbone" not in settings or "pca" in settings or one.origin == "unknown":
+    spec = one.spec
+    if not spec.backbone or spec.pca is not None or one.origin == "unknown":
         return ""
     said = {"random": f"random:{one.origin_name}", "file": "FILE", "run": "RUN"}.get(one.origin, one.origin)
-    height, width = settings["size"]
-    line = f"ballspot extract DATA --out features --backbone {settings['backbone']} --weights {said}"
-    return f"{line} --size {height}x{width} --stride {settings['stride']}"
+    height, width = spec.size
+    line = f"ballspot extract DATA --out features --backbone {spec.backbone} --weights {said}"
+    return f"{line} --size {height}x{width} --stride {spec.stride}"
 
 
 def _percent(value: float) -> str:

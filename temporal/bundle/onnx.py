@@ -120,9 +120,9 @@ def export_backbone(source: Path, out: Path, *, features: Sequence[Path] = ()) -
         raise BallspotError(f"{source}: reads {1 + len(others)} feature sets; --backbone is for heads on one")
     backbone = made.backbone(device=torch.device("cpu"))
     if backbone.shifted is not None:
-        raise BallspotError(f"{backbone.name}: sees neighbouring frames; --backbone is for those without shift")
+        raise BallspotError(f"{backbone.spec.name}: sees neighbouring frames; --backbone is for those without shift")
     model = _Rows(normalised(backbone)).eval()
-    height, width = backbone.size
+    height, width = backbone.spec.size
     random = torch.Generator().manual_seed(0)
     examples = [torch.rand(batch, height, width, 3, generator=random) * 255 for batch in (1, 3)]
     axes = {"pictures": {0: "batch"}, "rows": {0: "batch"}}
@@ -165,8 +165,8 @@ def backbone_metadata(made: BundledFeatures) -> dict[str, str]:
         "format": FORMAT,
         "kind": "backbone",
         "features_fingerprint": made.fingerprint,
-        "weights_sha256": made.weights_sha256,
-        "extraction": json.dumps(dict(made.extraction), sort_keys=True),
+        "weights_sha256": made.spec.weights_sha256,
+        "extraction": json.dumps(made.spec.as_json(), sort_keys=True),
     }
 
 

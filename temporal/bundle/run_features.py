@@ -11,16 +11,15 @@ from torch import Tensor
 from ...cache.disk import fingerprint, is_file
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
-from ...cache.stores import FeatureStore, open_feature_set, parent_dtype
+from ...cache.stores import EngineSpec, FeatureSpec, FeatureStore, open_feature_set
 from ...extract.backbone import (
     RUN_BACKBONE,
+    BackboneSpec,
     assemble,
     load_model,
     own_settings,
     parse_views,
-    parse_weights,
     weights_digest,
-    weights_of_run,
 )
 from ...extract.rows import FIT_FILE, BundledFeatures, Components, load_components
 
@@ -46,7 +45,7 @@ def features_of_run(
         if with_backbone:
             raise BallspotError(f"{run.path}: the stores that it was trained on are gone; give --features FOLDER")
         name = _plain(str(_features_of(record).get("set") or "features"))
-        return (BundledFeatures(name, wanted, {}, "", "unknown", "unknown", None, None, ""),)
+        return (BundledFeatures(name, wanted, FeatureSpec(), EngineSpec(""), "unknown", "unknown", None, None),)
     found = tuple(_of_store(store, folder, with_backbone=with_backbone) for store, folder in stores)
     prints = [one.fingerprint for one in found]
     whole = prints[0] if len(prints) == 1 else fingerprint({"sets": prints})
@@ -81,39 +80,38 @@ def _features_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _of_store(path: Path, folder: Path, *, with_backbone: bool | None) -> BundledFeatures:
     with FeatureStore.open(path) as store:
-        extraction, header = store.extraction, store.header
-    is_made = "backbone" in extraction
-    text = _said(extraction, header.weights) if is_made else ""
-    origin, name = _origin(text, str(extraction.get("backbone", "")))
+        spec, header = store.spec, store.header
+    is_made = bool(spec.backbone)
+    text = _said(spec, header.weights) if is_made else ""
+    origin, name = _origin(text, spec.backbone)
     weights = None
     if with_backbone or (with_backbone is None and is_made and _is_ours(text, origin)):
         if not is_made or origin == "unknown":
             raise BallspotError(f"{path}: does not say its backbone's weights; leave them out: --without-backbone")
-        weights = _weights(extraction, text)
-    components = _components_of(folder, extraction, is_needed=with_backbone is not False)
+        weights = _weights(spec, text)
+    components = _components_of(folder, spec, is_needed=with_backbone is not False)
     return BundledFeatures(
         name=_plain(folder.name),
         fingerprint=header.fingerprint,
-        extraction=extraction,
-        engine=header.engine,
+        spec=spec,
+        engine=EngineSpec.read(header.engine),
         origin=origin,
         origin_name=name,
         weights=weights,
         components=components,
-        parent_dtype=parent_dtype(extraction),
     )
 
 
-def _said(extraction: Mapping[str, Any], said: str) -> str:
+def _said(spec: FeatureSpec, said: str) -> str:
     """What `--weights` said, guessed by the digest for a store that does not tell."""
     if said:
         return said
     for guess in GUESSES:
         try:
-            loaded = load_model(str(extraction["backbone"]), parse_weights(guess), tuple(extraction["size"]))
+            loaded = load_model(BackboneSpec(spec.backbone, guess, spec.size))
         except BallspotError:
             continue
-        if weights_digest(loaded.model.state_dict()) == extraction["weights_sha256"]:
+        if weights_digest(loaded.model.state_dict()) == spec.weights_sha256:
             return guess
     return ""
 
@@ -138,11 +136,11 @@ def _is_ours(text: str, origin: str) -> bool:
     return origin in ("random", "offline", "run")
 
 
-def _weights(extraction: Mapping[str, Any], text: str) -> dict[str, Tensor]:
+def _weights(spec: FeatureSpec, text: str) -> dict[str, Tensor]:
     """The backbone's tensors as loaded. BallspotError when they are gone, or not those of the digest."""
-    digest = str(extraction["weights_sha256"])
+    digest = spec.weights_sha256
     try:
-        loaded = load_model(str(extraction["backbone"]), parse_weights(text), tuple(extraction["size"]))
+        loaded = load_model(BackboneSpec(spec.backbone, text, spec.size))
     except BallspotError as error:
         raise BallspotError(
             f"{error} (the features' weights, digest {digest[:12]}); bring them back, or give --without-backbone"
@@ -159,15 +157,14 @@ def _held(state: Mapping[str, Tensor], digest: str, source: str) -> dict[str, Te
     return {name: value.detach().clone() for name, value in state.items() if not name.endswith("num_batches_tracked")}
 
 
-def _components_of(folder: Path, extraction: Mapping[str, Any], *, is_needed: bool) -> Components | None:
-    pca = extraction.get("pca")
+def _components_of(folder: Path, spec: FeatureSpec, *, is_needed: bool) -> Components | None:
     path = folder / FIT_FILE
-    if not isinstance(pca, Mapping) or not (path.is_file() or is_needed):
+    if spec.pca is None or not (path.is_file() or is_needed):
         return None
     if not path.is_file():
         raise BallspotError(f"{folder}: its {FIT_FILE} is gone; bring it back, or give --without-backbone")
     components = load_components(path)
-    if components.digest != pca.get("sha256"):
+    if components.digest != spec.pca.sha256:
         raise BallspotError(f"{path}: is not the fit that the features were made with; bring that back")
     return components
 
@@ -178,17 +175,17 @@ def _trained_here(run: RunFolder, wanted: str, *, with_backbone: bool) -> Bundle
     settled = own_settings(path)
     if settled is None:
         raise BallspotError(f"{path}: does not say how it is extracted with; fine-tune again")
-    loaded = load_model(settled.backbone, weights_of_run(run.path), settled.size)
+    loaded = load_model(BackboneSpec(settled.backbone, str(path), settled.size))
     weights = loaded.model.state_dict()
     held = _held(weights, weights_digest(weights), str(path)) if with_backbone else None
-    backbone = assemble(loaded, size=settled.size, device=torch.device("cpu"))
+    backbone = assemble(loaded, torch.device("cpu"))
     margin = 0 if backbone.shifted is None else backbone.shifted.reach
-    extraction = backbone.extraction(stride=settled.stride, views=parse_views(settled.views), margin=margin)
-    found = fingerprint(extraction)
+    spec = backbone.features(stride=settled.stride, views=parse_views(settled.views), margin=margin)
+    found = spec.fingerprint
     if found != wanted:
         raise BallspotError(f"{path}: gives features of fingerprint {found[:12]}, the head reads {wanted[:12]}")
     name = _plain(run.name)
-    return BundledFeatures(name, found, extraction, "", "run", name, held, None, "")
+    return BundledFeatures(name, found, spec, EngineSpec(""), "run", name, held, None)
 
 
 def _plain(name: str) -> str:

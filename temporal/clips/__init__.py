@@ -2,7 +2,7 @@
 
 from .augmentation import draw_partners, drop_frames, jitter_shift, mix_clips, mixed_with, switch_frames
 from .events import EventTable, clip_events, event_table, redraw_times
-from .gather import ClipStarts, gather_clips
+from .gather import ClipStarts, gather_clips, gather_rows
 from .sampling import Anchors, draw_clips, event_anchors, mistake_anchors
 from .targets import TokenTargets, token_targets
 
@@ -18,6 +18,7 @@ __all__ = [
     "event_anchors",
     "event_table",
     "gather_clips",
+    "gather_rows",
     "jitter_shift",
     "mistake_anchors",
     "mix_clips",

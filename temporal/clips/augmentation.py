@@ -6,17 +6,19 @@ All draws come from torch's global generator, which each epoch seeds.
 import torch
 from torch import Tensor
 
+from ..config import ClipGrid
+
 LONGEST_DROP = 0.2  # of a clip
 
 
-def jitter_shift(n_clips: int, clip_frames: int, *, row_stride: int, chance: float) -> Tensor:
+def jitter_shift(n_clips: int, grid: ClipGrid, *, chance: float) -> Tensor:
     """Row shifts int64 (B, T): each frame, by ``chance``, is read one row early or late (half a step where it can be).
 
     With row_stride 1 the neighbouring clip frame is read. The 2023 challenge's winner uses chances of 0.25 to 0.4.
     """
-    step = max(row_stride // 2, 1)
-    moved = torch.rand(n_clips, clip_frames) < chance
-    side = torch.randint(0, 2, (n_clips, clip_frames)) * 2 - 1
+    step = max(grid.row_stride // 2, 1)
+    moved = torch.rand(n_clips, grid.clip_frames) < chance
+    side = torch.randint(0, 2, (n_clips, grid.clip_frames)) * 2 - 1
     return torch.where(moved, side * step, 0)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...evaluate.dataset import LabelArrays
+from ..config import ClipGrid
 from ..features import MatchRows
 from .gather import ClipStarts
 
@@ -68,17 +69,15 @@ def event_table(
     return EventTable(*(torch.from_numpy(array).to(device) for array in arrays), sided=sided)
 
 
-def clip_events(
-    table: EventTable, clips: ClipStarts, *, frame_spacing: int, span: int, flipped: Tensor | None = None
-) -> ClipEvents:
-    """The events of each clip, which covers ``span`` source frames from its start.
+def clip_events(table: EventTable, clips: ClipStarts, grid: ClipGrid, *, flipped: Tensor | None = None) -> ClipEvents:
+    """The events of each clip, up to where its last frame's successor would be.
 
     In the clips that ``flipped`` bool (B,) names, left and right have changed places; an event of unknown team stays.
     """
     device = table.key.device
-    start = clips.start_row.to(device) * frame_spacing + clips.match_index.to(device) * MATCH_SPAN  # (B,)
+    start = clips.start_row.to(device) * grid.frame_spacing + clips.match_index.to(device) * MATCH_SPAN  # (B,)
     first = torch.searchsorted(table.key, start)
-    count = torch.searchsorted(table.key, start + span) - first  # (B,)
+    count = torch.searchsorted(table.key, start + grid.n_source_frames) - first  # (B,)
     most = int(count.max()) if len(count) else 0
     column = torch.arange(most, device=device)
     inside = column < count[:, None]  # (B, M)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..config import ClipGrid
 from ..features import ResidentFeatures
 
 
@@ -31,27 +32,25 @@ class ClipStarts:
 
 
 def gather_clips(
-    features: ResidentFeatures,
-    clips: ClipStarts,
-    *,
-    clip_frames: int,
-    row_stride: int,
-    row_shift: Tensor | None = None,
+    features: ResidentFeatures, clips: ClipStarts, grid: ClipGrid, *, row_shift: Tensor | None = None
 ) -> Tensor:
     """The clips' features, float32 (B, T, D), on the features' device; frames outside the match are zeros.
 
     ``row_shift`` int64 (B, T) reads each frame so many rows away from its own.
     """
     first_row, last_row = features.bounds[clips.match_index, :, None].unbind(1)  # (B, 1), first and last of its match
-    place = first_row + clips.start_row[:, None] + torch.arange(0, clip_frames * row_stride, row_stride)  # (B, T)
+    place = first_row + clips.start_row[:, None] + torch.arange(0, grid.n_rows, grid.row_stride)  # (B, T)
     if row_shift is not None:
         place = place + row_shift
     outside = (place < first_row) | (place > last_row)
-    leaves = bool(outside.any())
-    if leaves:
-        place = place.maximum(first_row).minimum(last_row)
+    place = place.maximum(first_row).minimum(last_row)
     if clips.view_index is not None:
         place = place + clips.view_index[:, None] * features.n_rows
-    frames = features.rows.index_select(0, place.flatten().to(features.rows.device)).view(*place.shape, -1)  # (B, T, D)
-    frames = frames.to(features.device).float()
-    return frames.masked_fill_(outside.to(features.device)[..., None], 0.0) if leaves else frames
+    return gather_rows(features.rows, place, outside, device=features.device)
+
+
+def gather_rows(rows: Tensor, place: Tensor, outside: Tensor, *, device: torch.device) -> Tensor:
+    """Rows (n, D) at ``place`` int64 (B, T), float32 (B, T, D) on ``device``; zeros where ``outside`` bool (B, T)."""
+    frames = rows.index_select(0, place.flatten().to(rows.device)).view(*place.shape, -1)  # (B, T, D)
+    frames = frames.to(device).float()
+    return frames.masked_fill_(outside.to(device)[..., None], 0.0) if bool(outside.any()) else frames

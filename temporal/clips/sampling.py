@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...evaluate.dataset import LabelArrays
+from ..config import ClipGrid, TrainingSection
 from ..decoding import SavedScores, decode_scores
 from ..features import ResidentFeatures
 from .events import MATCH_SPAN, EventTable
@@ -36,22 +37,21 @@ class Anchors:
     elsewhere: bool = False
 
 
-def start_range(n_rows: int, *, clip_frames: int, row_stride: int, pad_frames: int) -> tuple[int, int]:
+def start_range(n_rows: int, grid: ClipGrid, *, pad_frames: int) -> tuple[int, int]:
     """The first and last start row of a clip that has at most ``pad_frames`` frames outside the match on either side.
 
     A match too short for that gets the starts at which a clip covers all of it.
     """
-    before = -pad_frames * row_stride
-    last = n_rows - 1 - (clip_frames - 1 - pad_frames) * row_stride
+    before = -pad_frames * grid.row_stride
+    last = n_rows - 1 - (grid.clip_frames - 1 - pad_frames) * grid.row_stride
     return min(before, last), max(before, last)
 
 
 def draw_clips(
     features: ResidentFeatures,
     n_clips: int,
+    grid: ClipGrid,
     *,
-    clip_frames: int,
-    row_stride: int,
     pad_frames: int,
     generator: torch.Generator,
     anchors: Anchors | None = None,
@@ -61,21 +61,15 @@ def draw_clips(
     Without ``anchors`` every allowed start of every match is equally likely. With several views each clip is read
     from any of them, equally likely.
     """
-    ranges = torch.tensor(
-        [
-            start_range(match.n_rows, clip_frames=clip_frames, row_stride=row_stride, pad_frames=pad_frames)
-            for match in features.matches
-        ]
-    )  # (matches, 2)
+    ranges = torch.tensor([start_range(match.n_rows, grid, pad_frames=pad_frames) for match in features.matches])
     n_anchored = 0 if anchors is None or not len(anchors.row) else round(n_clips * anchors.share)
-    middle = clip_frames // 2 * row_stride
-    match_index, start_row = _anywhere(ranges, n_clips - n_anchored, middle, row_stride, generator, anchors)
+    match_index, start_row = _anywhere(ranges, n_clips - n_anchored, grid, generator, anchors)
     if anchors is not None and n_anchored:
         chosen = torch.multinomial(anchors.weight, n_anchored, replacement=True, generator=generator)
-        reach = anchors.reach * row_stride  # in rows, so that an anchor may lie between two frames of the clip
+        reach = anchors.reach * grid.row_stride  # in rows, so that an anchor may lie between two frames of the clip
         shift = torch.randint(1 - reach, reach + 1, (n_anchored,), generator=generator) if reach else 0
         owner = anchors.match_index[chosen]
-        start = anchors.row[chosen] + shift - middle
+        start = anchors.row[chosen] + shift - _middle(grid)
         start = start.maximum(ranges[owner, 0]).minimum(ranges[owner, 1])
         order = torch.randperm(n_clips, generator=generator)
         match_index, start_row = torch.cat([match_index, owner])[order], torch.cat([start_row, start])[order]
@@ -85,24 +79,24 @@ def draw_clips(
     return ClipStarts(match_index, start_row, view_index)
 
 
-def event_anchors(
-    table: EventTable, *, frame_spacing: int, near_frames: int, share: float, clip_frames: int, balanced: bool
-) -> Anchors:
-    """Anchors at the events: all equally likely and clips close to them, or, ``balanced``, all classes equally likely.
+def event_anchors(table: EventTable, grid: ClipGrid, section: TrainingSection) -> Anchors:
+    """Anchors at the events: all equally likely and clips close to them, or, where ``sampling`` is "class-balanced",
+    all classes equally likely.
 
     A balanced clip has its event anywhere within it (Soares et al. 2022 draw near actions; class-balanced draws won
     the challenge of 2025).
     """
+    balanced = section.sampling == "class-balanced"
     match_index, frame = table.key // MATCH_SPAN, table.key % MATCH_SPAN
     weight = torch.ones(len(frame), dtype=torch.float64)
     if balanced:
         weight = 1.0 / table.counts.cpu()[table.label_index.cpu()].double()
     return Anchors(
         match_index.cpu(),
-        frame.cpu() // frame_spacing,
+        frame.cpu() // grid.frame_spacing,
         weight,
-        reach=clip_frames // 2 if balanced else near_frames,
-        share=share,
+        reach=grid.clip_frames // 2 if balanced else section.near_frames,
+        share=section.sampling_share,
         elsewhere=not balanced,
     )
 
@@ -111,9 +105,7 @@ def mistake_anchors(
     saved: Mapping[str, SavedScores],
     labels: Mapping[str, LabelArrays],
     features: ResidentFeatures,
-    *,
-    near_frames: int,
-    share: float,
+    section: TrainingSection,
 ) -> Anchors:
     """Anchors at spots that other heads saw where no event of their class is near, in proportion to their score.
 
@@ -133,33 +125,38 @@ def mistake_anchors(
         row.append(frame[mistaken] // features.frame_spacing)
         weight.append(peaks.score[mistaken])
     columns = (torch.from_numpy(np.concatenate(column)) for column in (match_index, row, weight))
-    return Anchors(*columns, reach=near_frames, share=share)
+    return Anchors(*columns, reach=section.near_frames, share=section.sampling_share)
 
 
 def _anywhere(
-    ranges: Tensor, n_clips: int, middle: int, row_stride: int, generator: torch.Generator, anchors: Anchors | None
+    ranges: Tensor, n_clips: int, grid: ClipGrid, generator: torch.Generator, anchors: Anchors | None
 ) -> tuple[Tensor, Tensor]:
     counts = ranges[:, 1] - ranges[:, 0] + 1
     ends = counts.cumsum(0)
     if anchors is None or not anchors.elsewhere:
         draw = torch.randint(int(ends[-1]), (n_clips,), generator=generator)
     else:
-        free = torch.nonzero(~_near_starts(ranges, ends, middle, row_stride, anchors)).flatten()
+        free = torch.nonzero(~_near_starts(ranges, ends, grid, anchors)).flatten()
         free = free if len(free) else torch.arange(int(ends[-1]))  # events everywhere: nowhere else to go
         draw = free[torch.randint(len(free), (n_clips,), generator=generator)]
     match_index = torch.searchsorted(ends, draw, right=True)
     return match_index, draw - (ends - counts)[match_index] + ranges[match_index, 0]
 
 
-def _near_starts(ranges: Tensor, ends: Tensor, middle: int, row_stride: int, anchors: Anchors) -> Tensor:
+def _near_starts(ranges: Tensor, ends: Tensor, grid: ClipGrid, anchors: Anchors) -> Tensor:
     """Of all starts of all matches, those whose clip has its middle within reach of an anchor: bool (starts,)."""
-    reach = anchors.reach * row_stride
+    reach = anchors.reach * grid.row_stride
     first_of = torch.cat([ends.new_zeros(1), ends[:-1]])  # the place of each match's first start
     low, high = ranges[anchors.match_index, 0], ranges[anchors.match_index, 1]
-    start = anchors.row - middle
+    start = anchors.row - _middle(grid)
     begin = (start - reach).maximum(low).minimum(high + 1) - low + first_of[anchors.match_index]
     end = (start + reach + 1).maximum(low).minimum(high + 1) - low + first_of[anchors.match_index]
     change = torch.zeros(int(ends[-1]) + 1, dtype=torch.int64)
     change.index_add_(0, begin, torch.ones_like(begin))
     change.index_add_(0, end, -torch.ones_like(end))
     return change.cumsum(0)[:-1] > 0
+
+
+def _middle(grid: ClipGrid) -> int:
+    """Rows from a clip's first to its middle frame."""
+    return grid.clip_frames // 2 * grid.row_stride

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..heads import n_tokens
+from ..config import ClipGrid, TargetSection
 from .events import ClipEvents
 
 FAR = 2**40  # farther than any event
@@ -51,30 +51,24 @@ class TokenTargets:
 
     def taken_by(self, order: Tensor) -> "TokenTargets":
         """These targets followed by those of the clips ``order`` (B,), as one batch of 2 B."""
-        pairs = (self.class_index, self.strength, self.labels, self.offset, self.team)
-        doubled = (None if one is None else torch.cat([one, one[order]]) for one in pairs)
-        class_index, strength, labels, offset, team = doubled
-        if class_index is None or strength is None or offset is None or team is None:
-            raise ValueError("targets without classes, offsets or teams cannot be doubled")
-        return TokenTargets(class_index, strength, labels, offset, team, self.n_collisions)
+
+        def both(values: Tensor) -> Tensor:
+            return torch.cat([values, values[order]])
+
+        labels = None if self.labels is None else both(self.labels)
+        answers = (both(self.class_index), both(self.strength), labels, both(self.offset), both(self.team))
+        return TokenTargets(*answers, self.n_collisions)
 
 
 def token_targets(
     events: ClipEvents,
+    grid: ClipGrid,
+    section: TargetSection,
     *,
     priority: Tensor,
-    clip_frames: int,
-    clip_stride: int,
-    temporal_stride: int,
-    label_assignment: Literal["strided", "nearest"] = "nearest",
-    event_time: Literal["exact", "floor"] = "exact",
-    label_radius: int = 0,
-    label_sd: float = 0.0,
-    offset_window: int | Literal["none"] = "none",
-    offset_background: Literal["masked", "zero"] = "masked",
     multi_label: bool = False,
 ) -> TokenTargets:
-    """Class, offset and team targets of every token of every clip.
+    """Class, offset and team targets of every token of every clip, as the section `targets` says.
 
     ``event_time`` "floor" moves an event that falls between two clip frames to the earlier, as the original does;
     "exact" keeps its time, so an offset can be a fraction of a clip frame. An event gives its class to its own token
@@ -83,18 +77,13 @@ def token_targets(
     with ``offset_background`` "zero" the target 0, as T-DEED has.
     """
     relative = events.relative
-    if event_time == "floor":
-        relative = relative.div(clip_stride, rounding_mode="floor") * clip_stride
-    token, taken = assign_tokens(
-        relative,
-        clip_frames=clip_frames,
-        clip_stride=clip_stride,
-        temporal_stride=temporal_stride,
-        label_assignment=label_assignment,
-    )
-    length = n_tokens(clip_frames, temporal_stride)
+    if section.event_time == "floor":
+        relative = relative.div(grid.clip_stride, rounding_mode="floor") * grid.clip_stride
+    token, taken = assign_tokens(relative, grid, section.label_assignment)
+    length = grid.n_tokens
     taken = taken & events.inside
-    reach = label_radius + ceil(SD_REACH * label_sd)
+    radius, sd = section.label_radius, section.label_sd
+    reach = radius + ceil(SD_REACH * sd)
     class_index, distance, winner = class_targets(
         token, events.label_index, taken, priority=priority, length=length, reach=reach
     )
@@ -102,46 +91,40 @@ def token_targets(
         token, events.label_index, taken, priority=priority, length=length
     )[0]  # fmt: skip
     team = token_teams(events.team, winner)
-    strength = _strength(distance, label_radius=label_radius, label_sd=label_sd)
+    strength = _strength(distance, radius=radius, sd=sd)
     labels = None
     if multi_label:
         labels = label_targets(
-            token, events.label_index, taken, n_labels=len(priority), length=length, radius=label_radius, sd=label_sd
+            token, events.label_index, taken, n_labels=len(priority), length=length, radius=radius, sd=sd
         )
     offset = offset_targets(
         relative,
         events.inside,
-        token_frames=torch.arange(length, device=relative.device) * (temporal_stride * clip_stride),
+        token_frames=torch.arange(length, device=relative.device) * (grid.temporal_stride * grid.clip_stride),
     )  # source frames
-    offset = offset / clip_stride  # clip frames
-    if offset_window != "none":
-        offset = offset.masked_fill(offset.abs() > offset_window, torch.nan)
-    if offset_background == "zero":
+    offset = offset / grid.clip_stride  # clip frames
+    if section.offset_window != "none":
+        offset = offset.masked_fill(offset.abs() > section.offset_window, torch.nan)
+    if section.offset_background == "zero":
         offset = offset.nan_to_num(nan=0.0)
     return TokenTargets(class_index, strength, labels, offset, team, taken.sum(-1) - (own > 0).sum(-1))
 
 
 def assign_tokens(
-    relative: Tensor,
-    *,
-    clip_frames: int,
-    clip_stride: int,
-    temporal_stride: int,
-    label_assignment: Literal["strided", "nearest"],
+    relative: Tensor, grid: ClipGrid, label_assignment: Literal["strided", "nearest"]
 ) -> tuple[Tensor, Tensor]:
     """For events ``relative`` (B, M) source frames after the start: their token (B, M), and whether they have one.
 
     "nearest": the token whose frame is nearest, the earlier on a tie. "strided": the token whose clip frame is the
     event's own; an event on a dropped frame has none.
     """
-    last = n_tokens(clip_frames, temporal_stride) - 1
     if label_assignment == "strided":
-        frame = relative.div(clip_stride, rounding_mode="floor")  # the clip frame an event falls in
-        return frame // temporal_stride, frame % temporal_stride == 0
-    spacing = clip_stride * temporal_stride
+        frame = relative.div(grid.clip_stride, rounding_mode="floor")  # the clip frame an event falls in
+        return frame // grid.temporal_stride, frame % grid.temporal_stride == 0
+    spacing = grid.clip_stride * grid.temporal_stride
     # Token i is nearest where |r - i * spacing| is least; of r = (i + 1/2) * spacing the earlier i is wanted.
     token = (2 * relative + spacing - 1).div(2 * spacing, rounding_mode="floor")
-    return token.clamp(max=last), torch.ones_like(relative, dtype=torch.bool)
+    return token.clamp(max=grid.n_tokens - 1), torch.ones_like(relative, dtype=torch.bool)
 
 
 def class_targets(
@@ -182,7 +165,7 @@ def label_targets(
     for shift in range(-reach, reach + 1):
         slot = token + shift
         usable = taken & (slot >= 0) & (slot < length)
-        strength = _strength(torch.tensor(abs(shift)), label_radius=radius, label_sd=sd).item()
+        strength = _strength(torch.tensor(abs(shift)), radius=radius, sd=sd).item()
         place = torch.where(usable, slot * n_labels + label_index, 0)
         targets.scatter_reduce_(1, place, usable.float() * strength, "amax")
     return targets.view(n_clips, length, n_labels)
@@ -212,9 +195,9 @@ def offset_targets(relative: Tensor, inside: Tensor, *, token_frames: Tensor) ->
     return torch.where(code < 2 * FAR, signed, torch.nan) + 0.0  # turns -0 into 0
 
 
-def _strength(distance: Tensor, *, label_radius: int, label_sd: float) -> Tensor:
+def _strength(distance: Tensor, *, radius: int, sd: float) -> Tensor:
     """1 up to the radius, then a Gaussian of the tokens beyond it."""
-    if label_sd == 0.0:
+    if sd == 0.0:
         return torch.ones_like(distance, dtype=torch.float32)
-    beyond = (distance - label_radius).clamp(min=0).float()
-    return torch.exp(-0.5 * (beyond / label_sd) ** 2)
+    beyond = (distance - radius).clamp(min=0).float()
+    return torch.exp(-0.5 * (beyond / sd) ** 2)

@@ -175,8 +175,8 @@ def _bundle(asked: Asked) -> None:
     what = f"with the backbone of {', '.join(held)}" if held else "without backbone"
     click.echo(f"{asked.out}: {heads}, {len(bundle.label_set)} labels, {what}, {asked.out.stat().st_size:,} bytes")
     for features in bundle.features:
-        if features.weights is None and features.extraction:
-            digest = features.weights_sha256[:12]
+        if features.weights is None and features.is_known:
+            digest = features.spec.weights_sha256[:12]
             note(f"note: {features.name}: weights of digest {digest} ({features.origin}) are not in it")
         elif features.weights is None:
             note(f"note: {features.name}: its stores are gone; the bundle predicts from features, not from video")

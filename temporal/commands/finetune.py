@@ -15,6 +15,7 @@ from ...cache.terminal import (
     leave_out_option,
     set_option,
     splits_option,
+    threads_option,
 )
 
 
@@ -34,6 +35,7 @@ from ...cache.terminal import (
 @leave_out_option()
 @labels_option
 @device_option()
+@threads_option
 def finetune(
     data_root: Path,
     run_path: Path,
@@ -49,6 +51,7 @@ def finetune(
     leave_out: str | None,
     labels: str,
     device: str,
+    n_threads: int | None,
 ) -> None:
     """Train a backbone and a head together on video.
 
@@ -66,31 +69,29 @@ def finetune(
 
     from ...cache.runs import RunFolder
     from ...cache.terminal import note
-    from ...evaluate.dataset import find_matches, load_label_set, load_splits
-    from ...extract.backbone import parse_weights, settle
-    from ...extract.device import pick_device
+    from ...evaluate.dataset import DataSelection, load_label_set
+    from ...extract.backbone import BackboneSpec, parse_weights, settle
+    from ...extract.device import pick_device, use_threads
     from ..finetune import Finetuning, joined_group, read_settings, start_digest
     from ..finetune import finetune as train
     from ..training import Task, command_line, shown_metrics, task_record
 
+    use_threads(n_threads)
     chosen = [*settings, *([f"head.kind={head}"] if head else []), *([f"freeze={freeze}"] if freeze else [])]
     config, section = read_settings(preset, chosen)
     settled = settle(parse_weights(weights).path, backbone=backbone, size=size)
-    matches = find_matches(data_root)
     with joined_group(pick_device(device)) as group:
         task = Task(
             config=config,
-            matches={match.name: match for match in matches},
-            splits=load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out),
-            label_set=load_label_set(labels),
+            data=DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True).opened(),
             seed=seed,
             shuffle_labels=False,
             device=group.device,
         )
-        finetuning = Finetuning(task, section, settled.backbone, weights, settled.size)
+        finetuning = Finetuning(task, section, BackboneSpec(settled.backbone, weights, settled.size))
         for split in ("train", "valid"):
             finetuning.probes(split)  # complains before the work begins
-        finetuning = replace(finetuning, backbone=finetuning.loaded().name)  # a checkpoint may bring a shift of its own
+        finetuning = replace(finetuning, backbone=finetuning.loaded().spec)  # a checkpoint may bring a shift of its own
         key = finetuning.key(start_digest(finetuning), n_processes=group.n_processes)
         run = RunFolder(run_path)
         if not group.is_first:
@@ -100,7 +101,7 @@ def finetune(
             return
         with run.at_work(waits=False):
             features = {"set": settled.backbone, "fingerprint": "", "files": {}}
-            record = task_record(task, data_root, command=command_line(), features=features)
+            record = task_record(task, command=command_line(), features=features)
             run.prepare(key=key, record={**record, "n_processes": group.n_processes}, config=finetuning.table())
             is_done = run.is_done
             group.wait()

@@ -20,8 +20,9 @@ from ...cache.terminal import (
     note,
     parse_fps,
     splits_option,
+    threads_option,
 )
-from ...evaluate.dataset import VIDEO_SUFFIXES, names_to_predict
+from ...evaluate.dataset import VIDEO_SUFFIXES, DataSelection, names_to_predict
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -47,6 +48,7 @@ class Asked:
     leave_out: str | None
     checkpoint: str
     device: str
+    n_threads: int | None
     weights: str | None
     engine: str | None
     keep_features: Path | None
@@ -81,6 +83,7 @@ class Asked:
 @click.option("--checkpoint", default="best", show_default=True, type=click.Choice(("best", "last")),
               help="The head of the best validation mAP, or of the last epoch.")  # fmt: skip
 @device_option()
+@threads_option
 @click.option("--weights", help="Where the backbone's weights are now.  [default: where they were]")
 @click.option("--engine", type=click.Choice(("torch", "openvino")),
               help="What computes a video's features.  [default: what computed those of the training]")  # fmt: skip
@@ -140,21 +143,21 @@ def _is_feature_set(text: str) -> bool:
 
 def _stores(asked: Asked, data_root: Path) -> None:
     from ...cache.disk import locked_folder
-    from ...extract.device import pick_device
+    from ...extract.device import pick_device, use_threads
     from ..bundle import read_trained
     from ..decoding import read_postprocessing
     from ..features import open_source
-    from ..prediction import claim_folder, predict_matches, prediction_record, require_fingerprint
+    from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record
 
+    use_threads(asked.n_threads)
     trained = [read_trained(path, checkpoint=asked.checkpoint) for path in (asked.run_path, *asked.others)]
-    heads = [checkpoint for run in trained for checkpoint in run.checkpoints]
     source = open_source(Path(asked.inputs[0]), asked.more)
     tuned = trained[0].tuned if asked.tuned is None else read_postprocessing(asked.tuned)
-    for head in heads:
-        require_fingerprint(head, source)
-    names = names_to_predict(
-        trained[0].splits, data_root, asked.split, splits_file=asked.splits_file, leave_out=asked.leave_out
-    )
+    checkpoints = tuple(checkpoint for run in trained for checkpoint in run.checkpoints)
+    ensemble = Ensemble(checkpoints, pick_device(asked.device), tuned)
+    ensemble.require_fingerprint(source)
+    data = DataSelection(data_root, splits_file=asked.splits_file, leave_out=asked.leave_out, one_video=True)
+    names = names_to_predict(trained[0].splits, data, asked.split)
     for name in names:
         with source.open(name):  # complains before the work begins
             pass
@@ -162,17 +165,15 @@ def _stores(asked: Asked, data_root: Path) -> None:
         raise BallspotError(f"{asked.run_path}: a bundle keeps no predictions; give --out FOLDER")
     out = asked.out or asked.run_path / "predictions" / asked.split
     keys = [key for run in trained for key in run.run_keys]
-    record = prediction_record(heads, run_keys=keys, checkpoint_name=asked.checkpoint, names=names, tuned=tuned)
-    claim_folder(out, record)
+    claim_folder(out, prediction_record(ensemble, run_keys=keys, checkpoint_name=asked.checkpoint, names=names))
     with locked_folder(out, shared=True):  # a train command that clears up leaves its files alone
-        for done in predict_matches(heads, source, names, out=out, device=pick_device(asked.device), tuned=tuned):
+        for done in predict_matches(ensemble, source, names, out=out):
             click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
 
 
 def _loaded(asked: Asked) -> "Bundle":
     """The heads of a run or a bundle, and how their features are made."""
     from ..bundle import bundle_of, is_bundle, load_bundle
-    from ..prediction import require_alike
 
     path, checkpoint = asked.run_path, asked.checkpoint if "checkpoint" in asked.given else None
     if is_bundle(path):
@@ -191,14 +192,13 @@ def _loaded(asked: Asked) -> "Bundle":
         checkpoint=checkpoint or "best",
         with_backbone=asked.weights is None,
     )
-    require_alike(bundle.heads)
     return replace(bundle, postprocessing=None)  # a run's is asked for with --tuned
 
 
 def _engine_here(bundle: "Bundle", engine: str | None) -> str | None:
     """The engine asked for; torch where none was and the one of the training features is not installed."""
-    of_training = [features.engine for features in bundle.features]
-    if engine is None and any(name.startswith("openvino") for name in of_training) and not has_openvino():
+    of_training = {features.engine.kind for features in bundle.features}
+    if engine is None and "openvino" in of_training and not has_openvino():
         note("the features of the training came from OpenVINO, which is not installed: torch makes nearly the same")
         return "torch"
     return engine
@@ -210,71 +210,65 @@ def has_openvino() -> bool:
 
 
 def _videos(asked: Asked) -> None:
-    import torch
-
-    from ...extract.device import pick_device
+    from ...extract.device import pick_device, use_threads
     from ...extract.rows import AUTO_DECODERS, RowMaker
     from ..decoding import read_postprocessing
     from ..on_video import given_videos, predict_keeping, predict_videos
-    from ..prediction import claim_folder, prediction_record, wanted_views
+    from ..prediction import Ensemble, claim_folder, prediction_record
 
     videos = given_videos([Path(text) for text in asked.inputs])
     bundle = _loaded(asked)
     tuned = bundle.postprocessing if asked.tuned is None else read_postprocessing(asked.tuned)
-    engine, heads, device = _engine_here(bundle, asked.engine), bundle.heads, pick_device(asked.device)
+    engine = _engine_here(bundle, asked.engine)
+    ensemble = Ensemble(bundle.heads, pick_device(asked.device), tuned)
     out = asked.out or Path("predictions")
-    record = prediction_record(
-        heads, run_keys=bundle.run_keys, checkpoint_name=bundle.checkpoint, names=(), tuned=tuned
-    )
+    record = prediction_record(ensemble, run_keys=bundle.run_keys, checkpoint_name=bundle.checkpoint, names=())
     claim_folder(out, record)
-    torch.set_num_threads(max(torch.get_num_threads() - 1, 1))  # one core decodes
+    use_threads(asked.n_threads, spare=1)  # one core decodes
     with ExitStack() as stack:
         if asked.keep_features is not None:
             predicted = predict_keeping(
-                heads,
+                ensemble,
                 bundle.features,
                 videos,
                 folder=asked.keep_features,
                 out=out,
-                device=device,
                 weights=asked.weights,
                 engine=engine,
-                tuned=tuned,
             )
         else:
             maker = stack.enter_context(
-                RowMaker(bundle.features, wanted_views(heads), device=device, weights=asked.weights, engine=engine)
+                RowMaker(bundle.features, ensemble.views, device=ensemble.device, weights=asked.weights, engine=engine)
             )
-            predicted = predict_videos(
-                heads, maker, videos, out=out, device=device, decoders=AUTO_DECODERS, tuned=tuned
-            )
+            predicted = predict_videos(ensemble, maker, videos, out=out, decoders=AUTO_DECODERS)
         for done in predicted:
             click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
     click.echo(f"predictions: {out}")
 
 
 def _live(asked: Asked) -> None:
-    from ...extract.device import pick_device
+    from ...extract.device import pick_device, use_threads
     from ...extract.rows import RowMaker
     from ...extract.video import LiveFrames, open_live
     from ..on_video import live_spots
-    from ..prediction import wanted_views
+    from ..prediction import Ensemble
 
     fps = None if asked.fps is None else parse_fps(asked.fps)
     if asked.inputs[1:]:
         raise BallspotError(f"{asked.inputs[1]}: --live takes one stream; start another process for it")
+    use_threads(asked.n_threads)
     bundle = _loaded(asked)
     if bundle.postprocessing is not None:
         note("--live: the bundle's tuned post-processing is for whole matches; its configuration's own is used")
-    engine, heads, device = _engine_here(bundle, asked.engine), bundle.heads, pick_device(asked.device)
+    engine, ensemble = _engine_here(bundle, asked.engine), Ensemble(bundle.heads, pick_device(asked.device))
     stream = open_live(asked.inputs[0], patience_s=asked.idle)
     with ExitStack() as stack:
         maker = stack.enter_context(
-            RowMaker(bundle.features, wanted_views(heads), device=device, weights=asked.weights, engine=engine)
+            RowMaker(bundle.features, ensemble.views, device=ensemble.device, weights=asked.weights, engine=engine)
         )
         maker.shorten_windows()
         frames = stack.enter_context(closing(LiveFrames(stream, asked.inputs[0], fps=fps)))
-        for told in live_spots(heads, maker, frames, device=device, warm_up_s=asked.warm_up, tell=note):
+        for told in live_spots(ensemble, maker, frames, warm_up_s=asked.warm_up, tell=note):
             spot = told.spot
             if (spot.confidence or 0.0) < asked.threshold:
                 continue

@@ -49,19 +49,16 @@ def probe(
     \b
     ballspot probe features/SET --data DATA
     """
-    from ...evaluate.dataset import find_matches, load_label_set, load_splits
+    from ...evaluate.dataset import DataSelection, load_label_set
     from ...evaluate.scoring import frequent_ap
     from ..config import load_config
     from ..features import open_source
     from ..training import probe_split
 
-    label_set = load_label_set(labels)
-    matches = find_matches(data_root)
+    data = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True).opened()
     result = probe_split(
         open_source(features, more),
-        {match.name: match for match in matches},
-        load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out),
-        label_set,
+        data,
         split=split,
         seed=seed,
         section=load_config("best").prediction,
@@ -73,7 +70,7 @@ def probe(
         "min_count": min_count,
         "per_class": {
             label: {"ap": float(ap), "n_truth": int(n)}
-            for label, ap, n in zip(label_set.labels, result.ap, result.n_truth, strict=True)
+            for label, ap, n in zip(data.label_set.labels, result.ap, result.n_truth, strict=True)
         },
     }
     if as_json:

@@ -85,15 +85,15 @@ def sweep(
     """
     import torch
 
-    from ...evaluate.dataset import find_matches
+    from ...cache.workers import Executor
+    from ...evaluate.dataset import DataSelection, load_label_set
     from ..sweep import (
         Job,
         SweepProgress,
         check_runs,
-        cluster_engine,
         costs,
         find_sweep,
-        local_engine,
+        job_runner,
         plan_runs,
         read_space,
         record_sweep,
@@ -107,7 +107,8 @@ def sweep(
     if track:
         require_tracker()
     path = find_sweep(file)
-    space = read_space(path, settings=settings, matches=[match.name for match in find_matches(data_root)])
+    data = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True)
+    space = read_space(path, settings=settings, matches=list(data.matches))
     devices = pick_devices(device)
     n_jobs = n_jobs or default_jobs(devices, n_threads)
     template = Job(
@@ -115,20 +116,13 @@ def sweep(
         config=space.setting(space.baseline()).config,
         seed=0,
         features=features,
-        data_root=data_root,
-        splits_file=splits_file,
-        leave_out=leave_out,
-        labels=labels,
+        data=data,
         device=devices[0],
         resident=out / "resident",
         command=command_line(),
         track=track,
     )
-    if on == "local":
-        engine = local_engine(n_jobs=n_jobs, n_threads=n_threads, devices=devices)
-    else:
-        logs = out / "slurm"
-        engine = cluster_engine(on, n_jobs=n_jobs, n_threads=n_threads, device=devices[0], folder=logs, minutes=minutes)
+    run_jobs = job_runner(Executor(n_jobs, on, devices, n_threads, logs=out / "slurm", minutes=minutes))
     if searcher is not None:
         from ..sweep import search_space
 
@@ -136,7 +130,7 @@ def sweep(
             planned_sweep, planned = search_space(
                 space,
                 template,
-                engine,
+                run_jobs,
                 n_trials=n_trials or 20,
                 n_finalists=n_finalists or 3,
                 retry_failed=retry_failed,
@@ -153,7 +147,7 @@ def sweep(
         record_sweep(out, planned_sweep, planned, source=path)
         held = locked_folder(make_folder(out), waits=False, shared=True)
         with going_on_later(out), held, SweepProgress(planned) as progress:
-            run_sweep(planned, engine, retry_failed=retry_failed, on_progress=progress.show, on_end=progress.ended)
+            run_sweep(planned, run_jobs, retry_failed=retry_failed, on_progress=progress.show, on_end=progress.ended)
     with suppress(BallspotError), locked_folder(out, waits=False):  # else another sweep is at work on them
         shutil.rmtree(template.resident, ignore_errors=True)
         for left in (*find_temporary(out / SWEEP_FILE), *out.glob("*/.*.failure.json.????????.tmp")):

@@ -16,8 +16,9 @@ from ...cache.terminal import (
     leave_out_option,
     set_option,
     splits_option,
+    threads_option,
 )
-from ...extract.device import pick_device
+from ...extract.device import pick_device, use_threads
 
 if TYPE_CHECKING:
     pass
@@ -42,6 +43,7 @@ HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
 @leave_out_option()
 @labels_option
 @device_option()
+@threads_option
 @click.option("--track", is_flag=True, help="Write TensorBoard files into RUN/tensorboard (extra track).")
 @click.option("--shuffle-labels", is_flag=True, help="Control: train on events at random times.")
 @click.option("--mistakes", type=FOLDER,
@@ -60,6 +62,7 @@ def train(
     leave_out: str | None,
     labels: str,
     device: str,
+    n_threads: int | None,
     track: bool,
     shuffle_labels: bool,
     mistakes: Path | None,
@@ -73,34 +76,32 @@ def train(
     \b
     ballspot train features/SET --data DATA --run runs/tcn --head tcn --set n_epochs=30
     """
-    from ...evaluate.dataset import find_matches, load_label_set, load_splits
+    from ...evaluate.dataset import DataSelection, load_label_set
     from ..config import load_config
     from ..features import open_source
-    from ..training import Experiment, require_tracker, train_seeds
+    from ..training import Experiment, require_tracker, shown_metrics, train_seeds
 
+    use_threads(n_threads)
     if seed + (n_seeds or 1) > SEEDS_BELOW:
         raise BallspotError(f"--seeds {n_seeds}: from --seed {seed} on they pass 2**63 - 1; begin with a smaller one")
     if n_seeds is not None and (run_path / "run.json").is_file():
         raise BallspotError(f"{run_path}: is itself a run, no folder for the runs of seeds; choose another --run")
     if track:
         require_tracker()
-    config = load_config(preset, [*settings, *([f"head.kind={head}"] if head else [])])
-    label_set = load_label_set(labels)
-    matches = find_matches(data_root)
     experiment = Experiment(
-        config=config,
+        data=DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True).opened(),
+        config=load_config(preset, [*settings, *([f"head.kind={head}"] if head else [])]),
         source=open_source(features, more),
-        matches={match.name: match for match in matches},
-        splits=load_splits(data_root, matches, splits_file=splits_file, leave_out=leave_out),
-        label_set=label_set,
         seed=seed,
         shuffle_labels=shuffle_labels,
         device=pick_device(device),
         mistakes=mistakes,
     )
     paths = [run_path] if n_seeds is None else [run_path / f"seed-{seed + index}" for index in range(n_seeds)]
-    metrics = train_seeds(experiment, paths, data_root, track=track)
+    found = []
+    for run, metrics in train_seeds(experiment, paths, track=track):
+        click.echo(f"{run.path}: {shown_metrics(run, metrics)}")
+        found.append(100 * metrics["mean_ap"])
     if n_seeds is not None:
-        values = [100 * one["mean_ap"] for one in metrics]
-        spread = f", standard deviation {stdev(values):.2f}" if n_seeds > 1 else ""
-        click.echo(f"{run_path}: {n_seeds} seeds, valid mAP@1 mean {mean(values):.2f}{spread}")
+        spread = f", standard deviation {stdev(found):.2f}" if n_seeds > 1 else ""
+        click.echo(f"{run_path}: {n_seeds} seeds, valid mAP@1 mean {mean(found):.2f}{spread}")

@@ -16,7 +16,7 @@ from ...cache.terminal import FOLDER, FiniteRange, data_option, json_option, not
 
 if TYPE_CHECKING:
     from ...cache.runs import RunFolder
-    from ...evaluate.dataset import LabelSet
+    from ...evaluate.dataset import DataSelection, LabelSet
     from ..decoding import ClassDecoding, TunedClass
 
 OFFICIAL_RATE = 25.0  # rows a second that the windows of preset `best` are counted in
@@ -60,13 +60,13 @@ def tune(
     \b
     ballspot tune runs/tcn --data DATA
     """
-    from ...evaluate.dataset import find_matches, read_labels
+    from ...evaluate.dataset import read_labels
     from ..decoding import open_scores, rows_a_second, tune_classes, write_postprocessing
 
     if (applied is None) != (destination is None):
         raise click.UsageError("--apply and --to belong together: scores to decode, and where their spots go")
-    folder, label_set, names = _scores_of(scores, data_root, split, splits_file=splits_file, labels=labels)
-    matches = {match.name: match for match in find_matches(data_root)}
+    folder, data, names = _scores_of(scores, data_root, split, splits_file=splits_file, labels=labels)
+    matches, label_set = data.matches, data.label_set
     rate = None if rows_per_second is None else Fraction(rows_per_second).limit_denominator(1001)
     truths = []
     for name in names:
@@ -96,9 +96,9 @@ def _run_of(path: Path) -> "RunFolder | None":
 
 def _scores_of(
     scores: Path, data_root: Path, split: str, *, splits_file: Path | None, labels: str | None
-) -> tuple[Path, "LabelSet", tuple[str, ...]]:
-    """Where the scores lie, their classes, and the matches of the split."""
-    from ...evaluate.dataset import find_matches, label_set_of, load_label_set, load_splits, recorded_splits
+) -> tuple[Path, "DataSelection", tuple[str, ...]]:
+    """Where the scores lie, the data with labels of their classes, and the matches of the split."""
+    from ...evaluate.dataset import DataSelection, label_set_of, load_label_set, recorded_splits
 
     run = _run_of(scores)
     if run is not None:
@@ -110,13 +110,14 @@ def _scores_of(
                 f"{folder}: no scores; run `ballspot predict {scores} FEATURES --data DATA --split {split}` first"
             )
         if splits_file is None:
-            return folder, label_set, recorded_splits(record, str(run.path / "run.json")).part(split)
+            names = recorded_splits(record, str(run.path / "run.json")).part(split)
+            return folder, DataSelection(data_root, label_set, one_video=True), names
     else:
         if not scores.is_dir():
             raise BallspotError(f"{scores}: no such run{path_hint(scores)}; give a run, or a folder of scores")
         label_set, folder = load_label_set(labels or "ball-12"), scores
-    splits = load_splits(data_root, find_matches(data_root), splits_file=splits_file)
-    return folder, label_set, splits.part(split)
+    data = DataSelection(data_root, label_set, splits_file, one_video=True)
+    return folder, data, data.splits.part(split)
 
 
 def _before(scores: Path, label_set: "LabelSet", rate: float) -> dict[str, "ClassDecoding"]:

@@ -3,6 +3,7 @@
 Every key has its default and its limits here.
 """
 
+from .grid import ClipGrid
 from .load import PLACES, as_table, config_from_table, config_value, load_config
 from .sections import (
     DTYPES,
@@ -16,6 +17,7 @@ from .sections import (
     Rate,
     Section,
     Suppression,
+    TargetSection,
     TrainingSection,
     prediction_views,
 )
@@ -25,6 +27,7 @@ __all__ = [
     "PLACES",
     "Chance",
     "ClassLoss",
+    "ClipGrid",
     "Config",
     "Count",
     "CountOrNone",
@@ -33,6 +36,7 @@ __all__ = [
     "Rate",
     "Section",
     "Suppression",
+    "TargetSection",
     "TrainingSection",
     "as_table",
     "config_from_table",

@@ -80,8 +80,8 @@ def suppress(scores: np.ndarray, weakening: Weakening, *, floor: float) -> Peaks
     n_alive = np.count_nonzero(values)
     while n_alive:
         if 2 * n_alive < values.size:
-            kept = maximum_filter1d((values > 0).view(np.uint8), 2 * reach + 1, mode="constant").view(bool)
-            values, place = values[kept], place[kept]  # neighbours stay neighbours, separate groups out of reach
+            near = maximum_filter1d((values > 0).view(np.uint8), 2 * reach + 1, mode="constant").view(bool)
+            values, place = values[near], place[near]  # neighbours stay neighbours, separate groups out of reach
         peaks = _unbeaten(values, reach)
         taken.append(place[peaks])
         taken_scores.append(values[peaks])

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from ...evaluate.dataset import LabelSet, Spot, SpotArrays, column_arrays, columns_of
-from ...evaluate.scoring import OFFICIAL_FPS, TOLERANCE_S, average_precision, metric_frames
+from ...evaluate.scoring import OFFICIAL_FPS, average_precision, metric_frames
 from ..config import Suppression
 from .postprocessing import ClassDecoding, decode_class, rows_a_second
 from .scores import SavedScores
@@ -59,10 +59,11 @@ def tune_classes(
     the candidate with the highest mean over the others, or keep ``before`` where there are no others.
     """
     truth_arrays = [column_arrays(columns_of(spots), label_set, fps=OFFICIAL_FPS) for spots in truths]
-    frames = [metric_frames(one.axis.positions_of(one.frame_index)) for one in saved]
+    frames = [metric_frames(scores.axis.positions_of(scores.frame_index)) for scores in saved]
     shared_before = [before[label] for label in label_set.labels]
     ap_before, n_truth = _class_aps(saved, frames, truth_arrays, label_set, shared_before)
-    ap = np.array([_class_aps(saved, frames, truth_arrays, label_set, [one] * len(label_set))[0] for one in CANDIDATES])
+    shared_by_all = [[candidate] * len(label_set) for candidate in CANDIDATES]
+    ap = np.array([_class_aps(saved, frames, truth_arrays, label_set, how)[0] for how in shared_by_all])
     frequent = n_truth >= min_count
     shared = int(ap[:, frequent].mean(axis=1).argmax()) if frequent.any() else -1
     if shared >= 0 and ap[shared, frequent].mean() <= ap_before[frequent].mean():
@@ -92,15 +93,15 @@ def _class_aps(
 ) -> tuple[np.ndarray, np.ndarray]:
     """AP and truths of every class (K,), class k decoded as ``how[k]`` says."""
     predictions = []
-    for one, frame_of_row in zip(saved, frames, strict=True):
-        rate = rows_a_second(one)
-        peaks = [decode_class(one.scores[:, index], decoding, rows_a_second=rate) for index, decoding in enumerate(how)]
+    for match, frame_of_row in zip(saved, frames, strict=True):
+        rate = rows_a_second(match)
+        peaks = [decode_class(match.scores[:, k], decoding, rows_a_second=rate) for k, decoding in enumerate(how)]
         predictions.append(
             SpotArrays(
-                frame=np.concatenate([frame_of_row[each.row] for each in peaks]),
-                label_index=np.concatenate([np.full(len(each.row), index) for index, each in enumerate(peaks)]),
-                score=np.concatenate([each.score for each in peaks]),
+                frame=np.concatenate([frame_of_row[of_class.row] for of_class in peaks]),
+                label_index=np.concatenate([np.full(len(of_class.row), k) for k, of_class in enumerate(peaks)]),
+                score=np.concatenate([of_class.score for of_class in peaks]),
             )
         )
-    result = average_precision(truths, predictions, n_labels=len(label_set), fps=OFFICIAL_FPS, tolerance_s=TOLERANCE_S)
+    result = average_precision(truths, predictions, n_labels=len(label_set))
     return result.ap, result.n_truth

@@ -9,11 +9,10 @@ from .resident import (
     from_arrays,
     load_features,
     read_layout,
-    row_stride,
     scale_features,
     store_axis,
 )
-from .scaling import OF_MATCH, RunningScaling, Scaling, common_dims, fit_scaling_to
+from .scaling import OF_MATCH, Scaling, ScalingFit, common_dims
 from .sources import FeatureSource, open_source
 from .spill import RowFile
 
@@ -24,15 +23,13 @@ __all__ = [
     "MatchRows",
     "ResidentFeatures",
     "RowFile",
-    "RunningScaling",
     "Scaling",
+    "ScalingFit",
     "common_dims",
-    "fit_scaling_to",
     "from_arrays",
     "load_features",
     "open_source",
     "read_layout",
-    "row_stride",
     "scale_features",
     "store_axis",
 ]

@@ -4,9 +4,7 @@ The tensor lies in memory, or, when it would take more than the given limit, in 
 operating system then keeps those of its pages that fit. Every result is the same either way.
 """
 
-import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -17,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache.disk import make_folder
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL, FeatureStore
 from ...cache.times import TimeAxis, axis_of_rows
 from .scaling import READ_ROWS, Scaling, common_dims, fit_scaling
 from .sources import FeatureSource
+from .spill import SpillFile, take_room
 
 NUMPY_DTYPES = {torch.float16: np.float16, torch.float32: np.float32}
 
@@ -90,10 +88,6 @@ class ResidentFeatures:
         """The first and the last row of each match, int64 (matches, 2), on the CPU."""
         return torch.tensor([(match.first_row, match.first_row + match.n_rows - 1) for match in self.matches])
 
-    def row_stride(self, clip_stride: int) -> int:
-        """Rows between neighbours of a clip. Raises BallspotError when clip_stride does not fall on stored rows."""
-        return row_stride(self.frame_spacing, clip_stride)
-
     def match_rows(self, match_index: int, view_index: int = 0) -> Tensor:
         """The rows of one match in one view, (n_rows, D), sharing the tensor."""
         match = self.matches[match_index]
@@ -123,24 +117,41 @@ def load_features(
     batches of them are brought to ``device``. With ``file`` they lie in that new NPY file, mapped, whatever their
     size. Raises BallspotError as `read_layout` does, and for a feature that is not finite.
     """
-    layout = read_layout(source, names, views)
-    n_rows, shape = layout.n_rows, (len(views) * layout.n_rows, sum(layout.dims))
-    if file is None:
-        rows = _room(shape, dtype, torch.device(device), limit_gb=limit_gb, spill=spill)
+    layout, device = read_layout(source, names, views), torch.device(device)
+    shape = (len(views) * layout.n_rows, sum(layout.dims))
+    n_bytes = shape[0] * shape[1] * dtype.itemsize
+    pieces = (piece.to(dtype) for view in views for piece in _pieces(source, layout, view))
+    if file is None and n_bytes > limit_gb * 1e9:
+        content = f"{n_bytes / 1e9:.1f} GB of features"
+        spilled = SpillFile(spill, content=content, remedy="raise resident_limit_gb", n_bytes=n_bytes)
+        for piece in pieces:
+            spilled.append(piece.numpy())
+        rows = torch.from_numpy(spilled.rows())
     else:
-        mapped = np.lib.format.open_memmap(file, mode="w+", dtype=NUMPY_DTYPES[dtype], shape=shape)
-        with file.open("r+b") as stream:
-            take_room(stream.fileno(), file.stat().st_size)
-        rows = torch.from_numpy(mapped)
+        rows = torch.empty(shape, dtype=dtype, device=device) if file is None else _new_file(file, shape, dtype)
+        n_done = 0
+        for piece in pieces:
+            rows[n_done : n_done + len(piece)] = piece.to(rows.device)
+            n_done += len(piece)
+    return ResidentFeatures(rows, layout.matches, layout.frame_spacing, device, layout.dims, tuple(views))
+
+
+def _pieces(source: FeatureSource, layout: FeatureLayout, view: str) -> Iterator[Tensor]:
+    """The stored rows of all matches in a view, one after another, READ_ROWS at a time."""
     for match in layout.matches:
         with source.open(match.name) as group:
-            for view_index, view in enumerate(views):
-                for start in range(0, match.n_rows, READ_ROWS):
-                    piece = torch.from_numpy(group.read(start, min(start + READ_ROWS, match.n_rows), view=view))
-                    _require_finite(piece, source, match.name, first_row=start)
-                    place = view_index * n_rows + match.first_row + start
-                    rows[place : place + len(piece)] = piece.to(rows.device)
-    return ResidentFeatures(rows, layout.matches, layout.frame_spacing, torch.device(device), layout.dims, tuple(views))
+            for start in range(0, match.n_rows, READ_ROWS):
+                piece = torch.from_numpy(group.read(start, min(start + READ_ROWS, match.n_rows), view=view))
+                _require_finite(piece, source, match.name, first_row=start)
+                yield piece
+
+
+def _new_file(file: Path, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """The numbers of a new NPY file, mapped."""
+    mapped = np.lib.format.open_memmap(file, mode="w+", dtype=NUMPY_DTYPES[dtype], shape=shape)
+    with file.open("r+b") as stream:
+        take_room(stream.fileno(), file.stat().st_size)
+    return torch.from_numpy(mapped)
 
 
 def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str] = (ORIGINAL,)) -> FeatureLayout:
@@ -164,9 +175,9 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
                 MatchRows(name, first_row, store.n_rows, store.n_video_frames, store.fps, store_axis(store).times_us)
             )
             first_row += store.n_rows
-            for one in group.stores:
+            for store_of_set in group.stores:
                 for view in views:
-                    _require_view(one, view)
+                    _require_view(store_of_set, view)
     for what, found in (("frames between rows", spacings), ("features a row", dims)):
         if len(found) > 1:
             raise BallspotError(f"{source.path}: {what} differ between matches {found}; extract them alike")
@@ -179,16 +190,6 @@ def store_axis(store: FeatureStore) -> TimeAxis:
     if times_us is not None and (len(times_us) != store.n_rows or np.any(np.diff(times_us) < 0)):
         raise BallspotError(f"{store.path}: its frame_time_us are not the times of its rows; extract the match again")
     return axis_of_rows(store.fps, store.n_video_frames, store.frame_index, times_us)
-
-
-def row_stride(frame_spacing: int, clip_stride: int) -> int:
-    """Rows between neighbours of a clip, where ``frame_spacing`` frames lie between rows. Else BallspotError."""
-    if clip_stride % frame_spacing:
-        raise BallspotError(
-            f"clip_stride {clip_stride} is no multiple of the {frame_spacing} frames between stored rows; "
-            f"set clip_stride to a multiple of {frame_spacing}, or extract every frame"
-        )
-    return clip_stride // frame_spacing
 
 
 def from_arrays(
@@ -224,33 +225,6 @@ def scale_features(features: ResidentFeatures, scaling: str, *, fitted: Scaling 
     fitted = fitted or fit_scaling(features.rows[: features.n_rows])
     fitted.apply(features.rows)
     return fitted
-
-
-def _room(
-    shape: tuple[int, int], dtype: torch.dtype, device: torch.device, *, limit_gb: float, spill: Path | None
-) -> Tensor:
-    """An uninitialised tensor, on ``device`` or, beyond the limit, in a mapped file."""
-    if shape[0] * shape[1] * dtype.itemsize <= limit_gb * 1e9:
-        return torch.empty(shape, dtype=dtype, device=device)
-    folder = None if spill is None else make_folder(spill)
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            take_room(file.fileno(), shape[0] * shape[1] * dtype.itemsize)
-            return torch.from_numpy(np.memmap(file, dtype=NUMPY_DTYPES[dtype], mode="w+", shape=shape))
-    except OSError as error:
-        raise BallspotError(
-            f"{folder or tempfile.gettempdir()}: no room for {shape[0] * shape[1] * dtype.itemsize / 1e9:.1f} GB of "
-            f"features ({error.strerror}); free space, or raise resident_limit_gb"
-        ) from error
-
-
-def take_room(descriptor: int, n_bytes: int) -> None:
-    """Has the disk keep room for a file that is to be mapped: one that fills up later ends the process without a word.
-
-    Raises OSError where there is none.
-    """
-    if hasattr(os, "posix_fallocate") and n_bytes:
-        os.posix_fallocate(descriptor, 0, n_bytes)
 
 
 def _require_finite(piece: Tensor, source: FeatureSource, match: str, *, first_row: int) -> None:

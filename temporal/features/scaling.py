@@ -1,6 +1,6 @@
 """Scaling of features: fitted on the training matches, or by the match, whole or while rows arrive."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,30 +28,43 @@ class Scaling:
             piece.copy_((piece.float() - self.mean.to(piece.device)) / self.sd.to(piece.device))
 
 
-def fit_scaling(rows: Tensor, *, common_dims: Sequence[int] = ()) -> Scaling:
-    """The mean and standard deviation of each feature over ``rows`` (n, D); a constant feature gets sd 1.
+class ScalingFit:
+    """The mean and standard deviation of each feature over rows that come in pieces; a constant feature gets sd 1.
 
     With ``common_dims``, the widths of the feature sets in D, all features of a set get one deviation, the root of
-    their mean variance: they keep their ratios.
+    their mean variance: they keep their ratios. Summed in float64, so that neither the number of rows nor their size
+    costs precision or memory; the squares about each piece's mean are joined as Chan, Golub and LeVeque (1983) do.
     """
-    return fit_scaling_to(lambda: rows.split(READ_ROWS), common_dims=common_dims)
+
+    def __init__(self, *, common_dims: Sequence[int] = ()) -> None:
+        self.common_dims, self.n_rows = common_dims, 0
+        self._sum = self._squares = torch.zeros(())
+
+    def add(self, rows: Tensor) -> None:
+        """Takes the next rows (n, D)."""
+        for piece in rows.split(READ_ROWS) if len(rows) else ():
+            numbers, n_new = piece.double(), len(piece)
+            total = numbers.sum(0)
+            mean = total / n_new
+            squares = (numbers - mean).square().sum(0)
+            if self.n_rows:
+                apart = (self._sum / self.n_rows - mean).square()
+                squares += self._squares + apart * (self.n_rows * n_new / (self.n_rows + n_new))
+            self._sum, self._squares, self.n_rows = self._sum + total, squares, self.n_rows + n_new
+
+    @property
+    def scaling(self) -> Scaling:
+        """The scaling by all rows so far."""
+        sd = (means_of_sets(self._squares, self.common_dims) / self.n_rows).sqrt()
+        sd = torch.where(sd < SMALLEST_SD, 1.0, sd)
+        return Scaling((self._sum / self.n_rows).float().cpu(), sd.float().cpu())
 
 
-def fit_scaling_to(pieces: Callable[[], Iterable[Tensor]], *, common_dims: Sequence[int] = ()) -> Scaling:
-    """The same of rows that come in pieces of READ_ROWS; ``pieces`` is called twice.
-
-    Summed in float64, so that neither the number of rows nor their size costs precision or memory.
-    """
-    n_rows, total = 0, torch.zeros(())
-    for piece in pieces():
-        n_rows, total = n_rows + len(piece), total + piece.double().sum(0)
-    mean = total / n_rows
-    squares = torch.zeros_like(total)
-    for piece in pieces():
-        squares += (piece.double() - mean).square().sum(0)
-    sd = (means_of_sets(squares, common_dims) / n_rows).sqrt()
-    sd[sd < SMALLEST_SD] = 1.0
-    return Scaling(mean.float().cpu(), sd.float().cpu())
+def fit_scaling(rows: Tensor, *, common_dims: Sequence[int] = ()) -> Scaling:
+    """The scaling by ``rows`` (n, D)."""
+    fit = ScalingFit(common_dims=common_dims)
+    fit.add(rows)
+    return fit.scaling
 
 
 def means_of_sets(values: Tensor, dims: Sequence[int]) -> Tensor:
@@ -62,22 +75,3 @@ def means_of_sets(values: Tensor, dims: Sequence[int]) -> Tensor:
 def common_dims(scaling: str, dims: Sequence[int]) -> Sequence[int]:
     """The sets of ``dims`` whose features share one deviation when scaled so; none where each has its own."""
     return dims if scaling == "match-common" else ()
-
-
-class RunningScaling:
-    """The mean and deviation of the rows so far, for a match that has not ended: what they are at the end, by then."""
-
-    def __init__(self, *, common_dims: Sequence[int] = ()) -> None:
-        """``common_dims`` as of `features.fit_scaling`."""
-        self.common_dims, self.n_rows = common_dims, 0
-        self._sum = self._squares = torch.zeros((), dtype=torch.float64)
-
-    def add(self, rows: Tensor) -> Scaling:
-        """Takes rows (n, D) in, and gives the scaling by all rows so far."""
-        self.n_rows += len(rows)
-        self._sum = self._sum + rows.double().sum(0)
-        self._squares = self._squares + rows.double().square().sum(0)
-        mean = self._sum / self.n_rows
-        variance = (self._squares / self.n_rows - mean.square()).clamp_min(0)
-        sd = means_of_sets(variance, self.common_dims).sqrt()
-        return Scaling(mean.float(), torch.where(sd < SMALLEST_SD, torch.ones_like(sd), sd).float())

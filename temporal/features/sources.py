@@ -59,7 +59,7 @@ class FeatureSource:
     def open(self, match: str) -> Iterator[StoreGroup]:
         """The match's stores, open. BallspotError when a set has none, or they are of different frames."""
         with ExitStack() as stack:
-            group = StoreGroup(tuple(stack.enter_context(one.open(match)) for one in self.sets))
+            group = StoreGroup(tuple(stack.enter_context(feature_set.open(match)) for feature_set in self.sets))
             for store in group.stores[1:]:
                 if not np.array_equal(store.frame_index, group.first.frame_index) or store.fps != group.first.fps:
                     raise BallspotError(
@@ -71,9 +71,9 @@ class FeatureSource:
     def files(self, names: Sequence[str]) -> dict[str, str]:
         """The store files of the matches ``names``, several of a match joined by a plus sign."""
         return {
-            name: "+".join(str(one.stores[name]) for one in self.sets)
+            name: "+".join(str(feature_set.stores[name]) for feature_set in self.sets)
             for name in names
-            if all(name in one.stores for one in self.sets)
+            if all(name in feature_set.stores for feature_set in self.sets)
         }
 
 

@@ -13,8 +13,6 @@ from ...extract.backbone import Photo
 from .settings import FinetuneSection
 
 LARGEST_SD = 1.5  # pixels of blur
-
-
 BRIGHTNESS = 128.0  # that a colour strength of 1 adds or takes at most
 
 

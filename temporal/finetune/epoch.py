@@ -1,6 +1,5 @@
 """One epoch of fine-tuning: clips drawn, decoded, changed and judged; steps that several processes take as one."""
 
-import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -10,21 +9,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ...cache.errors import BallspotError
 from ...cache.stores import FLIPPED_VIEW
 from ...extract.backbone import picture_settings
 from ...extract.video import VideoProbe
-from ..clips import ClipStarts, TokenTargets, draw_clips, draw_partners, mixed_with
+from ..clips import ClipStarts, TokenTargets, draw_partners, mixed_with
 from ..training import (
     EpochSummary,
+    Learner,
     TrainingMaterial,
-    WeightAverage,
     clip_targets,
     clips_an_epoch,
+    epoch_clips,
     epoch_seed,
-    learning_rate,
+    epoch_summary,
     loss_means,
     loss_totals,
+    scheduled_rate,
 )
 from .augmentation import change_pictures
 from .model import EndToEnd
@@ -50,12 +50,9 @@ class Drawn:
 
 @dataclass
 class Epochs:
-    """What the epochs of a fine-tuning share; `forward` is the model, wrapped where several processes train it."""
+    """What the epochs of a fine-tuning share."""
 
-    model: EndToEnd
-    forward: nn.Module
-    optimizer: torch.optim.AdamW
-    average: WeightAverage | None
+    learner: Learner[EndToEnd]
     material: TrainingMaterial
     probes: tuple[VideoProbe, ...]
     finetuning: "Finetuning"
@@ -63,6 +60,7 @@ class Epochs:
 
     def __post_init__(self) -> None:
         self.config, self.section = self.finetuning.task.config, self.finetuning.section
+        self.forward = self.learner.forward or self.learner.model
         views = ("original", FLIPPED_VIEW)
         self.mirrored = replace(self.material, features=replace(self.material.features, views=views))
 
@@ -81,42 +79,22 @@ class Epochs:
         self.forward.train()
         for step in range(drawn.n_steps):
             n_done = (epoch - 1) * drawn.n_steps + step
-            rate = learning_rate(
-                n_done,
-                n_steps=training.n_epochs * drawn.n_steps,
-                n_warmup_steps=round(training.warmup_epochs * drawn.n_steps),
-                peak=training.learning_rate,
-                final=training.final_learning_rate,
-                warmup_start=training.warmup_start,
-            )
-            for one in self.optimizer.param_groups:
-                one["lr"] = rate * one["factor"]
+            rate = scheduled_rate(training, n_done, n_steps=drawn.n_steps)
+            self.learner.set_rate(rate)
             sums += self.step(drawn, step, pictures, seed)
-            if self.average is not None:
-                self.average.update(self.model, n_steps_done=n_done)
+            if self.learner.average is not None:
+                self.learner.average.update(self.learner.model, n_steps_done=n_done)
         n_collisions = int(clip_targets(self.mirrored, drawn.clips, self.config).n_collisions.sum())
-        total, class_part, offset_part, team_part = (self.group.total(sums) / drawn.n_steps).tolist()
-        if not math.isfinite(total):
-            raise BallspotError(
-                f"the loss of epoch {epoch} is {total}; lower learning_rate ({training.learning_rate:g})"
-            )
-        return EpochSummary(total, class_part, offset_part, team_part, rate, n_collisions)
+        means = self.group.total(sums) / drawn.n_steps
+        return epoch_summary(means, rate, n_collisions, epoch=epoch, section=training)
 
     def draw(self, seed: int) -> Drawn:
         """The clips of an epoch: whole steps for all processes, at least as many as the configuration asks for."""
-        training, clip, section = self.config.training, self.config.clips, self.section
+        training, section = self.config.training, self.section
         per_step = training.batch_clips * section.accumulate * self.group.n_processes
         n_steps = -(-clips_an_epoch(self.material.features, self.config) // per_step)
         generator = torch.Generator().manual_seed(seed)
-        decoded = draw_clips(
-            self.material.features,
-            n_steps * per_step // section.copies,
-            clip_frames=clip.clip_frames,
-            row_stride=self.material.features.row_stride(clip.clip_stride),
-            pad_frames=clip.pad_frames,
-            generator=generator,
-            anchors=self.material.anchors,
-        )
+        decoded = epoch_clips(self.material, self.config, n_steps * per_step // section.copies, generator=generator)
         flips = torch.rand(n_steps * per_step, generator=generator) < section.flip
         versions = torch.arange(n_steps * per_step) // section.copies
         clips = ClipStarts(decoded.match_index[versions], decoded.start_row[versions], flips.long())
@@ -136,8 +114,8 @@ class Epochs:
             drawn.decoded,
             clip_frames=clip.clip_frames,
             clip_stride=clip.clip_stride,
-            size=self.finetuning.size,
-            interpolation=picture_settings(self.finetuning.backbone)[2],
+            size=self.finetuning.backbone.size,
+            interpolation=picture_settings(self.finetuning.backbone.name)[2],
         )
         order = [
             version // copies
@@ -163,7 +141,7 @@ class Epochs:
             [1.0, self.config.loss.offset_weight, self.config.loss.team_weight], device=self.group.device
         )
         parts = torch.zeros(3, dtype=torch.float64, device=self.group.device)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.learner.optimizer.zero_grad(set_to_none=True)
         for place, (versions, wanted, other, share) in enumerate(batches):
             images, inside = self.batch(drawn, versions, pictures, seed)
             if other is not None and share is not None:
@@ -178,8 +156,8 @@ class Epochs:
                 (losses * factors).sum().mul(self.group.n_processes).backward()
             parts += losses.detach().double()
         if self.config.training.gradient_clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.gradient_clip)
-        self.optimizer.step()
+            nn.utils.clip_grad_norm_(self.learner.model.parameters(), self.config.training.gradient_clip)
+        self.learner.optimizer.step()
         return torch.cat([(parts * factors).sum()[None], parts])
 
     def partners(self, wanted: TokenTargets) -> tuple[TokenTargets, Tensor | None, Tensor | None]:

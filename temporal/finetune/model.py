@@ -27,22 +27,24 @@ class EndToEnd(nn.Module):
         self.clips = loaded.clips
         self.frozen = section.freeze
         self.norms = section.norms
-        mean, std, _ = picture_settings(loaded.name)
+        mean, std, _ = picture_settings(loaded.spec.name)
         scale, shift = normalisation(mean, std)
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("shift", shift, persistent=False)
         for name in section.freeze:
             part = getattr(self.backbone, name, None)
             if part is None:
-                raise BallspotError(f"finetune.freeze: {loaded.name} has no part {name!r}; freeze is for RegNets")
+                raise BallspotError(f"finetune.freeze: {loaded.spec.name} has no part {name!r}; freeze is for RegNets")
             part.requires_grad_(False)
         if section.layer_decay < 1 and not all(hasattr(self.backbone, name) for name in PARTS):
-            raise BallspotError(f"finetune.layer_decay: {loaded.name} has no parts {','.join(PARTS)}; leave it at 1")
+            raise BallspotError(
+                f"finetune.layer_decay: {loaded.spec.name} has no parts {','.join(PARTS)}; leave it at 1"
+            )
         if section.checkpointing:
             try:
                 self.backbone.set_grad_checkpointing(True)  # pyright: ignore[reportCallIssue]
             except (AssertionError, AttributeError) as error:
-                raise BallspotError(f"finetune.checkpointing: {loaded.name} cannot do it; leave it out") from error
+                raise BallspotError(f"finetune.checkpointing: {loaded.spec.name} cannot do it; leave it out") from error
 
     def forward(self, pictures: Tensor, inside: Tensor) -> HeadOutput:
         n_clips, n_frames = inside.shape

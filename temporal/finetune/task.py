@@ -1,6 +1,6 @@
 """What a fine-tuning is for, and the model that it begins with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from ...cache.disk import fingerprint
 from ...cache.errors import BallspotError
 from ...cache.stores import Segment
-from ...extract.backbone import Backbone, Loaded, WeightsSpec, default_batch_rows, load_model, parse_weights
+from ...extract.backbone import Backbone, BackboneSpec, Loaded, default_batch_rows, load_model
 from ...extract.rows import ExtractionJob, SegmentRunner, Settings
 from ...extract.video import VideoProbe, probe_video, video_digest
 from ..config import prediction_views
@@ -24,13 +24,11 @@ class Finetuning:
 
     task: Task
     section: FinetuneSection
-    backbone: str
-    weights: str
-    size: tuple[int, int]
+    backbone: BackboneSpec
 
     def loaded(self) -> Loaded:
         """The backbone to begin with, on the CPU. Raises BallspotError as `load_model` does."""
-        return load_model(self.backbone, parse_weights(self.weights), self.size)
+        return load_model(self.backbone)
 
     def key(self, weights_sha256: str, *, n_processes: int) -> str:
         """The digest of all that decides the result, `weights_sha256` being that of the weights it begins with.
@@ -48,9 +46,9 @@ class Finetuning:
                 "config": self.task.config.model_dump(mode="json"),
                 "finetune": self.section.model_dump(mode="json", exclude=left_out),
                 "n_processes": n_processes,
-                "backbone": self.backbone,
+                "backbone": self.backbone.name,
                 "weights": weights_sha256,
-                "size": list(self.size),
+                "size": list(self.backbone.size),
                 "seed": self.task.seed,
                 "label_set": self.task.label_set.as_record(),
                 "splits": self.task.splits.by_part,
@@ -75,9 +73,9 @@ class Finetuning:
             **self.task.config.model_dump(mode="json"),
             "finetune": {
                 **self.section.model_dump(mode="json"),
-                "backbone": self.backbone,
-                "weights": self.weights,
-                "size": list(self.size),
+                "backbone": self.backbone.name,
+                "weights": self.backbone.weights,
+                "size": list(self.backbone.size),
             },
         }
 
@@ -102,7 +100,7 @@ class Finetuning:
         """The fingerprint of the set that `extract --weights RUN` makes with the trained backbone."""
         margin = 0 if backbone.shifted is None else backbone.shifted.reach
         views = prediction_views(self.task.config)
-        return fingerprint(backbone.extraction(stride=self.stride(backbone), views=views, margin=margin))
+        return backbone.features(stride=self.stride(backbone), views=views, margin=margin).fingerprint
 
     def extracted(
         self, backbone: Backbone, probes: dict[str, VideoProbe], *, stride: int, views: tuple[str, ...]
@@ -128,4 +126,4 @@ class Finetuning:
 
 def skeleton(finetuning: Finetuning) -> Loaded:
     """A model of the fine-tuned backbone's shape with numbers of no meaning."""
-    return load_model(finetuning.backbone, WeightsSpec("random", ""), finetuning.size)
+    return load_model(replace(finetuning.backbone, weights="random"))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...cache.runs import RunFolder
-from ...extract.backbone import RUN_BACKBONE, Backbone, assemble, save_backbone
+from ...extract.backbone import RUN_BACKBONE, Backbone, Settled, assemble, save_backbone
 from ..config import prediction_views
 from ..heads import HeadDescription, Progress, write_checkpoint
 from ..training import BEST
@@ -38,18 +38,13 @@ class Trained:
         head.load_state_dict(
             {name.removeprefix("head."): value for name, value in state.items() if name.startswith("head.")}
         )
-        backbone = assemble(fresh, size=finetuning.size, device=finetuning.task.device)
+        backbone = assemble(fresh, finetuning.task.device)
         described = replace(description, features_fingerprint=finetuning.fingerprint(backbone))
         return cls(backbone, tensors, described, head.to(finetuning.task.device).eval())
 
     def write(self, run: RunFolder, finetuning: Finetuning, progress: Progress) -> None:
         """Writes what `extract --weights RUN` and `predict RUN` read."""
-        save_backbone(
-            run.path / RUN_BACKBONE,
-            self.tensors,
-            backbone=self.backbone.name,
-            size=finetuning.size,
-            stride=finetuning.stride(self.backbone),
-            views=prediction_views(finetuning.task.config),
-        )
+        spec, views = self.backbone.spec, ",".join(prediction_views(finetuning.task.config))
+        settled = Settled(spec.name, spec.size, finetuning.stride(self.backbone), views=views)
+        save_backbone(run.path / RUN_BACKBONE, self.tensors, settled)
         write_checkpoint(run.path / BEST, description=self.description, head=self.head, progress=progress, scaling=None)

@@ -152,20 +152,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise BallspotError(f"{path}: its header lacks or garbles {error}; train the run again") from error
 
 
-def restore(path: Path, kept: Checkpoint, head: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def restore(path: Path, checkpoint: Checkpoint, head: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Gives ``head`` and ``optimizer`` the state of a checkpoint read from ``path``. Else BallspotError."""
     try:
-        head.load_state_dict(kept.head)
-        restore_optimizer(optimizer, head, kept.optimizer)
+        head.load_state_dict(checkpoint.head)
+        restore_optimizer(optimizer, head, checkpoint.optimizer)
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BallspotError(f"{path}: is not of this head ({reason}); remove the run and train it again") from error
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, head: nn.Module, kept: dict[str, Tensor]) -> None:
-    """Gives ``optimizer`` the state that `write_checkpoint` kept for the parameters of ``head``. Else BallspotError."""
+def restore_optimizer(optimizer: torch.optim.Optimizer, head: nn.Module, state: dict[str, Tensor]) -> None:
+    """Gives ``optimizer`` the ``state`` that a checkpoint has for the parameters of ``head``. Else BallspotError."""
     parameters = dict(head.named_parameters())
-    for name, value in kept.items():
+    for name, value in state.items():
         owner, _, key = name.rpartition(".")
         parameter = parameters.get(owner)
         if parameter is None or value.shape not in (parameter.shape, ()):
@@ -193,16 +193,15 @@ def _description(path: Path, header: dict[str, Any]) -> HeadDescription:
 def _progress(values: dict[str, Any]) -> Progress:
     progress = Progress(**values)
     counts, numbers = (progress.n_epochs_done, progress.best_epoch), (progress.best_mean_ap, progress.train_s)
-    if not all(type(one) is int and one >= 0 for one in counts) or not all(
-        type(one) in (int, float) for one in numbers
-    ):
+    are_counts = all(type(count) is int and count >= 0 for count in counts)
+    if not are_counts or not all(type(number) in (int, float) for number in numbers):
         raise ValueError("progress")
     return progress
 
 
 def _scaling(tensors: Mapping[str, Tensor], dims: tuple[int, ...]) -> Scaling:
     mean, sd = tensors["scaling.mean"], tensors["scaling.sd"]
-    if any(one.shape != (sum(dims),) or one.dtype != torch.float32 for one in (mean, sd)):
+    if any(numbers.shape != (sum(dims),) or numbers.dtype != torch.float32 for numbers in (mean, sd)):
         raise ValueError(f"scaling, which is not {sum(dims)} means and deviations")
     return Scaling(mean, sd)
 

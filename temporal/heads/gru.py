@@ -2,32 +2,31 @@
 
 from torch import Tensor, nn
 
+from ..config import HeadSection
 from .downsampling import downsample
 
 
 class BiGRU(nn.Module):
     """A bidirectional GRU over the tokens, as E2E-Spot (Hong et al. 2022) has on its backbone; any clip length.
 
-    ``width`` numbers a token come out, half of them from each direction. With ``width`` other than ``dim`` a linear
-    layer comes first.
+    Half of a token's numbers come from each direction. With a width other than ``dim`` a linear layer comes first.
     """
 
-    def __init__(
-        self, dim: int, *, width: int, temporal_stride: int = 1, n_layers: int = 1, dropout: float = 0.1
-    ) -> None:
+    def __init__(self, dim: int, section: HeadSection, clip_frames: int) -> None:
+        """Clips of any length have the same layers; ``clip_frames`` is not needed."""
         super().__init__()
+        self.width = width = section.width or dim
         if width % 2:
             raise ValueError(f"width {width} is odd: each of the two directions of a GRU has half of it")
-        self.width = width
-        self.temporal_stride = temporal_stride
+        self.temporal_stride = section.temporal_stride
         self.project = nn.Identity() if width == dim else nn.Linear(dim, width)
         self.gru = nn.GRU(
             width,
             width // 2,
-            num_layers=n_layers,
+            num_layers=section.gru_layers,
             bidirectional=True,
             batch_first=True,
-            dropout=dropout if n_layers > 1 else 0.0,  # between layers only
+            dropout=section.dropout if section.gru_layers > 1 else 0.0,  # between layers only
         )
 
     def forward(self, frames: Tensor) -> Tensor:

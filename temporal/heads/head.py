@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import HeadSection
-from .downsampling import downsample, n_tokens
+from .downsampling import downsample
 from .dropout import Dropout
 from .gru import BiGRU
 from .multires import MultiResolution
@@ -86,99 +86,25 @@ class FusedTrunk(nn.Module):
 class LinearTrunk(nn.Module):
     """The kept frames themselves: a head on them is a linear probe, each token judged by its own frame."""
 
-    def __init__(self, dim: int, *, temporal_stride: int) -> None:
+    def __init__(self, dim: int, section: HeadSection, clip_frames: int) -> None:
         super().__init__()
         self.width = dim
-        self.temporal_stride = temporal_stride
+        self.temporal_stride = section.temporal_stride
 
     def forward(self, frames: Tensor) -> Tensor:
         """frames (B, T, D) -> (B, N, D)."""
         return downsample(frames, self.temporal_stride)
 
 
-def build_tcn(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.Module, int]:
-    """A TCN trunk and its width; any clip length."""
-    trunk = TCN(
-        dim,
-        width=section.width or dim,
-        temporal_stride=section.temporal_stride,
-        kernel_size=section.kernel_size,
-        dilations=section.dilations,
-    )
-    return trunk, trunk.width
-
-
-def build_transformer(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.Module, int]:
-    """A Transformer trunk with positions for ``clip_frames``, and its width."""
-    trunk = _transformer(section, dim, clip_frames, section.temporal_stride)
-    return trunk, trunk.width
-
-
-def build_multires(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.Module, int]:
-    """Transformers at temporal_stride times each of branch_factors, side by side, and their width together."""
-    branches = [
-        _transformer(section, dim, clip_frames, section.temporal_stride * factor) for factor in section.branch_factors
-    ]
-    trunk = MultiResolution(branches, factors=section.branch_factors, alignment=section.branch_alignment)
-    return trunk, trunk.width
-
-
-def build_gru(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.Module, int]:
-    """A bidirectional GRU trunk and its width; any clip length."""
-    trunk = BiGRU(
-        dim,
-        width=section.width or dim,
-        temporal_stride=section.temporal_stride,
-        n_layers=section.gru_layers,
-        dropout=section.dropout,
-    )
-    return trunk, trunk.width
-
-
-def build_unet(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.Module, int]:
-    """An encoder-decoder trunk, for "tdeed" as published, with positions for ``clip_frames``, and its width."""
-    trunk = UNet(
-        dim,
-        width=section.width or dim,
-        max_tokens=n_tokens(clip_frames, section.temporal_stride),
-        temporal_stride=section.temporal_stride,
-        n_levels=section.unet_levels,
-        kernel_size=section.unet_kernel,
-        factor=section.unet_factor,
-        form="published" if section.kind == "tdeed" else "residual",
-        dropout=section.dropout,
-    )
-    return trunk, trunk.width
-
-
-def build_linear(section: HeadSection, *, dim: int, clip_frames: int) -> tuple[nn.Module, int]:
-    """No trunk at all, and the features' own width."""
-    return LinearTrunk(dim, temporal_stride=section.temporal_stride), dim
-
-
-def _transformer(section: HeadSection, dim: int, clip_frames: int, temporal_stride: int) -> Transformer:
-    return Transformer(
-        dim,
-        width=section.width or dim,
-        temporal_stride=temporal_stride,
-        max_tokens=n_tokens(clip_frames, temporal_stride),
-        n_layers=section.n_layers,
-        n_attention_heads=section.n_attention_heads,
-        feedforward_factor=section.feedforward_factor,
-        dropout=section.dropout,
-        norm=section.norm,
-        positions=section.positions,
-    )
-
-
+# Each is made from features a frame, the section `head` and the frames of a clip, and says its own width.
 TRUNKS = {
-    "tcn": build_tcn,
-    "transformer": build_transformer,
-    "multires": build_multires,
-    "gru": build_gru,
-    "unet": build_unet,
-    "tdeed": build_unet,
-    "linear": build_linear,
+    "tcn": TCN,
+    "transformer": Transformer,
+    "multires": MultiResolution,
+    "gru": BiGRU,
+    "unet": UNet,
+    "tdeed": UNet,
+    "linear": LinearTrunk,
 }
 
 
@@ -189,13 +115,11 @@ def build_head(section: HeadSection, *, dims: Sequence[int], n_labels: int, clip
     by the attention heads.
     """
     dim = dims[0] if len(dims) == 1 else section.fused_width * len(dims)
-    trunk, width = TRUNKS[section.kind](section, dim=dim, clip_frames=clip_frames)
-    if len(dims) > 1:
-        trunk = FusedTrunk(trunk, dims=dims, set_width=section.fused_width)
+    trunk = TRUNKS[section.kind](dim, section, clip_frames)
     sided = section.teams == "labels"
     return SpottingHead(
-        trunk,
-        width=width,
+        trunk if len(dims) == 1 else FusedTrunk(trunk, dims=dims, set_width=section.fused_width),
+        width=trunk.width,
         n_classes=2 * n_labels if sided else n_labels,
         class_dropout=section.class_dropout,
         offsets=section.offsets,

@@ -1,33 +1,28 @@
 """The multi-resolution trunk: the same clip seen at several temporal strides at once."""
 
-from collections.abc import Sequence
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
+from ..config import HeadSection
 from .downsampling import spread_by_frames, spread_by_repeats
 from .transformer import Transformer
 
 
 class MultiResolution(nn.Module):
-    """Branches of their own temporal stride over one clip, put back over the finest branch's tokens, side by side.
+    """Transformers of their own temporal stride over one clip, put back over the finest one's tokens, side by side.
 
-    Branch b has stride ``factors[b]`` times the first one's. ``alignment`` "frames" puts every coarse token over the
-    frames it stands for; "repeat" does as the original did and misplaces them (see `spread_by_repeats`).
+    Branch b has stride ``branch_factors[b]`` times the first one's. ``branch_alignment`` "frames" puts every coarse
+    token over the frames it stands for; "repeat" does as the original did and misplaces them (see
+    `spread_by_repeats`).
     """
 
-    def __init__(
-        self,
-        branches: Sequence[Transformer],
-        *,
-        factors: Sequence[int],
-        alignment: Literal["frames", "repeat"] = "frames",
-    ) -> None:
+    def __init__(self, dim: int, section: HeadSection, clip_frames: int) -> None:
         super().__init__()
+        self.factors = section.branch_factors
+        self.aligned = section.branch_alignment == "frames"
+        strided = [section.model_copy(update={"temporal_stride": section.temporal_stride * f}) for f in self.factors]
+        branches = [Transformer(dim, of_branch, clip_frames) for of_branch in strided]
         self.branches = nn.ModuleList(branches)
-        self.factors = tuple(factors)
-        self.aligned = alignment == "frames"
         self.width = sum(branch.width for branch in branches)
 
     def forward(self, frames: Tensor) -> Tensor:

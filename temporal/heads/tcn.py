@@ -1,35 +1,27 @@
 """The temporal convolutional trunk: convolutions of growing dilation over the tokens."""
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
+from ..config import HeadSection
 from .downsampling import downsample
 
 
 class TCN(nn.Module):
     """1-D convolutions in sequence with "same" padding, ReLU after each: a centred window over the tokens.
 
-    Kernel 5 with dilations 1, 2, 4 sees 14 tokens either side. With ``width`` other than ``dim`` a linear layer
-    comes first; equal widths have none, as in the original.
+    Kernel 5 with dilations 1, 2, 4 sees 14 tokens either side. With a width other than ``dim`` a linear layer comes
+    first; equal widths have none, as in the original.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        *,
-        width: int,
-        temporal_stride: int = 1,
-        kernel_size: int = 5,
-        dilations: Sequence[int] = (1, 2, 4),
-    ) -> None:
+    def __init__(self, dim: int, section: HeadSection, clip_frames: int) -> None:
+        """Clips of any length have the same layers; ``clip_frames`` is not needed."""
         super().__init__()
-        self.width = width
-        self.temporal_stride = temporal_stride
+        self.width = width = section.width or dim
+        self.temporal_stride = section.temporal_stride
         self.project = nn.Identity() if width == dim else nn.Linear(dim, width)
         layers: list[nn.Module] = []
-        for dilation in dilations:
-            layers += [nn.Conv1d(width, width, kernel_size, padding="same", dilation=dilation), nn.ReLU()]
+        for dilation in section.dilations:
+            layers += [nn.Conv1d(width, width, section.kernel_size, padding="same", dilation=dilation), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, frames: Tensor) -> Tensor:

@@ -1,12 +1,11 @@
 """The Transformer trunk: self-attention among all tokens of a clip."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .downsampling import downsample
+from ..config import HeadSection
+from .downsampling import downsample, n_tokens
 from .dropout import Dropout
 
 POSITION_SD = 0.02
@@ -21,36 +20,25 @@ class EncoderLayer(nn.Module):
     Normalised before each part ("pre") or after the sum ("post", as Vaswani et al. 2017 and torch's own default).
     """
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        n_attention_heads: int,
-        feedforward_factor: int,
-        dropout: float,
-        norm: Literal["pre", "post"],
-        rotary: bool = False,
-    ) -> None:
+    def __init__(self, width: int, section: HeadSection) -> None:
         super().__init__()
-        if rotary and width % (2 * n_attention_heads):
-            raise ValueError(f"width {width} leaves {n_attention_heads} attention heads no pairs to turn (rotary)")
-        if width % n_attention_heads:
-            raise ValueError(f"width {width} does not divide by {n_attention_heads} attention heads")
-        self.n_attention_heads = n_attention_heads
-        self.norm_first = norm == "pre"
-        self.rotary = rotary
-        self.attention_dropout = Dropout(dropout)
+        self.n_attention_heads = section.n_attention_heads
+        self.norm_first = section.norm == "pre"
+        self.rotary = section.positions == "rotary"
+        if self.rotary and width % (2 * self.n_attention_heads):
+            raise ValueError(f"width {width} leaves {self.n_attention_heads} attention heads no pairs to turn (rotary)")
+        if width % self.n_attention_heads:
+            raise ValueError(f"width {width} does not divide by {self.n_attention_heads} attention heads")
+        inner = section.feedforward_factor * width
+        self.attention_dropout = Dropout(section.dropout)
         self.query_key_value = nn.Linear(width, 3 * width)
         self.mix = nn.Linear(width, width)
         self.feedforward = nn.Sequential(
-            nn.Linear(width, feedforward_factor * width),
-            nn.ReLU(),
-            Dropout(dropout),
-            nn.Linear(feedforward_factor * width, width),
+            nn.Linear(width, inner), nn.ReLU(), Dropout(section.dropout), nn.Linear(inner, width)
         )
         self.norm_attention = nn.LayerNorm(width)
         self.norm_feedforward = nn.LayerNorm(width)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(section.dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens (B, N, width) -> (B, N, width)."""
@@ -99,46 +87,22 @@ def turn(vectors: Tensor) -> Tensor:
 class Transformer(nn.Module):
     """Encoder layers over downsampled tokens with learned or rotary positions.
 
-    ``max_tokens`` positions are learned; clips of another length get them stretched linearly. Rotary ones take any
-    length. With ``width`` other than ``dim`` a linear layer comes first.
+    As many positions are learned as a clip has tokens; clips of another length get them stretched linearly. Rotary
+    ones take any length. With a width other than ``dim`` a linear layer comes first.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        *,
-        width: int,
-        temporal_stride: int = 1,
-        max_tokens: int,
-        n_layers: int = 4,
-        n_attention_heads: int = 8,
-        feedforward_factor: int = 2,
-        dropout: float = 0.1,
-        norm: Literal["pre", "post"] = "pre",
-        positions: Literal["learned", "rotary"] = "learned",
-    ) -> None:
+    def __init__(self, dim: int, section: HeadSection, clip_frames: int) -> None:
         super().__init__()
-        self.width = width
-        self.temporal_stride = temporal_stride
+        self.width = width = section.width or dim
+        self.temporal_stride = section.temporal_stride
         self.project = nn.Identity() if width == dim else nn.Linear(dim, width)
         self.positions: nn.Parameter | None = None
-        if positions == "learned":
-            self.positions = nn.Parameter(torch.empty(max_tokens, width).normal_(std=POSITION_SD))
-        self.dropout = Dropout(dropout)
-        self.layers = nn.Sequential(
-            *(
-                EncoderLayer(
-                    width,
-                    n_attention_heads=n_attention_heads,
-                    feedforward_factor=feedforward_factor,
-                    dropout=dropout,
-                    norm=norm,
-                    rotary=positions == "rotary",
-                )
-                for _ in range(n_layers)
-            )
-        )
-        self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
+        if section.positions == "learned":
+            length = n_tokens(clip_frames, self.temporal_stride)
+            self.positions = nn.Parameter(torch.empty(length, width).normal_(std=POSITION_SD))
+        self.dropout = Dropout(section.dropout)
+        self.layers = nn.Sequential(*(EncoderLayer(width, section) for _ in range(section.n_layers)))
+        self.norm = nn.LayerNorm(width) if section.norm == "pre" else nn.Identity()
 
     def forward(self, frames: Tensor) -> Tensor:
         """frames (B, T, D) -> tokens (B, N, width)."""

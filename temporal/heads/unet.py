@@ -9,22 +9,14 @@ adds to both of its sides, and no further layer follows it. In both, unlike the 
 pooled tokens stand over exactly two finer ones, over which they are put back.
 """
 
-from functools import partial
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .downsampling import downsample
+from ..config import HeadSection
+from .downsampling import downsample, n_tokens
 from .dropout import Dropout
 from .transformer import stretched
-
-Form = Literal["residual", "published"]
-
-
-FEEDFORWARD_FACTOR = {"residual": 2, "published": 4}
-
 
 BRANCH_SD = 0.1  # of the published form's initial weights in the branches (TriDet has 1)
 
@@ -37,13 +29,13 @@ class Granularity(nn.Module):
     instant branch too works on every feature by itself.
     """
 
-    def __init__(self, width: int, *, kernel_size: int, factor: int, form: Form) -> None:
+    def __init__(self, width: int, section: HeadSection) -> None:
         super().__init__()
-        published = form == "published"
+        published, kernel_size = is_published(section), section.unet_kernel
         self.instant = nn.Conv1d(width, width, 1, groups=width if published else 1)
         self.clip_gate = nn.Conv1d(width, width, 1, groups=width if published else 1)
         self.short = _window(width, kernel_size)
-        self.long = _window(width, long_window(kernel_size, factor, form))
+        self.long = _window(width, long_window(section))
         self.window_gate = _window(width, kernel_size)
         if published:
             for layer in (self.instant, self.clip_gate, self.short, self.long, self.window_gate):
@@ -59,15 +51,15 @@ class Granularity(nn.Module):
 class Feedforward(nn.Module):
     """A perceptron over each token beside a residual path, (B, W, N) -> (B, W, N)."""
 
-    def __init__(self, width: int, *, dropout: float, form: Form) -> None:
+    def __init__(self, width: int, section: HeadSection) -> None:
         super().__init__()
-        inner = FEEDFORWARD_FACTOR[form] * width
+        inner = (4 if is_published(section) else 2) * width
         self.layers = nn.Sequential(
             nn.GroupNorm(_groups(width), width),
             nn.Conv1d(width, inner, 1),
             nn.GELU(),
             nn.Conv1d(inner, width, 1),
-            Dropout(dropout),
+            Dropout(section.dropout),
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -81,12 +73,12 @@ class SGPLayer(nn.Module):
     The published form adds the normalised tokens themselves, too.
     """
 
-    def __init__(self, width: int, *, kernel_size: int, factor: int, dropout: float, form: Form) -> None:
+    def __init__(self, width: int, section: HeadSection) -> None:
         super().__init__()
-        self.adds_normed = form == "published"
+        self.adds_normed = is_published(section)
         self.norm = nn.LayerNorm(width)
-        self.branches = Granularity(width, kernel_size=kernel_size, factor=factor, form=form)
-        self.feedforward = Feedforward(width, dropout=dropout, form=form)
+        self.branches = Granularity(width, section)
+        self.feedforward = Feedforward(width, section)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, W, N) -> (B, W, N)."""
@@ -103,16 +95,16 @@ class SGPMixer(nn.Module):
     sum of both sides. "published": they and the two normalised sides go through a linear layer and GELU.
     """
 
-    def __init__(self, width: int, *, kernel_size: int, factor: int, dropout: float, form: Form) -> None:
+    def __init__(self, width: int, section: HeadSection) -> None:
         super().__init__()
-        self.published = form == "published"
+        self.published = is_published(section)
         self.norm_fine, self.norm_coarse = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.fine = Granularity(width, kernel_size=kernel_size, factor=factor, form=form)
-        self.coarse = Granularity(width, kernel_size=kernel_size, factor=factor, form=form)
+        self.fine = Granularity(width, section)
+        self.coarse = Granularity(width, section)
         self.join = nn.Conv1d((6 if self.published else 4) * width, width, 1)
         if self.published:
             _draw(self.join)
-        self.feedforward = Feedforward(width, dropout=dropout, form=form)
+        self.feedforward = Feedforward(width, section)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """(B, W, n), (B, W, N) -> (B, W, N), n = ceil(N / 2)."""
@@ -127,38 +119,26 @@ class SGPMixer(nn.Module):
 
 
 class UNet(nn.Module):
-    """SGP layers on ever fewer tokens (halved by maxima at each of ``n_levels``), then mixers back up; any clip length.
+    """SGP layers on ever fewer tokens (halved by maxima at each of ``unet_levels``), then mixers back up; any clip
+    length.
 
     In the published form an SGP layer follows every mixer.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        *,
-        width: int,
-        max_tokens: int,
-        temporal_stride: int = 1,
-        n_levels: int = 2,
-        kernel_size: int = 9,
-        factor: int = 4,
-        dropout: float = 0.1,
-        form: Form = "residual",
-    ) -> None:
+    def __init__(self, dim: int, section: HeadSection, clip_frames: int) -> None:
         super().__init__()
-        self.width = width
-        self.temporal_stride = temporal_stride
+        self.width = width = section.width or dim
+        self.temporal_stride = section.temporal_stride
         self.project = nn.Identity() if width == dim else nn.Linear(dim, width)
-        self.positions = nn.Parameter(torch.zeros(max_tokens, width))
-        if form == "published":
-            nn.init.normal_(self.positions, std=1.0 / max_tokens)
-        self.dropout = Dropout(dropout)
-        layer = partial(SGPLayer, width, kernel_size=kernel_size, factor=factor, dropout=dropout, form=form)
-        mixer = partial(SGPMixer, width, kernel_size=kernel_size, factor=factor, dropout=dropout, form=form)
-        self.down = nn.ModuleList(layer() for _ in range(n_levels))
-        self.bottom = layer()
-        self.up = nn.ModuleList(mixer() for _ in range(n_levels))
-        self.after = nn.ModuleList(layer() for _ in range(n_levels if form == "published" else 0))
+        length, n_levels = n_tokens(clip_frames, self.temporal_stride), section.unet_levels
+        self.positions = nn.Parameter(torch.zeros(length, width))
+        if is_published(section):
+            nn.init.normal_(self.positions, std=1.0 / length)
+        self.dropout = Dropout(section.dropout)
+        self.down = nn.ModuleList(SGPLayer(width, section) for _ in range(n_levels))
+        self.bottom = SGPLayer(width, section)
+        self.up = nn.ModuleList(SGPMixer(width, section) for _ in range(n_levels))
+        self.after = nn.ModuleList(SGPLayer(width, section) for _ in range(n_levels if is_published(section) else 0))
 
     def forward(self, frames: Tensor) -> Tensor:
         """frames (B, T, D) -> tokens (B, N, width)."""
@@ -177,11 +157,16 @@ class UNet(nn.Module):
         return tokens.transpose(1, 2)
 
 
-def long_window(kernel_size: int, factor: int, form: Form) -> int:
+def is_published(section: HeadSection) -> bool:
+    """Whether the layers are those of the papers ("published") or ours ("residual")."""
+    return section.kind == "tdeed"
+
+
+def long_window(section: HeadSection) -> int:
     """Tokens of the longer window, odd so that it stays centred: of 9 with factor 4 it has 33, as published 41."""
-    if form == "residual":
-        return factor * (kernel_size - 1) + 1
-    window = (kernel_size + 1) * factor
+    if not is_published(section):
+        return section.unet_factor * (section.unet_kernel - 1) + 1
+    window = (section.unet_kernel + 1) * section.unet_factor
     return window + 1 - window % 2
 
 

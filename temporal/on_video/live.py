@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import torch
 
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL
@@ -13,11 +12,9 @@ from ...cache.times import TimeAxis
 from ...evaluate.dataset import Spot
 from ...extract.rows import RowMaker
 from ...extract.video import LiveFrames
-from ..config import DTYPES, PredictionSection
+from ..config import PredictionSection
 from ..decoding import decode_as_configured, spots_of
-from ..features import OF_MATCH, RunningScaling, common_dims
-from ..heads import Checkpoint
-from ..prediction import MatchScores, MatchStream, joined
+from ..prediction import Ensemble, MatchScores, MatchStream, joined
 
 HOLD_WINDOWS = 2  # a peak counts when nothing within so many suppression windows after it is still to come
 
@@ -39,13 +36,13 @@ class SpotStream:
     def __init__(self, section: PredictionSection, labels: tuple[str, ...], *, fps: Fraction, row_frames: int) -> None:
         self.section, self.labels, self.fps, self.row_frames = section, labels, fps, row_frames
         self.hold_rows = HOLD_WINDOWS * section.nms_window
-        self._kept: list[MatchScores] = []
+        self._rows: list[MatchScores] = []
         self._told_before = 0  # the frame from which on spots were not told yet
 
     def push(self, scores: MatchScores, *, is_end: bool = False) -> list[Spot]:
         """Takes the next final scores and gives the spots that are settled by them, in order of time."""
-        self._kept = [joined([*self._kept, scores])]
-        rows = self._kept[0]
+        self._rows = [joined([*self._rows, scores])]
+        rows = self._rows[0]
         if not len(rows.frame_index):
             return []
         last = int(rows.frame_index[-1]) + self.row_frames
@@ -62,39 +59,23 @@ class SpotStream:
         ]
         self._told_before = settled
         past = int(np.searchsorted(rows.frame_index, settled - 2 * self.hold_rows * self.row_frames))
-        self._kept = [rows.part(past)]
+        self._rows = [rows.part(past)]
         return told
 
 
 def live_spots(
-    checkpoints: Sequence[Checkpoint],
-    maker: RowMaker,
-    frames: LiveFrames,
-    *,
-    device: torch.device,
-    warm_up_s: float,
-    tell: Callable[[str], None],
+    ensemble: Ensemble, maker: RowMaker, frames: LiveFrames, *, warm_up_s: float, tell: Callable[[str], None]
 ) -> Iterator[LiveSpot]:
     """The spots of a stream, each once it is settled, and those of its last seconds when it ends.
 
     Heads whose features are scaled by the whole match use the frames so far instead, and begin after ``warm_up_s``.
     Raises BallspotError for a backbone that needs frames to come (temporal shift) together with other feature sets.
     """
-    config = checkpoints[0].description.config
-    stream = MatchStream(
-        checkpoints, frame_spacing=maker.stride, device=device, scalings=[one.scaling for one in checkpoints]
-    )
+    config = ensemble.config
+    stream = MatchStream(ensemble, frame_spacing=maker.stride)
     row_frames = maker.stride if config.prediction.phases == "all" else config.clips.clip_stride
-    spots = SpotStream(
-        config.prediction, checkpoints[0].description.label_set.labels, fps=frames.fps, row_frames=row_frames
-    )
-    running = [
-        RunningScaling(common_dims=common_dims(one.description.config.clips.scaling, one.description.dims))
-        if one.description.config.clips.scaling in OF_MATCH
-        else None
-        for one in checkpoints
-    ]
-    warm_rows = round(warm_up_s * float(frames.fps) / maker.stride) if any(running) else 0
+    spots = SpotStream(config.prediction, ensemble.labels, fps=frames.fps, row_frames=row_frames)
+    warm_rows = round(warm_up_s * float(frames.fps) / maker.stride) if ensemble.needs_whole_match else 0
     look_ahead = stream.look_ahead_rows * maker.stride + spots.hold_rows * row_frames + maker.look_ahead_frames
     tell(
         f"{frames.source}: {frames.width}x{frames.height} at {float(frames.fps):g} frames/s; a spot is told when about "
@@ -109,10 +90,7 @@ def live_spots(
             broken = rows
             break
         n_rows += len(rows[ORIGINAL])
-        for index, scaling in enumerate(running):
-            if scaling is not None:
-                dtype = DTYPES[checkpoints[index].description.config.clips.resident_dtype]
-                stream.scalings[index] = scaling.add(torch.from_numpy(np.array(rows[ORIGINAL])).to(dtype))
+        stream.fit(rows)
         waiting.append(rows)
         if n_rows < warm_rows:
             continue

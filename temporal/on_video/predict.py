@@ -1,9 +1,7 @@
 """Prediction straight from videos: features are made, scored and forgotten; spots are what stays."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import torch
 
 from ...cache.disk import make_folder, read_json, whole_file, write_json
 from ...cache.errors import BallspotError
@@ -22,20 +20,8 @@ from ...extract.rows import (
     save_components,
 )
 from ...extract.video import DecodingError, UnsuitableError, VideoProbe, probe_video, video_bytes
-from ..decoding import ClassDecoding
 from ..features import RowFile, open_source
-from ..heads import Checkpoint
-from ..prediction import (
-    MatchScores,
-    MatchStream,
-    PredictedMatch,
-    joined,
-    needs_whole_match,
-    predict_matches,
-    saved_scores,
-    scalings_of,
-    write_prediction,
-)
+from ..prediction import Ensemble, MatchScores, MatchStream, PredictedMatch, predict_matches, write_prediction
 from .videos import GivenVideo
 
 TABLE_FILE = "spots.csv"
@@ -45,14 +31,7 @@ VIDEO_FILE = "video.json"
 
 
 def predict_videos(
-    checkpoints: Sequence[Checkpoint],
-    maker: RowMaker,
-    videos: Sequence[GivenVideo],
-    *,
-    out: Path,
-    device: torch.device,
-    decoders: Sequence[str],
-    tuned: Mapping[str, ClassDecoding] | None = None,
+    ensemble: Ensemble, maker: RowMaker, videos: Sequence[GivenVideo], *, out: Path, decoders: Sequence[str]
 ) -> Iterator[PredictedMatch]:
     """Writes ``out/<name>/``: results_spotting.json, scores.npz and spots.csv of each video, and yields it when done.
 
@@ -61,16 +40,14 @@ def predict_videos(
     says which failed.
     """
     failed = {}
-    labels, section = checkpoints[0].description.label_set.labels, checkpoints[0].description.config.prediction
     for video in videos:
         try:
             if is_done(out / video.name, video):
                 note(f"{video.name}: was predicted before; remove {out / video.name} to do it again")
                 continue
             probe = probe_video(video.path)
-            scores = _scored(checkpoints, maker, video, probe, decoders=decoders, out=out, device=device)
-            saved = saved_scores(scores, labels, video.name, axis=probe.axis)
-            done = write_prediction(out, saved, section, tuned=tuned)
+            scored = _scored(ensemble, maker, video, probe, decoders=decoders, out=out)
+            done = write_prediction(ensemble, out, scored, video.name, axis=probe.axis)
             write_table(out / video.name, video.name, float(probe.fps))
             yield done
         except BallspotError as error:
@@ -110,14 +87,13 @@ def write_table(folder: Path, name: str, fps: float) -> None:
 
 
 def _scored(
-    checkpoints: Sequence[Checkpoint],
+    ensemble: Ensemble,
     maker: RowMaker,
     video: GivenVideo,
     probe: VideoProbe,
     *,
     decoders: Sequence[str],
     out: Path,
-    device: torch.device,
 ) -> MatchScores:
     """The scores of one video by the first of the decoders that can read it."""
     cause: DecodingError | None = None  # the first thing that a decoder found wrong with the video itself
@@ -125,7 +101,7 @@ def _scored(
         try:
             with ProgressLine(video.name, maker.n_rows(probe), unit="frames") as progress:
                 rows = _watched(maker.rows(probe, decoder, match=video.name), progress)
-                return score_rows(checkpoints, rows, maker=maker, spill=out, device=device)
+                return score_rows(ensemble, rows, maker=maker, spill=out)
         except DecodingError as error:
             if cause is None and not isinstance(error, UnsuitableError):
                 cause = error
@@ -141,71 +117,54 @@ def _watched(rows: Iterator[dict], progress: ProgressLine) -> Iterator[dict]:
         yield piece
 
 
-def score_rows(
-    checkpoints: Sequence[Checkpoint], rows: Iterator[dict], *, maker: RowMaker, spill: Path, device: torch.device
-) -> MatchScores:
+def score_rows(ensemble: Ensemble, rows: Iterator[dict], *, maker: RowMaker, spill: Path) -> MatchScores:
     """The mean scores of the heads over rows that arrive piece by piece.
 
     Heads whose features are scaled by the whole match cannot begin before it has ended: its rows then wait in a file
     without a name in ``spill``.
     """
-    if not needs_whole_match(checkpoints):
-        return _streamed(checkpoints, rows, maker=maker, device=device, kept=None)
-    with RowFile(spill, maker.views) as kept:
+    stream = MatchStream(ensemble, frame_spacing=maker.stride)
+    if not ensemble.needs_whole_match:
+        return stream.scores(rows)
+    with RowFile(spill, maker.views) as waiting:
         for piece in rows:
-            kept.append(piece)
-        return _streamed(checkpoints, kept.pieces(), maker=maker, device=device, kept=kept)
-
-
-def _streamed(
-    checkpoints: Sequence[Checkpoint],
-    rows: Iterator[dict],
-    *,
-    maker: RowMaker,
-    device: torch.device,
-    kept: RowFile | None,
-) -> MatchScores:
-    stream = MatchStream(
-        checkpoints, frame_spacing=maker.stride, device=device, scalings=scalings_of(checkpoints, kept)
-    )
-    parts = [stream.push(piece) for piece in rows]
-    return joined([*parts, stream.finish()])
+            stream.fit(piece)
+            waiting.append(piece)
+        return stream.scores(waiting.pieces())
 
 
 def predict_keeping(
-    checkpoints: Sequence[Checkpoint],
+    ensemble: Ensemble,
     features: Sequence[BundledFeatures],
     videos: Sequence[GivenVideo],
     *,
     folder: Path,
     out: Path,
-    device: torch.device,
     weights: str | None = None,
     engine: str | None = None,
-    tuned: Mapping[str, ClassDecoding] | None = None,
 ) -> Iterator[PredictedMatch]:
     """As `predict_videos`, by way of feature sets in ``folder``, which an interrupted extraction goes on with."""
     matches = [Match(video.name, video.path.parent, video.path, None) for video in videos]
-    if len({one.name for one in features}) < len(features):
+    if len({made.name for made in features}) < len(features):
         raise BallspotError("--keep-features: two of the head's sets have one name; predict without it")
     names = [video.name for video in videos if not is_done(out / video.name, video)]
     matches = [match for match in matches if match.name in names]
     failure: ExtractionError | None = None
     paths = []
-    for one in features if matches else ():
-        job = one.job(device=device, weights=weights, engine=engine)
+    for made in features if matches else ():
+        job = made.job(device=ensemble.device, weights=weights, engine=engine)
         try:
-            paths.append(_made(one, matches, folder, job))
+            paths.append(_made(made, matches, folder, job))
         except ExtractionError as error:
             failure, whole = error, {result.match for result in error.results}
             matches = [match for match in matches if match.name in whole]
             if not matches:
                 raise
-            paths.append(_made(one, matches, folder, job))
+            paths.append(_made(made, matches, folder, job))
     if not paths:
         return
     source, names = open_source(paths[0], paths[1:]), [match.name for match in matches]
-    for done in predict_matches(checkpoints, source, names, out=out, device=device, tuned=tuned):
+    for done in predict_matches(ensemble, source, names, out=out):
         with source.open(done.name) as group:
             write_table(out / done.name, done.name, float(group.first.fps))
         yield done

@@ -5,15 +5,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..config import ClipGrid
 from ..heads import token_frames
 
 
 def place_scores(
     scores: Tensor,
     offsets: Tensor | None,
+    grid: ClipGrid,
     *,
-    clip_frames: int,
-    temporal_stride: int,
     merge: Literal["sum", "maximum"] = "sum",
     shared: bool = False,
 ) -> Tensor:
@@ -24,8 +24,8 @@ def place_scores(
     of the clip is dropped. Without offsets every token stays at its frame. With ``shared`` the first half of K is what
     the left team has of each class, the second what the right has: the highest sum of the two is kept, and its parts.
     """
-    n_clips = len(scores)
-    place = token_frames(clip_frames, temporal_stride, device=scores.device).expand(n_clips, -1)  # (B, N)
+    n_clips, clip_frames = len(scores), grid.clip_frames
+    place = token_frames(grid.clip_frames, grid.temporal_stride, device=scores.device).expand(n_clips, -1)  # (B, N)
     if offsets is not None:
         place = torch.floor(place + offsets.double() + 0.5).clamp(-1, clip_frames).long()
     inside = (place >= 0) & (place < clip_frames)

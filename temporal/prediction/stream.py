@@ -1,168 +1,146 @@
-"""Scores of a match while its features arrive: windows are scored as soon as they are whole, and then forgotten.
+"""Scores of a match, whole or while its rows arrive: windows over it in batches, overlapping windows averaged.
 
-The windows, and what is kept of each, are those of `score_match`, so the scores are the same to the rounding of sums.
-Memory holds the rows that some window still needs, whatever the length of the video.
+A window is scored as soon as it is whole and then forgotten, so that memory holds the rows that some window still
+needs, whatever the length of the video. Rows that come all at once are batched differently from rows that come piece by
+piece; scores differ by the rounding of sums, and nothing else.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...cache.stores import FLIPPED_VIEW
+from ..clips import gather_rows
+from ..config import ClipGrid, Config, prediction_views
+from ..features import ResidentFeatures
 from ..heads import SpottingHead
-from .score import MatchScores, Prediction, Sides, match_scores, placed_scores, sides_of
-from .windows import kept_frames, phase_lengths, window_step
+from .score import MatchScores, Sides, match_scores, mean_of_views, placed_scores, require_finite, sides_of
+from .windows import kept_frames, match_windows, window_step
 
 
-@dataclass(frozen=True)
-class _Window:
-    """A window that can be scored: its first row, and which of its frames count, bool (T,)."""
+def score_match(head: SpottingHead, features: ResidentFeatures, match_index: int, config: Config) -> MatchScores:
+    """The scores of one match of ``features``.
 
-    start: int
-    counts: np.ndarray
+    A frame's scores are what the windows that count there placed there, summed and divided by the number of those
+    windows. With a clip_stride above 1 every phase of the frames is predicted, so that each frame has scores of its
+    own; ``phases`` "one" predicts frames 0, clip_stride, ... only and returns just these. ``flip_average`` takes the
+    mean of the picture and its mirror image, whose left is our right; ``features`` must have that view.
+    """
+    was_training = head.training
+    stream = ScoreStream(head, config, frame_spacing=features.frame_spacing, device=features.device)
+    rows = {view: features.match_rows(match_index, features.views.index(view)) for view in prediction_views(config)}
+    stream.add(rows)
+    scored = stream.finish()
+    head.train(was_training)
+    require_finite(scored, features.matches[match_index].name)
+    return scored
 
 
 class ScoreStream:
-    """One head over one view of one match, fed row by row; ``push`` and ``finish`` give the scores that are final.
+    """One head over the views of one match, fed row by row; ``push`` and ``finish`` give the scores that are final.
 
     ``frame_spacing`` source frames lie between rows. The parts that come back follow one another without a gap, from
-    row 0 on, and together they are what `score_match` gives of that view.
+    row 0 on.
     """
 
-    def __init__(
-        self, head: SpottingHead, how: Prediction, *, row_stride: int, frame_spacing: int, device: torch.device
-    ) -> None:
-        self.head, self.how, self.device = head.eval(), how, device
-        self.row_stride, self.frame_spacing = row_stride, frame_spacing
-        self.step = window_step(how.clip_frames, how.window_overlap)
-        self.reach = how.clip_frames * row_stride  # rows from a window's first to behind its last
-        self.sides: Sides = sides_of(head, how.class_loss)
+    def __init__(self, head: SpottingHead, config: Config, *, frame_spacing: int, device: torch.device) -> None:
+        self.head, self.config, self.device = head.eval(), config, device
+        self.grid = ClipGrid.of(config, frame_spacing)
+        self.sides: Sides = sides_of(head, config.loss.class_loss)
+        n_phases = self.grid.row_stride if config.prediction.phases == "all" else 1
+        self.n_scored = [0] * n_phases  # windows of each phase
         self.n_rows, self.first_row, self.given = 0, 0, 0
-        self.next_window = [0] * (row_stride if how.phases == "all" else 1)  # of each phase
-        self.rows: Tensor | None = None  # from first_row on
         n_columns = head.n_labels if self.sides == "none" else 2 * head.n_labels
-        self.total = torch.zeros(0, n_columns, device=device)  # from `given` on
-        self.support = torch.zeros(0, dtype=torch.int64, device=device)
+        views = prediction_views(config)
+        self.rows: dict[str, Tensor] = {}  # of each view, from first_row on
+        self.total = {view: torch.zeros(0, n_columns, device=device) for view in views}  # from `given` on
+        self.support = torch.zeros(0, dtype=torch.int64)
 
     @property
     def look_ahead_rows(self) -> int:
         """How many rows past a row must have come, at most, until its score is final."""
-        return self.reach
+        return self.grid.n_rows
 
-    def push(self, rows: Tensor) -> MatchScores:
-        """Takes the next rows (n, D) and gives the scores that no later row can change."""
-        rows = rows.to(self.device)
-        self.rows = rows if self.rows is None else torch.cat([self.rows, rows])
-        self.n_rows += len(rows)
-        self._grow(self.n_rows)
-        self._score(self._whole_windows())
-        spacing = 1 if self.how.phases == "all" else self.row_stride
-        return self._give(self._settled() // spacing * spacing)
+    def add(self, rows: Mapping[str, Tensor]) -> None:
+        """Takes the next rows (n, D) of every view."""
+        self.rows = {view: torch.cat([self.rows[view], rows[view]]) if self.rows else rows[view] for view in self.total}
+        self.n_rows += len(next(iter(rows.values())))
+
+    def push(self, rows: Mapping[str, Tensor]) -> MatchScores:
+        """Takes the next rows (n, D) of every view and gives the scores that no later row can change."""
+        self.add(rows)
+        self._score(self._due(is_end=False))
+        return self._give(self._settled() // self._spacing * self._spacing)
 
     def finish(self) -> MatchScores:
         """The scores of the rows that are left, once there are no more."""
-        self._score(self._last_windows())
+        self._score(self._due(is_end=True))
         return self._give(self.n_rows)
 
-    def _start_of(self, phase: int, number: int) -> int:
-        return phase + self.row_stride * self.step * number
+    @property
+    def _spacing(self) -> int:
+        """Rows from one with scores to the next."""
+        return 1 if self.config.prediction.phases == "all" else self.grid.row_stride
 
-    def _whole_windows(self) -> list[_Window]:
-        """Windows that are complete and that later rows make no last ones of."""
-        # What must be there: the next row of the window's phase, or, stopping early, another whole clip.
-        wanted = self.reach if self.how.coverage == "every-frame" else 2 * self.reach - self.row_stride
-        found = []
-        for phase, number in enumerate(self.next_window):
-            while self._start_of(phase, number) + wanted < self.n_rows:
-                found.append(self._start_of(phase, number))
-                number += 1
-            self.next_window[phase] = number
-        return self._windows(found, n_rows=None)
-
-    def _last_windows(self) -> list[_Window]:
-        """The last window of each phase, moved back so that it ends with the match."""
-        if self.how.coverage == "stop-early":
-            return []
-        lengths = phase_lengths(self.n_rows, self.row_stride)[: len(self.next_window)]
-        starts = [
-            phase + self.row_stride * max(length - self.how.clip_frames, 0)
-            for phase, length in enumerate(lengths)
-            if length
-        ]
-        return self._windows(starts, n_rows=self.n_rows)
-
-    def _windows(self, starts: Sequence[int], *, n_rows: int | None) -> list[_Window]:
-        """With what counts of each; ``n_rows`` None says that none of them ends the match."""
-        if not starts:
-            return []
-        at = np.asarray(starts, dtype=np.int64)
-        counts = kept_frames(
-            at,
-            int(at.max()) + self.reach + 1 if n_rows is None else n_rows,
-            clip_frames=self.how.clip_frames,
-            row_stride=self.row_stride,
-            step=self.step,
-            share=self.how.centre_share,
-        )
-        return [_Window(start, kept) for start, kept in zip(starts, counts, strict=True)]
+    def _due(self, *, is_end: bool) -> np.ndarray:
+        """The start rows of the windows that are whole and were not scored yet, phase by phase."""
+        starts = match_windows(self.n_rows, self.grid, self.config.prediction, is_end=is_end)
+        due = [of_phase[n_scored:] for of_phase, n_scored in zip(starts, self.n_scored, strict=True)]
+        self.n_scored = [len(of_phase) for of_phase in starts]
+        return np.concatenate(due)
 
     @torch.inference_mode()
-    def _score(self, windows: Sequence[_Window]) -> None:
-        if self.rows is None or not windows:
+    def _score(self, starts: np.ndarray) -> None:
+        """Adds what the windows say to the sums of the rows that count in them."""
+        self._grow(max(self.n_rows, int(starts.max(initial=0)) + self.grid.n_rows) - self.given)
+        if not len(starts):
             return
-        reach = torch.arange(self.how.clip_frames, device=self.device) * self.row_stride  # (T,)
-        self._grow(max(window.start for window in windows) + self.reach)
-        for first in range(0, len(windows), self.how.window_batch_clips):
-            part = windows[first : first + self.how.window_batch_clips]
-            starts = torch.tensor([window.start for window in part], device=self.device)
-            place = starts[:, None] + reach - self.first_row  # (B, T)
-            inside = place < len(self.rows)
-            frames = self.rows[place.clamp(max=len(self.rows) - 1)].float() * inside[..., None]  # (B, T, D)
-            counts = torch.from_numpy(np.stack([window.counts for window in part])).to(self.device)
-            slot = (starts[:, None] + reach - self.given).flatten()  # (B * T,)
-            placed = placed_scores(self.head, frames, self.how)
-            self.total.index_add_(0, slot, (placed * counts[..., None]).flatten(0, 1))
-            self.support.index_add_(0, slot, counts.flatten().long())
+        counted = torch.from_numpy(kept_frames(starts, self.n_rows, self.grid, self.config.prediction))  # (w, T)
+        place = torch.from_numpy(starts)[:, None] + torch.arange(0, self.grid.n_rows, self.grid.row_stride)  # (w, T)
+        outside, last = place >= self.n_rows, self.n_rows - 1
+        self.support.index_add_(0, (place - self.given).flatten(), counted.flatten().long())
+        size = self.config.prediction.window_batch_clips
+        for view, total in self.total.items():
+            for at, beyond, counts in zip(place.split(size), outside.split(size), counted.split(size), strict=True):
+                row = at.clamp(max=last) - self.first_row
+                frames = gather_rows(self.rows[view], row, beyond, device=self.device)  # (B, T, D)
+                placed = placed_scores(self.head, frames, self.grid, self.config) * counts.to(self.device)[..., None]
+                total.index_add_(0, (at - self.given).flatten().to(self.device), placed.flatten(0, 1))
 
     def _grow(self, n_rows: int) -> None:
-        """Room for the scores of rows up to ``n_rows``."""
-        more = n_rows - self.given - len(self.total)
+        """Room for the sums of ``n_rows`` rows."""
+        more = n_rows - len(self.support)
         if more > 0:
-            self.total = torch.cat([self.total, self.total.new_zeros(more, self.total.shape[1])])
             self.support = torch.cat([self.support, self.support.new_zeros(more)])
+            self.total = {
+                view: torch.cat([total, total.new_zeros(more, total.shape[1])]) for view, total in self.total.items()
+            }
 
     def _settled(self) -> int:
         """The first row that a window which is still to come may read or change."""
-        if self.how.coverage == "stop-early":
-            return min(self._start_of(phase, number) for phase, number in enumerate(self.next_window))
+        if self.config.prediction.coverage == "stop-early":
+            step = window_step(self.grid.clip_frames, self.config.prediction.window_overlap)
+            return min(phase + self.grid.row_stride * step * number for phase, number in enumerate(self.n_scored))
         # A window that was not scored yet, the last of its phase included, ends behind the newest row.
-        return max(self.n_rows - self.reach, 0)
+        return max(self.n_rows - self.grid.n_rows, 0)
 
     def _give(self, stop: int) -> MatchScores:
         """Scores of the rows up to ``stop`` that were not given yet; rows that no window needs any more are dropped."""
-        spacing = 1 if self.how.phases == "all" else self.row_stride
-        rows = np.arange(self.given, stop, spacing)
+        frame_index = np.arange(self.given, stop, self._spacing) * self.grid.frame_spacing
         n_new = max(stop - self.given, 0)
-        support = self.support[:n_new:spacing].cpu().numpy()
-        scores = self.total[:n_new:spacing].cpu().numpy() / np.maximum(support, 1)[:, None]
-        self.total, self.support = self.total[n_new:], self.support[n_new:]
+        support = self.support[: n_new : self._spacing].numpy()
+        scored = {}
+        for view, total in self.total.items():
+            scores = total[: n_new : self._spacing].cpu().numpy() / np.maximum(support, 1)[:, None]
+            scored[view] = match_scores(scores, frame_index, support, sides=self.sides)
+        self.total = {view: total[n_new:] for view, total in self.total.items()}
+        self.support = self.support[n_new:]
         self.given += n_new
-        if self.rows is not None:
-            n_past = max(min(self._settled(), self.n_rows) - self.first_row, 0)
-            self.rows = self.rows[n_past:]
-            self.first_row += n_past
-        return match_scores(scores, rows * self.frame_spacing, support, sides=self.sides)
-
-
-def joined(parts: Sequence[MatchScores]) -> MatchScores:
-    """The parts of one match, which follow one another, as one."""
-    sided = [part.right_share for part in parts if part.right_share is not None]
-    return replace(
-        parts[0],
-        frame_index=np.concatenate([part.frame_index for part in parts]),
-        scores=np.concatenate([part.scores for part in parts]),
-        support=np.concatenate([part.support for part in parts]),
-        right_share=np.concatenate(sided) if sided else None,
-    )
+        n_past = max(min(self._settled(), self.n_rows) - self.first_row, 0)
+        self.rows = {view: rows[n_past:] for view, rows in self.rows.items()}
+        self.first_row += n_past
+        mirrored = scored.pop(FLIPPED_VIEW, None)
+        original = next(iter(scored.values()))
+        return original if mirrored is None else mean_of_views(original, mirrored)

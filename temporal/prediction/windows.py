@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from ..config import ClipGrid, PredictionSection
+
 
 def window_step(clip_frames: int, overlap: float) -> int:
     """Frames from one window's start to the next, at least 1: 25 for clips of 50 that overlap by 0.5."""
@@ -36,36 +38,33 @@ def phase_lengths(n_rows: int, row_stride: int) -> list[int]:
     return [-(-max(n_rows - phase, 0) // row_stride) for phase in range(row_stride)]
 
 
-def match_windows(
-    n_rows: int,
-    *,
-    clip_frames: int,
-    row_stride: int,
-    overlap: float,
-    phases: Literal["all", "one"] = "all",
-    coverage: Literal["every-frame", "stop-early"] = "every-frame",
-) -> np.ndarray:
-    """The start rows of all windows over a match, int64 (w,): over every phase of its rows, or over the first alone."""
-    lengths = phase_lengths(n_rows, row_stride)[: None if phases == "all" else 1]
-    step = window_step(clip_frames, overlap)
-    starts = [
-        phase + row_stride * window_starts(length, clip_frames=clip_frames, step=step, coverage=coverage)
-        for phase, length in enumerate(lengths)
-    ]
-    return np.concatenate(starts)
+def match_windows(n_rows: int, grid: ClipGrid, section: PredictionSection, *, is_end: bool = True) -> list[np.ndarray]:
+    """The start rows of the windows over each phase of a match's rows, int64 (w,) each; of the first phase alone where
+    ``phases`` is "one".
+
+    While more rows are to come (not ``is_end``) those are left out that they will move or that they must allow.
+    """
+    lengths = phase_lengths(n_rows, grid.row_stride)[: None if section.phases == "all" else 1]
+    step = window_step(grid.clip_frames, section.window_overlap)
+    moves = section.coverage == "every-frame" and not is_end  # the last window of a phase ends with it
+    starts = []
+    for phase, length in enumerate(lengths):
+        at = window_starts(length, clip_frames=grid.clip_frames, step=step, coverage=section.coverage)
+        starts.append(phase + grid.row_stride * (at[:-1] if moves else at))
+    return starts
 
 
-def kept_frames(
-    starts: np.ndarray, n_rows: int, *, clip_frames: int, row_stride: int, step: int, share: float
-) -> np.ndarray:
-    """Which frames of each window count, bool (w, clip_frames): its centre, ``share`` of it, at least ``step`` frames.
+def kept_frames(starts: np.ndarray, n_rows: int, grid: ClipGrid, section: PredictionSection) -> np.ndarray:
+    """Which frames of each window count, bool (w, clip_frames): its centre, ``centre_share`` of it, but no fewer than
+    lie between two windows' starts.
 
     A window that begins with the match also keeps what lies before its centre, one that ends with it what lies after,
     so that every frame that some window sees is kept by one.
     """
-    n_kept = min(max(math.ceil(clip_frames * share), step), clip_frames)
-    margin = (clip_frames - n_kept) // 2
-    frame = np.arange(clip_frames)
-    begins = (starts < row_stride)[:, None]
-    ends = (starts + clip_frames * row_stride >= n_rows)[:, None]
+    step = window_step(grid.clip_frames, section.window_overlap)
+    n_kept = min(max(math.ceil(grid.clip_frames * section.centre_share), step), grid.clip_frames)
+    margin = (grid.clip_frames - n_kept) // 2
+    frame = np.arange(grid.clip_frames)
+    begins = (starts < grid.row_stride)[:, None]
+    ends = (starts + grid.n_rows >= n_rows)[:, None]
     return ((frame >= margin) | begins) & ((frame < margin + n_kept) | ends)

@@ -3,7 +3,7 @@ it.
 """
 
 from .cost import costs
-from .executors import cluster_engine, local_engine
+from .executors import job_runner
 from .file import find_sweep
 from .job import Job
 from .plan import check_runs, plan_runs, record_sweep, run_sweep
@@ -16,10 +16,9 @@ __all__ = [
     "Job",
     "SweepProgress",
     "check_runs",
-    "cluster_engine",
     "costs",
     "find_sweep",
-    "local_engine",
+    "job_runner",
     "plan_runs",
     "read_space",
     "record_sweep",

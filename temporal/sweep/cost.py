@@ -14,12 +14,10 @@ from ..clips import event_table
 from ..config import as_table
 from ..features import from_arrays, read_layout
 from ..heads import HeadDescription, n_parameters
-from ..training import Experiment, clips_an_epoch, make_optimizer, train_epoch, training_material
+from ..training import Experiment, Learner, clips_an_epoch, make_optimizer, train_epoch, training_material
 from .plan import PlannedRun
 
 PROBE_STEPS = 6
-
-
 PROBE_ROWS = 2000
 
 
@@ -67,10 +65,10 @@ def _probe(experiment: Experiment) -> Cost:
     events = event_table([labels], n_labels=n_labels, sided=config.head.teams == "labels")
     with torch.random.fork_rng(devices=[]):
         head = HeadDescription(config, experiment.label_set, layout.dims, "").build()
-        material, optimizer = training_material(features, events, short), make_optimizer(head, short)
-        train_epoch(head, optimizer, material, short, epoch=1, seed=0)  # warms up
+        material, learner = training_material(features, events, short), Learner(head, make_optimizer(head, short))
+        train_epoch(learner, material, short, epoch=1, seed=0)  # warms up
         started = time.perf_counter()
-        train_epoch(head, optimizer, material, short, epoch=1, seed=0)
+        train_epoch(learner, material, short, epoch=1, seed=0)
         a_clip_s = (time.perf_counter() - started) / n_clips
     seconds = a_clip_s * clips_an_epoch(layout, config) * config.training.n_epochs
     n_scores = sum(match.n_video_frames for match in valid.matches) * n_labels

@@ -44,11 +44,7 @@ from ...cache.errors import BallspotError
 from ...cache.runs import SEEDS_BELOW
 
 SWEEP_FILES = Path(__file__).parent / "files"
-
-
 Table = dict[str, Any]
-
-
 MOST_SEEDS = 1000
 
 

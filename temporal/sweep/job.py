@@ -12,7 +12,7 @@ import torch
 from ...cache.disk import read_json, write_json
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
-from ...evaluate.dataset import find_matches, load_label_set, load_splits
+from ...evaluate.dataset import DataSelection
 from ..config import Config, as_table
 from ..features import open_source
 from ..training import Experiment, run_experiment, run_record, shared_features
@@ -26,10 +26,7 @@ class Job:
     config: Config
     seed: int
     features: tuple[Path, ...]
-    data_root: Path
-    splits_file: Path | None
-    leave_out: str | None
-    labels: str
+    data: DataSelection
     device: str
     resident: Path
     command: str
@@ -37,13 +34,10 @@ class Job:
 
     def experiment(self) -> Experiment:
         """The experiment of this job. Raises BallspotError for what is wrong with its data, features or settings."""
-        matches = find_matches(self.data_root)
         return Experiment(
             config=self.config,
+            data=self.data,
             source=open_source(self.features[0], self.features[1:]),
-            matches={match.name: match for match in matches},
-            splits=load_splits(self.data_root, matches, splits_file=self.splits_file, leave_out=self.leave_out),
-            label_set=load_label_set(self.labels),
             seed=self.seed,
             shuffle_labels=False,
             device=torch.device(self.device),
@@ -77,7 +71,7 @@ def do_job(job: Job, *, n_threads: int = 1) -> Mapping[str, Any] | None:
         experiment = job.experiment()
         experiment.check()
         key = experiment.key()
-        record = run_record(experiment, job.data_root, command=job.command)
+        record = run_record(experiment, command=job.command)
         with folder.at_work(waits=True):
             folder.prepare(key=key, record=record, config=as_table(job.config))
             failure_path(job.run).unlink(missing_ok=True)

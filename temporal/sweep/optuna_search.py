@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...cache.disk import locked_folder, make_folder, whole_file
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
-from .executors import Engine
+from .executors import JobRunner
 from .job import Job, failure_of, failure_path
 from .space import Place, Setting, Space
 
@@ -26,17 +26,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 JOURNAL = "search.journal"
-
-
 STARTUP_TRIALS = 5  # chosen at random before the sampler learns, and never given up
-
-
 WARM_UP_SHARE = 0.2  # of the epochs, before which no trial is given up
-
-
 MAX_REPEATS = 20  # of settings that were tried, before one that was not is drawn at random
-
-
 SPACE, PLACE, NAME, FAILED = "space", "place", "setting", "failed"  # what the study and its trials remember
 
 
@@ -83,6 +75,10 @@ class Search:
         self.study = study
         self.states = states
         self.texts = _texts(space)
+        self.seen: set[str] = set()  # identities of settings: tried, or asked for
+        self.retries: set[str] = set()  # of those: failed before, to be tried again
+        self.under_way: dict[Path, Trial] = {}
+        self.n_reported: dict[Path, int] = {}
 
     def tried(self) -> dict[Place, "FrozenTrial"]:
         """The trial of every place that was trained, given up or failed, in the order of the trials."""
@@ -101,102 +97,110 @@ class Search:
     def run(
         self,
         job_of: Callable[[Setting], Job],
-        engine: Engine,
+        run_jobs: JobRunner,
         *,
         n_trials: int,
         retry_failed: bool = False,
         on_ask: Callable[[Place, Job], None] = lambda place, job: None,
         on_progress: Callable[[Sequence[Job]], None] = lambda running: None,
-        on_end: Callable[[Job], None] = lambda job: None,
-    ) -> None:
+    ) -> Iterator[Job]:
         """Tries settings until ``n_trials`` have been, those of before counted, or the space has no more.
 
-        The baseline is the first. ``on_ask`` hears of every trial before it begins, ``on_end`` when it has ended.
+        Yields every job that ended. The baseline is the first; ``on_ask`` hears of every trial before it begins.
         """
-        study, states = self.study, self.states
-        under_way: dict[Path, Trial] = {}
-        n_reported: dict[Path, int] = {}
-        seen = {self.space.setting(place).identity for place in self.tried()}
-        if not study.trials:
-            study.enqueue_trial(self._params(self.space.baseline()))
-        retries: set[str] = set()
-        for place, trial in self.tried().items():
-            if retry_failed and trial.state == states.FAIL:
-                retries.add(self.space.setting(place).identity)
-                study.enqueue_trial(self._params(place))
+        self._begin(retry_failed=retry_failed)
 
         def asked() -> Iterator[Job]:
-            n_repeats = 0
-            while len(seen) < n_trials or retries:
-                trial = study.ask()
-                place = tuple(
-                    texts.index(trial.suggest_categorical(axis.name, texts)) if len(texts) > 1 else 0
-                    for axis, texts in zip(self.space.axes, self.texts, strict=True)
-                )
-                if place not in self.space.points:  # a condition skips it
-                    study.tell(trial, state=states.PRUNED)
-                    n_repeats += 1
-                elif (setting := self.space.setting(place)).identity in seen and setting.identity not in retries:
-                    study.tell(trial, state=states.FAIL)  # nothing new; told again it would weigh twice
-                    n_repeats += 1
-                else:
-                    seen.add(setting.identity)
-                    retries.discard(setting.identity)
-                    job = job_of(setting)
-                    failure_path(job.run).unlink(missing_ok=True)
-                    trial.set_user_attr(PLACE, list(place))
-                    trial.set_user_attr(NAME, setting.name)
-                    under_way[job.run], n_reported[job.run], n_repeats = trial, 0, 0
-                    on_ask(place, job)
-                    yield job
-                    continue
-                if n_repeats >= MAX_REPEATS:
-                    untried = self._untried(seen)
-                    if untried is None:
-                        return
-                    study.enqueue_trial(self._params(untried))
-                    n_repeats = 0
+            while (len(self.seen) < n_trials or self.retries) and (found := self._ask()) is not None:
+                place, trial = found
+                job = job_of(self.space.setting(place))
+                failure_path(job.run).unlink(missing_ok=True)
+                self.under_way[job.run], self.n_reported[job.run] = trial, 0
+                on_ask(place, job)
+                yield job
 
-        def on_poll(jobs: Sequence[Job]) -> set[Path]:
+        def on_poll(jobs: Sequence[Job]) -> list[Job]:
             on_progress(jobs)
-            stops = set()
-            for job in jobs:
-                trial, log = under_way[job.run], RunFolder(job.run).log()
-                best = 0.0
-                for place, line in enumerate(log):
-                    best = max(best, line.get("valid_mean_ap") or 0.0)
-                    if place >= n_reported[job.run] and "valid_mean_ap" in line:
-                        trial.report(best, line["epoch"])
-                n_reported[job.run] = len(log)
-                n_epochs = job.config.training.n_epochs
-                study.pruner = self._pruner(n_epochs)
-                if WARM_UP_SHARE * n_epochs < len(log) < n_epochs and trial.should_prune():
-                    stops.add(job.run)
-            return stops
+            return [job for job in jobs if self._is_given_up(job)]
 
-        for job in engine(asked(), on_poll):
-            trial, folder = under_way.pop(job.run), RunFolder(job.run)
-            if folder.is_done:
-                study.tell(trial, folder.metric("mean_ap"))
-            elif failure_of(job.run) is not None:
-                trial.set_user_attr(FAILED, True)
-                study.tell(trial, state=states.FAIL)
+        for job in run_jobs(asked(), on_poll):
+            self._tell(job)
+            yield job
+
+    def _begin(self, *, retry_failed: bool) -> None:
+        """Takes in what was tried before; the baseline is asked for first, then failed trials, where they count."""
+        tried = self.tried()
+        self.seen = {self.space.setting(place).identity for place in tried}
+        if not self.study.trials:
+            self.study.enqueue_trial(self._params(self.space.baseline()))
+        for place, trial in tried.items():
+            if retry_failed and trial.state == self.states.FAIL:
+                self.retries.add(self.space.setting(place).identity)
+                self.study.enqueue_trial(self._params(place))
+
+    def _ask(self) -> "tuple[Place, Trial] | None":
+        """The next trial of a setting that is new or to be tried again; None where the space has no more."""
+        n_repeats = 0
+        while True:
+            trial = self.study.ask()
+            place = tuple(
+                texts.index(trial.suggest_categorical(axis.name, texts)) if len(texts) > 1 else 0
+                for axis, texts in zip(self.space.axes, self.texts, strict=True)
+            )
+            if place not in self.space.points:  # a condition skips it
+                self.study.tell(trial, state=self.states.PRUNED)
+            elif (setting := self.space.setting(place)).identity in self.seen - self.retries:
+                self.study.tell(trial, state=self.states.FAIL)  # nothing new; told again it would weigh twice
             else:
-                with suppress(BallspotError), folder.at_work(waits=False):
-                    pass  # clears what the killed process left half-written
-                study.tell(trial, state=states.PRUNED)
-            on_end(job)
+                self.seen.add(setting.identity)
+                self.retries.discard(setting.identity)
+                trial.set_user_attr(PLACE, list(place))
+                trial.set_user_attr(NAME, setting.name)
+                return place, trial
+            n_repeats += 1
+            if n_repeats >= MAX_REPEATS:
+                untried = self._untried()
+                if untried is None:
+                    return None
+                self.study.enqueue_trial(self._params(untried))
+                n_repeats = 0
+
+    def _is_given_up(self, job: Job) -> bool:
+        """Reports the epochs that a job has done since it was asked last; whether it is to be stopped now."""
+        trial, log = self.under_way[job.run], RunFolder(job.run).log()
+        best = 0.0
+        for place, line in enumerate(log):
+            best = max(best, line.get("valid_mean_ap") or 0.0)
+            if place >= self.n_reported[job.run] and "valid_mean_ap" in line:
+                trial.report(best, line["epoch"])
+        self.n_reported[job.run] = len(log)
+        n_epochs = job.config.training.n_epochs
+        self.study.pruner = self._pruner(n_epochs)
+        return WARM_UP_SHARE * n_epochs < len(log) < n_epochs and trial.should_prune()
+
+    def _tell(self, job: Job) -> None:
+        """Tells the study how the trial of a job ended."""
+        trial, folder = self.under_way.pop(job.run), RunFolder(job.run)
+        if folder.is_done:
+            self.study.tell(trial, folder.metric("mean_ap"))
+        elif failure_of(job.run) is not None:
+            trial.set_user_attr(FAILED, True)
+            self.study.tell(trial, state=self.states.FAIL)
+        else:
+            with suppress(BallspotError), folder.at_work(waits=False):
+                pass  # clears what the killed process left half-written
+            self.study.tell(trial, state=self.states.PRUNED)
 
     def _params(self, place: Place) -> dict[str, str]:
         every = zip(self.space.axes, self.texts, place, strict=True)
         return {axis.name: texts[index] for axis, texts, index in every if len(texts) > 1}
 
-    def _untried(self, seen: set[str]) -> Place | None:
+    def _untried(self) -> Place | None:
         """A place that was not tried, by a draw that is the same for the same number of trials; None for none."""
         places = list(self.space.points)
         first = int(sha256(str(len(self.study.trials)).encode()).hexdigest(), 16) % len(places)
         for place in places[first:] + places[:first]:
-            if self.space.setting(place).identity not in seen:
+            if self.space.setting(place).identity not in self.seen:
                 return place
         return None
 

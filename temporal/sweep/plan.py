@@ -10,7 +10,7 @@ from ...cache.runs import RunFolder, SweepRecord, SweepSetting
 from ..config import as_table, prediction_views
 from ..features import FeatureLayout
 from ..training import Experiment, as_lists
-from .executors import Engine
+from .executors import JobRunner
 from .job import Job, failure_of
 from .space import Setting, Sweep
 
@@ -61,7 +61,7 @@ def job_of(setting: Setting, seed: int, template: Job) -> Job:
         config=setting.config,
         seed=seed,
         features=features,
-        leave_out=setting.leave_out or template.leave_out,
+        data=replace(template.data, leave_out=setting.leave_out or template.data.leave_out),
     )
 
 
@@ -76,7 +76,7 @@ def check_runs(planned: Sequence[PlannedRun]) -> list[Experiment]:
     layouts: dict[tuple[Any, ...], FeatureLayout] = {}
     for run in planned:
         if run.setting not in seen:
-            data = (run.job.features, run.job.leave_out)
+            data = (run.job.features, run.job.data)
             if data not in of_data:
                 of_data[data] = run.job.experiment()
             if run.job.config.training.sampling == "hard-negatives":
@@ -118,7 +118,7 @@ def record_sweep(folder: Path, sweep: Sweep, planned: Sequence[PlannedRun], *, s
 
 def run_sweep(
     planned: Sequence[PlannedRun],
-    engine: Engine,
+    run_jobs: JobRunner,
     *,
     retry_failed: bool = False,
     on_progress: Callable[[Sequence[PlannedRun]], None] = lambda running: None,
@@ -131,9 +131,9 @@ def run_sweep(
     left = [run for run in planned if run.state in ("waiting", "started") or (retry_failed and run.state == "failed")]
     by_path = {run.job.run: run for run in planned}
 
-    def on_poll(jobs: Sequence[Job]) -> tuple[Path, ...]:
+    def on_poll(jobs: Sequence[Job]) -> tuple[Job, ...]:
         on_progress([by_path[job.run] for job in jobs])
         return ()
 
-    for job in engine([run.job for run in left], on_poll):
+    for job in run_jobs([run.job for run in left], on_poll):
         on_end(by_path[job.run])

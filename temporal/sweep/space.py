@@ -20,20 +20,10 @@ from ..config import PLACES, Config, as_table, load_config
 from .file import SweepFile, Table, read_sweep_file
 
 PRESET, FEATURES, LEAVE_OUT = "preset", "features", "leave_out"
-
-
 RUN_KEYS = (PRESET, FEATURES, LEAVE_OUT)  # keys of a sweep that are no configuration keys
-
-
 EACH = "each"
-
-
 LONGEST_NAME = 120
-
-
 MOST_SETTINGS = 100_000  # that the axes of a file may span: all of them are held
-
-
 Place = tuple[int, ...]  # of a setting in the space: which value it has on every axis
 
 

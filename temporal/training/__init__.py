@@ -5,45 +5,43 @@ from .epoch import (
     TrainingMaterial,
     clip_targets,
     clips_an_epoch,
+    epoch_clips,
     epoch_seed,
+    epoch_summary,
     loss_means,
     loss_totals,
     train_epoch,
     training_material,
 )
-from .log import log_line, spoken
 from .mapped import shared_features
 from .material import training_side
-from .optimizer import WeightAverage, can_fuse, learning_rate, make_optimizer
+from .optimizer import Learner, can_fuse, make_optimizer, scheduled_rate
 from .probe import probe_split
+from .progress import BEST, RunProgress, shown_metrics
 from .provenance import as_lists, command_line, run_record, task_record
-from .run import BEST, LAST, finish_run, is_over, is_validated, run_experiment
+from .run import run_experiment, train_seeds
 from .task import SPLIT, Experiment, Report, Task
 from .tracking import require_tracker
-from .train_seeds import shown_metrics, train_seeds
 from .validation import validate, validation_material
 
 __all__ = [
     "BEST",
-    "LAST",
     "SPLIT",
     "EpochSummary",
     "Experiment",
+    "Learner",
     "Report",
+    "RunProgress",
     "Task",
     "TrainingMaterial",
-    "WeightAverage",
     "as_lists",
     "can_fuse",
     "clip_targets",
     "clips_an_epoch",
     "command_line",
+    "epoch_clips",
     "epoch_seed",
-    "finish_run",
-    "is_over",
-    "is_validated",
-    "learning_rate",
-    "log_line",
+    "epoch_summary",
     "loss_means",
     "loss_totals",
     "make_optimizer",
@@ -51,9 +49,9 @@ __all__ = [
     "require_tracker",
     "run_experiment",
     "run_record",
+    "scheduled_rate",
     "shared_features",
     "shown_metrics",
-    "spoken",
     "task_record",
     "train_epoch",
     "train_seeds",

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +25,9 @@ from ..clips import (
     switch_frames,
     token_targets,
 )
-from ..config import Config
-from ..features import FeatureLayout, ResidentFeatures, row_stride
-from ..heads import HeadOutput, SpottingHead
+from ..config import ClipGrid, Config, TrainingSection
+from ..features import FeatureLayout, ResidentFeatures
+from ..heads import HeadOutput
 from .losses import (
     class_loss,
     class_total,
@@ -37,11 +38,9 @@ from .losses import (
     sigmoid_total,
     team_loss,
 )
-from .optimizer import WeightAverage, descend, learning_rate
+from .optimizer import Learner, descend, scheduled_rate
 
 CLIPS_AT_ONCE = 256  # whose targets are made together
-
-
 PASSES_AN_EPOCH = 1.7  # the original's 500,000 frames over the 288,308 that its training matches have at stride 2
 
 
@@ -71,6 +70,18 @@ class EpochSummary:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Features of clips (B, T, D) and what their tokens should answer.
+
+    Where clips are mixed the targets are of 2 B clips, those of their partners last, with the share (2 B,) of each.
+    """
+
+    frames: Tensor
+    wanted: TokenTargets
+    share: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class LossParts:
     """The losses of one batch: their weighted sum () to descend, the sum and its parts (4,) detached."""
 
@@ -82,7 +93,7 @@ def training_material(
     features: ResidentFeatures, events: EventTable, config: Config, *, anchors: Anchors | None = None
 ) -> TrainingMaterial:
     """Features and events with the class weights counted from them, on the features' device."""
-    grid_frames = n_grid_frames(features, config.clips.clip_stride)
+    grid_frames = n_grid_frames(features, config)
     weights = class_weights(
         events.counts,
         max(grid_frames - int(events.counts.sum()), 1),
@@ -93,17 +104,17 @@ def training_material(
     return TrainingMaterial(features, events, weights.to(features.device), anchors)
 
 
-def n_grid_frames(features: ResidentFeatures | FeatureLayout, clip_stride: int) -> int:
+def n_grid_frames(features: ResidentFeatures | FeatureLayout, config: Config) -> int:
     """How many frames the matches have on the grid of every ``clip_stride``-th source frame."""
-    rows = row_stride(features.frame_spacing, clip_stride)
-    return sum(-(-match.n_rows // rows) for match in features.matches)
+    grid = ClipGrid.of(config, features.frame_spacing)
+    return sum(-(-match.n_rows // grid.row_stride) for match in features.matches)
 
 
 def clips_an_epoch(features: ResidentFeatures | FeatureLayout, config: Config) -> int:
     """How many clips an epoch draws: epoch_frames / clip_frames, rounded up; "auto" is 1.7 passes over the grid."""
     frames = config.training.epoch_frames
     if frames == "auto":
-        frames = PASSES_AN_EPOCH * n_grid_frames(features, config.clips.clip_stride)
+        frames = PASSES_AN_EPOCH * n_grid_frames(features, config)
     return max(math.ceil(frames / config.clips.clip_frames), 1)
 
 
@@ -116,78 +127,86 @@ def epoch_seed(seed: int, epoch: int) -> int:
 
 
 def train_epoch(
-    head: SpottingHead,
-    optimizer: torch.optim.Optimizer,
+    learner: Learner[Any],
     material: TrainingMaterial,
     config: Config,
     *,
     epoch: int,
     seed: int,
-    average: WeightAverage | None = None,
-    forward: Callable[[Tensor], HeadOutput] | None = None,
+    on_step: Callable[[], None] = lambda: None,
 ) -> EpochSummary:
-    """Trains ``head`` in place for epoch ``epoch`` (from 1) and returns the epoch's means.
+    """Trains ``learner`` in place for epoch ``epoch`` (from 1) and returns the epoch's means.
 
-    ``average`` follows the weights; ``forward`` stands for the head where it was compiled. Seeds torch's global
-    generator, which dropout draws from; the caller keeps the outer state if it needs it.
+    ``on_step`` is called after every step.
+
+    Seeds torch's global generator, which dropout draws from; the caller keeps the outer state if it needs it.
     Raises BallspotError when the loss is not finite any more.
     """
     torch.manual_seed(epoch_seed(seed, epoch))
-    section, clip, features = config.training, config.clips, material.features
-    n_clips = clips_an_epoch(features, config)
-    n_steps = math.ceil(n_clips / section.batch_clips)
-    drawn = draw_clips(
-        features,
-        n_clips,
-        clip_frames=clip.clip_frames,
-        row_stride=features.row_stride(clip.clip_stride),
-        pad_frames=clip.pad_frames,
-        generator=torch.Generator().manual_seed(epoch_seed(seed, epoch)),
-        anchors=material.anchors,
-    )
-    head.train()
+    section, features = config.training, material.features
+    generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
+    drawn = epoch_clips(material, config, clips_an_epoch(features, config), generator=generator)
+    n_steps = steps_an_epoch(features, config)
+    learner.model.train()
     sums = torch.zeros(4, device=features.device)
     n_collisions = torch.zeros((), dtype=torch.int64, device=features.device)
     rate = 0.0
-    for step, (frames, wanted, share) in enumerate(training_batches(material, drawn, config)):
+    for step, batch in enumerate(training_batches(material, drawn, config)):
         n_done = (epoch - 1) * n_steps + step
-        rate = learning_rate(
-            n_done,
-            n_steps=section.n_epochs * n_steps,
-            n_warmup_steps=round(section.warmup_epochs * n_steps),
-            peak=section.learning_rate,
-            final=section.final_learning_rate,
-            warmup_start=section.warmup_start,
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        losses: list[LossParts] = []
+        rate = scheduled_rate(section, n_done, n_steps=n_steps)
+        learner.set_rate(rate)
+        sums += train_step(learner, batch, material.weights, config)
+        if learner.average is not None:
+            learner.average.update(learner.model, n_steps_done=n_done)
+        n_collisions += batch.wanted.n_collisions.sum()
+        on_step()
+    return epoch_summary(sums / n_steps, rate, int(n_collisions), epoch=epoch, section=section)
 
-        def loss(
-            frames: Tensor = frames,
-            wanted: TokenTargets = wanted,
-            share: Tensor | None = share,
-            losses: list[LossParts] = losses,
-        ) -> Tensor:
-            with torch.autocast(features.device.type, torch.bfloat16, enabled=section.amp and frames.is_cuda):
-                output = (forward or head)(frames)
-            losses.append(batch_loss(output, wanted, share, material.weights, config))
-            return losses[-1].total
 
-        descend(head, optimizer, loss, sam_rho=section.sam_rho, gradient_clip=section.gradient_clip)
-        if average is not None:
-            average.update(head, n_steps_done=n_done)
-        sums += losses[0].parts
-        n_collisions += wanted.n_collisions.sum()
-    total, class_part, offset_part, team_part = (sums / n_steps).tolist()
+def steps_an_epoch(features: ResidentFeatures, config: Config) -> int:
+    """How many steps an epoch takes."""
+    return math.ceil(clips_an_epoch(features, config) / config.training.batch_clips)
+
+
+def epoch_clips(material: TrainingMaterial, config: Config, n_clips: int, *, generator: torch.Generator) -> ClipStarts:
+    """So many clips, drawn as the configuration says."""
+    features = material.features
+    return draw_clips(
+        features,
+        n_clips,
+        ClipGrid.of(config, features.frame_spacing),
+        pad_frames=config.clips.pad_frames,
+        generator=generator,
+        anchors=material.anchors,
+    )
+
+
+def train_step(learner: Learner[Any], batch: Batch, weights: Tensor, config: Config) -> Tensor:
+    """One step down the loss of a batch; that loss and its parts before it, (4,)."""
+    section, frames = config.training, batch.frames
+    losses: list[LossParts] = []
+
+    def loss() -> Tensor:
+        with torch.autocast(frames.device.type, torch.bfloat16, enabled=section.amp and frames.is_cuda):
+            output = (learner.forward or learner.model)(frames)
+        losses.append(batch_loss(output, batch.wanted, batch.share, weights, config))
+        return losses[-1].total
+
+    descend(learner.model, learner.optimizer, loss, sam_rho=section.sam_rho, gradient_clip=section.gradient_clip)
+    return losses[0].parts
+
+
+def epoch_summary(
+    means: Tensor, rate: float, n_collisions: int, *, epoch: int, section: TrainingSection
+) -> EpochSummary:
+    """The summary of an epoch from the means (4,) of its losses. Raises BallspotError when they are not finite."""
+    total, class_part, offset_part, team_part = means.tolist()
     if not math.isfinite(total):
         raise BallspotError(f"the loss of epoch {epoch} is {total}; lower learning_rate ({section.learning_rate:g})")
-    return EpochSummary(total, class_part, offset_part, team_part, rate, int(n_collisions))
+    return EpochSummary(total, class_part, offset_part, team_part, rate, n_collisions)
 
 
-def training_batches(
-    material: TrainingMaterial, clips: ClipStarts, config: Config
-) -> Iterator[tuple[Tensor, TokenTargets, Tensor | None]]:
+def training_batches(material: TrainingMaterial, clips: ClipStarts, config: Config) -> Iterator[Batch]:
     """The clips in batches of ``batch_clips``, each as `training_batch` gives it.
 
     Targets take no chance, so those of many small batches are made at once.
@@ -203,53 +222,36 @@ def training_batches(
 
 def clip_targets(material: TrainingMaterial, clips: ClipStarts, config: Config) -> TokenTargets:
     """What the tokens of the clips should answer, from the events of the material."""
-    clip, targets, features = config.clips, config.targets, material.features
+    features = material.features
+    grid = ClipGrid.of(config, features.frame_spacing)
     flipped = None
     if clips.view_index is not None:
         flipped = torch.tensor([view == FLIPPED_VIEW for view in features.views])[clips.view_index]
     return token_targets(
-        clip_events(
-            material.events,
-            clips,
-            frame_spacing=features.frame_spacing,
-            span=clip.clip_frames * clip.clip_stride,
-            flipped=flipped,
-        ),
+        clip_events(material.events, clips, grid, flipped=flipped),
+        grid,
+        config.targets,
         priority=material.events.priority,
-        clip_frames=clip.clip_frames,
-        clip_stride=clip.clip_stride,
-        temporal_stride=config.head.temporal_stride,
-        label_assignment=targets.label_assignment,
-        event_time=targets.event_time,
-        label_radius=targets.label_radius,
-        label_sd=targets.label_sd,
-        offset_window=targets.offset_window,
-        offset_background=targets.offset_background,
         multi_label=config.loss.class_loss == "sigmoid",
     )
 
 
-def training_batch(
-    material: TrainingMaterial, clips: ClipStarts, wanted: TokenTargets, config: Config
-) -> tuple[Tensor, TokenTargets, Tensor | None]:
-    """The clips' features (B, T, D), changed as `augmentation` says, and ``wanted``, what their tokens should answer.
-
-    Where clips are mixed the targets are of 2 B clips, those of their partners last, with the share (2 B,) of each.
-    """
-    clip, features, change = config.clips, material.features, config.augmentation
-    row_stride = features.row_stride(clip.clip_stride)
+def training_batch(material: TrainingMaterial, clips: ClipStarts, wanted: TokenTargets, config: Config) -> Batch:
+    """The clips with features that are changed as `augmentation` says; ``wanted``: what their tokens should answer."""
+    features, change = material.features, config.augmentation
+    grid = ClipGrid.of(config, features.frame_spacing)
     shift = None
     if change.index_jitter:
-        shift = jitter_shift(len(clips), clip.clip_frames, row_stride=row_stride, chance=change.index_jitter)
-    frames = gather_clips(features, clips, clip_frames=clip.clip_frames, row_stride=row_stride, row_shift=shift)
+        shift = jitter_shift(len(clips), grid, chance=change.index_jitter)
+    frames = gather_clips(features, clips, grid, row_shift=shift)
     if change.frame_switch:
         frames = switch_frames(frames, chance=change.frame_switch)
     if change.temporal_drop:
         frames = drop_frames(frames, chance=change.temporal_drop)
     if not change.mixup_alpha:
-        return frames, wanted, None
+        return Batch(frames, wanted)
     frames, other, share = mix_clips(frames, alpha=change.mixup_alpha)
-    return frames, wanted.taken_by(other), torch.cat([share, 1.0 - share])
+    return Batch(frames, wanted.taken_by(other), torch.cat([share, 1.0 - share]))
 
 
 def batch_loss(

@@ -10,8 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LARGEST_RATIO = 1.0
-
-
 SMALLEST_MISS = 1e-6  # at p = 1 the slope of (1 - p)^gamma is infinite for gamma below 1
 
 

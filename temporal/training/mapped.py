@@ -33,8 +33,6 @@ from .material import LoadedFeatures, load_both
 from .task import SPLIT, Experiment
 
 LAYOUT, SCALING = "layout.json", "scaling.npy"
-
-
 PARTS = ("train", SPLIT)
 
 

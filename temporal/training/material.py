@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import LabelArrays, Spot, label_arrays
 from ..clips import Anchors, EventTable, event_anchors, event_table, mistake_anchors, redraw_times
-from ..config import DTYPES, prediction_views
+from ..config import DTYPES, ClipGrid, prediction_views
 from ..decoding import read_scores
 from ..features import MatchRows, ResidentFeatures, Scaling, load_features, scale_features
 from .epoch import TrainingMaterial, training_material
@@ -76,16 +76,8 @@ def _anchors(
                     f"{experiment.label_set.name!r}; predict with a run of these labels"
                 )
         by_name = {match.name: arrays for match, arrays in zip(features.matches, labels, strict=True)}
-        near, share = section.near_frames, section.sampling_share
-        return mistake_anchors(saved, by_name, features, near_frames=near, share=share)
-    return event_anchors(
-        events,
-        frame_spacing=features.frame_spacing,
-        near_frames=section.near_frames,
-        share=section.sampling_share,
-        clip_frames=experiment.config.clips.clip_frames,
-        balanced=section.sampling == "class-balanced",
-    )
+        return mistake_anchors(saved, by_name, features, section)
+    return event_anchors(events, ClipGrid.of(experiment.config, features.frame_spacing), section)
 
 
 def _features(

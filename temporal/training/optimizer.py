@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ..config import Config
+from ..config import Config, TrainingSection
 
 
 def make_optimizer(head: nn.Module, config: Config) -> torch.optim.AdamW:
@@ -79,6 +81,29 @@ class WeightAverage:
                 self.weights[name].copy_(value)
 
 
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@dataclass
+class Learner(Generic[Model]):
+    """A model in training with its optimizer; ``forward`` stands for the model where it was compiled or wrapped."""
+
+    model: Model
+    optimizer: torch.optim.Optimizer
+    average: WeightAverage | None = None
+    forward: Any = None
+
+    def set_rate(self, rate: float) -> None:
+        """Sets the learning rate; a group of parameters that has a "factor" gets so many times as much."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group.get("factor", 1.0)
+
+    @property
+    def kept_weights(self) -> dict[str, Tensor]:
+        """The weights that are validated and kept: the average where there is one."""
+        return self.model.state_dict() if self.average is None else self.average.weights
+
+
 def _climb(parameters: Iterable[nn.Parameter], rho: float) -> list[tuple[nn.Parameter, Tensor]]:
     """Moves the parameters by ``rho`` along their gradient, all together, and says where each came from."""
     moving = [(parameter, parameter.grad) for parameter in parameters if parameter.grad is not None]
@@ -88,6 +113,18 @@ def _climb(parameters: Iterable[nn.Parameter], rho: float) -> list[tuple[nn.Para
         for parameter, gradient in moving:
             parameter.add_(gradient * (rho / (norm + 1e-12)))
     return valley
+
+
+def scheduled_rate(section: TrainingSection, n_done: int, *, n_steps: int) -> float:
+    """The learning rate after ``n_done`` steps of a training with ``n_steps`` an epoch."""
+    return learning_rate(
+        n_done,
+        n_steps=section.n_epochs * n_steps,
+        n_warmup_steps=round(section.warmup_epochs * n_steps),
+        peak=section.learning_rate,
+        final=section.final_learning_rate,
+        warmup_start=section.warmup_start,
+    )
 
 
 def learning_rate(

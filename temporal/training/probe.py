@@ -4,7 +4,7 @@ What it reaches is what the features say of a frame without any context. A head 
 from time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,31 +12,21 @@ from sklearn.linear_model import LogisticRegression
 
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import (
+    DataSelection,
     LabelArrays,
-    LabelSet,
-    Match,
-    Splits,
-    Spot,
     SpotArrays,
     column_arrays,
     columns_of,
     label_arrays,
-    read_labels,
 )
-from ...evaluate.scoring import OFFICIAL_FPS, TOLERANCE_S, APResult, average_precision, metric_frames
+from ...evaluate.scoring import OFFICIAL_FPS, APResult, average_precision, metric_frames
 from ..config import PredictionSection
 from ..decoding import decode_as_configured
 from ..features import FeatureSource, ResidentFeatures, load_features, scale_features
 
 NEAR_S = 0.12  # frames this near to an event are its class's examples
-
-
 CLEAR_S = 1.0  # background is drawn from frames farther than this from all events
-
-
 N_BACKGROUND = 4  # times as many frames of background as near events
-
-
 INVERSE_PENALTY = 0.01  # C of scikit-learn
 
 
@@ -90,26 +80,19 @@ def fit_probe(
 
 
 def probe_split(
-    source: FeatureSource,
-    matches: Mapping[str, Match],
-    splits: Splits,
-    label_set: LabelSet,
-    *,
-    split: str,
-    seed: int,
-    section: PredictionSection,
+    source: FeatureSource, data: DataSelection, *, split: str, seed: int, section: PredictionSection
 ) -> APResult:
     """The average precision (1 s, 25 frames a second) on a split of a probe fitted to the training matches.
 
     Features are scaled match by match; ``section`` says how scores become spots. BallspotError for missing labels.
     """
-    spots = {name: _labels(matches[name], label_set) for part in ("train", split) for name in splits.part(part)}
-    training = load_features(source, splits.train, device="cpu")
+    label_set, spots = data.label_set, {**data.spots_of_split("train"), **data.spots_of_split(split)}
+    training = load_features(source, data.splits.train, device="cpu")
     scale_features(training, "match")
     labels = [label_arrays(spots[one.name], label_set, axis=one.axis, match=one.name) for one in training.matches]
     fitted = fit_probe(training, labels, n_labels=len(label_set), seed=seed)
     truths, predictions = [], []
-    for name in splits.part(split):
+    for name in data.splits.part(split):
         features = load_features(source, [name], device="cpu")
         scale_features(features, "match")
         match = features.matches[0]
@@ -117,10 +100,4 @@ def probe_split(
         frames = metric_frames(match.axis.positions_of(peaks.row * features.frame_spacing))
         predictions.append(SpotArrays(frame=frames, label_index=peaks.label_index, score=peaks.score))
         truths.append(column_arrays(columns_of(spots[name]), label_set, fps=OFFICIAL_FPS))
-    return average_precision(truths, predictions, n_labels=len(label_set), fps=OFFICIAL_FPS, tolerance_s=TOLERANCE_S)
-
-
-def _labels(match: Match, label_set: LabelSet) -> tuple[Spot, ...]:
-    if match.labels_path is None:
-        raise BallspotError(f"{match.folder}: match {match.name!r} has no labels; a probe needs them")
-    return read_labels(match.labels_path, label_set, in_file_order=True)
+    return average_precision(truths, predictions, n_labels=len(label_set))

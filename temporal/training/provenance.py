@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ import torch
 
 from ... import __version__
 from ...evaluate.dataset import Splits
-from .log import timestamp
 from .task import Experiment, Task
+
+
+def timestamp() -> str:
+    """Now, as local time with its offset from UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def command_line() -> str:
@@ -21,7 +26,7 @@ def command_line() -> str:
     return shlex.join(["ballspot", *sys.argv[1:]])
 
 
-def run_record(experiment: Experiment, data_root: Path, *, command: str) -> dict[str, Any]:
+def run_record(experiment: Experiment, *, command: str) -> dict[str, Any]:
     """What run.json says of how the run was made, ``command`` being what was typed."""
     source, splits = experiment.source, experiment.splits
     features = {
@@ -29,10 +34,10 @@ def run_record(experiment: Experiment, data_root: Path, *, command: str) -> dict
         "fingerprint": source.fingerprint,
         "files": source.files(splits.train + splits.valid),
     }
-    return task_record(experiment, data_root, command=command, features=features)
+    return task_record(experiment, command=command, features=features)
 
 
-def task_record(task: Task, data_root: Path, *, command: str, features: dict[str, Any]) -> dict[str, Any]:
+def task_record(task: Task, *, command: str, features: dict[str, Any]) -> dict[str, Any]:
     """What run.json says of a training, ``features`` being what it says of where they came from."""
     splits = task.splits
     return {
@@ -47,7 +52,7 @@ def task_record(task: Task, data_root: Path, *, command: str, features: dict[str
         "shuffle_labels": task.shuffle_labels,
         "started": timestamp(),
         "features": features,
-        "data": str(data_root),
+        "data": str(task.data.data_root),
         "splits": {**as_lists(splits), "source": splits.source},
         "label_set": task.label_set.name,
         "labels": list(task.label_set.labels),

@@ -9,14 +9,12 @@ import torch
 
 from ...cache.disk import fingerprint
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import LABELS_FILE, SCORES_FILE, LabelSet, Match, Splits, Spot, read_labels
-from ..config import Config, as_table, prediction_views
-from ..features import FeatureLayout, FeatureSource, read_layout, row_stride
+from ...evaluate.dataset import SCORES_FILE, DataSelection, LabelSet, Match, Splits, Spot
+from ..config import ClipGrid, Config, as_table, prediction_views
+from ..features import FeatureLayout, FeatureSource, read_layout
 from ..heads import HeadDescription
 
 SPLIT = "valid"
-
-
 Report = Callable[[str], None]
 
 
@@ -29,26 +27,30 @@ class Task:
     """
 
     config: Config
-    matches: Mapping[str, Match]
-    splits: Splits
-    label_set: LabelSet
+    data: DataSelection
     seed: int
     shuffle_labels: bool
     device: torch.device
     mistakes: Path | None = None
 
+    @property
+    def matches(self) -> Mapping[str, Match]:
+        """All matches of the data root by their names."""
+        return self.data.matches
+
+    @property
+    def splits(self) -> Splits:
+        """The matches to train on, to validate on and to leave alone."""
+        return self.data.splits
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The classes of the labels."""
+        return self.data.label_set
+
     def spots(self, split: str) -> dict[str, tuple[Spot, ...]]:
         """The labels of every match of a split, in the order of its file. Raises BallspotError where there are none."""
-        spots = {}
-        for name in self.splits.part(split):
-            path = self.matches[name].labels_path
-            if path is None:
-                raise BallspotError(
-                    f"{self.matches[name].folder}: match {name!r} of split {split} has no {LABELS_FILE}; add it, or "
-                    "name other matches with --splits"
-                )
-            spots[name] = read_labels(path, self.label_set, in_file_order=True)
-        return spots
+        return self.data.spots_of_split(split)
 
     def mistake_files(self) -> dict[str, Path]:
         """The score file of every training match in ``mistakes``, none without hard negatives. Else BallspotError."""
@@ -86,7 +88,7 @@ class Experiment(Task):
         if layout is None:
             layout = read_layout(self.source, self.splits.part("train"), config.clips.views)
             read_layout(self.source, self.splits.part(SPLIT), prediction_views(config))
-        row_stride(layout.frame_spacing, config.clips.clip_stride)
+        ClipGrid.of(config, layout.frame_spacing)
         with torch.random.fork_rng(devices=[]), torch.device("meta"):  # a head without its numbers
             HeadDescription(config, self.label_set, layout.dims, self.source.fingerprint).build()
         return layout

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...evaluate.dataset import LabelSet, Spot, SpotArrays, column_arrays, columns_of
-from ...evaluate.scoring import OFFICIAL_FPS, TOLERANCE_S, APResult, average_precision, metric_frames
+from ...evaluate.scoring import OFFICIAL_FPS, APResult, average_precision, metric_frames
 from ..config import Config
 from ..decoding import decode_as_configured
 from ..features import ResidentFeatures
 from ..heads import SpottingHead
-from ..prediction import prediction_of, score_match
+from ..prediction import score_match
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def validate(head: SpottingHead, material: ValidationMaterial, config: Config, *
     """The average precision (at1, 25 frames a second) of ``head`` over the validation matches."""
     predictions = []
     for index, frames in enumerate(material.metric_frames):
-        scored = score_match(head, material.features, index, prediction_of(config))
+        scored = score_match(head, material.features, index, config)
         peaks = decode_as_configured(scored.scores, config.prediction)
         frame = frames[scored.frame_index[peaks.row]]
         predictions.append(SpotArrays(frame=frame, label_index=peaks.label_index, score=peaks.score))
-    return average_precision(material.truths, predictions, n_labels=n_labels, fps=OFFICIAL_FPS, tolerance_s=TOLERANCE_S)
+    return average_precision(material.truths, predictions, n_labels=n_labels)

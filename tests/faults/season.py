@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ballspot.cache.stores.layout import Block, StoreHeader
+from ballspot.cache.stores.spec import FeatureSpec
 from ballspot.cache.stores.store import write_store
 
 from .harness import ballspot
@@ -68,9 +69,9 @@ def write_labels(data: Path, name: str, events: Sequence[tuple[int, str]]) -> No
 def write_features(features: Path, name: str, rows: np.ndarray, **changes: object) -> Path:
     """One match's store of these rows (n, D), every frame a row at 25 frames a second."""
     said = {"match": name, "fps": Fraction(25), "n_video_frames": len(rows), "n_rows": len(rows), "dim": rows.shape[1]}
-    header = StoreHeader(**{**said, "extraction": {"made": "a"}, **changes})  # pyright: ignore[reportArgumentType]
+    header = StoreHeader(**{**said, "spec": FeatureSpec.read({"made": "a"}), **changes})  # pyright: ignore[reportArgumentType]
     path = features / f"{name}.h5"
-    stride = int(header.extraction.get("stride", 1))
+    stride = header.spec.stride
     block = Block(np.arange(len(rows)) * stride, {"original": rows.astype(header.row_dtype)})
     write_store(path, header=header, blocks=[block])
     return path

@@ -12,6 +12,7 @@ import pytest
 
 from ballspot.cache.stores.attributes import STORE_FORMAT, fixed, header_attributes
 from ballspot.cache.stores.layout import StoreHeader
+from ballspot.cache.stores.spec import FeatureSpec
 
 from .harness import REFUSED, SAME, Ended, ballspot, contents, note_outcome, require_refusal, spread
 from .season import (
@@ -54,7 +55,7 @@ def foreign_store(path: Path, match: str, rows: np.ndarray) -> None:
     path.unlink(missing_ok=True)
     header = StoreHeader(
         match=match, fps=Fraction(25), n_video_frames=len(rows), n_rows=len(rows), dim=rows.shape[1],
-        extraction={"made": "a"},
+        spec=FeatureSpec.read({"made": "a"}),
     )  # fmt: skip
     with h5py.File(path, "w", libver="earliest") as file:
         for name, value in {**header_attributes(header), "format": STORE_FORMAT, "format_version": "1.0"}.items():
@@ -132,7 +133,9 @@ def test_a_match_of_a_frame_or_two_goes_all_the_way(n_frames: int, place: int, s
         events = [(0, "SHOT")] if number == place else draw_events(length, rng)
         write_labels(season.data, name, events)
         rows = shown(events, length, rng)[::stride]
-        write_features(season.features, name, rows, n_video_frames=length, extraction={"made": "a", "stride": stride})
+        write_features(
+            season.features, name, rows, n_video_frames=length, spec=FeatureSpec.read({"made": "a", "stride": stride})
+        )
     write_splits(season.data, NAMES)
     found = all_the_way(season)
     assert found["n_labels"] == (1 if place == 3 else len(labels_of(season, 3)))

@@ -8,9 +8,8 @@ from click.testing import CliRunner
 
 from ballspot import cli
 from ballspot.cache.errors import BallspotError
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import BALL_12
-from ballspot.evaluate.dataset.matches import find_matches
-from ballspot.evaluate.dataset.splits import load_splits
 from ballspot.temporal.config.load import load_config
 from ballspot.temporal.training.task import Task
 
@@ -81,12 +80,9 @@ def test_a_command_that_is_not_known_gets_the_nearest(command, said):
 
 def test_a_match_without_labels_is_named_with_its_part(project):
     Path("both.toml").write_text('train = ["league/m2"]\nvalid = ["league/m1"]\n')
-    matches = find_matches(Path("data"))
     task = Task(
         config=load_config("best"),
-        matches={match.name: match for match in matches},
-        splits=load_splits(Path("data"), matches, splits_file=Path("both.toml")),
-        label_set=BALL_12,
+        data=DataSelection(Path("data"), BALL_12, Path("both.toml")),
         seed=0,
         shuffle_labels=False,
         device=torch.device("cpu"),

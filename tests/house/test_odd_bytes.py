@@ -18,6 +18,7 @@ from ballspot.cache.disk.fingerprint import fingerprint
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores.journal import Journal, read_header, read_journals
 from ballspot.cache.stores.layout import Block, StoreHeader, header_from_json
+from ballspot.cache.stores.spec import FeatureSpec
 from ballspot.cache.stores.store import FeatureStore, write_store
 from ballspot.cache.stores.verify import verify
 from ballspot.evaluate.dataset.labelsets import LabelSet
@@ -30,7 +31,9 @@ from ballspot.temporal.heads.checkpoints import HeadDescription, Progress, read_
 from .odd_values import VALUES, altered, is_read
 
 EXTRACTION = {"backbone": "b", "stride": 1, "size": [64, 96], "dtype": "float16", "views": {"hflip": {}}}
-HEADER = StoreHeader("m", Fraction(25), 5, 5, 3, EXTRACTION, ("original", "hflip"), video_name="v.mp4")
+HEADER = StoreHeader(
+    "m", Fraction(25), 5, 5, 3, FeatureSpec.read(EXTRACTION), ("original", "hflip"), video_name="v.mp4"
+)
 ROWS = {view: np.ones((5, 3), np.float16) for view in HEADER.views}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 LABELS = LabelSet("two", ("PASS", "GOAL"))
@@ -107,7 +110,7 @@ def test_a_store_whose_rows_are_of_another_kind_is_refused_in_little_memory(tmp_
         n_video_frames=st.integers(0, 2**40),
         n_rows=st.integers(0, 2**40),
         dim=st.integers(1, 10**6),
-        extraction=st.dictionaries(TEXT, st.integers() | TEXT).map(lambda one: {**one, "dtype": "float32"}),
+        spec=st.dictionaries(TEXT, st.integers() | TEXT).map(lambda one: FeatureSpec.read({**one, "dtype": "float32"})),
         views=st.lists(st.text("abc:1", min_size=1, max_size=4), min_size=1).map(tuple),
         video_name=TEXT,
         engine=TEXT,

@@ -17,6 +17,7 @@ from ballspot.evaluate.dataset.labels import Spot, read_labels
 from ballspot.evaluate.dataset.labelsets import BALL_12, label_set_of, load_label_set
 from ballspot.evaluate.dataset.spots import read_spots, write_spots
 from ballspot.evaluate.results.comparison import compare_runs
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 from ballspot.temporal.bundle.trained import read_trained
 from ballspot.temporal.config.load import as_table, load_config
 from ballspot.temporal.config.sections import Config
@@ -66,7 +67,10 @@ def whole(run: RunFolder) -> None:
 
 
 def test_two_whole_runs_are_compared(two_runs):
-    assert [run.mean_ap for run in compare_runs([run.path for run in two_runs], n_resamples=0).runs] == [0.5, 0.5]
+    assert [run.mean_ap for run in compare_runs([run.path for run in two_runs], bootstrap=Bootstrap(0)).runs] == [
+        0.5,
+        0.5,
+    ]
 
 
 @pytest.mark.parametrize(("name", "document"), [("run.json", RECORD), ("metrics.json", METRICS), ("log.jsonl", LINE)])
@@ -75,7 +79,7 @@ def test_any_value_in_a_file_of_a_run_is_compared_or_refused(two_runs, name, doc
     sound, odd = two_runs
     whole(odd)
     (odd.path / name).write_text(json.dumps(data.draw(altered(document) | VALUES)) + "\n")
-    is_read(lambda: compare_runs([sound.path, odd.path], n_resamples=0).as_record())
+    is_read(lambda: compare_runs([sound.path, odd.path], bootstrap=Bootstrap(0)).as_record())
     is_read(lambda: label_set_of(odd.record(), "run.json"))
     is_read(lambda: odd.metric("mean_ap"))
     odd.keep_log(1)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ballspot.cache.stores.layout import Block, StoreHeader
+from ballspot.cache.stores.spec import FeatureSpec
 from ballspot.cache.stores.store import write_store
 
 LABELS = ("PASS", "DRIVE", "SHOT")
@@ -38,7 +39,12 @@ def write_match(
         rows[near, label] += 2.0 * np.exp(-(((near - frame) / 3.0) ** 2))
         rows[near, 8] += (near - frame) / 6.0
     header = StoreHeader(
-        match=name, fps=Fraction(25), n_video_frames=n_frames, n_rows=n_frames, dim=DIM, extraction={"made": settings}
+        match=name,
+        fps=Fraction(25),
+        n_video_frames=n_frames,
+        n_rows=n_frames,
+        dim=DIM,
+        spec=FeatureSpec.read({"made": settings}),
     )
     block = Block(np.arange(n_frames), {"original": rows.astype(np.float16)})
     write_store(features / f"{name}.h5", header=header, blocks=[block])

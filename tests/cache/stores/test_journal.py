@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores.journal import Journal, Segment, part_path, read_header, read_journals
 from ballspot.cache.stores.layout import Block, StoreHeader
+from ballspot.cache.stores.spec import FeatureSpec
 from ballspot.cache.stores.store import write_store
 
 N_ROWS, DIM = 40, 3
@@ -21,7 +22,7 @@ HEADER = StoreHeader(
     n_video_frames=N_ROWS,
     n_rows=N_ROWS,
     dim=DIM,
-    extraction={"backbone": "b"},
+    spec=FeatureSpec.read({"backbone": "b"}),
     decoder="decord",
 )
 
@@ -83,7 +84,7 @@ def test_a_changed_byte_drops_its_record_and_all_after_it(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"extraction": {"backbone": "c"}}, "other extraction settings"),
+        ({"spec": FeatureSpec(backbone="c")}, "other extraction settings"),
         ({"video_sha256": "f"}, "another video"),
         ({"match": "n"}, "another match"),
     ],

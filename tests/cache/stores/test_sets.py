@@ -8,12 +8,13 @@ from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores.journal import Journal, part_path
 from ballspot.cache.stores.layout import Block, StoreHeader
 from ballspot.cache.stores.sets import find_sets, find_stores, open_feature_set, store_path
+from ballspot.cache.stores.spec import FeatureSpec
 from ballspot.cache.stores.store import write_store
 
 
 def header_of(match: str, backbone: str = "b") -> StoreHeader:
     return StoreHeader(
-        match=match, fps=Fraction(25), n_video_frames=3, n_rows=3, dim=2, extraction={"backbone": backbone}
+        match=match, fps=Fraction(25), n_video_frames=3, n_rows=3, dim=2, spec=FeatureSpec.read({"backbone": backbone})
     )
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ballspot.cache.disk.fingerprint import fingerprint
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores.layout import CHUNK_ROWS, Block, StoreHeader, header_from_json
+from ballspot.cache.stores.spec import FeatureSpec
 from ballspot.cache.stores.store import FeatureStore, write_store
 
 KEPT = Path(__file__).parents[1] / "data" / "store-1.0.h5"
@@ -24,7 +25,7 @@ def header_of(n_rows: int, dim: int = 4, **changes: object) -> StoreHeader:
         n_video_frames=n_rows,
         n_rows=n_rows,
         dim=dim,
-        extraction={"backbone": "b", "stride": 1},
+        spec=FeatureSpec.read({"backbone": "b", "stride": 1}),
     )
     return replace(header, **changes)
 
@@ -45,8 +46,8 @@ def test_a_file_of_format_1_0_is_read_as_it_was_written() -> None:
         assert (store.match, store.fps, store.n_video_frames) == ("league/season/match-01", Fraction(30000, 1001), 12)
         assert (store.n_rows, store.dim, store.views) == (6, 3, ("original", "hflip"))
         assert store.frame_index.tolist() == [0, 2, 4, 6, 8, 10]
-        assert store.extraction["size"] == [224, 398]
-        assert store.fingerprint == fingerprint(store.extraction)
+        assert store.spec.size == (224, 398)
+        assert store.fingerprint == fingerprint(store.spec.as_json())
         assert store.header.decoder == "decord"
         assert store.read(4).tolist() == [[3.0, 3.25, 3.5], [3.75, 4.0, 4.25]]
         assert store.read(0, 1, view="hflip").tolist() == [[0.0, -0.25, -0.5]]

@@ -9,6 +9,7 @@ import pytest
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores.layout import Block, StoreHeader
+from ballspot.cache.stores.spec import FeatureSpec
 from ballspot.cache.stores.store import FeatureStore, write_store
 from ballspot.cache.stores.verify import verify
 
@@ -26,7 +27,7 @@ def written(path: Path, dtype: str = "float16") -> Path:
         n_video_frames=N_ROWS,
         n_rows=N_ROWS,
         dim=DIM,
-        extraction={"backbone": "b", "stride": 1, "dtype": dtype},
+        spec=FeatureSpec.read({"backbone": "b", "stride": 1, "dtype": dtype}),
         views=VIEWS,
         video_name="224p.mp4",
         video_bytes=123_456,

@@ -107,5 +107,6 @@ def test_sided_arrays_keep_left_and_right_only():
     assert (arrays.label_index.tolist(), arrays.frame.tolist()) == ([3, 0], [1, 4])
 
 
-def test_labels_are_counted_in_the_order_in_which_they_come():
-    assert columns_of([Spot("B", 0), Spot("C", 0), Spot("B", 1)]).count_labels() == {"B": 2, "C": 1}
+def test_unknown_labels_are_counted_in_the_order_in_which_they_come():
+    columns = columns_of([Spot("B", 0), Spot("C", 0), Spot("A", 0), Spot("B", 1)])
+    assert list(columns.unknown_labels(LabelSet("one", ("A",))).items()) == [("B", 2), ("C", 1)]

@@ -11,7 +11,7 @@ from ballspot.evaluate.diagnosis.bounds import TIMINGS, DiagnosisBounds
 from ballspot.evaluate.diagnosis.diagnosis import Diagnosis, diagnose
 from ballspot.evaluate.reporting.tables import diagnosis_tables
 from ballspot.evaluate.scoring.matching import Pool, pool_spots
-from ballspot.evaluate.uncertainty.bootstrap import Interval, Resamples, draw_resamples, weighted_quantile
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap, Interval, Resamples, weighted_quantile
 
 AB = LabelSet("ab", ("A", "B"))
 CURVE_S = (0.2, 1.0, 4.0)
@@ -37,7 +37,7 @@ def bounds_of(diagnosis: Diagnosis) -> DiagnosisBounds:
 
 
 def drawn_once(pool: Pool, block_s: float) -> Diagnosis:
-    blocks = draw_resamples([pool], seed=0, n_resamples=1, block_s=block_s).blocks
+    blocks = Bootstrap(seed=0, n_resamples=1, block_s=block_s).blocks([pool])
     once = Resamples(block_s, blocks, np.ones((1, blocks.size)))
     return diagnose(pool, AB, tolerance_s=1.0, resamples=once, curve_s=CURVE_S)
 
@@ -98,7 +98,7 @@ def test_a_gain_is_paired_and_so_narrower_than_its_two_numbers_apart():
         (frame, 0, float(score)) for (frame, _), score in zip(truths[40:150], draw.random(110), strict=True)
     ]
     pool = pooled([(truths, spots)])
-    drawn = draw_resamples([pool], seed=0, n_resamples=300, block_s=60)
+    drawn = Bootstrap(seed=0, n_resamples=300, block_s=60).draw([pool])
     bounds = bounds_of(diagnose(pool, AB, tolerance_s=1.0, resamples=drawn))
 
     def width(one: Interval) -> float:
@@ -111,7 +111,7 @@ def test_a_gain_is_paired_and_so_narrower_than_its_two_numbers_apart():
 def test_a_certain_number_has_no_width_and_an_unsure_one_has():
     truths = [(frame, frame // 100 % 2) for frame in range(0, 6000, 100)]
     perfect = pooled([(truths, [(frame, label, 0.9) for frame, label in truths])])
-    drawn = draw_resamples([perfect], seed=0, n_resamples=200, block_s=30)
+    drawn = Bootstrap(seed=0, n_resamples=200, block_s=30).draw([perfect])
     certain = bounds_of(diagnose(perfect, AB, tolerance_s=1.0, resamples=drawn)).points[0]
     assert certain["f1"].as_record() == [1.0, 1.0] and certain["timing_p90_s"].as_record() == [0.0, 0.0]
     late = pooled([(truths, [(frame + frame // 1000 % 5, label, 0.9) for frame, label in truths])])
@@ -148,7 +148,7 @@ def test_the_weighted_quantile_is_numpys_of_repeated_values(weights: dict[float,
 def test_tables_show_an_interval_beside_every_number_and_json_holds_all():
     truths = [(frame, frame // 100 % 2) for frame in range(0, 6000, 100)]
     pool = pooled([(truths, [(frame + 2, label, 0.9) for frame, label in truths[:40]] + [(5950, 0, 0.2)])])
-    diagnosis = diagnose(pool, AB, tolerance_s=1.0, resamples=draw_resamples([pool], seed=0, block_s=30))
+    diagnosis = diagnose(pool, AB, tolerance_s=1.0, resamples=Bootstrap(seed=0, block_s=30).draw([pool]))
     n_intervals = [table.headers.count("95 %") for table in diagnosis_tables(diagnosis)]
     assert n_intervals == [3, 3, 0, 2, 1, 1, 0]  # counts have none
     for table in diagnosis_tables(diagnosis):

@@ -4,24 +4,27 @@ from pathlib import Path
 
 import pytest
 
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import LabelSet
 from ballspot.evaluate.diagnosis.pitfalls import Pitfall
 from ballspot.evaluate.results.evaluation import Evaluation, evaluate_predictions
+from ballspot.evaluate.scoring.protocol import OFFICIAL, Protocol
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 
 ONE = LabelSet("one", ("PASS",))
 
 
 @pytest.fixture
 def found(tmp_path: Path) -> Callable[..., dict[str, Pitfall]]:
-    def evaluate(**options) -> dict[str, Pitfall]:
-        return {one.kind: one for one in evaluated(tmp_path, **options).pitfalls}
+    def evaluate(protocol: Protocol = OFFICIAL, label_set: LabelSet = ONE) -> dict[str, Pitfall]:
+        return {pitfall.kind: pitfall for pitfall in evaluated(tmp_path, protocol, label_set).pitfalls}
 
     return evaluate
 
 
-def evaluated(tmp_path: Path, **options) -> Evaluation:
-    settings = {"data_root": tmp_path / "data", "label_set": ONE, "n_resamples": 0, **options}
-    return evaluate_predictions(tmp_path / "predictions", **settings)
+def evaluated(tmp_path: Path, protocol: Protocol = OFFICIAL, label_set: LabelSet = ONE) -> Evaluation:
+    data = DataSelection(tmp_path / "data", label_set)
+    return evaluate_predictions(tmp_path / "predictions", data, protocol=protocol, bootstrap=Bootstrap(0))
 
 
 def test_clean_predictions_have_none(found: Callable, label_file: Callable, spot_file: Callable):

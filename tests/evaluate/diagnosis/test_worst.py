@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from ballspot.cache.errors import BallspotError
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import BALL_12
 from ballspot.evaluate.diagnosis.worst import ClassMistakes, worst_mistakes
 from ballspot.evaluate.results.evaluation import evaluate_predictions
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def folders(tmp_path: Path, label_file: Callable, spot_file: Callable) -> Path:
 
 def worst_of(folders: Path, *classes: str, **settings) -> ClassMistakes:
     (row,) = worst_mistakes(
-        folders / "predictions", data_root=folders / "data", label_set=BALL_12, classes=classes, **settings
+        folders / "predictions", DataSelection(folders / "data", BALL_12), classes=classes, **settings
     )
     return row
 
@@ -62,7 +64,7 @@ def test_missed_truths_come_with_the_best_confidence_below_the_threshold_none_fi
 def test_the_threshold_and_the_counts_are_those_of_the_diagnosis(folders: Path):
     row = worst_of(folders, "PASS")
     evaluation = evaluate_predictions(
-        folders / "predictions", data_root=folders / "data", label_set=BALL_12, with_diagnosis=True, n_resamples=0
+        folders / "predictions", DataSelection(folders / "data", BALL_12), with_diagnosis=True, bootstrap=Bootstrap(0)
     )
     assert evaluation.diagnosis is not None
     point = evaluation.diagnosis.points[BALL_12.index("PASS")]
@@ -79,9 +81,7 @@ def test_of_a_class_that_is_never_hit_all_predictions_are_false_and_all_truths_m
 
 
 def test_classes_come_in_the_order_asked_for_and_unknown_ones_are_refused(folders: Path):
-    rows = worst_mistakes(
-        folders / "predictions", data_root=folders / "data", label_set=BALL_12, classes=["SHOT", "PASS"]
-    )
+    rows = worst_mistakes(folders / "predictions", DataSelection(folders / "data", BALL_12), classes=["SHOT", "PASS"])
     assert [row.label for row in rows] == ["SHOT", "PASS"]
     with pytest.raises(BallspotError, match="PAS"):
         worst_of(folders, "PAS")

@@ -7,9 +7,11 @@ from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import BALL_12
 from ballspot.evaluate.formats.submission import pack_submission
 from ballspot.evaluate.results.evaluation import evaluate_predictions
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def test_the_official_code_takes_the_zip_and_gives_the_same_score(folders: Path)
         EVENT_DICTIONARY={label: index for index, label in enumerate(BALL_12.labels)},
     )
     for path in (folders / "predictions", folders / "out.zip"):
-        ours = evaluate_predictions(path, data_root=folders / "data", label_set=BALL_12, n_resamples=0)
+        ours = evaluate_predictions(path, DataSelection(folders / "data", BALL_12), bootstrap=Bootstrap(0))
         assert ours.result.mean_ap == pytest.approx(theirs["a_mAP"], abs=1e-9)
     assert theirs["a_mAP"] > 0.05
 
@@ -60,7 +62,7 @@ def test_a_match_that_was_not_predicted_gets_no_file_of_another(
     spot_file("m1", [("PASS", 1020, 0.9)])
     for score in (
         lambda: evaluate_predictions(
-            tmp_path / "predictions", data_root=tmp_path / "data", label_set=BALL_12, n_resamples=0
+            tmp_path / "predictions", DataSelection(tmp_path / "data", BALL_12), bootstrap=Bootstrap(0)
         ),
         lambda: pack_submission(
             tmp_path / "predictions", tmp_path / "o.zip", label_set=BALL_12, matches=["m1", "old/m1"]

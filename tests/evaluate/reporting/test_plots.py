@@ -8,9 +8,11 @@ from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import BALL_12
 from ballspot.evaluate.reporting.plots import COLOURS, draw_evaluation
 from ballspot.evaluate.results.evaluation import evaluate_predictions
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 
 PICTURES = ("average-precision", "mistakes", "fixes", "tolerance", "confusion", "calibration")
 
@@ -53,7 +55,7 @@ def drawn(folders: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(figure, "savefig", keep)
     evaluation = evaluate_predictions(
-        folders / "predictions", data_root=folders / "data", label_set=BALL_12, with_diagnosis=True, n_resamples=0
+        folders / "predictions", DataSelection(folders / "data", BALL_12), with_diagnosis=True, bootstrap=Bootstrap(0)
     )
     paths = draw_evaluation(evaluation, folders / "pngs")
     return dict(zip((path.stem for path in paths), kept, strict=True))
@@ -112,7 +114,7 @@ def test_without_matplotlib_the_extra_is_named(folders: Path, monkeypatch: pytes
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     evaluation = evaluate_predictions(
-        folders / "predictions", data_root=folders / "data", label_set=BALL_12, with_diagnosis=True, n_resamples=0
+        folders / "predictions", DataSelection(folders / "data", BALL_12), with_diagnosis=True, bootstrap=Bootstrap(0)
     )
     with pytest.raises(BallspotError, match=r"pip install 'ballspot\[plots\]'"):
         draw_evaluation(evaluation, folders / "none")

@@ -12,6 +12,7 @@ from ballspot.cli import main
 from ballspot.evaluate.dataset.labelsets import BALL_12
 from ballspot.evaluate.reporting.report import page_of, write_report
 from ballspot.evaluate.results.comparison import Comparison, compare_runs
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 
 VOID = {"meta", "line", "circle", "polyline", "polygon", "rect", "br"}
 
@@ -70,7 +71,7 @@ def comparison(tmp_path: Path, label_file: Callable, spot_file: Callable) -> Com
                 name = f"{folder.path.parent.name}/{folder.path.name}"
                 spot_file("m", [("PASS", time, 0.5) for time in found], root=f"runs/{name}/predictions/valid")
                 paths.append(folder.path)
-    return compare_runs(paths, block_s=60)
+    return compare_runs(paths, bootstrap=Bootstrap(block_s=60))
 
 
 def test_the_page_is_whole_loads_nothing_and_names_every_setting(comparison: Comparison, tmp_path: Path):
@@ -129,7 +130,7 @@ def test_curves_cost_and_classes_are_those_of_the_runs(comparison: Comparison):
 
 
 def test_without_spots_or_labels_the_page_has_no_intervals_and_says_so(comparison: Comparison, tmp_path: Path):
-    plain = compare_runs([run.path for run in comparison.runs], n_resamples=0)
+    plain = compare_runs([run.path for run in comparison.runs], bootstrap=Bootstrap(0))
     page = page_of(plain, "t")
     assert page["effects"] is None
     rows = page["rankings"][0]["rows"]
@@ -156,7 +157,7 @@ def test_the_command_writes_the_page_and_prints_every_format(comparison: Compari
 
 def test_a_baseline_is_chosen_by_its_folder(comparison: Comparison):
     paths = [run.path for run in comparison.runs]
-    chosen = compare_runs(paths, baseline=paths[4].parent, block_s=60)
+    chosen = compare_runs(paths, baseline=paths[4].parent, bootstrap=Bootstrap(block_s=60))
     assert chosen.settings[0].name == paths[4].parent.name
     assert chosen.settings[0].difference is None
     with pytest.raises(Exception, match="is none of the runs that are compared"):

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import LabelSet
 from ballspot.evaluate.reporting.tables import readings_table, teams_table
 from ballspot.evaluate.results.evaluation import Evaluation, evaluate_predictions
+from ballspot.evaluate.scoring.protocol import OFFICIAL, Protocol
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 
 AB = LabelSet("ab", ("A", "B"))
 
@@ -21,9 +24,9 @@ def evaluation(tmp_path: Path, label_file: Callable, spot_file: Callable) -> Cal
     spots = [{**spot("A", one), "team": "left"} for place, one in enumerate(places) if place % 3]
     spot_file("m", [*spots, *(spot("B", one) for one in places[:7])])
 
-    def evaluate(**options) -> Evaluation:
-        settings = {"data_root": tmp_path / "data", "label_set": AB, "block_s": 10, "n_resamples": 200, **options}
-        return evaluate_predictions(tmp_path / "predictions", **settings)
+    def evaluate(protocol: Protocol = OFFICIAL, n_resamples: int = 200) -> Evaluation:
+        data, bootstrap = DataSelection(tmp_path / "data", AB), Bootstrap(n_resamples, block_s=10)
+        return evaluate_predictions(tmp_path / "predictions", data, protocol=protocol, bootstrap=bootstrap)
 
     return evaluate
 
@@ -88,15 +91,17 @@ def test_truths_of_both_teams_in_a_block_each_are_in_two_blocks(
     entries = ((1000, "left"), (400_000, "right"))
     label_file("m", [{**truth("A", place), "team": team} for place, team in entries])
     spot_file("m", [{**spot("A", place), "team": team} for place, team in entries])
-    options = {"data_root": tmp_path / "data", "label_set": AB, "n_resamples": 50}
-    bounds = evaluate_predictions(tmp_path / "predictions", **options).as_record(min_count=1)["intervals"]
+    scored = evaluate_predictions(
+        tmp_path / "predictions", DataSelection(tmp_path / "data", AB), bootstrap=Bootstrap(50)
+    )
+    bounds = scored.as_record(min_count=1)["intervals"]
     one = bounds["per_class"]["A"]
     assert one["team_ap"] == one["ap"] == bounds["team_mean_ap"] == [1.0, 1.0]
     assert one["team_ap_left"] == one["team_ap_right"] == [None, None]
 
 
 def test_the_not_shown_mean_and_its_interval_are_multiplied_alike(evaluation: Callable):
-    record = evaluation(metric="tight").as_record(min_count=1)
+    record = evaluation(Protocol("tight")).as_record(min_count=1)
     low, high = record["intervals"]["mean_ap_not_shown"]
     assert low <= record["mean_ap_not_shown"] <= high
     only = record["intervals"]["per_class"]["B"]["ap_not_shown"]  # the one class with such truths, of two
@@ -106,5 +111,7 @@ def test_the_not_shown_mean_and_its_interval_are_multiplied_alike(evaluation: Ca
 def test_without_teams_there_is_no_table(tmp_path: Path, label_file: Callable, spot_file: Callable):
     label_file("m", [("A", 1020)])
     spot_file("m", [("A", 1020, 0.9)])
-    scored = evaluate_predictions(tmp_path / "predictions", data_root=tmp_path / "data", label_set=AB, n_resamples=0)
+    scored = evaluate_predictions(
+        tmp_path / "predictions", DataSelection(tmp_path / "data", AB), bootstrap=Bootstrap(0)
+    )
     assert teams_table(scored) is None

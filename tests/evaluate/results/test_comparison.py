@@ -10,6 +10,7 @@ from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs.sweep_record import SweepRecord, SweepSetting
 from ballspot.cli import main
 from ballspot.evaluate.results.comparison import compare_runs
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 
 
 def test_only_settings_that_differ_are_listed(run: Callable):
@@ -87,7 +88,7 @@ def test_runs_that_cannot_be_compared_are_refused(run: Callable, record: dict, m
 @pytest.mark.parametrize("block_s", [0.0, -5.0, float("nan"), float("inf")])
 def test_blocks_of_no_length_are_refused(run: Callable, block_s: float):
     with pytest.raises(BallspotError, match=rf"blocks of {block_s} s are outside 1\.\.7200 seconds"):
-        compare_runs([run("one", {})], block_s=block_s)
+        compare_runs([run("one", {})], bootstrap=Bootstrap(block_s=block_s))
 
 
 def test_a_run_that_is_not_done_or_not_there_is_named(run: Callable, tmp_path: Path):
@@ -129,7 +130,7 @@ def test_one_block_gives_no_interval_and_two_are_said_to_be_few(
     whole = compare_runs(paths, split="test")
     assert whole.settings == whole.frequent_settings == ()
     assert "no intervals: the matches make one block of 300 s; shorter ones (--block) give more" in whole.warnings
-    halves = compare_runs(paths, split="test", block_s=10.0)
+    halves = compare_runs(paths, split="test", bootstrap=Bootstrap(block_s=10.0))
     assert len(halves.settings) == 2
     assert "the intervals and p-values rest on 2 blocks of 10 s: they say little" in halves.warnings
 
@@ -179,7 +180,7 @@ def test_a_key_is_paired_between_runs_on_the_same_features_only(
         features = {"set": names[place], "fingerprint": f"{place}" * 64}
         paths.append(run(name, {"head": {"n": value}}, record={"features": features}))
         spot_file("m", [("PASS", time, 0.9) for time in times[:n_found]], root=f"runs/{name}/predictions/test")
-    comparison = compare_runs(paths, split="test", block_s=10.0, n_resamples=20)
+    comparison = compare_runs(paths, split="test", bootstrap=Bootstrap(20, 10.0))
     found = {one.key: (one.value, one.difference.value) for one in comparison.effects()}
     whole = names[1] if names[1] != names[0] else f"set {'1' * 12}"
     assert found["n" if "n" in found else "head.n"] == (2, 0.0)

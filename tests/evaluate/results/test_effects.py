@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from ballspot.evaluate.results.effects import effects_of
-from ballspot.evaluate.results.settings import Setting
+from ballspot.evaluate.results.settings import ComparedSetting
 from ballspot.evaluate.uncertainty.bootstrap import Interval
 
 
-def setting(mean_ap: float, draws: list[float]) -> Setting:
-    return Setting("", (), 1, mean_ap, Interval(None, None), None, None, np.array(draws))
+def setting(mean_ap: float, draws: list[float]) -> ComparedSetting:
+    return ComparedSetting("", (), 1, mean_ap, Interval(None, None), None, None, np.array(draws))
 
 
 def test_an_effect_is_the_mean_over_pairs_that_differ_in_one_key_alone():

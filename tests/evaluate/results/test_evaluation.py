@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 
 from ballspot.cache.errors import BallspotError
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import BALL_12
 from ballspot.evaluate.results.evaluation import Evaluation, evaluate_predictions
+from ballspot.evaluate.scoring.protocol import OFFICIAL, Protocol
 
 
-def scored(tmp_path: Path, **options) -> Evaluation:
-    return evaluate_predictions(tmp_path / "predictions", data_root=tmp_path / "data", label_set=BALL_12, **options)
+def scored(tmp_path: Path, protocol: Protocol = OFFICIAL, matches: list[str] | None = None) -> Evaluation:
+    data = DataSelection(tmp_path / "data", BALL_12)
+    return evaluate_predictions(tmp_path / "predictions", data, matches, protocol=protocol)
 
 
 def test_headline_means_by_hand(tmp_path: Path, label_file: Callable, spot_file: Callable):
@@ -141,13 +144,9 @@ def test_unknown_labels_are_counted(tmp_path: Path, label_file: Callable, spot_f
         ({"metric": "at9"}, "unknown metric 'at9'"),
     ],
 )
-def test_impossible_settings_are_named(
-    tmp_path: Path, label_file: Callable, spot_file: Callable, options: dict, message: str
-):
-    label_file("m", [("PASS", 1000)])
-    spot_file("m", [])
+def test_impossible_settings_are_named(options: dict, message: str):
     with pytest.raises(BallspotError, match=message):
-        scored(tmp_path, **options)
+        Protocol(**options)
 
 
 @pytest.mark.parametrize(("teams", "is_scored"), [(("left", "right"), True), (("home", "away"), False)])
@@ -180,7 +179,7 @@ def test_a_match_without_labels_is_left_out_of_all_and_refused_by_name(
 def test_a_tolerance_replaces_the_metric(tmp_path: Path, label_file: Callable, spot_file: Callable):
     label_file("m", [("PASS", 1000)])
     spot_file("m", [("PASS", 2000, 0.9)])  # 25 frames off: reached from 2 s full width on
-    assert scored(tmp_path, tolerance_s=1.9).result.ap[0] == 0.0
-    assert scored(tmp_path, tolerance_s=2.0).result.ap[0] == 1.0
-    assert scored(tmp_path, tolerance_s=2.0).as_record(min_count=1)["metric"] == "tolerance"
-    assert scored(tmp_path, tolerance_s=1e300).result.ap[0] == 1.0
+    assert scored(tmp_path, Protocol(tolerance_s=1.9)).result.ap[0] == 0.0
+    assert scored(tmp_path, Protocol(tolerance_s=2.0)).result.ap[0] == 1.0
+    assert scored(tmp_path, Protocol(tolerance_s=2.0)).as_record(min_count=1)["metric"] == "tolerance"
+    assert scored(tmp_path, Protocol(tolerance_s=1e300)).result.ap[0] == 1.0

@@ -11,9 +11,11 @@ from click.testing import CliRunner
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs.sweep_record import SweepRecord, SweepSetting
 from ballspot.cli import main
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import BALL_12
 from ballspot.evaluate.results.comparison import compare_runs
 from ballspot.evaluate.results.evaluation import evaluate_predictions
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 
 MATCHES = ("l/m1", "l/m2", "l/m3")
 TIMES = [10_000 * place + 20 for place in range(6)]
@@ -53,7 +55,7 @@ def sweep(tmp_path: Path, run: Callable, label_file: Callable, spot_file: Callab
 
 @pytest.mark.parametrize("split", ["valid", "test"])
 def test_folds_are_scored_on_all_their_matches_in_one_ranking(sweep: Path, tmp_path: Path, split: str):
-    comparison = compare_runs([sweep], split=split, block_s=10.0, n_resamples=50)
+    comparison = compare_runs([sweep], split=split, bootstrap=Bootstrap(50, 10.0))
     assert comparison.matches == MATCHES
     assert [run.name for run in comparison.runs] == [f"kind={kind}/seed-{n}" for kind in ("tcn", "gru") for n in (0, 1)]
     assert [setting.name for setting in comparison.settings] == ["kind=tcn", "kind=gru"]
@@ -62,7 +64,7 @@ def test_folds_are_scored_on_all_their_matches_in_one_ranking(sweep: Path, tmp_p
             fold = sweep / f"kind={kind},leave_out={match.replace('/', '-')}" / "seed-0"
             shutil.copytree(fold / "predictions" / split / match, tmp_path / "all" / kind / match)
         scored = evaluate_predictions(
-            tmp_path / "all" / kind, data_root=tmp_path / "data", label_set=BALL_12, n_resamples=0
+            tmp_path / "all" / kind, DataSelection(tmp_path / "data", BALL_12), bootstrap=Bootstrap(0)
         )
         assert scored.result.ap[0] not in (0.0, 1.0)
         assert (one.mean_ap, one.per_class["PASS"]["ap"]) == (scored.result.mean_ap, scored.result.ap[0])
@@ -74,7 +76,7 @@ def test_folds_are_scored_on_all_their_matches_in_one_ranking(sweep: Path, tmp_p
 
 
 def test_what_folds_cost_is_told_together(sweep: Path):
-    first = compare_runs([sweep], n_resamples=0).runs[0]
+    first = compare_runs([sweep], bootstrap=Bootstrap(0)).runs[0]
     assert first.cost == {
         "train_s": 33.0, "peak_memory_mb": 102.0, "n_parameters": 7, "best_epoch": None, "n_epochs": None
     }  # fmt: skip
@@ -90,7 +92,7 @@ def test_the_command_shows_folds_in_every_form_and_names_the_baseline(sweep: Pat
     record = json.loads(CliRunner().invoke(main, [*words, "--format", "json"]).stdout)
     assert record["matches"] == list(MATCHES) and record["settings"][0]["n_seeds"] == 2
     (fold,) = sweep.glob("kind=gru,leave_out=l-m2")
-    turned = compare_runs([sweep], baseline=fold, n_resamples=0)
+    turned = compare_runs([sweep], baseline=fold, bootstrap=Bootstrap(0))
     assert turned.names[0] == "kind=gru"
 
 

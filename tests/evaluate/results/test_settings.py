@@ -11,6 +11,7 @@ from ballspot.cli import main
 from ballspot.evaluate.dataset.labelsets import BALL_12
 from ballspot.evaluate.results.comparison import compare_runs
 from ballspot.evaluate.results.settings import group_by_setting, setting_names
+from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 
 
 def test_runs_alike_but_for_the_seed_are_one_setting():
@@ -52,7 +53,7 @@ def runs(tmp_path: Path, label_file: Callable, spot_file: Callable) -> list[Path
 
 
 def test_a_better_setting_is_told_from_noise_and_seeds_widen_its_interval(runs: list[Path]):
-    comparison = compare_runs(runs, split="test", block_s=60, min_count=1)
+    comparison = compare_runs(runs, split="test", bootstrap=Bootstrap(block_s=60), min_count=1)
     plain, better = comparison.settings
     assert (plain.n_seeds, better.n_seeds, plain.difference) == (3, 3, None)
     assert better.mean_ap == pytest.approx(np.mean([run.mean_ap for run in comparison.runs[3:]]))
@@ -60,12 +61,12 @@ def test_a_better_setting_is_told_from_noise_and_seeds_widen_its_interval(runs: 
     assert better.difference.interval.low > 0 and better.difference.p_better == 1.0
     assert better.p_holm == pytest.approx(2 / 1001)
     assert not any("seed" in warning for warning in comparison.warnings)
-    one_seed = compare_runs([runs[0], runs[3]], split="test", block_s=60)
+    one_seed = compare_runs([runs[0], runs[3]], split="test", bootstrap=Bootstrap(block_s=60))
     assert any("under three seeds" in warning for warning in one_seed.warnings)
 
 
 def test_the_same_setting_twice_does_not_differ(runs: list[Path], tmp_path: Path):
-    (setting,) = compare_runs(runs[:3], split="test", block_s=60).settings
+    (setting,) = compare_runs(runs[:3], split="test", bootstrap=Bootstrap(block_s=60)).settings
     assert setting.interval.low is not None and setting.interval.low < setting.mean_ap < (setting.interval.high or 0)
 
 

@@ -13,8 +13,8 @@ from ballspot.evaluate.scoring.metrics import (
     interpolated_ap,
     metric_frame,
     score_bins,
-    tolerances_of,
 )
+from ballspot.evaluate.scoring.protocol import Protocol
 
 
 def one_class(frames: list[int], scores: list[float] | None = None) -> SpotArrays:
@@ -23,7 +23,7 @@ def one_class(frames: list[int], scores: list[float] | None = None) -> SpotArray
 
 
 def ap(truths: SpotArrays, predictions: SpotArrays, **options) -> float:
-    return average_precision([truths], [predictions], n_labels=1, fps=25, **options).mean_ap
+    return average_precision([truths], [predictions], n_labels=1, protocol=Protocol(**options)).mean_ap
 
 
 def test_perfect_predictions_score_1_and_none_score_0():
@@ -52,7 +52,7 @@ def test_scores_in_one_of_the_200_bins_cannot_be_told_apart():
 def test_a_class_without_truths_scores_0_and_counts_in_the_mean():
     truths = SpotArrays(np.array([10]), np.array([1]))
     predictions = SpotArrays(np.array([10, 10]), np.array([1, 0]), np.array([0.9, 0.9]))
-    result = average_precision([truths], [predictions], n_labels=3, fps=25)
+    result = average_precision([truths], [predictions], n_labels=3)
     assert result.ap.tolist() == [0.0, 1.0, 0.0]
     assert result.n_truth.tolist() == [0, 1, 0]
     assert result.mean_ap == pytest.approx(1 / 3)
@@ -62,18 +62,18 @@ def test_several_tolerances_are_averaged_with_half_weight_at_the_ends():
     # Reaches at 25 fps: 1 s 12, 2 s 25, 3 s 37 frames; 20 frames off is a hit from 2 s on.
     truths, predictions = one_class([100]), one_class([120], [0.9])
     assert [ap(truths, predictions, tolerance_s=s) for s in (1, 2, 3)] == [0.0, 1.0, 1.0]
-    assert ap(truths, predictions, tolerance_s=(1, 2, 3)) == pytest.approx((0 / 2 + 1 + 1 / 2) / 2)
+    assert ap(truths, predictions, metric="tight") == pytest.approx((0 / 2 + 1 + 1 + 1 + 1 / 2) / 4)
 
 
 def test_visible_and_not_shown_truths_are_scored_apart():
     truths = SpotArrays(np.array([10, 1000]), np.zeros(2, int), visible=np.array([True, False]))
-    result = average_precision([truths], [one_class([10], [0.9])], n_labels=1, fps=25)
+    result = average_precision([truths], [one_class([10], [0.9])], n_labels=1)
     assert (result.mean_ap, result.mean_ap_visible, result.mean_ap_not_shown) == (pytest.approx(6 / 11), 1.0, 0.0)
     assert (result.n_visible.tolist(), result.n_not_shown.tolist()) == ([1], [1])
 
 
 def test_no_match_at_all_scores_0():
-    assert average_precision([], [], n_labels=2, fps=25).ap.tolist() == [0.0, 0.0]
+    assert average_precision([], [], n_labels=2).ap.tolist() == [0.0, 0.0]
 
 
 def test_soccernets_frame_is_one_early_for_1160_ms():
@@ -88,11 +88,11 @@ def test_about_six_percent_of_frame_starts_at_25_fps_read_one_frame_early():
 
 
 def test_the_metrics_are_soccernets_tolerances():
-    assert tolerances_of("at3") == (3.0,)
-    assert tolerances_of("tight") == (1, 2, 3, 4, 5)
-    assert tolerances_of("loose") == (5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60)
+    assert Protocol("at3").tolerances_s == (3.0,)
+    assert Protocol("tight").tolerances_s == (1, 2, 3, 4, 5)
+    assert Protocol("loose").tolerances_s == (5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60)
     with pytest.raises(BallspotError, match="unknown metric 'at6'; known are at1, at2"):
-        tolerances_of("at6")
+        Protocol("at6")
 
 
 def test_headline_and_frequent_means():
@@ -113,25 +113,25 @@ def scored(events: list[tuple[int, int, float]], *, shift: int = 0) -> SpotArray
 
 @given(places, places, st.integers(0, 100_000))
 def test_shifting_truths_and_predictions_alike_changes_nothing(truths: list, predictions: list, shift: int):
-    before = average_precision([scored(truths)], [scored(predictions)], n_labels=3, fps=25)
+    before = average_precision([scored(truths)], [scored(predictions)], n_labels=3)
     moved = [scored(truths, shift=shift)], [scored(predictions, shift=shift)]
-    np.testing.assert_array_equal(average_precision(*moved, n_labels=3, fps=25).ap, before.ap)
+    np.testing.assert_array_equal(average_precision(*moved, n_labels=3).ap, before.ap)
 
 
 @given(places, places)
 def test_every_match_given_twice_changes_nothing(truths: list, predictions: list):
-    once = average_precision([scored(truths)], [scored(predictions)], n_labels=3, fps=25)
-    twice = average_precision([scored(truths)] * 2, [scored(predictions)] * 2, n_labels=3, fps=25)
+    once = average_precision([scored(truths)], [scored(predictions)], n_labels=3)
+    twice = average_precision([scored(truths)] * 2, [scored(predictions)] * 2, n_labels=3)
     np.testing.assert_allclose(twice.ap, once.ap, atol=1e-12)
     np.testing.assert_array_equal(twice.n_truth, 2 * once.n_truth)
 
 
 @given(places, places)
 def test_average_precision_is_between_0_and_1_and_perfect_for_the_truths_themselves(truths: list, predictions: list):
-    result = average_precision([scored(truths)], [scored(predictions)], n_labels=3, fps=25)
+    result = average_precision([scored(truths)], [scored(predictions)], n_labels=3)
     for values in (result.ap, result.ap_visible, result.ap_not_shown):
         assert np.all((values >= 0) & (values <= 1))
-    own = average_precision([scored(truths)], [scored(truths)], n_labels=3, fps=25, tolerance_s=0)
+    own = average_precision([scored(truths)], [scored(truths)], n_labels=3, protocol=Protocol(tolerance_s=0))
     np.testing.assert_array_equal(own.ap, (own.n_truth > 0).astype(float))
 
 

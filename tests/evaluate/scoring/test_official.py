@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ballspot.evaluate.dataset.columns import column_arrays, columns_of
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labels import read_labels
 from ballspot.evaluate.dataset.labelsets import BALL_12, LabelSet
 from ballspot.evaluate.dataset.spots import read_spots
 from ballspot.evaluate.results.evaluation import evaluate_predictions
-from ballspot.evaluate.scoring.metrics import METRICS, APResult, average_precision, tolerances_of
+from ballspot.evaluate.scoring.metrics import APResult, average_precision
+from ballspot.evaluate.scoring.protocol import METRICS, Protocol
 
 official = pytest.importorskip("SoccerNet.Evaluation.ActionSpotting", reason="the official package is not installed")
 
@@ -74,7 +76,7 @@ def differ(root: Path, matches: list[tuple[Entries, Entries]], *, fps: int, metr
         predicted = read_spots(root.parent / f"{root.name}-spots" / f"m{place}" / SPOTS)
         truths.append(column_arrays(columns_of(labels), ABC, fps=fps))
         spots.append(column_arrays(columns_of(predicted), ABC, fps=fps))
-    ours = average_precision(truths, spots, n_labels=3, fps=fps, tolerance_s=tolerances_of(metric))
+    ours = average_precision(truths, spots, n_labels=3, protocol=Protocol(metric, fps))
     assert_equal(ours, judge(root, root.parent / f"{root.name}-spots", ABC, fps=fps, metric=metric))
     return ours
 
@@ -193,7 +195,7 @@ def test_evaluating_a_prediction_folder_gives_the_official_result(
     theirs = judge(tmp_path / "data", predictions, BALL_12, fps=25, metric=metric)
     if zipped:
         predictions = _zip(predictions)
-    ours = evaluate_predictions(predictions, data_root=tmp_path / "data", label_set=BALL_12, metric=metric)
+    ours = evaluate_predictions(predictions, DataSelection(tmp_path / "data", BALL_12), protocol=Protocol(metric))
     assert_equal(ours.result, theirs)
     assert ours.result.mean_ap > 0.05
 
@@ -211,7 +213,7 @@ def test_the_rendered_matches_score_as_the_official_package_scores_them(tmp_path
         target = tmp_path / labels.parent.relative_to(data) / SPOTS
         target.parent.mkdir(parents=True)
         target.write_text(json.dumps({"predictions": spots}))
-    ours = evaluate_predictions(tmp_path, data_root=data, label_set=BALL_12)
+    ours = evaluate_predictions(tmp_path, DataSelection(data, BALL_12))
     assert_equal(ours.result, judge(data, tmp_path, BALL_12, fps=25, metric="at1"))
 
 

@@ -10,6 +10,7 @@ from ballspot.evaluate.dataset.labels import Spot
 from ballspot.evaluate.dataset.labelsets import LabelSet
 from ballspot.evaluate.dataset.spots import SpotFile
 from ballspot.evaluate.scoring.pairing import Pairing
+from ballspot.evaluate.scoring.protocol import Protocol
 from ballspot.evaluate.scoring.teams import team_average_precision
 
 AB = LabelSet("ab", ("A", "B"))
@@ -65,7 +66,7 @@ def test_the_sides_are_weighted_by_their_truths_by_hand():
     # Left: 3 truths all found, AP 1. Right: 1 truth not found, AP 0. Action A: 3/4; B has no truth and is absent.
     truths = [Spot("A", 1000 * n, team="left") for n in (1, 20, 40)] + [Spot("A", 60_000, team="right")]
     spots = [Spot("A", 1000 * n, team="left", confidence=0.9) for n in (1, 20, 40)]
-    result = team_average_precision(pairing([truths], [spots]), fps=25)
+    result = team_average_precision(pairing([truths], [spots]))
     assert result.mean_ap == pytest.approx(0.75)
     assert (result.ap[0], math.isnan(result.ap[1])) == (pytest.approx(0.75), True)
     assert result.n_truth.tolist() == [[3, 1], [0, 0]]
@@ -73,18 +74,18 @@ def test_the_sides_are_weighted_by_their_truths_by_hand():
 
 def test_the_right_action_of_the_wrong_team_is_no_hit():
     truths, spots = [Spot("A", 1000, team="left")], [Spot("A", 1000, team="right", confidence=0.9)]
-    assert team_average_precision(pairing([truths], [spots]), fps=25).mean_ap == 0.0
+    assert team_average_precision(pairing([truths], [spots])).mean_ap == 0.0
 
 
 def test_spots_without_a_side_take_no_part_and_labels_without_are_counted():
     truths = [Spot("A", 1000, team="left"), Spot("B", 5000, team="not applicable")]
     spots = [Spot("A", 1000, team="left", confidence=0.9), Spot("A", 9000, confidence=1.0)]
-    result = team_average_precision(pairing([truths], [spots]), fps=25)
+    result = team_average_precision(pairing([truths], [spots]))
     assert (result.mean_ap, result.n_truths_without_side) == (1.0, 1)
 
 
 def test_labels_without_any_side_give_no_number():
-    result = team_average_precision(pairing([[Spot("A", 1000)]], [[Spot("A", 1000, confidence=0.9)]]), fps=25)
+    result = team_average_precision(pairing([[Spot("A", 1000)]], [[Spot("A", 1000, confidence=0.9)]]))
     assert math.isnan(result.mean_ap)
 
 
@@ -105,5 +106,5 @@ match = st.tuples(st.lists(truth_spots, max_size=14), st.lists(scored_spots, max
 @settings(max_examples=150, deadline=None)
 @given(st.lists(match, min_size=1, max_size=3))
 def test_team_map_is_that_of_a_direct_implementation(matches: list):
-    ours = team_average_precision(pairing([t for t, _ in matches], [p for _, p in matches]), fps=2).mean_ap
+    ours = team_average_precision(pairing([t for t, _ in matches], [p for _, p in matches]), Protocol(fps=2)).mean_ap
     assert ours == pytest.approx(direct_team_map(matches, AB.labels, reach=1, fps=2), abs=1e-9, nan_ok=True)

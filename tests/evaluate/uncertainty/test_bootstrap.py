@@ -11,11 +11,11 @@ from ballspot.evaluate.scoring.matching import Pool, pool_spots
 from ballspot.evaluate.scoring.metrics import pooled_average_precision
 from ballspot.evaluate.uncertainty import bootstrap as intervals
 from ballspot.evaluate.uncertainty.bootstrap import (
+    Bootstrap,
     Replicates,
     Resamples,
     ap_replicates,
     blocks_of,
-    draw_resamples,
     exact_replicates,
     interval,
 )
@@ -40,7 +40,7 @@ match_lists = st.lists(st.tuples(truth_lists, spot_lists), min_size=1, max_size=
 
 def whole(pool: Pool, block_s: float) -> Resamples:
     """One draw with every block once."""
-    drawn = draw_resamples([pool], seed=0, n_resamples=1, block_s=block_s)
+    drawn = Bootstrap(seed=0, n_resamples=1, block_s=block_s).draw([pool])
     return Resamples(block_s, drawn.blocks, np.ones((1, drawn.blocks.size)))
 
 
@@ -70,7 +70,7 @@ def test_every_block_drawn_once_gives_the_number_itself(matches: list, block_s: 
 def test_a_draw_is_the_number_of_the_matches_it_holds(matches: list, seed: int):
     # With blocks longer than a half a block is a match, and a draw a list of whole matches, some of them twice.
     pool = pooled(matches)
-    drawn = draw_resamples([pool], seed=seed, n_resamples=3, block_s=7200)
+    drawn = Bootstrap(seed=seed, n_resamples=3, block_s=7200).draw([pool])
     place = {int(block): number for number, block in enumerate(drawn.blocks)}
     replicates, exact = ap_replicates(pool, (1.0,), drawn), exact_replicates(pool, 1.0, drawn)
     for row, weights in enumerate(drawn.weights.astype(int)):
@@ -99,7 +99,7 @@ def test_a_hit_counts_in_the_block_of_its_truth():
 @given(match_lists, st.integers(0, 100), st.integers(1, 40))
 def test_the_exact_draws_are_the_same_however_many_are_made_at_once(matches: list, seed: int, n_at_once: int):
     pool = pooled(matches)
-    drawn = draw_resamples([pool], seed=seed, n_resamples=20, block_s=10)
+    drawn = Bootstrap(seed=seed, n_resamples=20, block_s=10).draw([pool])
     whole_ap = exact_replicates(pool, 1.0, drawn).ap
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(intervals, "PLACES_AT_ONCE", n_at_once)
@@ -115,7 +115,7 @@ def test_the_exact_draws_of_many_matches_take_no_room_for_all_hits_in_all_blocks
     )
     truths, predictions = ([side] * 600 for side in one)
     pool = pool_spots(truths, predictions, n_labels=1, fps=10)
-    drawn = draw_resamples([pool], seed=0, n_resamples=1000, block_s=7200)
+    drawn = Bootstrap(seed=0, n_resamples=1000, block_s=7200).draw([pool])
     tracemalloc.start()
     exact_replicates(pool, 1.0, drawn)
     peak_bytes = tracemalloc.get_traced_memory()[1]
@@ -141,23 +141,23 @@ def test_truths_in_one_block_and_matches_of_one_block_give_no_interval():
     # Class 0 is in both blocks, class 1 in one: in every draw that has it, it scores alike.
     spots = [(10, 0, 0.9), (15, 1, 0.8), (110, 0, 0.5)]
     pool = pooled([([(10, 0), (15, 1), (110, 0), (170, 0)], spots)])
-    drawn = ap_replicates(pool, (1.0,), draw_resamples([pool], seed=0, n_resamples=50, block_s=10))
-    exact = exact_replicates(pool, 1.0, draw_resamples([pool], seed=0, n_resamples=50, block_s=10))
+    drawn = ap_replicates(pool, (1.0,), Bootstrap(seed=0, n_resamples=50, block_s=10).draw([pool]))
+    exact = exact_replicates(pool, 1.0, Bootstrap(seed=0, n_resamples=50, block_s=10).draw([pool]))
     for one in (drawn, exact):
         assert (one.n_blocks.tolist(), one.of_class(0).size, one.of_class(1).size) == ([2, 1], 50, 0)
         assert np.isfinite(one.mean()).all()
         assert np.isnan(one.mean(np.array([False, True]))).all()  # as the class itself
-    assert draw_resamples([pool], seed=0, n_resamples=50, block_s=300).weights.shape == (0, 1)
+    assert Bootstrap(seed=0, n_resamples=50, block_s=300).draw([pool]).weights.shape == (0, 1)
 
 
 def test_a_mean_over_classes_whose_truths_are_all_in_one_block_has_no_interval():
     # The draws differ in the prediction of the other block only: they know of no other truths.
     pool = pooled([([(10, 0), (15, 1)], [(10, 0, 0.9), (15, 1, 0.8), (110, 0, 0.95)])])
-    drawn = ap_replicates(pool, (1.0,), draw_resamples([pool], seed=0, n_resamples=50, block_s=10))
+    drawn = ap_replicates(pool, (1.0,), Bootstrap(seed=0, n_resamples=50, block_s=10).draw([pool]))
     assert interval(drawn.mean()).as_record() == [None, None]
     # Two classes in a block each: together they are in two.
     pool = pooled([([(10, 0), (115, 1)], [(10, 0, 0.9), (115, 1, 0.8), (110, 0, 0.95)])])
-    drawn = ap_replicates(pool, (1.0,), draw_resamples([pool], seed=0, n_resamples=50, block_s=10))
+    drawn = ap_replicates(pool, (1.0,), Bootstrap(seed=0, n_resamples=50, block_s=10).draw([pool]))
     assert drawn.n_blocks.tolist() == [1, 1] and interval(drawn.mean()).low is not None
 
 
@@ -169,7 +169,7 @@ def test_an_interval_holds_the_middle_of_the_draws_and_none_without_any():
 
 def test_the_same_seed_gives_the_same_draws_and_another_others():
     pool = pooled([([(n, 0) for n in range(0, 900, 30)], [])])
-    one, two, other = (draw_resamples([pool], seed=seed, n_resamples=5, block_s=10).weights for seed in (1, 1, 2))
+    one, two, other = (Bootstrap(seed=seed, n_resamples=5, block_s=10).draw([pool]).weights for seed in (1, 1, 2))
     assert np.array_equal(one, two) and not np.array_equal(one, other)
     assert (one.sum(axis=1) == one.shape[1]).all()
 
@@ -195,7 +195,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         truths = [(50 + 50 * n, 0) for n in range(200)]
         spots = [(frame, 0, 0.5) for frame, _ in truths if draw.random() < 0.6]
         pool = pooled([(truths, spots)], n_labels=1)
-        drawn = draw_resamples([pool], seed=seed, n_resamples=200, block_s=30)
+        drawn = Bootstrap(seed=seed, n_resamples=200, block_s=30).draw([pool])
         bounds = interval(exact_replicates(pool, 1.0, drawn).mean())
         covered += bounds.low is not None and bounds.high is not None and bounds.low <= 0.6 <= bounds.high
     assert 50 <= covered <= 60  # 95 % of 60 is 57

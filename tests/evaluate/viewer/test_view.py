@@ -10,13 +10,14 @@ from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import load_label_set
 from ballspot.evaluate.dataset.matches import find_matches
 from ballspot.evaluate.viewer.view import distinct_names, find_view, match_record, open_sides, videos_of
 
 
 def record_of(*paths: Path, data: Path, name: str) -> dict:
-    view = find_view(open_sides(paths, split=None), data_root=data, label_set=load_label_set(), fps=25.0)
+    view = find_view(open_sides(paths, split=None), DataSelection(data, load_label_set()), fps=25.0)
     return match_record(view, next(match for match in view.matches if match.name == name))
 
 
@@ -42,7 +43,7 @@ def test_matches_without_truth_are_shown_and_those_without_predictions_are_not(
     spot_file("m1", [("PASS", 1040, 0.5)])
     spot_file("foreign/m9", [("PASS", 1040, 0.5)])
     sides = open_sides([tmp_path / "predictions"], split=None)
-    view = find_view(sides, data_root=tmp_path / "data", label_set=load_label_set(), fps=25.0)
+    view = find_view(sides, DataSelection(tmp_path / "data", load_label_set()), fps=25.0)
     assert [match.name for match in view.matches] == ["m1", "foreign/m9"]
     assert match_record(view, view.matches[1])["truth"] is None
 
@@ -94,7 +95,7 @@ def test_all_predictions_of_a_run_are_those_made_of_all_matches_at_once_or_those
 
     def shown() -> dict[str, bool]:
         sides = open_sides([tmp_path / "run"], split="all")
-        view = find_view(sides, data_root=tmp_path / "data", label_set=load_label_set(), fps=25.0)
+        view = find_view(sides, DataSelection(tmp_path / "data", load_label_set()), fps=25.0)
         return {match.name: match_record(view, match)["truth"] is not None for match in view.matches}
 
     assert shown() == {"l/m2": True, "test/l/m1": True, "valid/l/m1": True}

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from ballspot.evaluate.dataset.columns import column_arrays, columns_of
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labels import read_labels
 from ballspot.evaluate.dataset.labelsets import LabelSet, load_label_set
 from ballspot.evaluate.dataset.predictions import open_predictions
@@ -30,7 +31,7 @@ PATIENCE_S = 120.0  # of a machine that has other things to do
 
 @contextmanager
 def serving(*paths: Path, data: Path = DATA, label_set: LabelSet = LABELS) -> Iterator[ViewServer]:
-    view = find_view(open_sides(paths, split=None), data_root=data, label_set=label_set, fps=25.0)
+    view = find_view(open_sides(paths, split=None), DataSelection(data, label_set), fps=25.0)
     with ViewServer(resources_of(view)) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()

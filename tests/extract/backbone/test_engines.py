@@ -2,6 +2,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from torch import nn
 
 from ballspot.cache.errors import BallspotError
+from ballspot.extract.backbone import fuse_convs
 from ballspot.extract.backbone.engines import TorchEngine, make_engine, normalisation, normalised
 from ballspot.extract.backbone.fuse_convs import FusedConv, Normalised, fuse_convolutions
 from ballspot.extract.backbone.load import Backbone, load_backbone
-from ballspot.extract.backbone.weights import parse_weights
+from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.rows.job import ExtractionJob, Settings
 from ballspot.extract.rows.segments import SegmentRunner
 
@@ -31,7 +33,7 @@ ENGINES = [
 
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
-    return load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU)
+    return load_backbone(BackboneSpec("regnety_002", "random", SIZE), CPU)
 
 
 def pictures(n: int = 4, size: tuple[int, int] = SIZE) -> torch.Tensor:
@@ -41,7 +43,7 @@ def pictures(n: int = 4, size: tuple[int, int] = SIZE) -> torch.Tensor:
 @pytest.mark.parametrize("kind", ENGINES)
 @pytest.mark.parametrize("name", ["regnety_002", "tf_efficientnet_lite0", "resnet18"])
 def test_an_engine_gives_the_plain_models_features_within_1e_4(kind: str, name: str) -> None:
-    backbone = load_backbone(name, parse_weights("random:3"), size=SIZE, device=CPU)
+    backbone = load_backbone(BackboneSpec(name, "random:3", SIZE), CPU)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         plain = timm.create_model(name, num_classes=0).eval()
@@ -125,8 +127,20 @@ def test_a_model_that_cannot_be_fused_runs_as_it_is(backbone: Backbone) -> None:
     assert fuse_convolutions(plain, pictures(1)) is plain
 
 
+@pytest.mark.parametrize("why", ["no oneDNN", "cannot be traced", "other features"])
+def test_an_engine_that_is_not_fused_says_so(backbone: Backbone, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    if why == "no oneDNN":
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    if why == "other features":
+        monkeypatch.setattr(fuse_convs, "FUSION_TOLERANCE", -1.0)
+    model = Branching() if why == "cannot be traced" else backbone.model
+    engine = TorchEngine(replace(backbone, model=model), batch_rows=2, device=CPU)
+    assert str(engine.spec) == f"torch {torch.__version__} cpu float32 unfused batch 2"
+    assert engine(pictures(2)).shape[0] == 2
+
+
 def test_the_name_says_what_computed(backbone: Backbone) -> None:
-    assert TorchEngine(backbone, batch_rows=4, device=CPU).name == f"torch {torch.__version__} cpu float32 batch 4"
+    assert str(TorchEngine(backbone, batch_rows=4, device=CPU).spec) == f"torch {torch.__version__} cpu float32 batch 4"
 
 
 @pytest.mark.parametrize(("dtype", "kind"), [("float16", "float16 autocast"), ("float32", "float32")])
@@ -138,7 +152,7 @@ def test_features_stored_as_float32_are_computed_as_such_on_a_gpu(
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     job = ExtractionJob(backbone, torch.device("cuda"), Settings(dtype=dtype, batch_rows=4))
     with SegmentRunner(job) as runner:
-        assert runner.engine.name == f"torch {torch.__version__} cuda {kind} batch 4"
+        assert str(runner.engine.spec) == f"torch {torch.__version__} cuda {kind} batch 4"
     assert torch.backends.cudnn.allow_tf32 == (dtype == "float16")
 
 
@@ -151,12 +165,12 @@ def test_openvino_is_for_the_cpu(backbone: Backbone) -> None:
 def test_openvino_sends_no_statistics_and_leaves_no_files_at_home(tmp_path: Path) -> None:
     code = (
         "import multiprocessing, torch\n"
-        "from ballspot.extract.backbones import load_backbone\n"
-        "from ballspot.extract.engines import make_engine\n"
-        "from ballspot.extract.weights import parse_weights\n"
+        "from ballspot.extract.backbone.load import load_backbone\n"
+        "from ballspot.extract.backbone.engines import make_engine\n"
+        "from ballspot.extract.backbone.spec import BackboneSpec\n"
         "started = []\n"
         "multiprocessing.Process.start = lambda process: started.append(process)\n"
-        "backbone = load_backbone('resnet18', parse_weights('random'), size=(32, 32), device=torch.device('cpu'))\n"
+        "backbone = load_backbone(BackboneSpec('resnet18', 'random', (32, 32)), torch.device('cpu'))\n"
         "engine = make_engine(backbone, kind='openvino', batch_rows=1, device=torch.device('cpu'))\n"
         "print(engine(torch.zeros(1, 32, 32, 3, dtype=torch.uint8)).shape, len(started))\n"
     )
@@ -171,12 +185,12 @@ def test_a_batch_takes_no_new_memory_from_the_system() -> None:
     # Feature maps given back to the system between batches would have to be cleared again, page by page.
     code = (
         "import resource, torch\n"
-        "from ballspot.extract.backbones import load_backbone\n"
-        "from ballspot.extract.engines import make_engine\n"
-        "from ballspot.extract.weights import parse_weights\n"
+        "from ballspot.extract.backbone.load import load_backbone\n"
+        "from ballspot.extract.backbone.engines import make_engine\n"
+        "from ballspot.extract.backbone.spec import BackboneSpec\n"
         "torch.set_num_threads(1)\n"
         "cpu = torch.device('cpu')\n"
-        "backbone = load_backbone('regnety_002', parse_weights('random'), size=(224, 398), device=cpu)\n"
+        "backbone = load_backbone(BackboneSpec('regnety_002', 'random', (224, 398)), cpu)\n"
         "engine = make_engine(backbone, kind='torch', batch_rows=8, device=cpu)\n"
         "given = torch.zeros(8, 224, 398, 3, dtype=torch.uint8)\n"
         "[engine(given) for _ in range(2)]\n"

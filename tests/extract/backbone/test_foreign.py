@@ -14,8 +14,9 @@ from ballspot.cache.stores.sets import open_feature_set
 from ballspot.cli import main
 from ballspot.extract.backbone.foreign import Settled, recognise, save_backbone, settle
 from ballspot.extract.backbone.load import load_backbone
+from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.backbone.temporal_shift import ShiftSpec, insert_shift, parse_backbone
-from ballspot.extract.backbone.weights import parse_weights, weights_digest
+from ballspot.extract.backbone.weights import weights_digest
 
 CPU = torch.device("cpu")
 SIZE = (64, 96)
@@ -63,10 +64,8 @@ def test_every_foreign_layout_is_recognised_and_loads_completely(layout, tmp_pat
     assert (found.family.name, found.n_of_head) == (family, len(HEADS[family]))
     assert parse_backbone(found.backbone) == parse_backbone(name)
     torch.save(state, tmp_path / "checkpoint_best.pt")
-    backbone = load_backbone(
-        parse_backbone(name)[0], parse_weights(str(tmp_path / "checkpoint_best.pt")), size=SIZE, device=CPU
-    )
-    assert backbone.name == found.backbone
+    backbone = load_backbone(BackboneSpec(parse_backbone(name)[0], str(tmp_path / "checkpoint_best.pt"), SIZE), CPU)
+    assert backbone.spec.name == found.backbone
     assert backbone.weights_sha256 == weights_digest(found.state)
 
 
@@ -74,7 +73,7 @@ def test_every_foreign_layout_is_recognised_and_loads_completely(layout, tmp_pat
 def test_wrapped_and_parallel_checkpoints_load_too(wrapper, tmp_path):
     state = {f"module.{key}": value for key, value in checkpoint("tdeed-gsf").items()}
     torch.save({wrapper: state, "epoch": 7}, tmp_path / "c.pt")
-    assert load_backbone("regnety_002", parse_weights(str(tmp_path / "c.pt")), size=SIZE, device=CPU).dim == 368
+    assert load_backbone(BackboneSpec("regnety_002", str(tmp_path / "c.pt"), SIZE), CPU).dim == 368
 
 
 def test_what_is_not_given_comes_from_the_checkpoint(tmp_path):
@@ -115,7 +114,7 @@ def test_another_backbone_than_the_checkpoints_is_refused(tmp_path):
     torch.save(checkpoint("tdeed-gsf"), path)
     for name in ("regnety_004", "regnety_002+gsm"):
         with pytest.raises(BallspotError, match=r"holds regnety_002\+gsf:s3,s4, not --backbone"):
-            load_backbone(name, parse_weights(str(path)), size=SIZE, device=CPU)
+            load_backbone(BackboneSpec(name, str(path), SIZE), CPU)
 
 
 def test_a_backbone_of_our_own_says_what_it_is(tmp_path):
@@ -123,9 +122,9 @@ def test_a_backbone_of_our_own_says_what_it_is(tmp_path):
     model = timm.create_model("regnety_002", num_classes=0)
     insert_shift(model, ShiftSpec("gsf", ("s3", "s4")), backbone="x")
     name = "regnety_002+gsf:s3,s4"
-    save_backbone(tmp_path / "backbone.safetensors", model.state_dict(), backbone=name, size=SIZE, stride=2)
+    save_backbone(tmp_path / "backbone.safetensors", model.state_dict(), Settled(name, SIZE, 2))
     assert settle(tmp_path / "backbone.safetensors") == Settled(name, SIZE, 2)
-    backbone = load_backbone(name, parse_weights(str(tmp_path)), size=SIZE, device=CPU)
+    backbone = load_backbone(BackboneSpec(name, str(tmp_path), SIZE), CPU)
     assert backbone.weights_sha256 == weights_digest(model.state_dict())
 
 
@@ -133,7 +132,7 @@ def test_weights_without_a_shift_take_a_new_one(tmp_path):
     torch.manual_seed(1)
     plain = timm.create_model("regnety_002", num_classes=0)
     torch.save(plain.state_dict(), tmp_path / "w.pth")
-    backbone = load_backbone("regnety_002+tsm:s4", parse_weights(str(tmp_path / "w.pth")), size=SIZE, device=CPU)
+    backbone = load_backbone(BackboneSpec("regnety_002+tsm:s4", str(tmp_path / "w.pth"), SIZE), CPU)
     assert backbone.shifted is not None and backbone.shifted.reach == 7
 
 
@@ -167,8 +166,8 @@ def test_windows_give_what_the_whole_video_at_once_gives(shifted_set, drawn):
 
     with open_feature_set(shifted_set / "gsf").open(MATCH) as store:
         rows, mirrored = store.read(), store.read(view="hflip")
-        assert store.extraction["backbone"] == "regnety_002+gsf:s3,s4"
-        assert store.extraction["shift"] == {"margin": 33, "reach": 33}
+        assert store.spec.backbone == "regnety_002+gsf:s3,s4"
+        assert store.spec.shift == {"margin": 33, "reach": 33}
         assert "windows of 128 batch 8" in store.header.engine
     video = next(match.video for match in find_matches(drawn) if match.name == MATCH)
     assert video is not None
@@ -176,8 +175,8 @@ def test_windows_give_what_the_whole_video_at_once_gives(shifted_set, drawn):
     assert probe.n_frames > 128 + 33  # more windows than one
     with open_source(probe, "pyav") as source:
         pictures = torch.from_numpy(np.stack(list(source.frames(0, probe.n_frames))))
-    weights = parse_weights(str(shifted_set / "checkpoint_best.pt"))
-    backbone = load_backbone("regnety_002", weights, size=SIZE, device=CPU)
+    spec = BackboneSpec("regnety_002", str(shifted_set / "checkpoint_best.pt"), SIZE)
+    backbone = load_backbone(spec, CPU)
     assert backbone.shifted is not None
     scale, shift = normalisation(backbone.mean, backbone.std)
     images = resize(pictures, SIZE).permute(0, 3, 1, 2).float()
@@ -222,7 +221,7 @@ def test_a_margin_is_for_shifts_and_part_of_the_fingerprint(shifted_set, drawn):
         open_feature_set(shifted_set / "narrow").open(MATCH) as store,
         open_feature_set(shifted_set / "gsf").open(MATCH) as wide,
     ):
-        assert store.extraction["shift"] == {"margin": 8, "reach": 33, "window": 128}
+        assert store.spec.shift == {"margin": 8, "reach": 33, "window": 128}
         inside = np.abs(store.read() - wide.read()).max(axis=1)
     assert inside[60] < 1e-4 * np.abs(inside).max() + 1e-4  # far from the windows' ends nothing is lost
     code, _, err = run(*words, *checkpoint_words, "--engine", "openvino", "--set", "ov")

@@ -8,7 +8,7 @@ from torch import nn
 from ballspot.cache.errors import BallspotError
 from ballspot.extract.backbone.fold_norms import fold_batch_norms
 from ballspot.extract.backbone.load import load_backbone
-from ballspot.extract.backbone.weights import parse_weights
+from ballspot.extract.backbone.spec import BackboneSpec
 
 CPU = torch.device("cpu")
 SIZE = (64, 96)
@@ -34,7 +34,7 @@ def test_folding_changes_no_feature_by_more_than_a_ten_thousandth(tmp_path: Path
     torch.manual_seed(0)
     plain = lively(timm.create_model(name, pretrained=False, num_classes=0))
     torch.save(plain.state_dict(), tmp_path / "w.pth")
-    backbone = load_backbone(name, parse_weights(str(tmp_path / "w.pth")), size=SIZE, device=CPU)
+    backbone = load_backbone(BackboneSpec(name, str(tmp_path / "w.pth"), SIZE), CPU)
     images = torch.randn(3, 3, *SIZE, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected = plain(images)
@@ -71,7 +71,7 @@ def test_a_seed_decides_random_weights_and_leaves_the_callers_randomness_alone()
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
     digests = [
-        load_backbone("regnety_002", parse_weights(text), size=SIZE, device=CPU).weights_sha256
+        load_backbone(BackboneSpec("regnety_002", text, SIZE), CPU).weights_sha256
         for text in ("random", "random:0", "random:1")
     ]
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -81,7 +81,7 @@ def test_a_seed_decides_random_weights_and_leaves_the_callers_randomness_alone()
 def test_random_features_see_more_than_single_pixels() -> None:
     # timm starts the last gain of residual branches at zero; with 1x1 shortcuts only, shuffling far pixels of a
     # pooled picture would leave the features nearly unchanged.
-    backbone = load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU)
+    backbone = load_backbone(BackboneSpec("regnety_002", "random", SIZE), CPU)
     torch.manual_seed(0)
     coarse = nn.functional.interpolate(torch.randn(1, 3, 8, 12), SIZE, mode="nearest")
     shuffled = coarse.flatten(2)[..., torch.randperm(SIZE[0] * SIZE[1])].view_as(coarse)
@@ -91,16 +91,16 @@ def test_random_features_see_more_than_single_pixels() -> None:
 
 
 def test_normalisation_comes_from_the_weights_own_config() -> None:
-    lite = load_backbone("tf_efficientnet_lite0", parse_weights("random"), size=SIZE, device=CPU)
-    regnet = load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU)
+    lite = load_backbone(BackboneSpec("tf_efficientnet_lite0", "random", SIZE), CPU)
+    regnet = load_backbone(BackboneSpec("regnety_002", "random", SIZE), CPU)
     assert (lite.mean, lite.std) == ((0.5,) * 3, (0.5,) * 3)
     assert (regnet.mean, regnet.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert regnet.extraction(stride=1) != regnet.extraction(stride=2)
-    assert regnet.extraction(stride=1)["size"] == [64, 96]
+    assert regnet.features(stride=1) != regnet.features(stride=2)
+    assert regnet.features(stride=1).as_json()["size"] == [64, 96]
 
 
 def test_a_transformer_is_made_for_the_asked_size() -> None:
-    backbone = load_backbone("vit_tiny_patch16_224", parse_weights("random"), size=SIZE, device=CPU)
+    backbone = load_backbone(BackboneSpec("vit_tiny_patch16_224", "random", SIZE), CPU)
     assert backbone.dim == 192
 
 
@@ -116,5 +116,5 @@ def test_a_transformer_is_made_for_the_asked_size() -> None:
 )
 def test_what_cannot_be_loaded_is_named(name: str, weights: str, message: str) -> None:
     with pytest.raises(BallspotError, match=message) as caught:
-        load_backbone(name, parse_weights(weights), size=(33, 50), device=CPU)
+        load_backbone(BackboneSpec(name, weights, (33, 50)), CPU)
     assert "\n" not in str(caught.value)

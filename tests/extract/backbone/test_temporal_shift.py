@@ -200,12 +200,12 @@ def test_golden_vectors_of_the_original_systems_are_matched(family):
     """Made by running the original systems' own code on random weights; ../shared/golden/README.md says how."""
     from ballspot.extract.backbone.engines import normalisation
     from ballspot.extract.backbone.load import load_backbone
-    from ballspot.extract.backbone.weights import parse_weights
+    from ballspot.extract.backbone.spec import BackboneSpec
 
     frames = torch.from_numpy(np.load(GOLDEN / "frames.npy"))
     expected = torch.from_numpy(np.load(GOLDEN / f"{family}_features.npy"))
-    weights = parse_weights(str(GOLDEN / f"{family}.pt"))
-    backbone = load_backbone("regnety_002", weights, size=(96, 160), device=torch.device("cpu"))
+    spec = BackboneSpec("regnety_002", str(GOLDEN / f"{family}.pt"), (96, 160))
+    backbone = load_backbone(spec, torch.device("cpu"))
     scale, shift = normalisation(backbone.mean, backbone.std)
     images = frames.permute(0, 3, 1, 2).float() * scale + shift
     with torch.inference_mode():

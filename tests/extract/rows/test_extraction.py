@@ -20,7 +20,7 @@ from ballspot.cache.stores.store import FeatureStore
 from ballspot.evaluate.dataset.matches import Match, find_matches
 from ballspot.extract.backbone.engines import normalisation
 from ballspot.extract.backbone.load import Backbone, load_backbone
-from ballspot.extract.backbone.weights import parse_weights
+from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.rows import segments as segments_module
 from ballspot.extract.rows.extraction import ExtractionError, extract_matches, summed_up
 from ballspot.extract.rows.job import ExtractionJob, Settings
@@ -48,10 +48,9 @@ class NumberReader(nn.Module):
 def job() -> ExtractionJob:
     """Stores frame numbers: pictures pass unnormalised (mean 0, std 1/255)."""
     backbone = Backbone(
-        name="numbers",
+        spec=BackboneSpec("numbers", "", SIZE),
         model=NumberReader(),
         dim=2,
-        size=SIZE,
         mean=(0.0,) * 3,
         std=(1 / 255,) * 3,
         interpolation="bilinear",
@@ -115,7 +114,7 @@ class StoppedError(Exception):
 def test_an_interrupted_extraction_ends_in_the_same_bytes(
     matches: tuple[Match, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_batches: int
 ) -> None:
-    backbone = load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU)
+    backbone = load_backbone(BackboneSpec("regnety_002", "random", SIZE), CPU)
     job = ExtractionJob(backbone, device=CPU)
     (whole,) = extract_matches(matches[:1], tmp_path / "whole", job)
 
@@ -148,7 +147,7 @@ def test_features_are_those_of_the_plain_model_to_a_float16_step(matches: tuple[
     torch.manual_seed(0)
     plain = timm.create_model("regnety_002", pretrained=False, num_classes=0).eval()
     torch.save(plain.state_dict(), tmp_path / "w.pth")
-    backbone = load_backbone("regnety_002", parse_weights(str(tmp_path / "w.pth")), size=SIZE, device=CPU)
+    backbone = load_backbone(BackboneSpec("regnety_002", str(tmp_path / "w.pth"), SIZE), CPU)
     (result,) = extract_matches(matches[:1], tmp_path / "set", ExtractionJob(backbone, device=CPU))
     assert matches[0].video is not None
     with open_source(probe_video(matches[0].video), "pyav") as source:

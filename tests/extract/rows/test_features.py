@@ -15,7 +15,7 @@ from ballspot.cache.stores.sets import open_feature_set
 from ballspot.cache.stores.store import FeatureStore, write_store
 from ballspot.cli import main
 from ballspot.extract.backbone.load import load_backbone
-from ballspot.extract.backbone.weights import parse_weights
+from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.rows import pca
 from ballspot.extract.rows.pca import Components, fit_components, load_components, project_set
 
@@ -48,22 +48,22 @@ def rows(extracted: Path, name: str, view: str = "original") -> np.ndarray:
 def test_cells_of_a_grid_average_to_the_plain_feature() -> None:
     # 64 x 96 pixels leave a map of 2 x 3 at stride 32: cells of one row and three columns divide it evenly.
     images = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
-    plain = load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU)
-    cells = load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU, grid=(2, 3))
+    plain = load_backbone(BackboneSpec("regnety_002", "random", SIZE), CPU)
+    cells = load_backbone(BackboneSpec("regnety_002", "random", SIZE, grid=(2, 3)), CPU)
     assert (plain.dim, cells.dim) == (368, 6 * 368)
     with torch.inference_mode():
         whole, parts = plain.model(images), cells.model(images).view(2, 6, 368)
     torch.testing.assert_close(parts.mean(1), whole, rtol=1e-4, atol=1e-5)
-    assert cells.extraction(stride=1)["grid"] == [2, 3]
+    assert cells.features(stride=1).grid == (2, 3)
 
 
 def test_layers_are_averages_of_the_models_own_maps_in_the_order_asked_for() -> None:
     images = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
-    backbone = load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU, layers=("s4", "s2"))
+    backbone = load_backbone(BackboneSpec("regnety_002", "random", SIZE, layers=("s4", "s2")), CPU)
     assert backbone.dim == 368 + 56  # regnety_002 has stages of 24, 56, 152 and 368 channels
     model = timm.create_model("regnety_002", features_only=True, out_indices=(2, 4)).eval()
     shapes = [info["num_chs"] for info in model.feature_info.get_dicts()]
-    plain = load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU)
+    plain = load_backbone(BackboneSpec("regnety_002", "random", SIZE), CPU)
     with torch.inference_mode():
         features = backbone.model(images)
         torch.testing.assert_close(features[:, :368], plain.model(images), rtol=1e-4, atol=1e-5)
@@ -72,7 +72,7 @@ def test_layers_are_averages_of_the_models_own_maps_in_the_order_asked_for() -> 
 
 def test_a_layer_that_is_none_is_named_with_the_nearest() -> None:
     with pytest.raises(BallspotError, match="--layers s5: regnety_002 has no such layer; did you mean s"):
-        load_backbone("regnety_002", parse_weights("random"), size=SIZE, device=CPU, layers=("s5",))
+        load_backbone(BackboneSpec("regnety_002", "random", SIZE, layers=("s5",)), CPU)
 
 
 def test_number_types_lose_no_more_than_is_said(extracted: Path) -> None:
@@ -102,7 +102,7 @@ def test_components_are_fitted_on_the_training_matches_and_applied_to_all(extrac
     assert fit.fitted_on == ("synth/drawn/match-01",)  # splits.toml: one each for training, validation and test
     with made.open(MATCH) as store, parent.open(MATCH) as whole:
         assert (store.dim, store.views) == (5, ("original", "hflip"))
-        assert store.extraction["pca"]["parent"] == parent.fingerprint != made.fingerprint
+        assert store.spec.pca.parent == parent.fingerprint != made.fingerprint
         given = whole.read().astype(np.float64)
         # By singular values of the centred training rows, written out anew.
         _, _, directions = np.linalg.svd(given - given.mean(axis=0), full_matrices=False)
@@ -207,8 +207,8 @@ def test_a_damaged_frame_is_an_error_or_is_substituted_and_recorded(drawn: Path,
 
 def test_a_model_that_lays_channels_last_is_pooled_over_its_places() -> None:
     name, size = "swin_tiny_patch4_window7_224", (224, 224)
-    plain = load_backbone(name, parse_weights("random"), size=size, device=CPU)
-    cells = load_backbone(name, parse_weights("random"), size=size, device=CPU, grid=(1, 7))
+    plain = load_backbone(BackboneSpec(name, "random", size), CPU)
+    cells = load_backbone(BackboneSpec(name, "random", size, grid=(1, 7)), CPU)
     assert (plain.dim, cells.dim) == (768, 7 * 768)
     images = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():  # the mean over cells of equal size is the mean over the picture
@@ -227,4 +227,4 @@ def test_cells_that_a_backbone_cannot_give_are_refused(
     name: str, layers: tuple[str, ...], grid: tuple[int, int], message: str
 ) -> None:
     with pytest.raises(BallspotError, match=message):
-        load_backbone(name, parse_weights("random"), size=SIZE, device=CPU, layers=layers, grid=grid)
+        load_backbone(BackboneSpec(name, "random", SIZE, layers=layers, grid=grid), CPU)

@@ -26,7 +26,7 @@ from ballspot.cache.stores.layout import Block
 from ballspot.cli import main
 from ballspot.evaluate.dataset.matches import Match, find_matches
 from ballspot.extract.backbone.load import load_backbone
-from ballspot.extract.backbone.weights import parse_weights
+from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.rows.extraction import extract_matches
 from ballspot.extract.rows.job import ExtractionJob
 from ballspot.extract.rows.segments import OnRows, Outcome, SegmentTask
@@ -194,7 +194,7 @@ def in_child(matches: list[Match], out: Path, job: ExtractionJob, number: int | 
 
 def test_killed_before_any_change_on_disk_and_resumed_it_ends_in_the_same_bytes(drawn: Path, tmp_path: Path) -> None:
     job = ExtractionJob(
-        load_backbone("regnety_002", parse_weights("random"), size=(64, 96), device=torch.device("cpu")),
+        load_backbone(BackboneSpec("regnety_002", "random", (64, 96)), torch.device("cpu")),
         device=torch.device("cpu"),
     )
     matches = list(find_matches(drawn))[:2]

@@ -22,7 +22,7 @@ from ballspot.cache.stores.store import FeatureStore
 from ballspot.cli import main
 from ballspot.evaluate.dataset.matches import Match
 from ballspot.extract.backbone.load import load_backbone
-from ballspot.extract.backbone.weights import parse_weights
+from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.data_root.synth import write_video
 from ballspot.extract.rows.extraction import ExtractionError, extract_matches
 from ballspot.extract.rows.job import ExtractionJob, Settings
@@ -71,8 +71,8 @@ def pictures(folder: Path) -> Path:
 
 def job_of(backbone: str, **settings: Any) -> ExtractionJob:
     device = torch.device("cpu")
-    loaded = load_backbone(backbone, parse_weights("random"), size=SIZE, device=device)
-    return ExtractionJob(loaded, device, Settings(decoders=("pyav",), substitute=True, **settings), weights="random")
+    loaded = load_backbone(BackboneSpec(backbone, "random", SIZE), device)
+    return ExtractionJob(loaded, device, Settings(decoders=("pyav",), substitute=True, **settings))
 
 
 def stop_after(n_batches: int, patch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from ballspot.cache.stores.journal import Segment
 from ballspot.cache.stores.store import FeatureStore
 from ballspot.cli import main
 from ballspot.extract.backbone.load import load_model
-from ballspot.extract.backbone.weights import parse_weights
+from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.rows.recipe import BundledFeatures
 from ballspot.extract.rows.segments import SegmentRunner
 from ballspot.extract.video.probe import probe_video
@@ -122,12 +122,12 @@ def test_weights_of_a_file_are_named_by_file_and_digest_and_taken_only_if_they_a
     of_file = replace(made, origin="file", origin_name="mine.safetensors")
     save_bundle(without_backbone(replace(whole, features=(of_file,))), tmp_path / "a.ballspot")
     light = load_bundle(tmp_path / "a.ballspot").features[0]
-    with pytest.raises(BallspotError, match=rf"the file 'mine.safetensors' \(digest {made.weights_sha256[:12]}\)"):
+    with pytest.raises(BallspotError, match=rf"the file 'mine.safetensors' \(digest {made.spec.weights_sha256[:12]}\)"):
         light.backbone(device=CPU)
     right, wrong = tmp_path / "right.safetensors", tmp_path / "wrong.safetensors"
-    state = load_model("regnety_002", parse_weights("random:3"), (64, 96)).model.state_dict()
+    state = load_model(BackboneSpec("regnety_002", "random:3", (64, 96))).model.state_dict()
     save_file(state, right)
-    save_file(load_model("regnety_002", parse_weights("random:4"), (64, 96)).model.state_dict(), wrong)
+    save_file(load_model(BackboneSpec("regnety_002", "random:4", (64, 96))).model.state_dict(), wrong)
     assert np.array_equal(first_rows(light, video, weights=str(right)), first_rows(made, video))
     with pytest.raises(BallspotError, match="give those with --weights"):
         light.backbone(device=CPU, weights=str(wrong))
@@ -137,15 +137,16 @@ def test_extracted_features_say_where_weights_of_a_file_are_or_nothing(files, tm
     """A bundle that holds the weights of a file does not know where that file is."""
     (made,) = load_bundle(files.plain).features
     of_file = replace(made, origin="file", origin_name="mine.safetensors")
-    assert (made.job(device=CPU).weights, of_file.job(device=CPU).weights) == ("random:3", "")
+    said = [one.job(device=CPU).backbone.spec.weights for one in (made, of_file)]
+    assert said == ["random:3", ""]
     path = tmp_path / "mine.safetensors"
     save_file(dict(made.weights or {}), path)
-    assert of_file.job(device=CPU, weights=os.path.relpath(path)).weights == str(path.resolve())
+    assert of_file.job(device=CPU, weights=os.path.relpath(path)).backbone.spec.weights == str(path.resolve())
 
 
 def test_a_file_of_others_is_held_only_on_demand_and_its_loss_is_told(shared, tmp_path):
     """A run on features of a weights file: the stores say where it lay."""
-    state = load_model("regnety_002", parse_weights("random:5"), (64, 96)).model.state_dict()
+    state = load_model(BackboneSpec("regnety_002", "random:5", (64, 96))).model.state_dict()
     lay = tmp_path / "theirs.safetensors"
     save_file(state, lay)
     extract = ("extract", shared.data, "--out", tmp_path, "--set", "f", "--size", "64x96", "--workers", 1)

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from ballspot.cache.disk.fingerprint import canonical_json, fingerprint
 from ballspot.cache.errors import BallspotError
+from ballspot.cache.stores.spec import EngineSpec, FeatureSpec
 from ballspot.evaluate.dataset.labelsets import LabelSet
 from ballspot.extract.rows.recipe import BundledFeatures
 from ballspot.temporal.bundle.bundle import Bundle, load_bundle, save_bundle
@@ -31,15 +32,15 @@ EXTRACTION = {
 BAD_DECODING = {"suppression": "all", "window_s": 1, "smoothing_s": 0, "score_floor": 0}
 
 
-def small_bundle(extraction: dict | None = None) -> Bundle:
-    settings = EXTRACTION if extraction is None else extraction
+def small_bundle() -> Bundle:
+    spec = FeatureSpec.read(EXTRACTION)
     config = Config(head=HeadSection(kind="tcn", width=4), clips=ClipSection(scaling="train"))
     label_set = LabelSet("two", ("PASS", "SHOT"))
-    description = HeadDescription(config, label_set, (6,), fingerprint(settings))
+    description = HeadDescription(config, label_set, (6,), spec.fingerprint)
     torch.manual_seed(0)
     scaling = Scaling(torch.zeros(6), torch.ones(6))
     head = Checkpoint(description, Progress(3, 2), description.build().state_dict(), scaling, {}, {})
-    features = BundledFeatures("set", fingerprint(settings), settings, "", "hub", "regnety_002", None, None, "")
+    features = BundledFeatures("set", spec.fingerprint, spec, EngineSpec(""), "hub", "regnety_002", None, None)
     splits = {"train": ("a/b",), "valid": ("a/c",), "test": ()}
     return Bundle((head,), label_set, (features,), None, "best", ("key",), (0,), splits, (None,))
 
@@ -159,9 +160,13 @@ def test_a_header_that_says_what_cannot_be_is_refused(good, tmp_path, place, new
         ("stride", 0),
     ],
 )
-def test_extraction_settings_that_cannot_be_are_refused(tmp_path, key, value):
-    save_bundle(small_bundle({**EXTRACTION, key: value}), tmp_path / "bad.ballspot")
-    assert key in refusal(tmp_path / "bad.ballspot")
+def test_extraction_settings_that_cannot_be_are_refused(good, tmp_path, key, value):
+    header, tensors = parts_of(good)
+    settings = {**EXTRACTION, key: value}
+    header["sets"][0] |= {"extraction": settings, "fingerprint": fingerprint(settings)}
+    header["heads"][0]["features_fingerprint"] = fingerprint(settings)
+    text = refusal(forge(tmp_path / "bad.ballspot", header, tensors))
+    assert f"set: setting {key}" in text and text.endswith("; export again")
 
 
 def changed(tensors: dict[str, torch.Tensor], what: str) -> dict[str, torch.Tensor]:

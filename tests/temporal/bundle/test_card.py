@@ -58,7 +58,7 @@ def test_the_tables_hold_the_numbers_of_the_run_and_its_labels(card, shared):
 
 def test_the_features_are_named_with_digest_origin_and_command(card, shared):
     features = bundle_of([shared.plain_run], with_backbone=False).features[0]
-    assert f"`{features.weights_sha256}`" in card and f"`{features.fingerprint}`" in card
+    assert f"`{features.spec.weights_sha256}`" in card and f"`{features.fingerprint}`" in card
     assert "drawn by ballspot with seed 3, never trained" in card
     assert "--backbone regnety_002 --weights random:3 --size 64x96 --stride 1" in card
     assert "NDA" in card and "licence" in card

@@ -22,8 +22,8 @@ from ballspot.temporal.features.scaling import Scaling
 from ballspot.temporal.features.sources import open_source
 from ballspot.temporal.heads.checkpoints import Checkpoint, HeadDescription, Progress
 from ballspot.temporal.heads.head import HeadOutput
-from ballspot.temporal.prediction.score import prediction_of, score_match
-from ballspot.temporal.prediction.write import match_features
+from ballspot.temporal.prediction.ensemble import match_features
+from ballspot.temporal.prediction.stream import score_match
 
 runtime = pytest.importorskip("onnxruntime", reason="pip install 'ballspot[onnx]'")
 onnx = pytest.importorskip("onnx", reason="pip install 'ballspot[onnx]'")
@@ -99,7 +99,6 @@ def test_a_match_scored_by_onnx_has_the_scores_of_the_run(shared, tmp_path):
     assert result.stdout.startswith(f"{out}: class_logits, offsets; differs from torch by ")
     kept = read_trained(shared.plain_run).checkpoints[0]
     source, name, cpu = open_source(shared.plain), "synth/drawn/match-03", torch.device("cpu")
-    how = prediction_of(kept.description.config)
     head = kept.load("cpu")
     scaled = match_features(kept, source, name, device=cpu, spill=tmp_path)
     config = kept.description.config
@@ -108,11 +107,11 @@ def test_a_match_scored_by_onnx_has_the_scores_of_the_run(shared, tmp_path):
         HeadDescription(raw_config, kept.description.label_set, kept.description.dims, ""), Progress(), {}, None, {}, {}
     )
     stored = match_features(raw, source, name, device=cpu, spill=tmp_path)
-    theirs = score_match(head, scaled, 0, how)
-    ours = score_match(OnnxHead(out, head), stored, 0, how)  # pyright: ignore[reportArgumentType]
+    theirs = score_match(head, scaled, 0, config)
+    ours = score_match(OnnxHead(out, head), stored, 0, config)  # pyright: ignore[reportArgumentType]
     assert np.array_equal(ours.frame_index, theirs.frame_index)
     np.testing.assert_allclose(ours.scores, theirs.scores, atol=2e-3)  # scaled features are kept in float16
-    exact = score_match(ScaledAsOnnx(kept), stored, 0, how)  # pyright: ignore[reportArgumentType]
+    exact = score_match(ScaledAsOnnx(kept), stored, 0, config)  # pyright: ignore[reportArgumentType]
     np.testing.assert_allclose(ours.scores, exact.scores, atol=1e-4)
 
 

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ballspot.temporal.clips.augmentation import drop_frames, jitter_shift, mix_clips, switch_frames
+from ballspot.temporal.config.grid import ClipGrid
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def test_nothing_is_dropped_without_a_chance():
 
 @pytest.mark.parametrize("row_stride, step", [(1, 1), (2, 1), (3, 1), (4, 2)])
 def test_jitter_reads_half_a_stride_early_or_late(row_stride, step):
-    shift = jitter_shift(50, 40, row_stride=row_stride, chance=0.4)
+    shift = jitter_shift(50, ClipGrid(40, row_stride, row_stride=row_stride), chance=0.4)
     assert set(shift.unique().tolist()) == {-step, 0, step}
     assert abs(float((shift != 0).float().mean()) - 0.4) < 0.055  # five standard deviations of 2000 draws
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ballspot.evaluate.dataset.labels import LabelArrays
 from ballspot.temporal.clips.events import clip_events, event_table, redraw_times
 from ballspot.temporal.clips.gather import ClipStarts
+from ballspot.temporal.config.grid import ClipGrid
 from ballspot.temporal.features.resident import MatchRows
 
 
@@ -26,7 +27,7 @@ def test_the_rarest_class_has_the_highest_priority_and_absent_ones_count_as_rare
 def test_a_clip_holds_the_events_of_its_own_match_only():
     table = event_table([labels((0, 0), (99, 1)), labels((0, 2))], n_labels=3)
     clips = ClipStarts(torch.tensor([0, 0, 1, 1]), torch.tensor([-5, 95, -5, 40]))
-    events = clip_events(table, clips, frame_spacing=1, span=20)
+    events = clip_events(table, clips, ClipGrid(20))
     found = [
         [(int(frame), int(label)) for frame, label, inside in zip(*row, strict=True) if inside]
         for row in zip(events.relative, events.label_index, events.inside, strict=True)
@@ -41,7 +42,7 @@ def test_a_clip_holds_the_events_of_its_own_match_only():
 )
 def test_a_clip_holds_exactly_the_events_inside_its_span(frames, start, span):
     table = event_table([labels(*[(frame, 0) for frame in frames])], n_labels=1)
-    events = clip_events(table, ClipStarts(torch.tensor([0]), torch.tensor([start])), frame_spacing=1, span=span)
+    events = clip_events(table, ClipStarts(torch.tensor([0]), torch.tensor([start])), ClipGrid(span))
     found = events.relative[0][events.inside[0]].tolist()
     assert found == [frame - start for frame in frames if start <= frame < start + span]
 
@@ -64,9 +65,9 @@ def test_a_mirror_image_swaps_left_and_right_and_leaves_what_has_no_team():
     sides = LabelArrays(one.frame_index, one.label_index, np.array([0, 1, -1], np.int8), one.visible, 0, 0)
     clips = ClipStarts(torch.tensor([0, 0]), torch.tensor([0, 0]))
     mirrored = torch.tensor([False, True])
-    plain = clip_events(event_table([sides], n_labels=2), clips, frame_spacing=1, span=10, flipped=mirrored)
+    plain = clip_events(event_table([sides], n_labels=2), clips, ClipGrid(10), flipped=mirrored)
     assert plain.team.tolist() == [[0, 1, -1], [1, 0, -1]]
     assert plain.label_index.tolist() == [[0, 1, 1], [0, 1, 1]]
     table = event_table([sides], n_labels=2, sided=True)  # classes 0 and 1 of the left, then of the right
-    sided = clip_events(table, clips, frame_spacing=1, span=10, flipped=mirrored)
+    sided = clip_events(table, clips, ClipGrid(10), flipped=mirrored)
     assert sided.label_index.tolist() == [[0, 3, 1], [2, 1, 1]]

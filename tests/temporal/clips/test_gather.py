@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from ballspot.temporal.clips.gather import ClipStarts, gather_clips
 from ballspot.temporal.clips.sampling import draw_clips, start_range
+from ballspot.temporal.config.grid import ClipGrid
 from ballspot.temporal.features.resident import from_arrays
 
 
@@ -17,7 +18,7 @@ def numbered(*lengths: int):
 def test_clips_of_several_matches_are_gathered_with_zeros_outside_their_own_match():
     features = numbered(10, 6)
     clips = ClipStarts(torch.tensor([0, 0, 1, 1]), torch.tensor([0, -3, 3, -2]))
-    frames = gather_clips(features, clips, clip_frames=4, row_stride=2)
+    frames = gather_clips(features, clips, ClipGrid(4, 2, row_stride=2))
     assert frames.dtype == torch.float32
     assert frames[..., 0].tolist() == [
         [1, 3, 5, 7],
@@ -35,7 +36,7 @@ def test_clips_of_several_matches_are_gathered_with_zeros_outside_their_own_matc
 )
 def test_a_clip_leaves_its_match_by_at_most_the_padding_or_covers_all_of_it(n_rows, clip_frames, row_stride, data):
     pad_frames = data.draw(st.integers(0, clip_frames - 1))
-    low, high = start_range(n_rows, clip_frames=clip_frames, row_stride=row_stride, pad_frames=pad_frames)
+    low, high = start_range(n_rows, ClipGrid(clip_frames, row_stride, row_stride=row_stride), pad_frames=pad_frames)
     for start in (low, high, (low + high) // 2):
         last = start + (clip_frames - 1) * row_stride
         within = start >= -pad_frames * row_stride and last <= n_rows - 1 + pad_frames * row_stride
@@ -45,9 +46,8 @@ def test_a_clip_leaves_its_match_by_at_most_the_padding_or_covers_all_of_it(n_ro
 
 def test_starts_are_drawn_from_the_first_to_the_last_allowed_one_of_every_match():
     features = numbered(60, 90)
-    clips = draw_clips(
-        features, 5000, clip_frames=10, row_stride=2, pad_frames=2, generator=torch.Generator().manual_seed(0)
-    )
+    grid, generator = ClipGrid(10, 2, row_stride=2), torch.Generator().manual_seed(0)
+    clips = draw_clips(features, 5000, grid, pad_frames=2, generator=generator)
     # From 2 padded frames before (row -4) to 2 after: start + 18 <= n - 1 + 4.
     for match, last in ((0, 45), (1, 75)):
         starts = clips.start_row[clips.match_index == match]
@@ -59,7 +59,7 @@ def test_starts_are_drawn_from_the_first_to_the_last_allowed_one_of_every_match(
 def test_the_same_generator_draws_the_same_clips():
     draws = [
         draw_clips(
-            numbered(60), 50, clip_frames=5, row_stride=1, pad_frames=1, generator=torch.Generator().manual_seed(seed)
+            numbered(60), 50, ClipGrid(5), pad_frames=1, generator=torch.Generator().manual_seed(seed)
         ).start_row.tolist()
         for seed in (3, 3, 4)
     ]

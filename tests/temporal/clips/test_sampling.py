@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from ballspot.evaluate.dataset.labels import LabelArrays
 from ballspot.temporal.clips.events import event_table
 from ballspot.temporal.clips.sampling import draw_clips, event_anchors, mistake_anchors
+from ballspot.temporal.config.grid import ClipGrid
+from ballspot.temporal.config.sections import TrainingSection
 from ballspot.temporal.decoding.scores import SavedScores
 from ballspot.temporal.features.resident import from_arrays
 
-CLIP = {"clip_frames": 10, "row_stride": 2, "pad_frames": 2}
+GRID = ClipGrid(10, clip_stride=2, row_stride=2)
 
 
 def matches(*lengths: int):
@@ -30,12 +32,14 @@ def anchors_at(
     *labels: LabelArrays, n_labels: int = 2, balanced: bool = False, near_frames: int = 3, share: float = 0.5
 ):
     table = event_table(labels, n_labels=n_labels)
-    settings = {"frame_spacing": 1, "near_frames": near_frames, "share": share, "clip_frames": 10}
-    return event_anchors(table, balanced=balanced, **settings)
+    sampling = "class-balanced" if balanced else "near-actions"
+    section = TrainingSection(sampling=sampling, near_frames=near_frames, sampling_share=share)
+    return event_anchors(table, GRID, section)
 
 
 def draw(features, n_clips: int, anchors, seed: int = 0):
-    return draw_clips(features, n_clips, **CLIP, generator=torch.Generator().manual_seed(seed), anchors=anchors)
+    generator = torch.Generator().manual_seed(seed)
+    return draw_clips(features, n_clips, GRID, pad_frames=2, generator=generator, anchors=anchors)
 
 
 def test_half_of_the_clips_have_their_middle_near_an_event_and_the_rest_do_not():
@@ -89,7 +93,7 @@ def test_hard_negatives_are_spots_without_an_event_of_their_class_near():
     scores[56, 1] = 0.3  # wrong: the event there is of another class
     scores[180, 1] = 0.05  # too low to matter
     saved = SavedScores(scores, np.arange(200), ("A", "B"), Fraction(25), 200, "0")
-    anchors = mistake_anchors({"0": saved}, {"0": labels_at((55, 0))}, features, near_frames=4, share=0.5)
+    anchors = mistake_anchors({"0": saved}, {"0": labels_at((55, 0))}, features, TrainingSection(near_frames=4))
     found = sorted(zip(anchors.row.tolist(), [round(weight, 4) for weight in anchors.weight.tolist()], strict=True))
     assert found == [(56, 0.3), (120, 0.6)]
 

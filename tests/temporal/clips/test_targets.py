@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from ballspot.temporal.clips.events import ClipEvents
 from ballspot.temporal.clips.targets import TokenTargets, token_targets
+from ballspot.temporal.config.grid import ClipGrid
+from ballspot.temporal.config.sections import TargetSection
 from ballspot.temporal.heads.downsampling import n_tokens
 
 nan = float("nan")
@@ -31,8 +33,11 @@ def events_of(*clips: list[tuple[int, int]]) -> ClipEvents:
 
 
 def targets(*clips: list[tuple[int, int]], priority: tuple[int, ...] = (1, 2, 3, 4), **settings) -> TokenTargets:
-    fixed = {"clip_frames": 50, "clip_stride": 1, "temporal_stride": 2}
-    return token_targets(events_of(*clips), priority=torch.tensor(priority), **(fixed | settings))
+    sizes = {"clip_frames": 50, "clip_stride": 1, "temporal_stride": 2}
+    grid = ClipGrid(**{name: settings.pop(name, size) for name, size in sizes.items()})
+    multi_label = settings.pop("multi_label", False)
+    section = TargetSection(**{"label_radius": 0, "offset_window": "none", **settings})
+    return token_targets(events_of(*clips), grid, section, priority=torch.tensor(priority), multi_label=multi_label)
 
 
 def test_offsets_of_the_worked_example():
@@ -169,9 +174,8 @@ def test_offsets_far_from_events_are_zero_where_the_background_is_taught():
 def test_a_tokens_team_is_that_of_the_event_it_has():
     events = events_of([(10, 0), (10, 3), (30, 1), (40, 1)])
     sided = replace(events, team=torch.tensor([[0, 1, 0, -1]]))
-    team = token_targets(
-        sided, priority=torch.tensor([1, 2, 3, 4]), clip_frames=50, clip_stride=1, temporal_stride=2
-    ).team[0]
+    grid, priority = ClipGrid(50, temporal_stride=2), torch.tensor([1, 2, 3, 4])
+    team = token_targets(sided, grid, TargetSection(label_radius=0), priority=priority).team[0]
     known = {index: value for index, value in enumerate(team.tolist()) if value == value}
     assert known == {5: 1.0, 15: 0.0}  # the rarer class has the token; the last event's team is unknown
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from ballspot.cache.terminal.console import ProgressLine, note
 from ballspot.cli import main
 from ballspot.temporal.decoding.scores import read_scores
 
@@ -171,3 +172,12 @@ def test_the_control_is_recorded(season, tmp_path):
     result = ballspot("train", season.features, "--data", season.data, "--run", run, *SMALL, "--shuffle-labels")
     assert result.exit_code == 0, result.output
     assert json.loads((run / "run.json").read_text())["shuffle_labels"] is True
+
+
+def test_the_steps_of_an_epoch_are_shown(season, tmp_path, monkeypatch):
+    monkeypatch.setattr(ProgressLine, "advance", lambda self: note(f"{self.title}: a step of {self.total}"))
+    result = ballspot("train", season.features, "--data", season.data, "--run", tmp_path / "run", *SMALL)
+    assert result.exit_code == 0, result.output
+    shown = [line for line in result.stderr.splitlines() if "a step of" in line]
+    n_steps = int(shown[0].rpartition(" ")[2])
+    assert shown == [f"epoch {epoch}: a step of {n_steps}" for epoch in (1, 2) for _ in range(n_steps)]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from ballspot.cache.disk.fingerprint import fingerprint
 from ballspot.cache.errors import BallspotError
 from ballspot.temporal.config import presets
 from ballspot.temporal.config.load import PLACES, SECTIONS, as_table, config_from_table, load_config, preset_names
@@ -17,12 +18,28 @@ def test_there_are_the_five_presets():
     assert preset_names() == ("best", "fast", "finetune", "original", "original-fixed")
 
 
-@pytest.mark.parametrize("name", ["best", "fast", "finetune", "original", "original-fixed"])
-def test_a_preset_lists_every_key(name):
+@pytest.mark.parametrize("name", preset_names())
+def test_a_preset_says_only_what_it_has_other_than_best(name):
     table = tomllib.loads(resources.files(presets).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
-    assert {section: set(values) for section, values in table.items()} == {
-        section: set(leaves) for section, leaves in SECTIONS.items()
-    }
+    default = Config()
+    given = {(section, key): value for section, values in table.items() for key, value in values.items()}
+    assert [place for place, value in given.items() if getattr(getattr(default, place[0]), place[1]) == value] == []
+    assert bool(given) == (name != "best")
+
+
+RESOLVED = {
+    "best": "bb6ba31095514bef",
+    "fast": "f53f97ae4914141b",
+    "finetune": "bda2f3a0594055bb",
+    "original": "45a370a8fba53197",
+    "original-fixed": "61479527144b4cef",
+}
+
+
+@pytest.mark.parametrize(("name", "digest"), RESOLVED.items())
+def test_a_preset_resolves_to_what_it_was_in_released_runs(name, digest):
+    """The keys of runs are digests of all resolved values: a change here makes every run of the preset another one."""
+    assert fingerprint(as_table(load_config(name)))[:16] == digest
 
 
 def test_the_defaults_are_the_preset_best():

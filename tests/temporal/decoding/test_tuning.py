@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labels import Spot
 from ballspot.evaluate.dataset.labelsets import LabelSet
 from ballspot.evaluate.dataset.spots import SPOTS_FILE, read_spots
@@ -200,5 +201,5 @@ def test_tune_works_on_another_systems_scores_and_applies_what_it_found(tmp_path
     assert found["mean_ap_after"] >= found["mean_ap_before"]
     spots = read_spots(tmp_path / "out" / "m" / SPOTS_FILE)
     assert spots == tuple(decoded_spots(saved, read_postprocessing(tmp_path / "scores" / "tuned.json")))
-    scored = evaluate_predictions(tmp_path / "out", data_root=tmp_path / "data", label_set=LABELS)
+    scored = evaluate_predictions(tmp_path / "out", DataSelection(tmp_path / "data", LABELS))
     assert scored.result.mean_ap == pytest.approx(found["mean_ap_after"], abs=1e-9)

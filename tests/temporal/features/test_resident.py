@@ -8,10 +8,13 @@ import torch
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores.layout import Block, StoreHeader
+from ballspot.cache.stores.spec import FeatureSpec
 from ballspot.cache.stores.store import write_store
 from ballspot.temporal.clips.gather import ClipStarts, gather_clips
+from ballspot.temporal.config.grid import ClipGrid
+from ballspot.temporal.config.load import load_config
 from ballspot.temporal.features.resident import from_arrays, load_features, scale_features
-from ballspot.temporal.features.scaling import RunningScaling, fit_scaling
+from ballspot.temporal.features.scaling import ScalingFit, fit_scaling
 from ballspot.temporal.features.sources import open_source
 
 
@@ -23,7 +26,7 @@ def store(folder: Path, match: str, rows: np.ndarray, frame_index: np.ndarray | 
         n_video_frames=int(index[-1]) + 1,
         n_rows=len(rows),
         dim=rows.shape[1],
-        extraction={"made": "here"},
+        spec=FeatureSpec.read({"made": "here"}),
     )
     write_store(folder / f"{match}.h5", header=header, blocks=[Block(index, {"original": rows.astype(np.float16)})])
 
@@ -42,9 +45,10 @@ def test_a_store_of_every_second_frame_gives_clips_of_even_strides_only(tmp_path
     store(tmp_path, "a", np.zeros((5, 2)), frame_index=np.arange(5) * 2)
     features = load_features(open_source(tmp_path), ["a"], device="cpu")
     assert features.frame_spacing == 2
-    assert features.row_stride(4) == 2
+    grid = ClipGrid.of(load_config("best", ["clip_stride=4"]), features.frame_spacing)
+    assert (grid.row_stride, grid.frame_spacing) == (2, 2)
     with pytest.raises(BallspotError, match="clip_stride 3 is no multiple of the 2 frames"):
-        features.row_stride(3)
+        ClipGrid.of(load_config("best", ["clip_stride=3"]), features.frame_spacing)
 
 
 def test_a_store_with_a_gap_is_refused(tmp_path):
@@ -154,7 +158,7 @@ def viewed(folder: Path, match: str, views: dict[str, np.ndarray]) -> None:
         n_video_frames=len(first),
         n_rows=len(first),
         dim=first.shape[1],
-        extraction={"made": "here"},
+        spec=FeatureSpec.read({"made": "here"}),
         views=tuple(views),
     )
     block = Block(np.arange(len(first)), {name: rows.astype(np.float16) for name, rows in views.items()})
@@ -168,7 +172,7 @@ def test_views_lie_behind_one_another_and_clips_choose_among_them(tmp_path):
     features = load_features(open_source(tmp_path), ["a", "b"], device="cpu", views=("original", "hflip"))
     assert (features.n_rows, len(features.rows)) == (12, 24)
     clips = ClipStarts(torch.tensor([0, 1, 1]), torch.tensor([1, 1, 1]), torch.tensor([1, 0, 1]))
-    frames = gather_clips(features, clips, clip_frames=2, row_stride=2)
+    frames = gather_clips(features, clips, ClipGrid(2, 2, row_stride=2))
     assert frames[..., 0].tolist() == [[101, 103], [11, 13], [111, 113]]
     assert features.only(1).rows[:, 0].tolist() == [10, 11, 12, 13, 14, 15]
 
@@ -195,10 +199,11 @@ def test_one_deviation_is_of_one_feature_set_and_a_running_one_ends_as_the_whole
     rows = torch.from_numpy(rng.normal(0, 1, (3000, 5)) * (10.0, 20.0, 0.01, 0.02, 0.03)).float()
     features = replace(from_arrays({"a": rows.numpy()}), dims=(2, 3))
     fitted = fit_scaling(rows, common_dims=(2, 3))
-    running = RunningScaling(common_dims=(2, 3))
+    running = ScalingFit(common_dims=(2, 3))
     for piece in rows.split(700):
-        last = running.add(piece)
-    torch.testing.assert_close(last.sd, fitted.sd, rtol=1e-5, atol=0)
+        running.add(piece)
+    torch.testing.assert_close(running.scaling.sd, fitted.sd, rtol=1e-7, atol=0)
+    assert torch.equal(running.scaling.mean, fitted.mean)
     scale_features(features, "match-common")
     variance = features.rows.var(0, correction=0)
     assert abs(float(variance[:2].mean()) - 1.0) < 1e-3 and abs(float(variance[2:].mean()) - 1.0) < 1e-3

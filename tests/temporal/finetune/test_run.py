@@ -18,7 +18,7 @@ from ballspot.cache.runs.run import RunFolder
 from ballspot.cli import main
 from ballspot.evaluate.dataset.matches import find_matches
 from ballspot.extract.backbone.load import load_model
-from ballspot.extract.backbone.weights import parse_weights
+from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.video.probe import probe_video
 from ballspot.extract.video.sources import open_source
 from ballspot.temporal.config.sections import HeadSection
@@ -217,7 +217,7 @@ def test_two_processes_are_one_with_twice_the_batch(drawn, tmp_path, steady):
 def test_frozen_parts_stay_as_they_are(drawn, tmp_path):
     run = tmp_path / "run"
     ballspot([*words_for(drawn, run), "--freeze", "stem,s1,s2"])
-    before = load_model("regnety_002+gsf:s4", parse_weights("random:3"), SIZE).model.state_dict()
+    before = load_model(BackboneSpec("regnety_002+gsf:s4", "random:3", SIZE)).model.state_dict()
     after = load_file(run / "backbone.safetensors")
     frozen = [name for name in before if name.split(".")[0] in ("stem", "s1", "s2")]
     assert frozen and all(torch.equal(before[name], after[name]) for name in frozen)
@@ -238,7 +238,7 @@ def end_to_end(**settings) -> EndToEnd:
 def end_to_end_of(backbone: str, **settings) -> EndToEnd:
     section = HeadSection(kind="gru", width=16, offsets=True, temporal_stride=1)
     head = build_head(section, dims=(368,), n_labels=12, clip_frames=8)
-    loaded = load_model(backbone, parse_weights("random"), SIZE)
+    loaded = load_model(BackboneSpec(backbone, "random", SIZE))
     return EndToEnd(loaded, head, FinetuneSection(**settings))
 
 

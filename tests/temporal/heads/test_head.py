@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ballspot.temporal.config.load import load_config
 from ballspot.temporal.config.sections import HeadSection
 from ballspot.temporal.heads.downsampling import downsample, n_tokens, spread_by_frames, spread_by_repeats, token_frames
 from ballspot.temporal.heads.head import build_head, n_parameters
@@ -90,7 +91,9 @@ class Frames(nn.Module):
 
 
 def test_branches_of_a_multi_resolution_trunk_stand_side_by_side_at_their_frames():
-    trunk = MultiResolution([Frames(1), Frames(2), Frames(4)], factors=(1, 2, 4))
+    section = HeadSection(kind="multires", width=1, n_attention_heads=1, branch_factors=(1, 2, 4))
+    trunk = MultiResolution(1, section, 50)
+    trunk.branches = nn.ModuleList([Frames(1), Frames(2), Frames(4)])
     tokens = trunk(torch.arange(50.0).view(1, 50, 1))[0]
     assert trunk.width == 3
     assert tokens[48].tolist() == [48, 48, 48]
@@ -98,7 +101,7 @@ def test_branches_of_a_multi_resolution_trunk_stand_side_by_side_at_their_frames
 
 
 def test_the_tcn_of_the_method_has_three_convolutions_that_see_fourteen_tokens_either_side():
-    tcn = TCN(8, width=8)
+    tcn = TCN(8, HeadSection(kind="tcn", width=0, temporal_stride=1), 61)
     convolutions = [layer for layer in tcn.layers if isinstance(layer, nn.Conv1d)]
     assert [(c.kernel_size, c.dilation) for c in convolutions] == [((5,), (1,)), ((5,), (2,)), ((5,), (4,))]
     frames = torch.zeros(1, 61, 8)
@@ -110,7 +113,7 @@ def test_the_tcn_of_the_method_has_three_convolutions_that_see_fourteen_tokens_e
 
 def test_attention_is_torchs_own_multi_head_attention():
     torch.manual_seed(0)
-    layer = EncoderLayer(8, n_attention_heads=2, feedforward_factor=2, dropout=0.0, norm="post").eval()
+    layer = EncoderLayer(8, HeadSection(n_attention_heads=2, dropout=0.0, norm="post")).eval()
     reference = nn.MultiheadAttention(8, 2, batch_first=True)
     state = {
         "in_proj_weight": layer.query_key_value.weight,
@@ -126,7 +129,7 @@ def test_attention_is_torchs_own_multi_head_attention():
 def test_attention_in_training_is_the_same_where_nothing_is_dropped():
     # A probability below half of 2^-16 drops nothing, and yet takes the way of training with dropout.
     torch.manual_seed(0)
-    layer = EncoderLayer(12, n_attention_heads=3, feedforward_factor=2, dropout=1e-9, norm="post")
+    layer = EncoderLayer(12, HeadSection(n_attention_heads=3, dropout=1e-9, norm="post"))
     tokens = torch.randn(2, 9, 12, requires_grad=True)
     outputs, slopes = [], []
     for mode in (True, False):
@@ -138,7 +141,7 @@ def test_attention_in_training_is_the_same_where_nothing_is_dropped():
 
 def test_attention_in_training_drops_weights_and_keeps_their_mean():
     torch.manual_seed(0)
-    layer = EncoderLayer(8, n_attention_heads=2, feedforward_factor=2, dropout=0.5, norm="post")
+    layer = EncoderLayer(8, HeadSection(n_attention_heads=2, dropout=0.5, norm="post"))
     tokens = torch.randn(1, 6, 8)
     drawn = torch.stack([layer.train().attend(tokens) for _ in range(4000)])
     assert not torch.equal(drawn[0], drawn[1])
@@ -148,7 +151,7 @@ def test_attention_in_training_drops_weights_and_keeps_their_mean():
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_a_layer_is_torchs_own_encoder_layer(norm):
     torch.manual_seed(0)
-    layer = EncoderLayer(8, n_attention_heads=2, feedforward_factor=2, dropout=0.0, norm=norm)
+    layer = EncoderLayer(8, HeadSection(n_attention_heads=2, dropout=0.0, norm=norm))
     reference = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True, norm_first=norm == "pre")
     places = {
         "self_attn.in_proj_": "query_key_value.",
@@ -167,7 +170,7 @@ def test_a_layer_is_torchs_own_encoder_layer(norm):
 
 
 def test_the_original_transformer_has_no_projection_and_the_sizes_of_the_method():
-    trunk = Transformer(368, width=368, temporal_stride=2, max_tokens=25, norm="post")
+    trunk = Transformer(368, load_config("original").head, 50)
     assert isinstance(trunk.project, nn.Identity)
     assert len(trunk.layers) == 4
     # Per layer: attention 4 (d^2 + d), feed-forward 2 * 2 d^2 + 3 d, two norms 4 d; and 25 positions.
@@ -176,7 +179,7 @@ def test_the_original_transformer_has_no_projection_and_the_sizes_of_the_method(
 
 
 def test_positions_of_the_trained_length_are_untouched_and_others_are_interpolated_between_them():
-    trunk = Transformer(4, width=4, max_tokens=3, n_attention_heads=2, n_layers=1)
+    trunk = Transformer(4, HeadSection(width=0, temporal_stride=1, n_attention_heads=2, n_layers=1), 3)
     torch.testing.assert_close(stretched(trunk.positions, 3), trunk.positions)
     longer = stretched(trunk.positions, 6)
     expected = F.interpolate(trunk.positions.T[None], size=6, mode="linear")[0].T
@@ -187,7 +190,7 @@ def test_positions_of_the_trained_length_are_untouched_and_others_are_interpolat
 
 def test_a_width_that_does_not_divide_by_its_attention_heads_is_refused():
     with pytest.raises(ValueError, match="width 12 does not divide by 8"):
-        Transformer(12, width=12, max_tokens=5)
+        Transformer(12, HeadSection(width=12), 9)
 
 
 def test_rotary_attention_sees_how_far_apart_tokens_are_not_where_they_stand():

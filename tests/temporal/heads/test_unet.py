@@ -4,21 +4,30 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from ballspot.temporal.config.sections import HeadSection
 from ballspot.temporal.heads.unet import Granularity, SGPLayer, SGPMixer, UNet, long_window, spread_by_halves
+
+KINDS = {"residual": "unet", "published": "tdeed"}
+
+
+def section(form: str, kernel: int = 3, factor: int = 2, **settings) -> HeadSection:
+    return HeadSection(kind=KINDS[form], unet_kernel=kernel, unet_factor=factor, dropout=0.0, **settings)
 
 
 def test_the_longer_published_window_is_the_factor_times_one_more_than_the_short_one_made_odd():
     # TriDet and T-DEED round (kernel + 1) * k and add one where that is even: 9 and 4 give 41.
-    published = [long_window(kernel, factor, "published") for kernel, factor in ((9, 4), (5, 2), (3, 1), (1, 3))]
+    published = [
+        long_window(section("published", kernel, factor)) for kernel, factor in ((9, 4), (5, 2), (3, 1), (1, 3))
+    ]
     assert published == [41, 13, 5, 7]
-    assert Granularity(4, kernel_size=9, factor=4, form="published").long.kernel_size == (41,)
-    assert Granularity(4, kernel_size=9, factor=4, form="residual").long.kernel_size == (33,)
+    assert Granularity(4, section("published", 9, 4)).long.kernel_size == (41,)
+    assert Granularity(4, section("residual", 9, 4)).long.kernel_size == (33,)
 
 
 @pytest.mark.parametrize("form, others", [("published", False), ("residual", True)])
 def test_features_meet_in_the_instant_branch_of_the_residual_form_alone(form, others):
     torch.manual_seed(0)
-    branches = Granularity(4, kernel_size=3, factor=2, form=form)
+    branches = Granularity(4, section(form))
     torch.nn.init.constant_(branches.get_parameter("clip_gate.bias"), 5.0)  # open, whatever the clip's mean
     tokens = torch.randn(1, 4, 12)
     touched = tokens.clone()
@@ -28,7 +37,7 @@ def test_features_meet_in_the_instant_branch_of_the_residual_form_alone(form, ot
 
 
 def test_the_branches_are_the_clips_gate_times_the_token_and_a_gate_times_both_windows():
-    branches = Granularity(1, kernel_size=3, factor=1, form="published")  # windows of 3 and 5
+    branches = Granularity(1, section("published", 3, 1))  # windows of 3 and 5
     with torch.no_grad():
         for layer, value in (
             (branches.instant, 3.0),
@@ -51,7 +60,7 @@ def test_the_branches_are_the_clips_gate_times_the_token_and_a_gate_times_both_w
 @pytest.mark.parametrize("form", ["residual", "published"])
 def test_a_layer_without_branches_adds_the_normalised_tokens_as_published_or_nothing(form):
     torch.manual_seed(0)
-    layer = SGPLayer(8, kernel_size=3, factor=2, dropout=0.0, form=form)
+    layer = SGPLayer(8, section(form))
     with torch.no_grad():
         for convolution in layer.branches.children():
             for parameter in convolution.parameters():
@@ -64,7 +73,7 @@ def test_a_layer_without_branches_adds_the_normalised_tokens_as_published_or_not
 
 def test_a_residual_mixer_adds_what_it_joins_to_both_sides():
     torch.manual_seed(0)
-    mixer = SGPMixer(8, kernel_size=3, factor=2, dropout=0.0, form="residual")
+    mixer = SGPMixer(8, section("residual"))
     with torch.no_grad():
         for parameter in mixer.join.parameters():
             parameter.zero_()
@@ -74,7 +83,7 @@ def test_a_residual_mixer_adds_what_it_joins_to_both_sides():
 
 def test_a_published_mixer_joins_both_sides_branches_and_both_sides_themselves():
     torch.manual_seed(0)
-    mixer = SGPMixer(8, kernel_size=3, factor=2, dropout=0.0, form="published")
+    mixer = SGPMixer(8, section("published"))
     with torch.no_grad():
         mixer.join.weight.zero_()
         for feature in range(8):
@@ -95,7 +104,7 @@ def test_coarse_tokens_come_back_over_the_two_finer_ones_they_stand_for(length):
 
 @pytest.mark.parametrize("form, n_after", [("residual", 0), ("published", 2)])
 def test_every_level_has_a_layer_down_and_a_mixer_up_and_as_published_a_layer_after_it(form, n_after):
-    trunk = UNet(12, width=16, max_tokens=25, n_levels=2, form=form)
+    trunk = UNet(12, section(form, width=16, unet_levels=2, temporal_stride=1), 25)
     assert (len(trunk.down), len(trunk.up), len(trunk.after)) == (2, 2, n_after)
     torch.manual_seed(0)
     frames = torch.randn(1, 25, 12)

@@ -313,7 +313,7 @@ class Full(io.BytesIO):
 
 def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
     kept = RowFile(tmp_path, ("original",))
-    monkeypatch.setitem(kept._files, "original", Full())
+    monkeypatch.setattr(kept._files["original"], "_file", Full())
     with kept, pytest.raises(BallspotError, match=r"no room for a match's features \(No space left on device\)"):
         kept.append({"original": np.zeros((4, 3), np.float16)})
     monkeypatch.setattr("tempfile.TemporaryFile", lambda dir: Full().write(dir))

@@ -11,8 +11,7 @@ from click.testing import CliRunner, Result
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
-from ballspot.evaluate.dataset.splits import Splits
-from ballspot.temporal.commands.predict import split_names
+from ballspot.evaluate.dataset.splits import Splits, names_to_predict
 from ballspot.temporal.config.load import load_config
 from ballspot.temporal.heads.checkpoints import read_checkpoint
 from ballspot.temporal.prediction.score import MatchScores, mean_scores
@@ -116,9 +115,9 @@ def test_matches_that_a_run_was_trained_on_are_not_predicted_as_its_test(season)
     known = season.names
     of_run = replace(of_run, train=(known[3],), valid=(known[1],))
     with pytest.raises(BallspotError, match="was trained or validated on; say which matches with --splits"):
-        split_names(of_run, season.data, "test", splits_file=None, leave_out=None)
+        names_to_predict(of_run, season.data, "test", splits_file=None, leave_out=None)
     of_run = replace(of_run, train=(known[0],))
-    assert split_names(of_run, season.data, "test", splits_file=None, leave_out=None) == (known[3],)
+    assert names_to_predict(of_run, season.data, "test", splits_file=None, leave_out=None) == (known[3],)
 
 
 def test_a_head_without_support_takes_no_part_in_the_mean():

@@ -12,19 +12,15 @@ from ballspot.cache.errors import BallspotError
 from ballspot.cache.times.axis import TimeAxis, frame_of, position_of
 from ballspot.evaluate.dataset.labels import Spot
 from ballspot.evaluate.scoring.metrics import metric_frame, metric_frames
-from ballspot.temporal.config.sections import HeadSection
+from ballspot.temporal.config.grid import ClipGrid
+from ballspot.temporal.config.load import PLACES, config_from_table
+from ballspot.temporal.config.sections import Config, HeadSection
 from ballspot.temporal.decoding.peaks import decode_scores, spots_of
 from ballspot.temporal.decoding.suppression import Peaks
 from ballspot.temporal.features.resident import from_arrays
 from ballspot.temporal.heads.head import HeadOutput, SpottingHead, build_head
-from ballspot.temporal.prediction.score import (
-    Prediction,
-    match_scores,
-    mean_scores,
-    placed_scores,
-    score_match,
-    sides_of,
-)
+from ballspot.temporal.prediction.score import match_scores, mean_scores, placed_scores, sides_of
+from ballspot.temporal.prediction.stream import score_match
 from ballspot.temporal.prediction.write import claim_folder
 
 
@@ -41,8 +37,12 @@ class Echo(SpottingHead):
         return HeadOutput(logits, torch.full(p.shape[:2], self.offset))
 
 
-def how(**settings) -> Prediction:
-    return Prediction(**({"clip_frames": 10, "clip_stride": 2, "temporal_stride": 1} | settings))
+def how(**settings) -> Config:
+    fixed = {"clip_frames": 10, "pad_frames": 0, "clip_stride": 2, "temporal_stride": 1, "merge": "sum"}
+    table: dict[str, dict] = {}
+    for key, value in (fixed | settings).items():
+        table.setdefault(PLACES[key][0], {})[key] = value
+    return config_from_table(table, source="here")
 
 
 def ramp(n_frames: int) -> np.ndarray:
@@ -221,16 +221,17 @@ def test_a_team_head_leaves_the_score_of_a_class_as_it_is(class_loss, merge):
     """Whatever the team, the score is the class's probability; the same head with no team logits gives it."""
     section = HeadSection(kind="gru", width=8, teams="head", temporal_stride=2)
     head = build_head(section, dims=(4,), n_labels=3, clip_frames=10).eval()
-    how = Prediction(clip_frames=10, clip_stride=1, temporal_stride=2, class_loss=class_loss, merge=merge)
+    config = how(clip_stride=1, temporal_stride=2, class_loss=class_loss, merge=merge)
+    grid = ClipGrid.of(config, 1)
     frames = torch.randn(2, 10, 4, generator=torch.Generator().manual_seed(0)) * 5
     with torch.no_grad():
         sides = sides_of(head, class_loss)
-        placed = placed_scores(head, frames, how).flatten(0, 1).numpy()
+        placed = placed_scores(head, frames, grid, config).flatten(0, 1).numpy()
         found = match_scores(placed, np.arange(20), np.ones(20, np.int64), sides=sides)
         output = head(frames)
         team = None if output.team_logits is None else output.team_logits
         head.team_layer = None
-        plain = placed_scores(head, frames, how).flatten(0, 1).numpy()
+        plain = placed_scores(head, frames, grid, config).flatten(0, 1).numpy()
     assert sides == "shared" and team is not None
     np.testing.assert_allclose(found.scores, plain, rtol=1e-5)
     if merge == "maximum":

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ballspot.temporal.config.sections import HeadSection
+from ballspot.temporal.config.sections import ClipSection, Config, HeadSection, PredictionSection
 from ballspot.temporal.features.resident import ResidentFeatures, from_arrays
 from ballspot.temporal.heads.head import build_head
-from ballspot.temporal.prediction.score import Prediction, score_match
-from ballspot.temporal.prediction.stream import ScoreStream, joined
+from ballspot.temporal.prediction.score import joined
+from ballspot.temporal.prediction.stream import ScoreStream, score_match
 
 CPU = torch.device("cpu")
 
@@ -31,15 +31,26 @@ def head_of(kind: str = "tcn", *, clip_frames: int = 12, teams: str = "none", te
     return build_head(section, dims=(5,), n_labels=3, clip_frames=clip_frames)
 
 
-def streamed(head, features: ResidentFeatures, how: Prediction, sizes: list[int]):
+def how(clip_frames: int = 12, clip_stride: int = 2, **settings) -> Config:
+    return Config(
+        clips=ClipSection(clip_frames=clip_frames, clip_stride=clip_stride, pad_frames=0),
+        head=HeadSection(temporal_stride=2),
+        prediction=PredictionSection(merge="sum", **settings),
+    )
+
+
+def stream_of(config: Config, frame_spacing: int = 1) -> ScoreStream:
+    return ScoreStream(head_of(), config, frame_spacing=frame_spacing, device=CPU)
+
+
+def streamed(head, features: ResidentFeatures, config: Config, sizes: list[int]):
     """Everything that a stream gives for rows that come in pieces of these sizes, again and again."""
     rows = features.rows
-    stride = features.row_stride(how.clip_stride)
-    stream = ScoreStream(head, how, row_stride=stride, frame_spacing=features.frame_spacing, device=CPU)
+    stream = ScoreStream(head, config, frame_spacing=features.frame_spacing, device=CPU)
     parts, at, number = [], 0, 0
     while at < len(rows):
         size = sizes[number % len(sizes)]
-        parts.append(stream.push(rows[at : at + size]))
+        parts.append(stream.push({"original": rows[at : at + size]}))
         at, number = at + size, number + 1
     return joined([*parts, stream.finish()]), stream
 
@@ -62,19 +73,18 @@ def test_a_stream_gives_the_scores_of_the_whole_match_however_its_rows_arrive(
 ):
     generator = np.random.default_rng(n_frames)
     features = from_arrays({"a": generator.normal(size=(n_frames, 5)).astype(np.float32)})
-    how = Prediction(
-        clip_frames=clip_frames,
-        clip_stride=clip_stride,
-        temporal_stride=2,
+    config = how(
+        clip_frames,
+        clip_stride,
         window_overlap=overlap,
-        centre_share=centre_share,
+        centre_share=max(centre_share, 1.0 - overlap),
         window_batch_clips=batch,
         phases=phases,
         coverage=coverage,
     )
     head = head_of(clip_frames=clip_frames, teams=teams).eval()
-    whole = score_match(head, features, 0, how)
-    part_by_part, _ = streamed(head, features, how, sizes)
+    whole = score_match(head, features, 0, config)
+    part_by_part, _ = streamed(head, features, config, sizes)
     assert part_by_part.frame_index.tolist() == whole.frame_index.tolist()
     assert part_by_part.support.tolist() == whole.support.tolist()
     np.testing.assert_allclose(part_by_part.scores, whole.scores, atol=2e-6)
@@ -85,36 +95,34 @@ def test_a_stream_gives_the_scores_of_the_whole_match_however_its_rows_arrive(
 @pytest.mark.parametrize("kind", ["transformer", "gru", "unet", "multires", "linear"])
 def test_every_kind_of_head_streams(kind):
     features = from_arrays({"a": np.random.default_rng(1).normal(size=(90, 5)).astype(np.float32)})
-    how = Prediction(clip_frames=12, clip_stride=2, temporal_stride=2)
+    config = how()
     head = head_of(kind).eval()
-    part_by_part, _ = streamed(head, features, how, [7])
-    np.testing.assert_allclose(part_by_part.scores, score_match(head, features, 0, how).scores, atol=2e-6)
+    part_by_part, _ = streamed(head, features, config, [7])
+    np.testing.assert_allclose(part_by_part.scores, score_match(head, features, 0, config).scores, atol=2e-6)
 
 
 def test_rows_that_are_some_frames_apart_keep_their_frame_indices():
     features = replace(from_arrays({"a": np.ones((60, 5), np.float32)}), frame_spacing=2)
-    part_by_part, _ = streamed(head_of(), features, Prediction(12, 4, 2), [9])
+    part_by_part, _ = streamed(head_of(), features, how(12, 4), [9])
     assert part_by_part.frame_index.tolist() == list(range(0, 120, 2))
 
 
 def test_a_stream_holds_no_more_than_one_clip_and_the_newest_rows():
-    how = Prediction(clip_frames=12, clip_stride=2, temporal_stride=2)
-    stream = ScoreStream(head_of(), how, row_stride=2, frame_spacing=1, device=CPU)
+    stream = stream_of(how())
     held = []
     for _ in range(200):
-        stream.push(torch.randn(16, 5))
-        held.append(len(stream.rows) + len(stream.total))
+        stream.push({"original": torch.randn(16, 5)})
+        held.append(len(stream.rows["original"]) + len(stream.total["original"]))
     assert max(held) <= 2 * (12 * 2 + 16)
 
 
 def test_a_score_is_given_one_clip_after_its_row():
-    how = Prediction(clip_frames=12, clip_stride=2, temporal_stride=2)
-    stream = ScoreStream(head_of(), how, row_stride=2, frame_spacing=1, device=CPU)
-    given_rows = [len(stream.push(torch.randn(1, 5)).frame_index) for _ in range(100)]
+    stream = stream_of(how())
+    given_rows = [len(stream.push({"original": torch.randn(1, 5)}).frame_index) for _ in range(100)]
     assert sum(given_rows) == 100 - stream.look_ahead_rows == 100 - 24
     assert Fraction(sum(given_rows[24:]), 76) == 1
 
 
 def test_no_rows_give_no_scores():
-    stream = ScoreStream(head_of(), Prediction(12, 2, 2), row_stride=2, frame_spacing=1, device=CPU)
+    stream = stream_of(how())
     assert stream.finish().scores.shape == (0, 3)

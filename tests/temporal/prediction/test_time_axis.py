@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ballspot.cache.errors import BallspotError
-from ballspot.cache.stores import Block, FeatureStore, StoreHeader, write_store
+from ballspot.cache.stores import Block, FeatureSpec, FeatureStore, StoreHeader, write_store
 from ballspot.cache.times.axis import TimeAxis
 from ballspot.evaluate.dataset.labels import Spot, label_arrays
 from ballspot.evaluate.dataset.labelsets import BALL_12
@@ -23,7 +23,7 @@ TIMES_US = np.array([40_000 * (k + 300 * (k >= 100)) for k in range(N)])  # afte
 
 def store_of(path: Path, *, stride: int = 1, times_us: np.ndarray | None = TIMES_US) -> Path:
     index = np.arange(0, N, stride)
-    header = StoreHeader("m", Fraction(25), N, len(index), 4, {"dtype": "float16", "stride": stride})
+    header = StoreHeader("m", Fraction(25), N, len(index), 4, FeatureSpec.read({"dtype": "float16", "stride": stride}))
     block = Block(index, {"original": np.ones((len(index), 4), np.float16)})
     write_store(path, header=header, blocks=[block], frame_time_us=None if times_us is None else times_us[index])
     return path

@@ -13,6 +13,7 @@ from ballspot.cache.disk.files import locked_folder
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs.run import RunFolder
 from ballspot.cli import main
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.temporal.sweep.job import Job, failure_path, record_failure
 from ballspot.temporal.sweep.optuna_search import JOURNAL, open_search
 from ballspot.temporal.sweep.space import read_space
@@ -191,7 +192,7 @@ class Simulation:
             for epoch in range(1, self.n_epochs + 1):
                 folder.append_log({"epoch": epoch, "valid_mean_ap": value})
                 self.n_logged[job.run.parent.name] = epoch
-                if job.run in on_poll([job]):
+                if job in on_poll([job]):
                     break
             else:
                 (job.run / "metrics.json").write_text(json.dumps({"mean_ap": value, "train_s": 1.0}))
@@ -200,14 +201,15 @@ class Simulation:
 
 def simulated(path: Path, out: Path, n_trials: int, *, retry_failed: bool = False) -> tuple[list, Simulation]:
     space = read_space(path)
-    template = Job(out, space.setting(space.baseline()).config, 0, (), out, None, None, "ball-12", "cpu", out, "")
+    template = Job(out, space.setting(space.baseline()).config, 0, (), DataSelection(out), "cpu", out, "")
     engine = Simulation(n_epochs=20)
 
     def job_of(setting):
         return replace(template, run=out / setting.name / "seed-0", config=setting.config)
 
     with open_search(space, out, identity="simulated") as search:
-        search.run(job_of, engine, n_trials=n_trials, retry_failed=retry_failed)
+        for _ in search.run(job_of, engine, n_trials=n_trials, retry_failed=retry_failed):
+            pass
         return [(trial.user_attrs["setting"], trial.state.name) for trial in search.tried().values()], engine
 
 
@@ -289,7 +291,7 @@ def swept(path: Path, out: Path, engine, monkeypatch, **more):
 
     monkeypatch.setattr(module, "check_space", lambda space, template: "simulated")
     space = read_space(path)
-    template = Job(out, space.setting(space.baseline()).config, 0, (out,), out, None, None, "ball-12", "cpu", out, "")
+    template = Job(out, space.setting(space.baseline()).config, 0, (out,), DataSelection(out), "cpu", out, "")
     return module.search_space(space, template, engine, n_finalists=1, **more)
 
 

@@ -19,7 +19,7 @@ from ballspot.temporal.features.resident import read_layout
 from ballspot.temporal.features.sources import open_source
 from ballspot.temporal.sweep import job as jobs
 from ballspot.temporal.sweep.progress import SweepProgress
-from ballspot.temporal.training import run as experiment
+from ballspot.temporal.training import task as training_task
 
 SWEEP = """
 preset = "fast"
@@ -150,7 +150,7 @@ def test_a_set_is_opened_once_for_all_settings_before_the_first_run(sweep_file, 
     # Either opens every store: hundreds of matches times dozens of settings would be minutes.
     opened, read = [], []
     monkeypatch.setattr(jobs, "open_source", lambda *sets: opened.append(sets) or open_source(*sets))
-    monkeypatch.setattr(experiment, "read_layout", lambda *what: read.append(what) or read_layout(*what))
+    monkeypatch.setattr(training_task, "read_layout", lambda *what: read.append(what) or read_layout(*what))
     words = ["sweep", sweep_file, season.features, "--data", season.data, "--out", tmp_path / "out", "--dry-run"]
     assert ballspot(*words, "--device", "cpu").exit_code == 0
     assert (len(opened), len(read)) == (1, 2)  # the layouts of the training and of the validation matches

@@ -12,20 +12,21 @@ from safetensors import safe_open
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs.run import RunFolder
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labels import LabelArrays
 from ballspot.evaluate.dataset.labelsets import LabelSet
 from ballspot.evaluate.dataset.matches import find_matches
-from ballspot.evaluate.dataset.splits import load_splits
 from ballspot.evaluate.results.evaluation import evaluate_predictions
 from ballspot.temporal.clips.events import event_table
 from ballspot.temporal.clips.sampling import draw_clips
+from ballspot.temporal.config.grid import ClipGrid
 from ballspot.temporal.config.load import as_table, load_config
 from ballspot.temporal.features.resident import from_arrays
 from ballspot.temporal.features.sources import open_source
-from ballspot.temporal.heads.checkpoints import read_checkpoint, restore_optimizer
+from ballspot.temporal.heads.checkpoints import HeadDescription, read_checkpoint, restore_optimizer
 from ballspot.temporal.training import epoch as training_module
+from ballspot.temporal.training import progress as progress_module
 from ballspot.temporal.training import provenance
-from ballspot.temporal.training import run as experiment_module
 from ballspot.temporal.training.epoch import (
     clip_targets,
     clips_an_epoch,
@@ -57,13 +58,10 @@ SMALL = [
 def experiment_on(
     season, *settings: str, seed: int = 0, shuffle_labels: bool = False, preset: str = "fast"
 ) -> Experiment:
-    matches = find_matches(season.data)
     return Experiment(
         config=load_config(preset, [*SMALL, *settings]),
         source=open_source(season.features),
-        matches={match.name: match for match in matches},
-        splits=load_splits(season.data, matches),
-        label_set=LABELS,
+        data=DataSelection(season.data, LABELS),
         seed=seed,
         shuffle_labels=shuffle_labels,
         device=torch.device("cpu"),
@@ -128,7 +126,7 @@ def test_a_run_killed_while_it_writes_a_checkpoint_resumes_to_the_same_bits(
         pass
 
     written = 0
-    honest = experiment_module.write_checkpoint
+    honest = progress_module.write_checkpoint
 
     def write_or_die(*arguments, **settings):
         nonlocal written
@@ -139,10 +137,10 @@ def test_a_run_killed_while_it_writes_a_checkpoint_resumes_to_the_same_bits(
 
     experiment = experiment_on(season)
     run = start(experiment, tmp_path / "killed")
-    monkeypatch.setattr(experiment_module, "write_checkpoint", write_or_die)
+    monkeypatch.setattr(progress_module, "write_checkpoint", write_or_die)
     with pytest.raises(KilledError):
         run_experiment(experiment, run, key=experiment.key(), report=lambda line: None)
-    monkeypatch.setattr(experiment_module, "write_checkpoint", honest)
+    monkeypatch.setattr(progress_module, "write_checkpoint", honest)
     assert not run.is_done
     run.prepare(key=experiment.key(), record={}, config=as_table(experiment.config))
     run_experiment(experiment, run, key=experiment.key(), report=lambda line: None)
@@ -173,7 +171,7 @@ def test_the_commit_is_the_package_s_own_and_not_that_of_a_repository_around_it(
 
 def test_metrics_are_those_of_the_written_predictions(trained, season):
     scored = evaluate_predictions(
-        trained.path / "predictions" / "valid", data_root=season.data, label_set=LABELS, matches=season.names[2:3]
+        trained.path / "predictions" / "valid", DataSelection(season.data, LABELS), season.names[2:3]
     )
     metrics = trained.metrics()
     assert metrics["mean_ap"] == pytest.approx(scored.result.mean_ap, abs=1e-12)
@@ -208,7 +206,7 @@ def test_a_finished_run_keeps_no_optimizer(trained):
 
 
 def test_an_optimizer_is_restored_exactly(season):
-    description = experiment_module.HeadDescription(experiment_on(season).config, LABELS, (16,), "f")
+    description = HeadDescription(experiment_on(season).config, LABELS, (16,), "f")
     heads = [description.build() for _ in range(2)]
     heads[1].load_state_dict(heads[0].state_dict())
     first = make_optimizer(heads[0], description.config)
@@ -242,11 +240,11 @@ def test_targets_made_for_many_batches_at_once_are_those_of_each_batch_alone(mon
     events = event_table([label, label], n_labels=3, sided=config.head.teams == "labels")
     material = training_material(features, events, config)
     generator = torch.Generator().manual_seed(0)
-    clips = draw_clips(features, 30, clip_frames=20, row_stride=2, pad_frames=5, generator=generator)
+    clips = draw_clips(features, 30, ClipGrid.of(config, 1), pad_frames=5, generator=generator)
     monkeypatch.setattr(training_module, "CLIPS_AT_ONCE", 12)
     batches = list(training_batches(material, clips, config))
-    assert [len(frames) for frames, _, _ in batches] == [4] * 7 + [2]
-    for index, (_, wanted, _) in enumerate(batches):
+    assert [len(batch.frames) for batch in batches] == [4] * 7 + [2]
+    for index, wanted in enumerate(batch.wanted for batch in batches):
         alone = clip_targets(material, clips.part(4 * index, 4 * index + 4), config)
         for ours, theirs in zip(vars(wanted).values(), vars(alone).values(), strict=True):
             assert (ours is None and theirs is None) or torch.equal(ours.nan_to_num(nan=-9), theirs.nan_to_num(nan=-9))
@@ -278,7 +276,7 @@ def test_features_scaled_by_the_training_matches_keep_the_scaling_with_the_head(
     assert scaling is not None
     assert scaling.mean.shape == scaling.sd.shape == (16,)
     scored = evaluate_predictions(
-        run.path / "predictions" / "valid", data_root=season.data, label_set=LABELS, matches=season.names[2:3]
+        run.path / "predictions" / "valid", DataSelection(season.data, LABELS), season.names[2:3]
     )
     assert run.metrics()["mean_ap"] == pytest.approx(scored.result.mean_ap, abs=1e-12)
 
@@ -294,13 +292,15 @@ def test_the_key_changes_with_whatever_changes_the_result(season, tmp_path):
     shutil.copytree(season.data, moved)
     labels = moved / season.names[0] / "Labels-ball.json"
     labels.write_text(labels.read_text().replace('"PASS"', '"DRIVE"', 1))
-    other_matches = {match.name: match for match in find_matches(moved)}
+    shorter = tmp_path / "splits.toml"
+    parts = {**base.splits.by_part, "train": base.splits.train[:1]}
+    shorter.write_text("".join(f"{part} = {json.dumps(names)}\n" for part, names in parts.items()))
     others = [
         experiment_on(season, seed=1),
         experiment_on(season, "n_epochs=7"),
-        replace(base, matches=other_matches),
-        replace(base, splits=replace(base.splits, train=base.splits.train[:1])),
-        replace(base, label_set=LabelSet("three", LABELS.labels[::-1])),
+        replace(base, data=DataSelection(moved, LABELS)),
+        replace(base, data=DataSelection(season.data, LABELS, shorter)),
+        replace(base, data=DataSelection(season.data, LabelSet("three", LABELS.labels[::-1]))),
     ]
     keys = {experiment.key() for experiment in [base, *others]}
     assert len(keys) == 6

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from ballspot.cache.disk import files
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import LabelSet
-from ballspot.evaluate.dataset.matches import find_matches
-from ballspot.evaluate.dataset.splits import load_splits
 from ballspot.temporal.config.load import load_config
 from ballspot.temporal.features.sources import open_source
 from ballspot.temporal.training import mapped as shared
@@ -16,13 +15,10 @@ from ballspot.temporal.training.task import Experiment
 
 
 def experiment_on(season, *settings: str) -> Experiment:
-    matches = find_matches(season.data)
     return Experiment(
         config=load_config("fast", settings),
         source=open_source(season.features),
-        matches={match.name: match for match in matches},
-        splits=load_splits(season.data, matches),
-        label_set=LabelSet("three", ("PASS", "DRIVE", "SHOT"), ("SHOT",)),
+        data=DataSelection(season.data, LabelSet("three", ("PASS", "DRIVE", "SHOT"), ("SHOT",))),
         seed=0,
         shuffle_labels=False,
         device=torch.device("cpu"),

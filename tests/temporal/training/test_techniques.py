@@ -16,7 +16,7 @@ from ballspot.temporal.config.sections import TrainingSection
 from ballspot.temporal.decoding.scores import read_scores, write_scores
 from ballspot.temporal.heads.checkpoints import Progress, read_checkpoint
 from ballspot.temporal.training import run as experiment_module
-from ballspot.temporal.training.run import is_over
+from ballspot.temporal.training.progress import is_over
 
 SETTINGS = (
     "kind=transformer",

@@ -1,0 +1,112 @@
+"""The data that a command works on: which matches of a data root, in which parts, with labels of which classes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from ...cache.disk import nearest_name
+from ...cache.errors import BallspotError
+from ...cache.terminal import note
+from .labels import Spot, read_labels
+from .labelsets import BALL_12, LabelSet
+from .matches import LABELS_FILE, Match, find_matches
+from .splits import Splits, load_splits
+
+
+@dataclass(frozen=True)
+class DataSelection:
+    """A data root, how its matches are divided, and the classes of its labels; what it holds is read when asked for.
+
+    ``splits_file`` and ``leave_out`` are as in `load_splits`, ``labels_file`` and ``one_video`` as in `find_matches`:
+    where videos or their features are read, a match with several videos is an error.
+    """
+
+    data_root: Path
+    label_set: LabelSet = BALL_12
+    splits_file: Path | None = None
+    leave_out: str | None = None
+    labels_file: str = LABELS_FILE
+    one_video: bool = False
+
+    @cached_property
+    def matches(self) -> Mapping[str, Match]:
+        """All matches by their names, sorted. Errors as `find_matches`."""
+        found = find_matches(self.data_root, labels_file=self.labels_file, one_video=self.one_video)
+        return {match.name: match for match in found}
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The matches of each part. Errors as `load_splits`."""
+        matches = tuple(self.matches.values())
+        return load_splits(self.data_root, matches, splits_file=self.splits_file, leave_out=self.leave_out)
+
+    def opened(self) -> Self:
+        """The same, with its matches found: what is wrong with the data root is said at once."""
+        _ = self.matches
+        return self
+
+    def part(self, split: str) -> tuple[str, ...] | None:
+        """The names of a part's matches; None for "all" where nothing is asked that divides the matches."""
+        if split == "all" and self.splits_file is None and self.leave_out is None:
+            return None
+        return self.splits.part(split)
+
+    def labelled(self) -> tuple[str, ...]:
+        """The names of the matches that have labels. Raises BallspotError where none has."""
+        names = tuple(match.name for match in self.matches.values() if match.labels_path is not None)
+        if not names:
+            raise BallspotError(
+                f"{self.data_root}: none of the {len(self.matches)} matches has a {self.labels_file}; add the labels"
+            )
+        return names
+
+    def match(self, name: str) -> Match:
+        """The match of that name. Raises BallspotError, with the nearest name, where there is none."""
+        if name not in self.matches:
+            near = nearest_name(name, self.matches)
+            hint = f"did you mean {near!r}?" if near else "check the data root"
+            raise BallspotError(f"{self.data_root}: no match {name!r}; {hint}")
+        return self.matches[name]
+
+    def spots_of(self, match: Match) -> tuple[Spot, ...]:
+        """The labels of a match in the order of its file. Raises BallspotError where it has none."""
+        return self._spots(match, "", "score other matches")
+
+    def spots_of_split(self, split: str) -> dict[str, tuple[Spot, ...]]:
+        """The labels of every match of a part, each in the order of its file. BallspotError where one has none."""
+        return {
+            name: self._spots(self.matches[name], f" of split {split}", "name other matches with --splits")
+            for name in self.splits.part(split)
+        }
+
+    def _spots(self, match: Match, where: str, remedy: str) -> tuple[Spot, ...]:
+        if match.labels_path is None:
+            raise BallspotError(
+                f"{match.folder}: match {match.name!r}{where} has no {self.labels_file}; add it, or {remedy}"
+            )
+        return read_labels(match.labels_path, self.label_set, in_file_order=True)
+
+
+def names_to_predict(of_run: Splits, data: DataSelection, split: str) -> tuple[str, ...]:
+    """The matches to predict: of the run's own split where the data root has them, else of the data's, which is said.
+
+    Raises BallspotError where the data's split then names matches that the run was trained or validated on as others.
+    """
+    root, there = data.data_root, data.matches
+    if data.splits_file is not None or data.leave_out is not None:
+        return data.splits.part(split)
+    names = of_run.part(split)
+    missing = sorted(set(names) - set(there))
+    if not missing:
+        return names
+    known = {name for part in ("train", "valid") if part != split for name in of_run.by_part[part]}
+    seen = sorted(known & set(data.splits.part(split))) if split != "all" else []
+    if seen:
+        raise BallspotError(
+            f"{root}: has no {missing[0]!r} of the run's {split} part, and {seen[0]!r} in its own {split} part is one "
+            "that the run was trained or validated on; say which matches with --splits"
+        )
+    note(f"{root}: has no {missing[0]!r} of the run's {split} part; its own split is used ({data.splits.source})")
+    return data.splits.part(split)
