@@ -4,19 +4,18 @@ This room owns JSON, TOML, NumPy and safetensors files, locks, fingerprints, and
 """
 
 from .arrays import frame_numbers, read_arrays, whole_number
+from .faults import raise_if_system, reason_of, unreadable
 from .files import (
     find_temporary,
     is_begun,
     is_file,
     is_temporary,
     json_text,
-    locked_folder,
     make_folder,
     parse_json,
     parse_toml,
     read_json,
     read_toml,
-    reason_of,
     sync,
     whole_file,
     write_json,
@@ -24,12 +23,16 @@ from .files import (
 )
 from .fingerprint import canonical_json, content_digest, file_digest, fingerprint, little_endian
 from .hints import first_problem, nearest_name, path_hint
+from .locks import is_locked, locked_file, locked_folder, take_lock
 from .tensors import below, write_tensors
+from .text import decode_text, existing_path, is_utf8, plain_name, read_content
 
 __all__ = [
     "below",
     "canonical_json",
     "content_digest",
+    "decode_text",
+    "existing_path",
     "file_digest",
     "find_temporary",
     "fingerprint",
@@ -37,20 +40,28 @@ __all__ = [
     "frame_numbers",
     "is_begun",
     "is_file",
+    "is_locked",
     "is_temporary",
+    "is_utf8",
     "json_text",
     "little_endian",
+    "locked_file",
     "locked_folder",
     "make_folder",
     "nearest_name",
     "parse_json",
     "parse_toml",
     "path_hint",
+    "plain_name",
+    "raise_if_system",
     "read_arrays",
+    "read_content",
     "read_json",
     "read_toml",
     "reason_of",
     "sync",
+    "take_lock",
+    "unreadable",
     "whole_file",
     "whole_number",
     "write_json",

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BallspotError
+from .faults import raise_if_system
 
 MOST_BYTES = (
     2**28
@@ -35,6 +36,7 @@ def read_arrays(path: Path, *, what: str, remedy: str, names: Sequence[str] | No
             _require_letters(name, array)
         return arrays
     except Exception as error:
+        raise_if_system(path, error)
         raise BallspotError(f"{path}: holds no {what} ({error or type(error).__name__}); {remedy}") from error
 
 

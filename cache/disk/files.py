@@ -3,7 +3,6 @@
 import glob
 import json
 import os
-import re
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -12,12 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BallspotError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
+from .faults import reason_of
+from .text import decode_text, read_content, read_text, without_mark
 
 MOST_DEPTH = 50  # of tables and lists in TOML
 
@@ -47,13 +42,6 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise BallspotError(f"{path}: cannot be written ({reason_of(error)}); free space or check rights") from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def reason_of(error: Exception) -> str:
-    """Why reading or writing failed, in one line: what the system says, also where HDF5 wraps it in its own words."""
-    wrapped = re.search(r"error message = '([^']+)'", str(error))
-    text = getattr(error, "strerror", None) or (wrapped[1] if wrapped else str(error).strip().partition("\n")[0])
-    return text or type(error).__name__
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:
@@ -95,36 +83,27 @@ def json_text(value: Any) -> str:
 
 def read_json(path: Path) -> Any:
     """The JSON value in ``path``. Raises BallspotError naming the file, and the line where it stops being JSON."""
-    try:
-        return parse_json(path.read_text(encoding="utf-8"), str(path))
-    except FileNotFoundError as error:
-        raise BallspotError(f"{path}: no such file") from error
-    except OSError as error:
-        raise BallspotError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise BallspotError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    return parse_json(read_text(path), str(path))
 
 
 def parse_json(text: str | bytes, source: str) -> Any:
     """The JSON value that ``text`` holds. Raises BallspotError naming ``source``, and where it stops being JSON."""
+    text = decode_text(text, source) if isinstance(text, bytes) else without_mark(text)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         where = f"{error.msg} at line {error.lineno}, column {error.colno}"
         raise BallspotError(f"{source}: not valid JSON ({where}); restore or rewrite the file") from error
-    except UnicodeDecodeError as error:
-        raise BallspotError(f"{source}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
         raise BallspotError(f"{source}: JSON that cannot be held ({error}); restore or rewrite the file") from error
 
 
 def read_toml(path: Path, *, what: str = "file", remedy: str) -> dict[str, Any]:
     """The table in ``path``, a ``what``. Raises BallspotError, ending in ``remedy``, when it is no TOML or too much."""
+    text = decode_text(read_content(path, what=what), str(path))
     try:
-        return parse_toml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BallspotError(f"{path}: no such {what}; check the path") from error
-    except (OSError, ValueError) as error:
+        return parse_toml(text)
+    except ValueError as error:
         raise BallspotError(f"{path}: is no readable TOML ({error}); {remedy}") from error
 
 
@@ -135,7 +114,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     and cannot show them in decimal; dotted keys nest as deep as they are long.
     """
     try:
-        table = tomllib.loads(text)
+        table = tomllib.loads(without_mark(text))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     waiting: list[tuple[Any, int]] = [(table, 0)]
@@ -162,31 +141,6 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise BallspotError(f"{path}: cannot make this folder ({error.strerror}); choose another place") from error
     return path
-
-
-@contextmanager
-def locked_folder(path: Path, *, waits: bool = True, shared: bool = False) -> Iterator[None]:
-    """Holds a lock on an existing folder, which leaves no file behind and ends with the process that holds it.
-
-    Processes that want it ``shared`` hold it together. Another that asks for it meanwhile waits, or gets a
-    BallspotError where it does not want to. Where the system has no such locks there is none.
-    """
-    descriptor = -1
-    if fcntl is not None:
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-            fcntl.flock(descriptor, kind | (0 if waits else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise BallspotError(f"{path}: another process is at work here; wait for it or stop it") from error
-        except OSError:  # a file system without locks
-            pass
-    try:
-        yield
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
 
 
 def sync(path: Path) -> None:

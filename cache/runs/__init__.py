@@ -1,8 +1,10 @@
 """The folder of a run and the record of a sweep.
 
-This room owns their layout and their locks; what is trained in them is decided in temporal.
+This room owns their layout, their locks and the search for what they recorded; what is trained in them is decided in
+temporal.
 """
 
+from .places import data_of_run, find_recorded, not_found, places_of, recorded_path
 from .run import SEEDS_BELOW, RunFolder, flatten
 from .sweep_record import SWEEP_FILE, SweepRecord, SweepSetting, baseline_stand_in, expand_runs, seed_folders
 
@@ -13,7 +15,12 @@ __all__ = [
     "SweepRecord",
     "SweepSetting",
     "baseline_stand_in",
+    "data_of_run",
     "expand_runs",
+    "find_recorded",
     "flatten",
+    "not_found",
+    "places_of",
+    "recorded_path",
     "seed_folders",
 ]

@@ -13,12 +13,23 @@ from typing import Any, TypeVar
 
 import tomli_w
 
-from ..disk import locked_folder, make_folder, path_hint, read_json, read_toml, reason_of, whole_file, write_json
+from ..disk import (
+    locked_folder,
+    make_folder,
+    path_hint,
+    plain_name,
+    read_json,
+    read_toml,
+    reason_of,
+    whole_file,
+    write_json,
+)
 from ..errors import BallspotError
 
 RUN_FORMAT = "ballspot-run/1"
 TEMPORARY = ".*.????????.tmp"
 SPLIT_PARTS = ("train", "valid", "test")
+PLACES = ("data", "features")  # entries of run.json that hold paths
 SEEDS_BELOW = 2**63  # what 64 bits of any program hold
 Kind = TypeVar("Kind")
 
@@ -42,12 +53,16 @@ class RunFolder:
         """Makes the folder, or takes up an interrupted run with the same key.
 
         ``key`` digests all that decides the result (config, seed, features, split). Raises BallspotError when the
-        folder holds something else, or a run with another key: a run is never overwritten.
+        folder holds something else, or a run with another key: a run is never overwritten. The key does not know where
+        features and data lie; of a run that is taken up the record then says where they are now.
         """
         self._require_folder()
         if (self.path / "run.json").is_file():
             self.require_key(key, record=record, config=config)
             self._write_config(config)
+            moved = {name: record[name] for name in PLACES if name in record}
+            if not self.is_done and any(self.record().get(name) != value for name, value in moved.items()):
+                self.update(**moved)
             return
         if self.path.is_dir() and not all(_is_unfinished(found) for found in self.path.iterdir()):
             raise BallspotError(f"{self.path}: is not empty and holds no run.json; choose another --run")
@@ -109,6 +124,9 @@ class RunFolder:
             raise BallspotError(f"{path}: format {found!r} is not {RUN_FORMAT!r}; use the ballspot that wrote it")
         if not isinstance(record.get("key"), str):
             raise BallspotError(f"{path}: lacks or garbles the run's key; bring the file back, or train the run again")
+        splits = record.get("splits")
+        if isinstance(splits, dict):
+            record["splits"] = {part: _plain_names(names) for part, names in splits.items()}
         return record
 
     def entry(self, name: str, kind: type[Kind]) -> Kind:
@@ -221,6 +239,13 @@ def _parts(record: Mapping[str, Any]) -> dict[str, Any]:
     """The matches of each part of a run's split, by ``train matches`` and so on."""
     splits = record.get("splits")
     return {f"{part} matches": splits.get(part) for part in SPLIT_PARTS} if isinstance(splits, Mapping) else {}
+
+
+def _plain_names(names: Any) -> Any:
+    """The match names of a part in the form of Unicode that data roots are read in; whatever else is there as it is."""
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return list(map(plain_name, names))
+    return names
 
 
 def _is_unfinished(path: Path) -> bool:

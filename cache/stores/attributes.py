@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..disk import canonical_json, content_digest
+from ..disk import canonical_json, content_digest, raise_if_system
 from ..errors import BallspotError
 from .layout import StoreHeader, check_header, scale_path, view_path
 from .spec import FeatureSpec
@@ -90,6 +90,7 @@ def header_of(path: Path, file: h5py.File) -> StoreHeader:
         kinds = {"frame_index": ("int64", ()), **dict.fromkeys(places, (spec.dtype, (header.dim,)))}
         lengths = {name: _n_rows(path, data_set(file, name), *kind) for name, kind in kinds.items()}
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise_if_system(path, error)  # HDF5 tells a read that failed by a KeyError, too
         raise BallspotError(f"{path}: a store without its header ({error}); extract again") from error
     if set(lengths.values()) != {header.n_rows}:
         raise BallspotError(f"{path}: holds {lengths} rows, its header says {header.n_rows}; extract again")

@@ -16,23 +16,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import BinaryIO
 
 import numpy as np
 
-from ..disk import make_folder, sync
+from ..disk import make_folder, plain_name, reason_of, sync, take_lock, unreadable
 from ..errors import BallspotError
 from .layout import Block, StoreHeader, header_from_json
-
-try:
-    import fcntl
-except ImportError:  # Windows: there is no lock against a second writer
-    fcntl = None
-
-
-fcntl: ModuleType | None
-
 
 PART_FORMAT = "ballspot-part"
 
@@ -182,7 +173,7 @@ def read_header(path: Path) -> StoreHeader | None:
         with path.open("rb") as stream:
             found = _read_head(stream)
     except OSError as error:
-        raise BallspotError(f"{path}: cannot be read ({error.strerror or error}); check rights") from error
+        raise unreadable(path, error) from error
     return found[0] if found else None
 
 
@@ -194,20 +185,6 @@ class JournalRows:
 
     def __iter__(self) -> Iterator[Block]:
         return read_journals(self.paths)
-
-
-def is_locked(path: Path) -> bool:
-    """True when a writer has the part file open (never where the system has no file locks)."""
-    if fcntl is None:
-        return False
-    with path.open("rb") as stream:
-        try:
-            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-    return False
 
 
 def find_parts(store_path: Path) -> list[Path]:
@@ -237,22 +214,30 @@ def read_journals(paths: Sequence[Path]) -> Iterator[Block]:
         try:
             with path.open("rb") as stream:
                 found = _read_head(stream)
+        except FileNotFoundError as error:
+            raise BallspotError(f"{path}: no such part file; give the same extract command again") from error
         except OSError as error:
-            reason = error.strerror or error
-            raise BallspotError(f"{path}: cannot be read ({reason}); give the same extract command again") from error
+            raise unreadable(path, error) from error
         if found is None:
             raise BallspotError(f"{path}: an empty part file; give the same extract command again")
         heads.append((found[1].start, path, found))
     row = 0
     for _, path, (header, segment) in sorted(heads, key=lambda head: head[0]):
         if row == segment.start:
-            with path.open("rb") as stream:
-                stream.readline()
-                for block in _blocks(stream, header, segment):
-                    row += len(block)
-                    yield block
+            for block in _blocks_of(path, header, segment):
+                row += len(block)
+                yield block
         if row != segment.stop:
             raise BallspotError(f"{path}: rows from {row} on are missing; give the same extract command again")
+
+
+def _blocks_of(path: Path, header: StoreHeader, segment: Segment) -> Iterator[Block]:
+    try:
+        with path.open("rb") as stream:
+            stream.readline()
+            yield from _blocks(stream, header, segment)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _open_locked(path: Path, patience_s: float) -> BinaryIO:
@@ -263,18 +248,12 @@ def _open_locked(path: Path, patience_s: float) -> BinaryIO:
         except OSError as error:
             raise _cannot_write(path, error) from error
         stream = os.fdopen(descriptor, "r+b")
-        if fcntl is None:
-            return stream
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not take_lock(descriptor):
             stream.close()
             if time.monotonic() < give_up:
                 time.sleep(0.05)
                 continue
-            raise BallspotError(f"{path}: another process is extracting this match; wait for it or stop it") from error
-        except OSError:
-            return stream  # a file system without locks
+            raise BallspotError(f"{path}: another process is extracting this match; wait for it or stop it")
         # The file may have been finished and removed between opening and locking; then the lock guards nothing.
         if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
             return stream
@@ -346,8 +325,8 @@ def _require_same(path: Path, found: tuple[StoreHeader, Segment], wanted: tuple[
 
 
 def _without_decoder(header: StoreHeader) -> StoreHeader:
-    return replace(header, decoder="", decoder_version="", weights="")
+    return replace(header, match=plain_name(header.match), decoder="", decoder_version="", weights="")
 
 
 def _cannot_write(path: Path, error: OSError) -> BallspotError:
-    return BallspotError(f"{path}: cannot be written ({error.strerror or error}); free space or check rights")
+    return BallspotError(f"{path}: cannot be written ({reason_of(error)}); free space or check rights")

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..disk import find_temporary, is_temporary, locked_folder
+from ..disk import find_temporary, is_locked, is_temporary, locked_folder
 from ..errors import BallspotError
-from .journal import is_locked
 from .sets import find_stores
 
 OWN_FILES = ("pca.safetensors",)
@@ -34,7 +33,7 @@ def removable_files(paths: Sequence[Path], *, unfinished: bool = False) -> list[
     for file in sorted(found):
         if file.name.endswith(".part") and is_locked(file):
             raise BallspotError(f"{file}: is being extracted; stop that process first")
-        if is_temporary(file) and is_locked(file):  # by HDF5, as long as it writes
+        if is_temporary(file) and is_locked(file):  # by `write_store`, as long as it writes
             raise BallspotError(f"{file}: is being written; wait for that process or stop it")
     for folder in sorted({folder for file in found for folder in file.resolve().parents[:SET_DEPTH]}):
         with locked_folder(folder, waits=False, shared=True):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..disk import path_hint
+from ..disk import existing_path, path_hint, plain_name
 from ..errors import BallspotError
 from .store import FeatureStore
 
@@ -21,6 +21,7 @@ class FeatureSet:
 
     def open(self, match: str) -> FeatureStore:
         """The store of `match`, open. Raises BallspotError when the set has none: extract it."""
+        match = plain_name(match)
         if match not in self.stores:
             raise BallspotError(
                 f"{self.path}: no store of match {match!r}{_hint(match, self.stores)}; extract that match into this set"
@@ -58,14 +59,21 @@ def open_feature_set(path: Path) -> FeatureSet:
 
 
 def find_stores(path: Path) -> dict[str, Path]:
-    """The store files below `path` by match name, sorted by it; none of them is opened."""
+    """The store files below `path` by match name, sorted by it; none of them is opened.
+
+    Of two whose names look alike and differ in their form of Unicode, the second goes by its own.
+    """
     files = (file for file in path.rglob("*.h5") if file.is_file())
-    return dict(sorted((file.relative_to(path).with_suffix("").as_posix(), file) for file in files))
+    stores: dict[str, Path] = {}
+    for file in sorted(files):
+        name = file.relative_to(path).with_suffix("").as_posix()
+        stores[name if plain_name(name) in stores else plain_name(name)] = file
+    return dict(sorted(stores.items()))
 
 
 def store_path(set_path: Path, match: str) -> Path:
-    """The place of a match's store in a set."""
-    return set_path / f"{match}.h5"
+    """The place of a match's store in a set: that of one that is there in another form of Unicode, else a new one."""
+    return existing_path(set_path, f"{match}.h5")
 
 
 def find_sets(path: Path) -> Iterator[Path]:

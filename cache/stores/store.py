@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..disk import little_endian, path_hint, reason_of, whole_file
+from ..disk import little_endian, locked_file, path_hint, plain_name, raise_if_system, reason_of, unreadable, whole_file
 from ..errors import BallspotError
 from .attributes import (
     STORE_FORMAT,
@@ -30,6 +30,9 @@ from .attributes import (
 from .layout import CHUNK_ROWS, ORIGINAL, Block, StoreHeader, rows_of_chunks, scale_path, view_path
 
 SUPERBLOCK_END = 40  # where the superblock says how long the file is
+
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"  # what an HDF5 file begins with
 
 
 DAMAGE = (  # what h5py raises over it
@@ -54,7 +57,7 @@ class FeatureStore:
 
     def __init__(self, path: Path, file: h5py.File, header: StoreHeader, frame_index: np.ndarray) -> None:
         self.path, self.header, self.frame_index = path, header, frame_index
-        self.match, self.fps, self.n_video_frames = header.match, header.fps, header.n_video_frames
+        self.match, self.fps, self.n_video_frames = plain_name(header.match), header.fps, header.n_video_frames
         self.n_rows, self.dim, self.views = header.n_rows, header.dim, header.views
         self.spec, self.fingerprint = header.spec, header.fingerprint
         self.frame_time_us = numbers_of(path, file, "frame_time_us")
@@ -69,9 +72,9 @@ class FeatureStore:
         """The store at `path`. Raises BallspotError when it is missing, unfinished, newer, or no store at all."""
         _require_hdf5(path)
         try:
-            file = h5py.File(path, "r")
+            file = h5py.File(path, "r", locking=False)  # a store is renamed into place whole: nobody writes into it
         except OSError as error:
-            raise BallspotError(f"{path}: damaged store ({reason_of(error)}); remove it and extract again") from error
+            raise _damaged(path, error) from error
         try:
             _require_readable(path, file)
             header = header_of(path, file)
@@ -81,7 +84,7 @@ class FeatureStore:
             return store
         except DAMAGE as error:
             file.close()
-            raise BallspotError(f"{path}: damaged store ({reason_of(error)}); remove it and extract again") from error
+            raise _damaged(path, error) from error
         except BallspotError:
             file.close()
             raise
@@ -103,6 +106,7 @@ class FeatureStore:
                 scale, offset = data_set(self._file, scale_path(view))[...]
                 rows = rows.astype(np.float32) * scale + offset
         except DAMAGE as error:
+            raise_if_system(self.path, error)
             raise BallspotError(
                 f"{self.path}: rows {first} to {last} of view {view!r} are damaged ({reason_of(error)}); remove the "
                 "store and extract again"
@@ -154,7 +158,8 @@ def write_store(
         whole_file(path) as temporary,
         _room(temporary, header) as take_room,
         _closed_or_failed(),
-        h5py.File(temporary, "w", libver="earliest") as file,
+        _locked(temporary),
+        h5py.File(temporary, "w", libver="earliest", locking=False) as file,
     ):
         take_room()
         for name, value in header_attributes(header).items():
@@ -278,6 +283,22 @@ def _require_digest(path: Path, file: h5py.File, store: FeatureStore) -> None:
         raise BallspotError(f"{path}: damaged store (its header is not what was written); remove it and extract again")
 
 
+def _damaged(path: Path, error: Exception) -> BallspotError:
+    """The error for a store that could not be opened: damaged, unless it is the system that could not read it."""
+    raise_if_system(path, error)
+    return BallspotError(f"{path}: damaged store ({reason_of(error)}); remove it and extract again")
+
+
+def _locked(temporary: Path) -> AbstractContextManager[None]:
+    """Holds the lock of a store that is being written, which keeps `cache remove` from it.
+
+    HDF5's own lock would do, but it fails where the file system has none. Where HDF5 is told to lock by its environment
+    variable all the same, the file is left to it: both locks would be in each other's way.
+    """
+    told = os.environ.get("HDF5_USE_FILE_LOCKING", "").upper()
+    return nullcontext() if told in ("1", "TRUE", "BEST_EFFORT") else locked_file(temporary)
+
+
 def _require_hdf5(path: Path) -> None:
     if path.name.endswith(".part"):
         raise BallspotError(f"{path}: extraction unfinished; give the same extract command again to finish it")
@@ -285,7 +306,12 @@ def _require_hdf5(path: Path) -> None:
         what = "is a folder, not one store" if path.is_dir() else "no such store"
         hint = path_hint(path)
         raise BallspotError(f"{path}: {what}{hint}; give the .h5 file of one match, as `ballspot extract` writes it")
-    if not h5py.is_hdf5(path):
+    try:
+        with path.open("rb") as stream:
+            beginning = stream.read(len(SIGNATURE))
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if beginning != SIGNATURE and not h5py.is_hdf5(path):
         raise BallspotError(
             f"{path}: not an HDF5 file ({path.stat().st_size} bytes), perhaps damaged or half copied; remove it and "
             "extract again"

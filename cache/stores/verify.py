@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ..disk import little_endian, path_hint, reason_of
+from ..disk import little_endian, path_hint, raise_if_system, reason_of
 from ..errors import BallspotError
 from ..terminal import ProgressLine
 from .sets import find_sets, find_stores
@@ -69,6 +69,7 @@ def _row_problems(store: FeatureStore) -> list[str]:
                     break
             digests.append(digest.digest())
         except DAMAGE as error:
+            raise_if_system(store.path, error)
             found.append(f"{place}: rows are damaged ({reason_of(error)}); remove the store and extract again")
     if not found and store.rows_sha256 and hashlib.sha256(b"".join(digests)).hexdigest() != store.rows_sha256:
         found.append("rows are not those that were written; remove the store and extract again")

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ...cache.terminal import FOLDER, data_option, labels_option, leave_out_option, note, split_option, splits_option
-from ..dataset import LABELS_FILE, DataSelection, load_label_set
+from ..dataset import LABELS_FILE, DataSelection, load_label_set, rate_remark
 from ..reporting import contest_table, diagnosis_tables, evaluation_table, readings_table, remarks, teams_table
 from ..results import contest, evaluate_predictions
 from ..scoring import METRIC, METRICS, OFFICIAL_FPS, Protocol
@@ -111,5 +111,6 @@ def evaluate(
 
         for path in draw_evaluation(evaluation, plots):
             note(f"drawn: {path}")
-    for remark in remarks(evaluation):
+    at_rate = rate_remark(labels_file, fps)
+    for remark in [*([] if at_rate is None else [at_rate]), *remarks(evaluation)]:
         note(f"note: {remark}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.runs import RunFolder
+from ...cache.runs import RunFolder, data_of_run
 from ...cache.terminal import FOLDER, data_option, labels_option, note, splits_option
 from ..dataset import LABELS_FILE, DataSelection, load_label_set
 from ..scoring import OFFICIAL_FPS, Protocol
@@ -86,9 +86,10 @@ def view(
 
 def _data_of(predictions: tuple[Path, ...]) -> Path:
     """The data root that the first run among ``predictions`` was trained on."""
-    for path in predictions:
-        if is_run(path):
-            recorded = RunFolder(path).record().get("data")
-            if isinstance(recorded, str):
-                return Path(recorded)
-    raise BallspotError(f"{predictions[0]}: is no run that tells its data root; give --data")
+    problem = BallspotError(f"{predictions[0]}: is no run that tells its data root; give --data")
+    for path in filter(is_run, predictions):
+        try:
+            return data_of_run(path, RunFolder(path).record())
+        except BallspotError as error:
+            problem = error
+    raise problem

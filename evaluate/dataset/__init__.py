@@ -23,8 +23,8 @@ from .labels import (
     read_team,
     read_visibility,
 )
-from .labelsets import BUILT_IN, LabelSet, label_set_of, load_label_set
-from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_matches, resolve_match
+from .labelsets import BUILT_IN, PLAYER_8, LabelSet, label_set_of, load_label_set
+from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_matches, rate_remark, resolve_match
 from .predictions import SCORES_FILE, Predictions, open_predictions
 from .splits import OF_RUN, SPLITS_FILE, Splits, recorded_splits
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
@@ -35,6 +35,7 @@ __all__ = [
     "LABELS_FILE",
     "MAX_POSITION_MS",
     "OF_RUN",
+    "PLAYER_8",
     "PREFERRED_VIDEOS",
     "SCORES_FILE",
     "SPLITS_FILE",
@@ -66,6 +67,11 @@ __all__ = [
     "load_label_set",
     "names_to_predict",
     "open_predictions",
+<<<<<<< HEAD
+=======
+    "position_of",
+    "rate_remark",
+>>>>>>> main
     "read_confidence",
     "read_label",
     "read_labels",

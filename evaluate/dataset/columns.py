@@ -34,8 +34,8 @@ class SpotColumns:
 
     def label_index(self, label_set: LabelSet) -> np.ndarray:
         """The place of each spot's label in ``label_set``, int64 (s,), -1 for an unknown one."""
-        places = {label: index for index, label in enumerate(label_set.labels)}
-        return np.array([places.get(label, -1) for label in self.labels], dtype=np.int64)[self.label]
+        places = [label_set.place(label) for label in self.labels]
+        return np.array([-1 if place is None else place for place in places], dtype=np.int64)[self.label]
 
     def side(self) -> np.ndarray:
         """0 left, 1 right, -1 another team or none: int64 (s,)."""

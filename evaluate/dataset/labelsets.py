@@ -1,4 +1,4 @@
-"""Which classes there are: label sets are data, `ball-12` is built in, any other comes from a TOML file.
+"""Which classes there are: label sets are data; `ball-12` and `player-8` are built in, others come from TOML files.
 
 A label set file::
 
@@ -9,10 +9,11 @@ A label set file::
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...cache.disk import is_file, nearest_name, read_toml
+from ...cache.disk import is_file, nearest_name, plain_name, read_toml
 from ...cache.errors import BallspotError
 
 FILE_KEYS = ("name", "labels", "headline_excludes")
@@ -33,14 +34,22 @@ class LabelSet:
         return len(self.labels)
 
     def __contains__(self, label: str) -> bool:
-        return label in self.labels
+        return self.place(label) is not None
+
+    def place(self, label: str) -> int | None:
+        """The 0-based place of ``label``, in either form of Unicode, None for one that is not in the set."""
+        return self._places.get(plain_name(label))
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {plain_name(label): place for place, label in enumerate(self.labels)}
 
     def index(self, label: str) -> int:
         """The 0-based place of ``label``, background not counted. BallspotError naming the nearest known label."""
-        try:
-            return self.labels.index(label)
-        except ValueError:
-            raise BallspotError(self.unknown(label)) from None
+        place = self.place(label)
+        if place is None:
+            raise BallspotError(self.unknown(label))
+        return place
 
     def nearest(self, label: str) -> str | None:
         """The known label most like ``label`` (case does not matter), or None when none is like it."""
@@ -87,7 +96,13 @@ BALL_12 = LabelSet(
 )
 
 
-BUILT_IN = {BALL_12.name: BALL_12}
+PLAYER_8 = LabelSet(  # SoccerNet's player-centric task of 2026, in the order of its files' numbers
+    name="player-8",
+    labels=("DRIVE", "PASS", "CROSS", "THROW IN", "SHOT", "HEADER", "TACKLE", "BLOCK"),
+)
+
+
+BUILT_IN = {one.name: one for one in (BALL_12, PLAYER_8)}
 
 
 def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
@@ -148,7 +163,8 @@ def _names(path: Path, table: dict[str, object], key: str, *, optional: bool = F
     value = table.get(key, [] if optional else None)
     if not isinstance(value, list) or not (value or optional) or not all(isinstance(n, str) and n for n in value):
         raise BallspotError(f"{path}: {key} must be a list of class names, found {value!r}")
-    twice = next((name for place, name in enumerate(value) if name in value[:place]), None)
+    plain = [plain_name(name) for name in value]
+    twice = next((name for place, name in enumerate(plain) if name in plain[:place]), None)
     if twice is not None:
         raise BallspotError(f"{path}: {key} names {twice!r} twice; remove one")
     return tuple(value)

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
-from ...cache.disk import nearest_name, path_hint
+from ...cache.disk import nearest_name, path_hint, plain_name
 from ...cache.errors import BallspotError
 
 LABELS_FILE = "Labels-ball.json"
+
+
+SOCCERNET_FPS = {"Labels.json": 2.0, "Labels-v2.json": 2.0}  # what SoccerNet's package scores them at, if not told
 
 
 PREFERRED_VIDEOS = (
@@ -23,6 +27,8 @@ VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".m
 class Match:
     """One match folder; ``name`` is its path below the data root with forward slashes, ``gfootball/2026/match-01``.
 
+    The name has one form of Unicode (NFC), which splits, feature sets and predictions are looked up by; the folder may
+    have another.
     ``video`` or ``labels_path`` is None where the folder has none; at least one of them is there, unless several
     videos were let pass (see `find_matches`).
     """
@@ -58,7 +64,25 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
             f"{data_root}: no match below this folder{path_hint(data_root)}: none holds {labels_file} or a video; "
             "check the path, and the layout in README.md"
         )
-    return tuple(sorted(matches, key=lambda match: match.name))
+    ordered = sorted(matches, key=lambda match: match.name)
+    for one, other in pairwise(ordered):
+        if one.name == other.name:
+            raise BallspotError(
+                f"{other.folder}: has the same name as another match folder but for the form of its accents (NFC or "
+                "NFD); rename or remove one"
+            )
+    return tuple(ordered)
+
+
+def rate_remark(labels_file: str, fps: float) -> str | None:
+    """What to say where labels are scored at another frame rate than SoccerNet's own package does; None at its own."""
+    usual = SOCCERNET_FPS.get(labels_file, fps)
+    if fps == usual:
+        return None
+    return (
+        f"SoccerNet's package scores {labels_file} at {usual:g} frames a second, this is at {fps:g}; --fps {usual:g} "
+        "gives its number"
+    )
 
 
 def resolve_match(name: str, names: Sequence[str], *, which: str) -> str:
@@ -67,6 +91,7 @@ def resolve_match(name: str, names: Sequence[str], *, which: str) -> str:
     Raises BallspotError when several have that folder or none is like it, naming those or the nearest; ``which`` is
     what errors say of the match: "to leave out".
     """
+    name = plain_name(name)
     found = [name] if name in names else [one for one in names if one.rpartition("/")[2] == name]
     if len(found) == 1:
         return found[0]
@@ -85,7 +110,7 @@ def nearest_match(name: str, names: Sequence[str]) -> str:
 
 
 def _name(folder: Path, data_root: Path) -> str:
-    name = folder.relative_to(data_root).as_posix()
+    name = plain_name(folder.relative_to(data_root).as_posix())
     try:
         name.encode()
     except UnicodeEncodeError as error:

@@ -3,12 +3,12 @@
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from ...cache.disk import path_hint, read_arrays, read_json
+from ...cache.disk import existing_path, path_hint, plain_name, raise_if_system, read_arrays, read_json
 from ...cache.errors import BallspotError
 from .labels import MAX_POSITION_MS, Spot
 from .spots import SPOTS_FILE, SpotFile, spots_in, spots_in_bytes
@@ -21,18 +21,19 @@ MAX_ENTRY_BYTES = 2**28  # 268 MB is 1.5 million predictions of one match; a sma
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions of many matches; ``entries`` are the files in the zip, None for a folder.
+    """Predictions of many matches; ``entries`` are the files in the zip, by their plain name, None for a folder.
 
-    ``known`` names the matches there are, as far as that is known: a file of one of them is no other's.
+    A plain name is one with slashes, in the form of Unicode that all match names have here. ``known`` names the
+    matches there are, as far as that is known: a file of one of them is no other's.
     """
 
     path: Path
-    entries: frozenset[str] | None
+    entries: Mapping[str, str] | None
     known: frozenset[str] = frozenset()
 
     def among(self, matches: Iterable[str]) -> "Predictions":
         """The same predictions, where ``matches`` are all the matches there are."""
-        return replace(self, known=frozenset(matches))
+        return replace(self, known=frozenset(map(plain_name, matches)))
 
     def spots(self, match: str) -> tuple[Spot, ...]:
         """The spots of one match in the order they are written. Errors as `read`."""
@@ -47,7 +48,7 @@ class Predictions:
         name = self.find(match)
         if name is None:
             raise BallspotError(self._missing(match))
-        found_at = None if name == f"{match}/{SPOTS_FILE}" else name
+        found_at = None if plain_name(name) == f"{plain_name(match)}/{SPOTS_FILE}" else name
         if self.entries is None:
             path = self.path / name
             return replace(spots_in(read_json(path), str(path)), found_at=found_at)
@@ -58,10 +59,14 @@ class Predictions:
 
         A file that lies elsewhere and could be that of two of the ``known`` matches is neither's.
         """
-        if self._is_in_place(match):
-            return f"{match}/{SPOTS_FILE}"
+        match = plain_name(match)
+        name = self._in_place(match)
+        if name is not None:
+            return name
         name = self._elsewhere(match)
-        return None if name is None or self._takers[name] > (match in self.known) else name
+        if name is None or self._takers[name] > (match in self.known):
+            return None
+        return self._spot_files[name]
 
     def scores_path(self, match: str) -> Path | None:
         """The ``scores.npz`` beside a match's file, wherever `find` finds that; None without one, and in a zip."""
@@ -91,6 +96,7 @@ class Predictions:
             NotImplementedError,
             ValueError,
         ) as error:
+            raise_if_system(self.path, error)
             # RuntimeError is a password, NotImplementedError a compression that zipfile does not know.
             raise BallspotError(f"{place} cannot be unpacked ({error}); unpack the zip and give the folder") from error
         return spots_in_bytes(content, place)
@@ -115,9 +121,13 @@ class Predictions:
             raise BallspotError(f"{path}: a video of {seconds} seconds; {remedy}")
         return seconds
 
-    def _is_in_place(self, match: str) -> bool:
+    def _in_place(self, match: str) -> str | None:
+        """The path of the match's file where it belongs, None where there is none."""
         name = f"{match}/{SPOTS_FILE}"
-        return (self.path / name).is_file() if self.entries is None else name in self.entries
+        if self.entries is not None:
+            return self.entries.get(name)
+        path = existing_path(self.path, name)
+        return path.relative_to(self.path).as_posix() if path.is_file() else None
 
     def _elsewhere(self, match: str) -> str | None:
         """The one file that can be the match's although its folders are not the match's: too many or too few."""
@@ -150,17 +160,26 @@ class Predictions:
     @cached_property
     def _takers(self) -> Counter[str]:
         """How many of the ``known`` matches would take each file that lies elsewhere."""
-        return Counter(filter(None, (self._elsewhere(one) for one in self.known if not self._is_in_place(one))))
+        return Counter(filter(None, (self._elsewhere(one) for one in self.known if self._in_place(one) is None)))
 
     @cached_property
-    def _spot_files(self) -> list[str]:
+    def _spot_files(self) -> dict[str, str]:
+        """The paths of the prediction files in the folder or zip by their plain names, sorted by these."""
         if self.entries is not None:
-            return sorted(name for name in self.entries if PurePosixPath(name).name == SPOTS_FILE)
-        return sorted(path.relative_to(self.path).as_posix() for path in self.path.rglob(SPOTS_FILE))
+            found = {name: own for name, own in self.entries.items() if PurePosixPath(name).name == SPOTS_FILE}
+        else:
+            paths = (path.relative_to(self.path).as_posix() for path in sorted(self.path.rglob(SPOTS_FILE)))
+            found = {plain_name(path): path for path in paths}
+        return dict(sorted(found.items()))
 
 
 def _ends_with(folders: tuple[str, ...], last: tuple[str, ...]) -> bool:
     return 0 < len(last) <= len(folders) and folders[-len(last) :] == last
+
+
+def _with_slashes(name: str) -> str:
+    """The plain name of an entry of a zip file: some programs on Windows write backslashes between its folders."""
+    return plain_name(name.replace("\\", "/"))
 
 
 def open_predictions(path: Path) -> Predictions:
@@ -173,7 +192,8 @@ def open_predictions(path: Path) -> Predictions:
         raise BallspotError(f"{path}: no such folder or zip file{path_hint(path)}; give what `ballspot predict` wrote")
     try:
         with zipfile.ZipFile(path) as archive:
-            return Predictions(path, frozenset(archive.namelist()))
+            return Predictions(path, {_with_slashes(name): name for name in reversed(archive.namelist())})
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError) as error:
         # NotImplementedError is a zip version that zipfile does not know.
+        raise_if_system(path, error)
         raise BallspotError(f"{path}: is no folder and no readable zip file ({error}); give either") from error

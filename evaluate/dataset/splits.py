@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...cache.disk import read_toml
+from ...cache.disk import plain_name, read_toml
 from ...cache.errors import BallspotError
 from .matches import Match, nearest_match, resolve_match
 
@@ -103,7 +103,7 @@ def recorded_splits(record: Mapping[str, Any], place: str) -> Splits:
         names = splits.get(part)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise BallspotError(f"{place}: records no {part} matches; train the run again with this ballspot")
-    return Splits(*(tuple(splits[part]) for part in PARTS), source=str(splits.get("source", OF_RUN)))
+    return Splits(*(tuple(map(plain_name, splits[part])) for part in PARTS), source=str(splits.get("source", OF_RUN)))
 
 
 def _leave_one_out(names: Sequence[str], leave_out: str) -> Splits:
@@ -126,6 +126,7 @@ def _read(path: Path, names: Sequence[str]) -> Splits:
             raise BallspotError(f"{path}: unknown key {key!r}; known are {', '.join(PARTS)}")
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             raise BallspotError(f"{path}: {key} must be a list of match names, found {value!r}")
+        value = [plain_name(name) for name in value]
         for place, name in enumerate(value, start=1):
             if name not in names:
                 raise BallspotError(

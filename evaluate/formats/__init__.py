@@ -1,19 +1,24 @@
-"""Label and prediction files of other tools, read and written: SoccerNet, E2E-Spot, OSL, SoccerTrack, CSV, and the
-submission zip. A new format is one module here and one line in family.py.
+"""Label and prediction files of other tools, read and written: SoccerNet, E2E-Spot, OSL, SoccerTrack, CSV, Sportscode,
+SoccerNet's player-centric task, and the submission zip. A new format is one module here and one line in family.py.
 """
 
 from .family import FORMATS, read_videos, write_videos
+from .sportscode import Instance, timeline_xml
 from .submission import pack_submission
 from .table import write_csv
-from .videos import DEFAULT_FPS, VideoSpots, split_halves
+from .videos import AFTER_S, BEFORE_S, DEFAULT_FPS, VideoSpots, split_halves
 
 __all__ = [
+    "AFTER_S",
+    "BEFORE_S",
     "DEFAULT_FPS",
     "FORMATS",
+    "Instance",
     "VideoSpots",
     "pack_submission",
     "read_videos",
     "split_halves",
+    "timeline_xml",
     "write_csv",
     "write_videos",
 ]

@@ -15,6 +15,7 @@ from ...cache.errors import BallspotError
 from ...cache.times import frame_of, position_of
 from ..dataset import VISIBILITIES, Spot, brief, is_text, read_confidence, read_label
 from .videos import (
+    Source,
     VideoSpots,
     exact_fps,
     halves_losses,
@@ -35,9 +36,12 @@ VIDEO_KEYS = ("video", "num_frames", "fps", "num_events", "events")
 EVENT_KEYS = ("frame", "label", "comment", "score")
 
 
-def read_e2e_spot(text: str, source: str, name: str) -> list[VideoSpots]:
-    """Every video as a match (or half); a frame becomes its middle in ms. BallspotError names file, video and event."""
-    document = parse_json(text, source)
+def read_e2e_spot(content: bytes, source: Source) -> list[VideoSpots]:
+    """Every video as a match (or half); a frame becomes its middle in ms. BallspotError names file, video and event.
+
+    A video without a rate, or with -1, has that of ``source``; without one there it is refused.
+    """
+    document = parse_json(content, source.path)
     if not isinstance(document, list):
         raise BallspotError(f"{source}: is no JSON list of videos; expected E2E-Spot's format")
     videos: list[VideoSpots] = []
@@ -46,14 +50,17 @@ def read_e2e_spot(text: str, source: str, name: str) -> list[VideoSpots]:
         if not isinstance(entry, dict) or not is_text(entry.get("video")) or not entry["video"]:
             raise BallspotError(f'{place}: has no text "video"; expected {{"video", "num_frames", "fps", "events"}}')
         fps, events = read_fps(entry.get("fps"), place), entry.get("events")
+        remarks: tuple[str, ...] = ()
+        if fps is None and source.fps is not None:
+            fps, remarks = source.fps, (f"its frames are read at {source.fps:g} a second, as asked for",)
         if fps is None:
-            raise BallspotError(f"{place}: has no fps, without which frames are no times; add it")
+            raise BallspotError(f"{place}: has no fps, without which frames are no times; add it, or give --fps RATE")
         if not isinstance(events, list):
             raise BallspotError(f'{place}: holds no list "events"; correct it')
         n_frames = None if entry.get("num_frames") is None else read_count(entry["num_frames"], place, "num_frames")
         spots = tuple(_spot(event, exact_fps(fps), f"{place}, event {n}") for n, event in enumerate(events, start=1))
         notes = odd_keys(events, EVENT_KEYS) + odd_keys([entry], VIDEO_KEYS, "video")
-        videos.append(VideoSpots(entry["video"], spots, fps, n_frames, notes))
+        videos.append(VideoSpots(entry["video"], spots, fps, n_frames, notes, remarks))
     twice = next((one for one, n in Counter(video.name for video in videos).items() if n > 1), None)
     if twice is not None:
         raise BallspotError(f"{source}: video {brief(twice)} comes twice; join its events")

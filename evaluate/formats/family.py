@@ -2,17 +2,20 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from ...cache.disk import is_begun, write_texts
+from ...cache.disk import is_begun, read_content, write_texts
 from ...cache.errors import BallspotError
 from ..dataset import brief
 from .e2espot import e2e_spot_losses, read_e2e_spot, write_e2e_spot
 from .osl import osl_losses, read_osl, write_osl
+from .players import read_players
 from .soccernet import label_losses, read_label_file, read_spot_file, spot_losses, write_label_file, write_spot_file
 from .soccertrack import read_soccertrack, soccertrack_losses, write_soccertrack
+from .sportscode import read_sportscode, sportscode_losses, write_sportscode
 from .table import csv_losses, read_csv, write_csv
-from .videos import Format, VideoSpots
+from .videos import AFTER_S, BEFORE_S, Format, Source, VideoSpots, join_halves, split_halves
 
 MAX_NAME_BYTES = 200  # of 255 that file systems take: some go to the name of the file
 
@@ -39,15 +42,24 @@ FORMATS: dict[str, Format] = {
         Format("osl", None, read_osl, write_osl, osl_losses),
         Format("e2e-spot", None, read_e2e_spot, write_e2e_spot, e2e_spot_losses),
         Format("csv", None, read_csv, write_csv, csv_losses),
+        Format("sportscode", "*.xml", read_sportscode, write_sportscode, sportscode_losses, is_file_per_match=True),
+        Format("player-centric", None, read_players),
     )
 }
 
 
-def read_videos(path: Path, kind: Format) -> list[VideoSpots]:
+def read_videos(
+    path: Path, kind: Format, *, fps: float | None = None, before_s: float = BEFORE_S, after_s: float = AFTER_S
+) -> list[VideoSpots]:
     """The matches in file or folder ``path``, sorted by name for a folder; names are paths below it.
 
-    Raises BallspotError naming the file and entry that is malformed, and when there is nothing of that format.
+    What the files do not tell is taken from the rest, as `Source` says. Raises BallspotError naming the file and entry
+    that is malformed, and when there is nothing of that format.
     """
+
+    def read(file: Path, match: str) -> list[VideoSpots]:
+        return kind.read(read_content(file), Source(str(file), match, fps, before_s, after_s))
+
     if path.is_dir():
         if kind.pattern is None:
             raise BallspotError(f"{path}: is a folder, but {kind.name} is one file; give the file")
@@ -56,15 +68,17 @@ def read_videos(path: Path, kind: Format) -> list[VideoSpots]:
             raise BallspotError(f"{path}: no {kind.pattern} below this folder; check --from and the path")
         videos = []
         for file in files:
-            name = file.parent.relative_to(path).as_posix()
-            videos += kind.read(_text(file), str(file), path.resolve().name if name == "." else name)
+            within = file.with_suffix("") if kind.is_file_per_match else file.parent
+            name = within.relative_to(path).as_posix()
+            videos += read(file, path.resolve().name if name == "." else name)
+        videos = _told_apart(videos, files, path) if kind.is_file_per_match else videos
         twice = next((name for name, n in Counter(video.name for video in videos).items() if n > 1), None)
         if twice is not None:
             raise BallspotError(f"{path}: several {kind.pattern} in {twice}; keep one")
         return videos
     if not path.exists():
         raise BallspotError(f"{path}: no such file or folder; check the path")
-    return kind.read(_text(path), str(path), path.resolve().parent.name)
+    return read(path, path.stem if kind.is_file_per_match else path.resolve().parent.name)
 
 
 def write_videos(path: Path, kind: Format, videos: Sequence[VideoSpots], *, fps: float) -> list[Path]:
@@ -73,11 +87,13 @@ def write_videos(path: Path, kind: Format, videos: Sequence[VideoSpots], *, fps:
     Every file is whole or absent; none that is there is overwritten: BallspotError before anything is written, but
     for some of the very same files, which a kill has left.
     """
+    if kind.write is None:
+        raise BallspotError(f"{path}: {kind.name} is a format that is read only; choose another --to")
     if kind.pattern is None:
         texts = {path: kind.write(videos, fps)}
     else:
         texts = {}
-        for video in videos:
+        for video in split_halves(videos) if kind.is_file_per_match else videos:
             folder = path / video.name
             parts = Path(video.name).parts
             if Path(video.name).is_absolute() or ".." in parts:
@@ -85,7 +101,8 @@ def write_videos(path: Path, kind: Format, videos: Sequence[VideoSpots], *, fps:
             too_long = any(len(part.encode()) > MAX_NAME_BYTES for part in parts)
             if "\0" in video.name or too_long or len(video.name.encode()) > MAX_MATCH_BYTES:
                 raise BallspotError(f"match name {brief(video.name)} cannot be a folder; rename it")
-            texts[folder / kind.pattern.replace(ANY_MATCH, folder.name)] = kind.write([video], fps)
+            name = kind.pattern.replace(ANY_MATCH, folder.name)
+            texts[folder.parent / name if kind.is_file_per_match else folder / name] = kind.write([video], fps)
     there = next((file for file in texts if file.exists()), None)
     if there is not None and not is_begun(texts):
         raise BallspotError(f"{there}: is there already; choose another place or remove it")
@@ -93,11 +110,9 @@ def write_videos(path: Path, kind: Format, videos: Sequence[VideoSpots], *, fps:
     return list(texts)
 
 
-def _text(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return stream.read()
-    except OSError as error:
-        raise BallspotError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise BallspotError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+def _told_apart(videos: Sequence[VideoSpots], files: Sequence[Path], folder: Path) -> list[VideoSpots]:
+    """The videos of one file each, halves joined; those that share a name go by their files' places in ``folder``."""
+    n_named = Counter(video.name for video in videos)
+    own = (file.relative_to(folder).with_suffix("").as_posix() for file in files)
+    named = [replace(one, name=place) if n_named[one.name] > 1 else one for one, place in zip(videos, own, strict=True)]
+    return join_halves(named)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...cache.disk import json_text, parse_json
 from ..dataset import Spot, annotation_entries, game_time, labels_in, spot_entry, spots_in
-from .videos import VideoSpots, odd_keys, unheld
+from .videos import Source, VideoSpots, odd_keys, unheld
 
 LABEL_KEYS = ("gameTime", "label", "position", "team", "visibility")
 
@@ -15,13 +15,13 @@ LABEL_KEYS = ("gameTime", "label", "position", "team", "visibility")
 SPOT_KEYS = ("gameTime", "label", "position", "half", "confidence", "team")
 
 
-def read_label_file(text: str, source: str, name: str) -> list[VideoSpots]:
+def read_label_file(content: bytes, source: Source) -> list[VideoSpots]:
     """The one match of a label file; every key that has no place in a spot is noted."""
-    document = parse_json(text, source)
-    entries = annotation_entries(document, Path(source))
-    spots = labels_in(entries, source)
+    document = parse_json(content, source.path)
+    entries = annotation_entries(document, Path(source.path))
+    spots = labels_in(entries, source.path)
     notes = odd_keys([document], ("UrlLocal", "annotations")) + odd_keys(entries, LABEL_KEYS)
-    return [VideoSpots(name, tuple(spots), notes=notes)]
+    return [VideoSpots(source.match, tuple(spots), notes=notes)]
 
 
 def write_label_file(videos: Sequence[VideoSpots], fps: float) -> str:
@@ -37,12 +37,12 @@ def label_losses(videos: Sequence[VideoSpots], fps: float) -> Counter[str]:
     return unheld(videos, confidences=lambda spot: spot.confidence is not None) + video_losses(videos)
 
 
-def read_spot_file(text: str, source: str, name: str) -> list[VideoSpots]:
+def read_spot_file(content: bytes, source: Source) -> list[VideoSpots]:
     """The one match of a prediction file."""
-    document = parse_json(text, source)
-    spots = spots_in(document, source).spots
+    document = parse_json(content, source.path)
+    spots = spots_in(document, source.path).spots
     notes = odd_keys([document], ("UrlLocal", "predictions")) + odd_keys(document["predictions"], SPOT_KEYS)
-    return [VideoSpots(name, spots, notes=notes)]
+    return [VideoSpots(source.match, spots, notes=notes)]
 
 
 def write_spot_file(videos: Sequence[VideoSpots], fps: float) -> str:

@@ -1,7 +1,9 @@
 """CSV: a row a spot, with a header; the one format here that holds every field of a spot.
 
 Columns: ``video`` (or ``match``), ``half``, ``position_ms`` (or ``time``: seconds, or h:mm:ss.fff), ``label``,
-``team``, ``visibility``, ``confidence`` (or ``score``). Only video, label and a time must be there.
+``team``, ``visibility``, ``confidence`` (or ``score``). Only video, label and a time must be there. Tables are read as
+spreadsheets of every country save them: with commas, semicolons or tabs between fields, with a decimal comma where
+commas do not part fields, in UTF-8, UTF-16 or, where it is neither, in the Windows code page 1252.
 """
 
 import csv
@@ -10,9 +12,10 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from ...cache.disk import decode_text, is_utf8
 from ...cache.errors import BallspotError
 from ..dataset import MAX_POSITION_MS, VISIBILITIES, Spot, brief
-from .videos import VideoSpots
+from .videos import Source, VideoSpots
 
 COLUMNS = ("video", "half", "position_ms", "label", "team", "visibility", "confidence")
 
@@ -20,28 +23,60 @@ COLUMNS = ("video", "half", "position_ms", "label", "team", "visibility", "confi
 OTHER_NAMES = {"match": "video", "score": "confidence"}
 
 
-def read_csv(text: str, source: str, name: str) -> list[VideoSpots]:
+KNOWN = frozenset({*COLUMNS, *OTHER_NAMES, "time"})
+
+
+DECIMALS = ("time", "confidence")
+
+
+DELIMITERS = (",", ";", "\t")
+
+
+CODE_PAGE = "cp1252"
+
+
+def read_csv(content: bytes, source: Source) -> list[VideoSpots]:
     """The matches of a CSV file in the order in which they first come. BallspotError names the file and line."""
-    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    text = decode_text(content, source.path, fallback=CODE_PAGE)
+    remarks = () if is_utf8(content) else (f"not UTF-8, so read as {CODE_PAGE}; look at its accents",)
+    delimiter, skipped, text = _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     videos: dict[str, list[Spot]] = {}
     try:
         header = next(reader, None)
-        columns = _columns(header, source)
+        columns = _columns(header, source.path)
         for row in reader:
             if not row:
                 continue
-            place = f"{source}: line {reader.line_num}"
+            place = f"{source}: line {reader.line_num + skipped}"
             if len(row) != len(columns):
                 raise BallspotError(f"{place}: has {len(row)} fields, the header {len(columns)}; correct it")
             fields = dict(zip(columns, row, strict=True))
             if not fields["video"] or not fields["label"]:
                 raise BallspotError(f"{place}: video or label is empty; correct it")
+            if delimiter != ",":
+                fields |= {key: fields[key].replace(",", ".") for key in DECIMALS if key in fields}
             videos.setdefault(fields["video"], []).append(_spot(fields, place))
     except csv.Error as error:
-        raise BallspotError(f"{source}: line {reader.line_num} is no CSV ({error}); save the table again") from error
+        raise BallspotError(
+            f"{source}: line {reader.line_num + skipped} is no CSV ({error}); save the table again"
+        ) from error
     odd = sorted(set(columns) - {*COLUMNS, "time"})
     notes = (f"columns {', '.join(map(repr, odd))} are not kept",) if odd else ()
-    return [VideoSpots(video, tuple(spots), notes=notes) for video, spots in videos.items()]
+    return [VideoSpots(video, tuple(spots), notes=notes, remarks=remarks) for video, spots in videos.items()]
+
+
+def _delimiter(text: str) -> tuple[str, int, str]:
+    """What parts the fields, the lines before the header, and the text from the header on.
+
+    A first line ``sep=;`` says it, as Excel writes it; else it is what parts the header into the most known columns.
+    """
+    first, _, rest = text.partition("\n")
+    said = first.strip(' "\r')
+    if said.lower().startswith("sep=") and said[4:] in (*DELIMITERS, "|"):
+        return said[4], 1, rest
+    known = [sum(name.strip(' "\r').lower() in KNOWN for name in first.split(one)) for one in DELIMITERS]
+    return DELIMITERS[known.index(max(known))], 0, text
 
 
 def write_csv(videos: Sequence[VideoSpots], fps: float) -> str:

@@ -1,5 +1,6 @@
 """What every format reads into and writes from: the spots of one match, and the two ways of naming its halves."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +13,22 @@ from ..dataset import MAX_POSITION_MS, Spot, brief
 DEFAULT_FPS = 25.0
 
 
+BEFORE_S, AFTER_S = 5.0, 3.0  # of a span that shows an event: seconds ahead of it and behind
+
+
+MOST_DIGITS = 30  # of a whole number in text
+
+
+HALF_NAME = re.compile(
+    r"(?s)(?P<match>.+)/(?P<half>[12])(?P<rest>_[^/]*)?"
+)  # match/1, and match/1_224p as SoccerNet has it
+
+
 @dataclass(frozen=True)
 class VideoSpots:
     """The spots of one match in the order of its file; ``fps`` and ``n_frames`` where the format tells them.
 
-    ``notes`` says what the file held and this does not.
+    ``notes`` says what the file held and this does not, ``remarks`` how it was read where it does not say itself.
     """
 
     name: str
@@ -24,23 +36,47 @@ class VideoSpots:
     fps: float | None = None
     n_frames: int | None = None
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the bytes of a file come from: its ``path`` as errors name it, the ``match`` that its place means, and how
+    to take what it does not tell: ``fps`` frames a second, None where nobody said, and seconds from the beginning of a
+    span to its event.
+    """
+
+    path: str
+    match: str = ""
+    fps: float | None = None
+    before_s: float = BEFORE_S
+    after_s: float = AFTER_S
+
+    def __str__(self) -> str:
+        return self.path
+
+
+def nothing_lost(videos: Sequence[VideoSpots], fps: float) -> Counter[str]:
+    """What a format without a writer cannot hold: nobody asks."""
+    return Counter()
 
 
 @dataclass(frozen=True)
 class Format:
     """One way of keeping spots in files.
 
-    ``pattern`` is the name of its file in each match folder, None where one file holds all matches. ``read`` takes the
-    text of a file, what to call it in errors, and the name of its match (ignored where the file tells names);
-    ``write`` gives the text of matches, at a frame rate for those that tell none; ``losses`` counts what it cannot
-    hold, by name.
+    ``pattern`` is the name of its file in each match folder, None where one file holds all matches; of a format with
+    ``is_file_per_match`` the file lies in the folder's place, ``league/match.xml``, and is of one video. ``read`` takes
+    the bytes of a file and where they come from; ``write`` gives the text of matches, at a frame rate for those that
+    tell none, and is None for a format that is only read; ``losses`` counts what it cannot hold, by name.
     """
 
     name: str
     pattern: str | None
-    read: Callable[[str, str, str], list[VideoSpots]]
-    write: Callable[[Sequence[VideoSpots], float], str]
-    losses: Callable[[Sequence[VideoSpots], float], Counter[str]]
+    read: Callable[[bytes, Source], list[VideoSpots]]
+    write: Callable[[Sequence[VideoSpots], float], str] | None = None
+    losses: Callable[[Sequence[VideoSpots], float], Counter[str]] = nothing_lost
+    is_file_per_match: bool = False
 
 
 def exact_fps(fps: float | None) -> Fraction:
@@ -52,8 +88,8 @@ def exact_fps(fps: float | None) -> Fraction:
 
 
 def read_fps(value: Any, place: str) -> float | None:
-    """A frame rate of a file, None where it has none. Raises BallspotError for what is no rate."""
-    if value is None:
+    """A frame rate of a file, None where it has none or -1, which means the same. BallspotError for what is no rate."""
+    if value is None or (value == -1 and not isinstance(value, bool)):
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.1 <= value <= 1000:
         raise BallspotError(f"{place}: fps {brief(value)} is not a frame rate of 0.1..1000; correct it")
@@ -61,10 +97,22 @@ def read_fps(value: Any, place: str) -> float | None:
 
 
 def read_count(value: Any, place: str, key: str) -> int:
-    """A whole number from 0 of a file. Else BallspotError."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_POSITION_MS:
+    """A whole number from 0 of a file, also as text or with zeros behind the point. Else BallspotError."""
+    number = _whole(value)
+    if number is None or not 0 <= number <= MAX_POSITION_MS:
         raise BallspotError(f"{place}: {key} {brief(value)} is not a whole number from 0; correct it")
-    return value
+    return number
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, str) and len(value) <= MOST_DIGITS:
+        try:
+            value = float(value) if "." in value else int(value)
+        except ValueError:
+            return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def split_halves(videos: Iterable[VideoSpots]) -> list[VideoSpots]:
@@ -89,30 +137,47 @@ def split_halves(videos: Iterable[VideoSpots]) -> list[VideoSpots]:
 def join_halves(videos: Sequence[VideoSpots]) -> list[VideoSpots]:
     """The inverse of `split_halves`: ``<match>/1`` and ``<match>/2`` become one match where both are there.
 
-    Where there is a video ``<match>`` as well, all three stay matches of their own.
+    So do ``<match>/1_224p`` and ``<match>/2_224p``, or any such ending that both have. Where there is a video
+    ``<match>`` as well, all three stay matches of their own.
     """
     by_name = {video.name: video for video in videos}
     joined = []
     for video in videos:
-        match, _, half = video.name.rpartition("/")
-        is_half = match and half in ("1", "2") and match not in by_name
-        other = by_name.get(f"{match}/{3 - int(half)}") if is_half else None
+        match, half, other_name = half_of_name(video.name)
+        other = by_name.get(other_name) if match not in by_name else None
         if other is None:
             joined.append(video)
-        elif half == "1":
+        elif half == 1:
             later = tuple(replace(spot, half=2) for spot in other.spots)
-            notes = video.notes + other.notes
-            joined.append(replace(video, name=match, spots=video.spots + later, n_frames=None, notes=notes))
+            joined.append(
+                replace(
+                    video,
+                    name=match,
+                    spots=video.spots + later,
+                    n_frames=None,
+                    notes=video.notes + other.notes,
+                    remarks=video.remarks + other.remarks,
+                )
+            )
     return joined
+
+
+def half_of_name(name: str) -> tuple[str, int, str]:
+    """The match, the half, and the name of the other half's video, for a name of a half's; else empty, 0, empty."""
+    found = HALF_NAME.fullmatch(name)
+    if found is None:
+        return "", 0, ""
+    half = int(found["half"])
+    return found["match"], half, f"{found['match']}/{3 - half}{found['rest'] or ''}"
 
 
 def halves_losses(videos: Sequence[VideoSpots]) -> Counter[str]:
     """What `split_halves` followed by `join_halves` does not give back."""
     names = {video.name for video in videos}
     losses: Counter[str] = Counter()
-    losses["matches that read back as halves of one"] = 2 * sum(
-        name.endswith("/1") and f"{name[:-1]}2" in names and name[:-2] not in names for name in names
-    )
+    for name in names:
+        match, _, other = half_of_name(name)
+        losses["matches that read back as halves of one"] += other in names and match not in names
     for video in videos:
         halves = [spot.half for spot in video.spots]
         losses["matches whose order of halves changes"] += halves != sorted(halves)

@@ -1,5 +1,7 @@
 """A comparison as one page of HTML that loads nothing: rankings, effects, classes, curves, cost, provenance."""
 
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -299,8 +301,19 @@ def _provenance(comparison: Comparison) -> list[tuple[str, str]]:
         ("torch", _distinct(record.get("torch") for record in records)),
         ("device", _distinct(record.get("device") for record in records)),
         ("trained", f"{min(_texts(records, 'started'))} to {max(_texts(records, 'finished'))}"),
-        ("command", _distinct(record.get("command_line") for record in records)),
+        ("command", _distinct(_without_places(record.get("command_line")) for record in records)),
     ]
+
+
+def _without_places(command: Any) -> Any:
+    """A command line whose absolute paths are cut to their last names: the page is for others."""
+    try:
+        words = shlex.split(command) if isinstance(command, str) else []
+    except ValueError:  # a quotation without an end
+        words = []
+    if not any("/" in word for word in words):
+        return command
+    return shlex.join([re.sub(r"^((?:--?[\w-]+|[\w.]+)=)?/(?:.*/)?(?=[^/])", r"\1", word) for word in words])
 
 
 def _texts(records: Sequence[Any], key: str) -> list[str]:

@@ -204,7 +204,7 @@ def _with_intervals(comparison: Comparison, pools: Sequence[Pool] | None, bootst
     """The comparison with its settings drawn again, or with a warning that says why they cannot be."""
     block_s, groups, warnings = bootstrap.block_s, comparison.groups, list(comparison.warnings)
     if pools is None:
-        why = "no intervals: the spots or the labels of a run are not here"
+        why = "no intervals: the spots or the labels of a run were not found from here; give --data"
         return replace(comparison, warnings=(*warnings, why))
     n_blocks = bootstrap.blocks(pools).size
     if n_blocks < 2:

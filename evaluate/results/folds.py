@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.errors import BallspotError
-from ...cache.runs import RunFolder
+from ...cache.runs import RunFolder, data_of_run
 from ..dataset import DataSelection, LabelSet
 from ..scoring import Pairing, Pool, joined, read_pairing
 from .scored_run import first_distinct, made_from, scored_matches
@@ -95,13 +95,12 @@ class EvaluationSet:
         """
         pairings = []
         for fold in folds:
-            spots, root = self._spots(fold), self._root(fold)
+            spots = self._spots(fold)
             if not spots.is_dir():
                 raise BallspotError(
                     f"{spots}: no {self.split} predictions; run `ballspot predict {fold.path} ...` first"
                 )
-            if not root.is_dir():
-                raise BallspotError(f"{fold.path}: its data root {root} is not here; name the data root with --data")
+            root = self._root(fold)
             names = self.matches if len(folds) == 1 else fold.matches
             pairings.append(read_pairing(spots, DataSelection(root, self.label_set), names))
         return joined(pairings)
@@ -110,7 +109,11 @@ class EvaluationSet:
         """Each run's spots beside the labels; None when one has no spots of the split or no labels."""
         pools = []
         for folds in runs:
-            if not all(path.is_dir() for fold in folds for path in (self._spots(fold), self._root(fold))):
+            try:
+                places = [path for fold in folds for path in (self._spots(fold), self._root(fold))]
+            except BallspotError:  # whose data root is not found
+                return None
+            if not all(path.is_dir() for path in places):
                 return None
             pools.append(self.read(folds).pool(fps))
         return pools
@@ -119,7 +122,7 @@ class EvaluationSet:
         return fold.path / "predictions" / self.split
 
     def _root(self, fold: Fold) -> Path:
-        return self.data_root or Path(str(fold.record.get("data")))
+        return self.data_root or data_of_run(fold.path, fold.record)
 
 
 def _other_matches(

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...cache.disk import write_tensors
+from ...cache.disk import raise_if_system, write_tensors
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL
 from .temporal_shift import STAGES, ShiftSpec, insert_shift
@@ -134,6 +134,7 @@ def own_settings(path: Path) -> Settled | None:
         with safe_open(path, framework="pt") as file:
             said = file.metadata() or {}
     except UNREADABLE as error:
+        raise_if_system(path, error)
         raise BallspotError(f"{path}: not a weights file ({first_line(error)}); give another") from error
     if said.get("format") != OWN_FORMAT:
         return None

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ...cache.disk import is_file, path_hint
+from ...cache.disk import is_file, path_hint, raise_if_system
 from ...cache.errors import BallspotError
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
@@ -116,6 +116,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
+        raise_if_system(path, error)
         raise BallspotError(f"{path}: not a weights file ({first_line(error)}); give .pth or .safetensors") from error
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from sklearn.decomposition import IncrementalPCA
 
-from ...cache.disk import locked_folder, make_folder, write_tensors
+from ...cache.disk import locked_folder, make_folder, raise_if_system, write_tensors
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, ComponentsSpec, FeatureSet, FeatureStore, store_path, write_store
 from ...cache.terminal import ProgressLine
@@ -97,6 +97,7 @@ def load_components(path: Path) -> Components:
             raise ValueError("numbers that are not finite float32")
         return components
     except (SafetensorError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise_if_system(path, error)
         raise BallspotError(f"--fit {path}: not a fit of components; give the {FIT_FILE} of a set") from error
 
 

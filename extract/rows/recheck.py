@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...cache.disk import is_file
 from ...cache.errors import BallspotError
+from ...cache.runs import find_recorded
 from ...cache.stores import CHUNK_ROWS, Block, EngineSpec, FeatureStore, Segment
 from ..backbone import BackboneSpec
 from ..video import VideoProbe, video_bytes, video_digest
@@ -34,7 +36,7 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
     """
     if store.spec.pca is not None and store.spec.parent is None:
         raise BallspotError(f"{store.path}: components of components; verify the set that they were made from")
-    chosen = weights or store.header.weights
+    chosen = weights or _weights_now(store)
     if not chosen:
         raise BallspotError(f"{store.path}: does not say where its weights came from; give --weights")
     try:
@@ -53,6 +55,14 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
         margin=made.shift.get("margin"),
     )
     return Recipe(BackboneSpec(made.backbone, chosen, made.size, made.layers, made.grid), settings=settings)
+
+
+def _weights_now(store: FeatureStore) -> str:
+    """What the store says of its weights; of a file that was moved with the store its path now."""
+    said = store.header.weights
+    if not Path(said).is_absolute() or is_file(said):
+        return said
+    return str(find_recorded(store.path, said, is_file) or said)
 
 
 def components_of(store: FeatureStore) -> Components | None:

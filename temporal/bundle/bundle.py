@@ -24,9 +24,12 @@ from ..heads import Checkpoint, read_checkpoint
 from .feature_parts import features_of_parts, features_part
 from .file import is_bundle, read_bundle_file, write_bundle_file
 from .header import MetricsPart
-from .run_features import features_of_run
+from .run_features import REMEDY, features_of_run
 
 TUNED_FILE = "tuned.json"
+
+
+OR_WITHOUT = f"{REMEDY}, or --without-backbone: then it predicts from features only"
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,15 @@ def bundle_of(
     checkpoint: str = "best",
     tuned: Path | None = None,
     with_backbone: bool | None = None,
+    remedy: str | None = REMEDY,
 ) -> Bundle:
     """The bundle of runs, or folders of seeds, that were trained on the same features.
 
     ``features`` are the folders of the feature sets, found by the run's own record where none is given. ``tuned`` is a
     file of `ballspot tune`, the first run's own where there is one. ``with_backbone`` holds the backbone's weights or
     leaves them out; None holds those that are ours to give: random, of the package for offline use, of a fine-tuning.
+    Where feature sets are not found, the BallspotError ends with this ``remedy``; with None the bundle then predicts
+    from features only.
 
     Raises BallspotError for runs of different labels or features, and for weights or components that are asked for
     and not there any more, or not those that the features were made with.
@@ -95,7 +101,12 @@ def bundle_of(
         heads=heads,
         label_set=first.label_set,
         features=features_of_run(
-            folders[0], record, first.features_fingerprint, sets=features, with_backbone=with_backbone
+            folders[0],
+            record,
+            first.features_fingerprint,
+            sets=features,
+            with_backbone=with_backbone,
+            remedy=remedy,
         ),
         postprocessing=None if tuned is None else read_postprocessing(tuned),
         checkpoint=checkpoint,
@@ -121,7 +132,14 @@ def write_bundle(
     """
     if out.exists():
         raise BallspotError(f"{out}: is there already; choose another --out or remove it")
-    bundle = bundle_of(runs, features=features, checkpoint=checkpoint, tuned=tuned, with_backbone=with_backbone)
+    bundle = bundle_of(
+        runs,
+        features=features,
+        checkpoint=checkpoint,
+        tuned=tuned,
+        with_backbone=with_backbone,
+        remedy=None if with_backbone is False else OR_WITHOUT if with_backbone is None else REMEDY,
+    )
     save_bundle(bundle, out)
     return bundle
 

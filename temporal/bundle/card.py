@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -11,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ...cache.disk import whole_file
 from ...cache.errors import BallspotError
-from ...cache.runs import RunFolder, seed_folders
+from ...cache.runs import RunFolder, data_of_run, seed_folders
 from ...evaluate.dataset import DataSelection, LabelSet, find_matches, read_labels
 from ...evaluate.results import evaluate_predictions
 from ...evaluate.scoring import Protocol
@@ -39,15 +40,26 @@ ORIGINS = {
 }
 
 
-def write_card(bundle: Bundle, out: Path, *, run: Path | None = None, title: str | None = None) -> None:
-    """Writes the card of a bundle, whole or not at all; with the ``run`` it comes from also intervals and counts."""
-    text = card_text(bundle, run=run, title=title)
+def write_card(
+    bundle: Bundle, out: Path, *, run: Path | None = None, title: str | None = None, data_root: Path | None = None
+) -> None:
+    """Writes the card of a bundle, whole or not at all; with the ``run`` it comes from also intervals and counts.
+
+    Those are of ``data_root``, else of the run's own where it lies now.
+    """
+    text = card_text(bundle, run=run, title=title, data_root=data_root)
     with whole_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def card_text(bundle: Bundle, *, run: Path | None = None, title: str | None = None) -> str:
-    """The card. Without the run's folder, or where its data are gone, it has no intervals and no counts of labels."""
+def card_text(
+    bundle: Bundle, *, run: Path | None = None, title: str | None = None, data_root: Path | None = None
+) -> str:
+    """The card. Without the run's folder, or where its data are not found, it has no intervals and no label counts."""
+    if run is not None and data_root is None:
+        with suppress(BallspotError):
+            folder = seed_folders(run)[0]
+            data_root = data_of_run(folder, RunFolder(folder).record())
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=False,  # Markdown: every text that is not ours goes through `md` or `quoted`
@@ -56,12 +68,12 @@ def card_text(bundle: Bundle, *, run: Path | None = None, title: str | None = No
         undefined=StrictUndefined,
     )
     environment.filters |= {"md": _md, "quoted": json.dumps}
-    return environment.get_template(TEMPLATE).render(_page(bundle, run, title))
+    return environment.get_template(TEMPLATE).render(_page(bundle, run, title, data_root))
 
 
-def _page(bundle: Bundle, run: Path | None, title: str | None) -> dict[str, Any]:
+def _page(bundle: Bundle, run: Path | None, title: str | None, data_root: Path | None) -> dict[str, Any]:
     first = bundle.heads[0].description.config
-    counts = None if run is None else _label_counts(run, bundle)
+    counts = None if run is None or data_root is None else _label_counts(data_root, bundle)
     heads = [
         {
             "seed": bundle.seeds[index],
@@ -89,7 +101,7 @@ def _page(bundle: Bundle, run: Path | None, title: str | None) -> dict[str, Any]
         "label_set": bundle.label_set,
         "counts": counts,
         "parts": parts,
-        "metric": _metric(bundle, run),
+        "metric": _metric(bundle, run, data_root),
         "features": [_features(one) for one in bundle.features],
         "is_packed": run is None or title is not None,
         "extract_line": _extract_line(bundle.features[0]) if len(bundle.features) == 1 else "",
@@ -98,13 +110,13 @@ def _page(bundle: Bundle, run: Path | None, title: str | None) -> dict[str, Any]
     }
 
 
-def _metric(bundle: Bundle, run: Path | None) -> dict[str, Any] | None:
+def _metric(bundle: Bundle, run: Path | None, data_root: Path | None) -> dict[str, Any] | None:
     """The mean over the heads of what their runs recorded, None where one is not done."""
     every = [one for one in bundle.metrics if one is not None]
     if len(every) < len(bundle.heads) or not every:
         return None
     first = every[0]
-    intervals = None if run is None else _intervals(run, bundle.label_set, str(first["split"]), first)
+    intervals = None if run is None else _intervals(run, data_root, bundle.label_set, first)
     bounds = _interval(intervals["mean_ap"]) if intervals else "-"
     rows = []
     for label in bundle.label_set.labels:
@@ -134,17 +146,21 @@ def _metric(bundle: Bundle, run: Path | None) -> dict[str, Any] | None:
     }
 
 
-def _intervals(run: Path, label_set: LabelSet, split: str, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+def _intervals(
+    run: Path, data_root: Path | None, label_set: LabelSet, metrics: Mapping[str, Any]
+) -> dict[str, Any] | None:
     """Intervals of the run's own predictions of its validation matches: as recorded, else computed where data are."""
     folder = RunFolder(seed_folders(run)[0])
     recorded = folder.metrics().get("intervals")
     if isinstance(recorded, dict) and {"mean_ap", "per_class"} <= recorded.keys():
         return recorded
-    record = folder.record()
+    if data_root is None:
+        return None
+    record, split = folder.record(), str(metrics["split"])
     try:
         evaluation = evaluate_predictions(
             folder.path / "predictions" / split,
-            DataSelection(Path(str(record["data"])), label_set),
+            DataSelection(data_root, label_set),
             record["splits"][split],
             protocol=Protocol(str(metrics["metric"]), float(metrics["fps"])),
         )
@@ -153,10 +169,10 @@ def _intervals(run: Path, label_set: LabelSet, split: str, metrics: Mapping[str,
     return evaluation.as_record(min_count=1).get("intervals")
 
 
-def _label_counts(run: Path, bundle: Bundle) -> dict[str, int] | None:
-    """Labels of each part's matches; None where the data root is gone or a label cannot be read."""
+def _label_counts(data_root: Path, bundle: Bundle) -> dict[str, int] | None:
+    """Labels of each part's matches; None where the data root lacks one, or a label cannot be read."""
     try:
-        matches = {one.name: one for one in find_matches(Path(str(RunFolder(seed_folders(run)[0]).record()["data"])))}
+        matches = {one.name: one for one in find_matches(data_root)}
         counts = {}
         for part, names in bundle.splits.items():
             paths = [matches[name].labels_path for name in names]

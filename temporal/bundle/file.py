@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...cache.disk import below, canonical_json, fingerprint, first_problem, reason_of, write_tensors
+from ...cache.disk import below, canonical_json, fingerprint, first_problem, raise_if_system, reason_of, write_tensors
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import LabelSet
 from ..config import config_from_table
@@ -115,6 +115,7 @@ def _read_parts(path: Path) -> tuple[str, dict[str, Tensor]]:
             text = (file.metadata() or {}).get("ballspot")
             tensors = {name: file.get_tensor(name) for name in file.keys()} if text else {}  # noqa: SIM118  # no dict
     except (OSError, SafetensorError, ValueError, RuntimeError, TypeError, OverflowError) as error:
+        raise_if_system(path, error)
         _fail(path, f"not a bundle, or damaged ({reason_of(error)[:120]})")
     if not text:
         _fail(path, "a safetensors file without ballspot's header")

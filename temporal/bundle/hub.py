@@ -27,18 +27,25 @@ FEATURES_FOLDER = "features"
 
 
 def push(
-    source: Path, repo: str, *, is_public: bool = False, with_backbone: bool = False, features: Sequence[Path] = ()
+    source: Path,
+    repo: str,
+    *,
+    is_public: bool = False,
+    with_backbone: bool = False,
+    features: Sequence[Path] = (),
+    sets: Sequence[Path] = (),
 ) -> tuple[str, Bundle]:
     """Puts a run or a bundle into the hub's repository ``repo``, made private unless ``is_public``.
 
     What goes there: the heads with their settings, the card, the configuration; with ``with_backbone`` the backbone's
-    weights, with ``features`` the stores in these folders. Returns where it is and what was put there. Raises
-    BallspotError when the hub does not answer or refuses, and for a repository that everybody sees unless asked for.
+    weights, with ``features`` the stores in these folders. ``sets`` are the run's feature sets where they are not
+    found, which are not sent. Returns where it is and what was put there. Raises BallspotError when the hub does not
+    answer or refuses, and for a repository that everybody sees unless asked for.
     """
     if is_bundle(source):
         bundle = open_bundle(source)
     else:
-        bundle = open_bundle(source, with_backbone=with_backbone, features=features)
+        bundle = open_bundle(source, with_backbone=with_backbone, features=features or sets)
     bundle = bundle if with_backbone else without_backbone(bundle)
     if features:
         prints = [open_feature_set(path).fingerprint for path in features]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice, product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ...cache.disk import fingerprint, is_file
 from ...cache.errors import BallspotError
-from ...cache.runs import RunFolder
+from ...cache.runs import RunFolder, find_recorded, not_found, places_of
 from ...cache.stores import EngineSpec, FeatureSpec, FeatureStore, open_feature_set
 from ...extract.backbone import (
     RUN_BACKBONE,
@@ -23,6 +24,8 @@ from ...extract.backbone import (
 )
 from ...extract.rows import FIT_FILE, BundledFeatures, Components, load_components
 
+REMEDY = "give --features FOLDER"
+MOST_TRIED = 100  # sets of feature sets that a run's record may mean, where each is found in several places
 GUESSES = ("random:0", "offline")  # of stores from before they said what their weights were
 
 
@@ -33,44 +36,74 @@ def features_of_run(
     *,
     sets: Sequence[Path] = (),
     with_backbone: bool | None = None,
+    remedy: str | None = REMEDY,
 ) -> tuple[BundledFeatures, ...]:
     """The feature sets of a run whose fingerprint is ``wanted``, by ``sets``, its record, or what it trained itself.
 
-    Where its stores are gone and no backbone is asked for, only the fingerprint is known.
+    What the run recorded is found where it lies now. Where it is not, that is a BallspotError with this ``remedy``;
+    with None only the fingerprint is known then.
     """
     if not sets and (run.path / RUN_BACKBONE).is_file():
         return (_trained_here(run, wanted, with_backbone=with_backbone is not False),)
-    stores = _given(sets) if sets else _recorded(record)
-    if not stores:
-        if with_backbone:
-            raise BallspotError(f"{run.path}: the stores that it was trained on are gone; give --features FOLDER")
+    try:
+        stores = _given(sets, wanted) if sets else _recorded(run, record, wanted, remedy or REMEDY)
+    except BallspotError:
+        if sets or remedy is not None:
+            raise
         name = _plain(str(_features_of(record).get("set") or "features"))
         return (BundledFeatures(name, wanted, FeatureSpec(), EngineSpec(""), "unknown", "unknown", None, None),)
-    found = tuple(_of_store(store, folder, with_backbone=with_backbone) for store, folder in stores)
-    prints = [one.fingerprint for one in found]
+    return tuple(_of_store(store, folder, run.path, with_backbone=with_backbone) for store, folder in stores)
+
+
+def _given(sets: Sequence[Path], wanted: str) -> list[tuple[Path, Path]]:
+    """A store of every set and the set's folder. Raises BallspotError for sets of other settings than ``wanted``."""
+    opened = [open_feature_set(path) for path in sets]
+    stores = [(next(iter(one.stores.values())), one.path) for one in opened]
+    _require_print(stores, wanted)
+    return stores
+
+
+def _recorded(run: RunFolder, record: Mapping[str, Any], wanted: str, remedy: str) -> list[tuple[Path, Path]]:
+    """The same of the sets that the run recorded, where they lie now: of the first match whose stores are all there.
+
+    Raises BallspotError where none of what is found has the settings that are ``wanted``.
+    """
+    files = _features_of(record).get("files")
+    problem = None
+    for match, text in files.items() if isinstance(files, Mapping) else ():
+        depth = len(PurePosixPath(match).parts)
+        folders = [Path(part).parents for part in re.split(r"(?<=\.h5)\+", str(text))]
+        if not all(1 <= depth <= len(above) for above in folders):
+            continue
+        found = [_stores_below(run, above[depth - 1], match) for above in folders]
+        for stores in islice(product(*found), MOST_TRIED):
+            try:
+                _require_print(stores, wanted)
+            except BallspotError as error:
+                problem = problem or error
+            else:
+                return list(stores)
+        problem = problem or not_found(run.path, folders[0][depth - 1], "feature set", remedy)
+    raise problem or BallspotError(f"{run.path / 'run.json'}: does not say its feature set; {remedy}")
+
+
+def _stores_below(run: RunFolder, folder: Path, match: str) -> list[tuple[Path, Path]]:
+    """The match's store in every folder that a recorded set's ``folder`` may mean now, and that folder."""
+    places = [(place / f"{match}.h5", place) for place in places_of(run.path, folder)]
+    return [(store, place) for store, place in places if is_file(store)]
+
+
+def _require_print(stores: Sequence[tuple[Path, Path]], wanted: str) -> None:
+    prints = []
+    for path, _ in stores:
+        with FeatureStore.open(path) as store:
+            prints.append(store.fingerprint)
     whole = prints[0] if len(prints) == 1 else fingerprint({"sets": prints})
     if whole != wanted:
         raise BallspotError(
             f"{stores[0][1]}: fingerprint {whole[:12]} is not the run's {wanted[:12]}; give the sets that it was "
             "trained on with --features, in the same order"
         )
-    return found
-
-
-def _given(sets: Sequence[Path]) -> list[tuple[Path, Path]]:
-    opened = [open_feature_set(path) for path in sets]
-    return [(next(iter(one.stores.values())), one.path) for one in opened]
-
-
-def _recorded(record: Mapping[str, Any]) -> list[tuple[Path, Path]]:
-    """A store of every set and the set's folder, of the first match whose stores are all there still."""
-    files = _features_of(record).get("files")
-    for match, text in files.items() if isinstance(files, Mapping) else ():
-        paths = [Path(part) for part in re.split(r"(?<=\.h5)\+", str(text))]
-        depth = len(PurePosixPath(match).parts)
-        if all(is_file(path) and 1 <= depth <= len(path.parents) for path in paths):
-            return [(path, path.parents[depth - 1]) for path in paths]
-    return []
 
 
 def _features_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -78,11 +111,13 @@ def _features_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return features if isinstance(features, Mapping) else {}
 
 
-def _of_store(path: Path, folder: Path, *, with_backbone: bool | None) -> BundledFeatures:
+def _of_store(path: Path, folder: Path, run: Path, *, with_backbone: bool | None) -> BundledFeatures:
     with FeatureStore.open(path) as store:
         spec, header = store.spec, store.header
     is_made = bool(spec.backbone)
     text = _said(spec, header.weights) if is_made else ""
+    if is_made and with_backbone is not False:
+        text = _weights_now(spec, text, (folder, run))
     origin, name = _origin(text, spec.backbone)
     weights = None
     if with_backbone or (with_backbone is None and is_made and _is_ours(text, origin)):
@@ -134,6 +169,24 @@ def _is_ours(text: str, origin: str) -> bool:
         path = Path(text)
         return path.is_file() and own_settings(path) is not None
     return origin in ("random", "offline", "run")
+
+
+def _weights_now(spec: FeatureSpec, text: str, near: Sequence[Path]) -> str:
+    """A `--weights` value whose file was moved as it is now: a file of the same digest; else as it was recorded."""
+
+    def fits(path: Path) -> bool:
+        if not is_file(path):
+            return False
+        try:
+            loaded = load_model(BackboneSpec(spec.backbone, str(path), spec.size))
+        except BallspotError:
+            return False
+        return weights_digest(loaded.model.state_dict()) == spec.weights_sha256
+
+    if _origin(text, "")[0] not in ("file", "run") or is_file(text):
+        return text
+    found = (find_recorded(place, text, fits) for place in near)
+    return str(next((path for path in found if path is not None), text))
 
 
 def _weights(spec: FeatureSpec, text: str) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ OF_FORMATS = {  # the options that a format reads; the zip file hands in every s
     **{name: OF_A_SELECTION + OF_TIME * (export.around_s is not None) + OF_MATCHES for name, export in EXPORTS.items()},
     "bundle": ("others", "features", "with_backbone", "checkpoint", "tuned"),
     "onnx": ("features", "checkpoint", "backbone"),
-    "card": ("features", "checkpoint"),
+    "card": ("features", "checkpoint", "data_root"),
 }
 
 
@@ -70,7 +70,7 @@ class Asked:
 )  # fmt: skip
 @click.option(
     "--features", type=FOLDER, multiple=True, metavar="SET",
-    help="bundle, card: a set that the run was trained on, in order.  [default: as the run recorded]",
+    help="bundle, onnx, card: a set that the run was trained on, in order.  [default: as the run recorded]",
 )  # fmt: skip
 @click.option(
     "--with-backbone/--without-backbone", default=None,
@@ -88,7 +88,10 @@ class Asked:
 @selection_options
 @click.option("--before", type=SECONDS, metavar="SECONDS", help="Shown ahead of a spot.  [default: 5; vtt and srt: 0]")
 @click.option("--after", type=SECONDS, metavar="SECONDS", help="Shown after a spot.  [default: 3; vtt and srt: 1.5]")
-@data_option("Data root: only its matches, and every one of them, under its names.", required=False)
+@data_option(
+    "Data root: only its matches, and every one of them, under its names; card: that of its counts and intervals.",
+    required=False,
+)
 @split_option("Part of --data to export.")
 @splits_option()
 @labels_option
@@ -179,7 +182,7 @@ def _bundle(asked: Asked) -> None:
             digest = features.spec.weights_sha256[:12]
             note(f"note: {features.name}: weights of digest {digest} ({features.origin}) are not in it")
         elif features.weights is None:
-            note(f"note: {features.name}: its stores are gone; the bundle predicts from features, not from video")
+            note(f"note: {features.name}: was not found; the bundle predicts from features, not from video")
 
 
 def _onnx(asked: Asked) -> None:
@@ -198,6 +201,11 @@ def _onnx(asked: Asked) -> None:
 def _card(asked: Asked) -> None:
     from ..bundle import open_bundle, write_card
 
-    bundle = open_bundle(asked.source, features=asked.features, checkpoint=asked.checkpoint, with_backbone=False)
-    write_card(bundle, asked.out, run=asked.source if asked.source.is_dir() else None)
+    how: dict[str, Any] = {"features": asked.features, "checkpoint": asked.checkpoint, "with_backbone": False}
+    bundle = open_bundle(asked.source, remedy=None, **how)
+    run = asked.source if asked.source.is_dir() else None
+    write_card(bundle, asked.out, run=run, data_root=asked.data_root)
+    for features in bundle.features:
+        if not features.spec.backbone:
+            note(f"note: {features.name}: was not found; with --features the card says how its features are made")
     click.echo(f"{asked.out}: card of {len(bundle.heads)} head(s), {len(bundle.label_set)} labels")

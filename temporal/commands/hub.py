@@ -16,7 +16,18 @@ from ...cache.terminal import FOLDER, note
     "--with-features", "features", metavar="FOLDER", type=FOLDER, multiple=True,
     help="Send this feature set, too; may be repeated. Features are made from videos: mind the agreement on those.",
 )  # fmt: skip
-def hub_push(source: Path, repo: str, is_public: bool, with_backbone: bool, features: tuple[Path, ...]) -> None:
+@click.option(
+    "--features", "sets", metavar="FOLDER", type=FOLDER, multiple=True,
+    help="A set that the run was trained on, in order; it is not sent.  [default: as the run recorded]",
+)  # fmt: skip
+def hub_push(
+    source: Path,
+    repo: str,
+    is_public: bool,
+    with_backbone: bool,
+    features: tuple[Path, ...],
+    sets: tuple[Path, ...],
+) -> None:
     """Put a run's head, configuration and card on the hub.
 
     REPO is USER/NAME on the Hugging Face hub, made where it is not there yet, for your eyes alone. What goes there is
@@ -30,7 +41,7 @@ def hub_push(source: Path, repo: str, is_public: bool, with_backbone: bool, feat
 
     if features:
         note("note: features are sent; they are made from videos, whose agreement may forbid to give them on")
-    where, bundle = push(source, repo, is_public=is_public, with_backbone=with_backbone, features=features)
+    where, bundle = push(source, repo, is_public=is_public, with_backbone=with_backbone, features=features, sets=sets)
     click.echo(f"{where}: {len(bundle.heads)} head(s), {'public' if is_public else 'private'}")
     for one in bundle.features:
         if one.origin == "run" and one.weights is None:

@@ -11,7 +11,7 @@ import click
 
 from ...cache.disk import path_hint
 from ...cache.errors import BallspotError
-from ...cache.runs import seed_folders
+from ...cache.runs import data_of_run, seed_folders
 from ...cache.terminal import FOLDER, FiniteRange, data_option, json_option, note, print_table, splits_option
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ OFFICIAL_RATE = 25.0  # rows a second that the windows of preset `best` are coun
 
 @click.command(short_help="Find the post-processing of every class on saved scores.")
 @click.argument("scores", metavar="RUN", type=FOLDER)
-@data_option()
+@data_option(
+    "Data root: the match folders with their labels.  [default: the one that RUN was trained on]", required=False
+)
 @click.option("--split", default="valid", show_default=True, type=click.Choice(("train", "valid", "test", "all")),
               help="The matches to tune on; never those that a result is reported for.")  # fmt: skip
 @splits_option("the run's")
@@ -39,7 +41,7 @@ OFFICIAL_RATE = 25.0  # rows a second that the windows of preset `best` are coun
 @json_option
 def tune(
     scores: Path,
-    data_root: Path,
+    data_root: Path | None,
     split: str,
     splits_file: Path | None,
     labels: str | None,
@@ -65,6 +67,7 @@ def tune(
 
     if (applied is None) != (destination is None):
         raise click.UsageError("--apply and --to belong together: scores to decode, and where their spots go")
+    data_root = data_root or _data_of(scores)
     folder, data, names = _scores_of(scores, data_root, split, splits_file=splits_file, labels=labels)
     matches, label_set = data.matches, data.label_set
     rate = None if rows_per_second is None else Fraction(rows_per_second).limit_denominator(1001)
@@ -92,6 +95,14 @@ def _run_of(path: Path) -> "RunFolder | None":
 
     first = seed_folders(path)[0]
     return RunFolder(first) if (first / "run.json").is_file() else None
+
+
+def _data_of(scores: Path) -> Path:
+    """The data root that the run was trained on. Raises BallspotError for scores of another system, which say none."""
+    run = _run_of(scores)
+    if run is None:
+        raise BallspotError(f"{scores}: is no run that says its data root{path_hint(scores)}; give --data")
+    return data_of_run(run.path, run.record())
 
 
 def _scores_of(

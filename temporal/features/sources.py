@@ -9,6 +9,7 @@ import numpy as np
 
 from ...cache.disk import fingerprint
 from ...cache.errors import BallspotError
+from ...cache.runs import recorded_path
 from ...cache.stores import FeatureSet, FeatureStore, open_feature_set
 
 
@@ -69,9 +70,9 @@ class FeatureSource:
             yield group
 
     def files(self, names: Sequence[str]) -> dict[str, str]:
-        """The store files of the matches ``names``, several of a match joined by a plus sign."""
+        """The store files of the matches ``names`` by absolute paths, several of a match joined by a plus sign."""
         return {
-            name: "+".join(str(feature_set.stores[name]) for feature_set in self.sets)
+            name: "+".join(recorded_path(feature_set.stores[name]) for feature_set in self.sets)
             for name in names
             if all(name in feature_set.stores for feature_set in self.sets)
         }

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ...cache.disk import below, write_tensors
+from ...cache.disk import below, raise_if_system, write_tensors
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import LabelSet
 from ..config import Config, as_table, config_from_table
@@ -134,6 +134,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             header = json.loads((file.metadata() or {})["ballspot"])
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
     except (OSError, SafetensorError, LookupError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
+        raise_if_system(path, error)
         raise BallspotError(f"{path}: holds no head ({error}); bring it back, or train again") from error
     found = header.get("format") if isinstance(header, dict) else None
     if found != CHECKPOINT_FORMAT:

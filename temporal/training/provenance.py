@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ... import __version__
+from ...cache.runs import recorded_path
 from ...evaluate.dataset import Splits
 from .task import Experiment, Task
 
@@ -52,7 +53,7 @@ def task_record(task: Task, *, command: str, features: dict[str, Any]) -> dict[s
         "shuffle_labels": task.shuffle_labels,
         "started": timestamp(),
         "features": features,
-        "data": str(task.data.data_root),
+        "data": recorded_path(task.data.data_root),
         "splits": {**as_lists(splits), "source": splits.source},
         "label_set": task.label_set.name,
         "labels": list(task.label_set.labels),

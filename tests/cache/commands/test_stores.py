@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ballspot.cache.disk.files import locked_folder
-from ballspot.cache.stores.journal import fcntl
+from ballspot.cache.disk.locks import fcntl, locked_folder
 from ballspot.cache.stores.layout import Block
 from ballspot.cache.stores.store import FeatureStore, write_store
 from ballspot.cli import main

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from ballspot.cache.disk.files import locked_folder
+from ballspot.cache.disk.locks import locked_folder
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs.run import RunFolder, flatten
 

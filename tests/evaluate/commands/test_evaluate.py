@@ -105,6 +105,15 @@ def test_other_label_sets_have_one_mean_over_all_classes(folders: list[str], tmp
     assert "mAP of the 2 with 1 truths or more" in result.stdout
 
 
+def test_another_rate_than_soccernets_own_of_the_label_file_is_told(folders: list[str], tmp_path: Path):
+    for path in list(tmp_path.rglob("Labels-ball.json")):
+        path.rename(path.with_name("Labels-v2.json"))
+    words = [*folders, "--split", "test", "--labels-file", "Labels-v2.json"]
+    told = "SoccerNet's package scores Labels-v2.json at 2 frames a second, this is at 25; --fps 2 gives its number"
+    assert told in call(*words).stderr
+    assert told not in call(*words, "--fps", "2").stderr
+
+
 def test_averaged_metrics_and_tolerances_say_what_they_are(folders: list[str]):
     assert "mean over tolerances of 5 to 60 s (loose)" in call(*folders, "--split", "test", "--metric", "loose").stdout
     assert "hits within 0.2 s either side (tolerance)" in call(*folders, "--split", "test", "--tolerance", "0.4").stdout

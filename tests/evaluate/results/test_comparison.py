@@ -21,7 +21,7 @@ def test_only_settings_that_differ_are_listed(run: Callable):
     assert [run.name for run in comparison.runs] == ["one", "two"]
     assert comparison.warnings == (
         "one seed: train each setting with three seeds or more before calling one better",
-        "no intervals: the spots or the labels of a run are not here",
+        "no intervals: the spots or the labels of a run were not found from here; give --data",
     )
 
 
@@ -138,7 +138,7 @@ def test_one_block_gives_no_interval_and_two_are_said_to_be_few(
 def test_data_that_moved_is_named_and_can_be_given(run: Callable, label_file: Callable, spot_file: Callable):
     path = run("one", {}, record={"data": "gone/away"})
     spot_file("m", [("PASS", 1000, 0.9)], root="runs/one/predictions/test")
-    with pytest.raises(BallspotError, match="its data root gone/away is not here; name the data root with --data"):
+    with pytest.raises(BallspotError, match=r"looked for gone/away in the folders above .*; give --data"):
         compare_runs([path], split="test")
     label_file("m", [("PASS", 1000)], root="moved")
     moved = path.parents[1] / "moved"

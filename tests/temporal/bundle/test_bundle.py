@@ -218,13 +218,18 @@ def test_tuned_post_processing_travels_and_decides_the_spots(shared, tmp_path):
     assert ours == theirs != plain
 
 
-def test_stores_that_are_gone_leave_a_bundle_that_predicts_from_features(shared, tmp_path, monkeypatch):
+def test_stores_that_are_not_found_leave_a_bundle_without_them_where_that_is_asked_for(shared, tmp_path, monkeypatch):
     sets = tmp_path / "moved"
     shutil.copytree(shared.plain, sets)
     hidden = shared.plain.with_name("hidden")
     shared.plain.rename(hidden)
     try:
-        result = done("export", shared.plain_run, "--format", "bundle", "--out", tmp_path / "a.ballspot")
+        words = ("export", shared.plain_run, "--format", "bundle", "--out", tmp_path / "a.ballspot")
+        refused = ballspot(*words)
+        assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+        assert f"looked at {shared.plain}" in refused.stderr
+        assert "give --features FOLDER, or --without-backbone" in refused.stderr
+        result = done(*words, "--without-backbone")
         assert "predicts from features, not from video" in result.stderr
         asked = ballspot("export", shared.plain_run, "--format", "bundle", "--out", tmp_path / "b", "--with-backbone")
         assert (asked.exit_code, asked.stderr.count("\n")) == (1, 1)

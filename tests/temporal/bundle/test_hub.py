@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,20 @@ class Payload:
 
     def __reduce__(self):
         return (Path.touch, (self.mark,))
+
+
+def test_a_run_whose_features_are_not_found_is_pushed_with_features_that_stay_here(shared, hub, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(shared.plain_run, run)
+    (run / "run.json").write_text((run / "run.json").read_text().replace(str(shared.plain), "/nowhere/set"))
+    refused = ballspot("hub", "push", run, "me/moved")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+    assert "looked at /nowhere/set" in refused.stderr
+    pushed = ballspot("hub", "push", run, "me/moved", "--features", shared.plain)
+    assert pushed.exit_code == 0, pushed.stderr
+    assert ballspot("hub", "pull", "me/moved", "--out", tmp_path / "pulled").exit_code == 0
+    assert load_bundle(tmp_path / "pulled" / "model.ballspot").features[0].spec.backbone
+    assert not list((tmp_path / "pulled").rglob("*.h5"))
 
 
 def test_what_is_no_bundle_on_the_hub_leaves_nothing_and_runs_nothing(hub, tmp_path):

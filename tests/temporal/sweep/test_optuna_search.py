@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ballspot.cache.disk.files import locked_folder
+from ballspot.cache.disk.locks import locked_folder
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs.run import RunFolder
 from ballspot.cli import main

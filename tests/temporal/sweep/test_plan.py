@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 
-from ballspot.cache.disk.files import locked_folder
+from ballspot.cache.disk.locks import locked_folder
 from ballspot.cli import main
 from ballspot.temporal.features.resident import read_layout
 from ballspot.temporal.features.sources import open_source
