@@ -67,11 +67,7 @@ __all__ = [
     "load_label_set",
     "names_to_predict",
     "open_predictions",
-<<<<<<< HEAD
-=======
-    "position_of",
     "rate_remark",
->>>>>>> main
     "read_confidence",
     "read_label",
     "read_labels",

@@ -162,17 +162,8 @@ def label_arrays(
                 f"{match}: {spot.label} at {spot.position_ms} ms is of half {spot.half}, but a match is one video; "
                 "make each half a match of its own"
             )
-<<<<<<< HEAD
-    places = {label: index for index, label in enumerate(label_set.labels)}
     frame_index = np.array([axis.frame_of(spot.position_ms) for spot in ordered], dtype=np.int64)
-    label_index = np.array(
-        [places[spot.label] if spot.label in places else label_set.index(spot.label) for spot in ordered],
-        dtype=np.int64,
-    )
-=======
-    frame_index = np.array([frame_of(spot.position_ms, fps) for spot in ordered], dtype=np.int64)
     label_index = np.array([label_set.index(spot.label) for spot in ordered], dtype=np.int64)
->>>>>>> main
     team = np.array([TEAMS.get(spot.team or "", -1) for spot in ordered], dtype=np.int8)
     visible = np.array([spot.visible for spot in ordered], dtype=bool)
     inside = frame_index < axis.n_frames
