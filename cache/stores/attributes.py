@@ -42,6 +42,8 @@ def header_attributes(header: StoreHeader) -> dict[str, str | int]:
         "n_rows": header.n_rows,
         "video_bytes": header.video_bytes,
     }
+    if header.video_turn:
+        texts["video_turn"] = header.video_turn
     return texts | numbers
 
 
@@ -82,6 +84,7 @@ def header_of(path: Path, file: h5py.File) -> StoreHeader:
             decoder_version=text_of(file, "decoder_version") or "",
             engine=text_of(file, "engine") or "",
             weights=text_of(file, "weights") or "",
+            video_turn=text_of(file, "video_turn") or "",
         )
         check_header(header)
         kinds = {"frame_index": ("int64", ()), **dict.fromkeys(places, (spec.dtype, (header.dim,)))}

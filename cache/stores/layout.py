@@ -23,7 +23,8 @@ class StoreHeader:
     """What a store says of itself beside its rows; a part file carries the same, so that it can be resumed.
 
     `spec` is all that decides a feature, the file's `extraction`; its digest is the fingerprint. The video and the
-    decoder stand beside it: all decoders give the same pixels.
+    decoder stand beside it: all decoders give the same pixels, those that players show after `video_turn` ("" where
+    pictures are shown as they are stored).
     """
 
     match: str
@@ -40,6 +41,7 @@ class StoreHeader:
     decoder_version: str = ""
     engine: str = ""
     weights: str = ""
+    video_turn: str = ""
 
     @property
     def dtype(self) -> str:
@@ -59,6 +61,8 @@ class StoreHeader:
     def as_json(self) -> dict[str, Any]:
         """The header as plain JSON values; `header_from_json` reads it back."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("fps", "spec")}
+        if not self.video_turn:
+            del values["video_turn"]  # so that the headers of most videos are as they always were
         fps = [self.fps.numerator, self.fps.denominator]
         return {**values, "fps": fps, "extraction": self.spec.as_json(), "views": list(self.views)}
 

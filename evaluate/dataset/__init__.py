@@ -13,12 +13,10 @@ from .labels import (
     Spot,
     annotation_entries,
     brief,
-    frame_of,
     half_of,
     is_text,
     label_arrays,
     labels_in,
-    position_of,
     read_label,
     read_labels,
     read_position,
@@ -28,7 +26,7 @@ from .labels import (
 from .labelsets import BUILT_IN, PLAYER_8, LabelSet, label_set_of, load_label_set
 from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_matches, rate_remark, resolve_match
 from .predictions import SCORES_FILE, Predictions, open_predictions
-from .splits import OF_RUN, SPLITS_FILE, Splits, load_splits, recorded_splits
+from .splits import OF_RUN, SPLITS_FILE, Splits, recorded_splits
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
 
 __all__ = [
@@ -60,7 +58,6 @@ __all__ = [
     "column_arrays",
     "columns_of",
     "find_matches",
-    "frame_of",
     "game_time",
     "half_of",
     "is_text",
@@ -68,10 +65,8 @@ __all__ = [
     "label_set_of",
     "labels_in",
     "load_label_set",
-    "load_splits",
     "names_to_predict",
     "open_predictions",
-    "position_of",
     "rate_remark",
     "read_confidence",
     "read_label",

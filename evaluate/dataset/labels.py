@@ -6,7 +6,6 @@ Source of the format: `Labels-ball.json` of SN-BAS, ``{"annotations": [{"gameTim
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from ...cache.disk import read_json
 from ...cache.errors import BallspotError
+from ...cache.times import TimeAxis
 from .labelsets import LabelSet
 
 VISIBILITIES = {"visible": True, "not shown": False}
@@ -147,31 +147,13 @@ def half_of(game_time: Any, place: str) -> int:
     raise BallspotError(f'{place}: gameTime {brief(game_time)} does not begin with half 1 or 2 ("1 - 12:34")')
 
 
-def frame_of(position_ms: int, fps: Fraction) -> int:
-    """The frame of a time: the last frame that has begun before that millisecond is over; exact integers.
-
-    Frame f begins at f / fps seconds. Both the truncated and the rounded milliseconds of that instant give f back,
-    for every f and every rate below 1000 a second: at 25 fps 1160 ms is frame 29 and 1159 ms still frame 28; at
-    30000/1001 fps frame 1 begins at 33.37 ms, and 33 ms is frame 1.
-    """
-    begun = -(-(position_ms + 1) * fps.numerator // (1000 * fps.denominator))  # frames begun before the next ms
-    return begun - 1
-
-
-def position_of(frame_index: int, fps: Fraction) -> int:
-    """The middle of a frame in whole milliseconds (cut), which every conversion reads back as that frame.
-
-    SoccerNet's truncating float conversion loses about 6 % of the exact starts of frames at 25 fps, and no middle.
-    """
-    return (2 * frame_index + 1) * 500 * fps.denominator // fps.numerator
-
-
 def label_arrays(
-    spots: Sequence[Spot], label_set: LabelSet, *, fps: Fraction, n_video_frames: int, match: str = "the match"
+    spots: Sequence[Spot], label_set: LabelSet, *, axis: TimeAxis, match: str = "the match"
 ) -> LabelArrays:
     """The events of one video as arrays sorted by frame; two events in one frame are both kept, and counted.
 
-    ``spots`` all belong to half 1: a match is one video. Raises BallspotError for an unknown label or another half.
+    An event is in the frame that the video, of the time axis ``axis``, shows at its position. ``spots`` all belong to
+    half 1: a match is one video. Raises BallspotError for an unknown label or another half.
     """
     ordered = sorted(spots, key=lambda spot: spot.position_ms)
     for spot in ordered:
@@ -180,11 +162,11 @@ def label_arrays(
                 f"{match}: {spot.label} at {spot.position_ms} ms is of half {spot.half}, but a match is one video; "
                 "make each half a match of its own"
             )
-    frame_index = np.array([frame_of(spot.position_ms, fps) for spot in ordered], dtype=np.int64)
+    frame_index = np.array([axis.frame_of(spot.position_ms) for spot in ordered], dtype=np.int64)
     label_index = np.array([label_set.index(spot.label) for spot in ordered], dtype=np.int64)
     team = np.array([TEAMS.get(spot.team or "", -1) for spot in ordered], dtype=np.int8)
     visible = np.array([spot.visible for spot in ordered], dtype=bool)
-    inside = frame_index < n_video_frames
+    inside = frame_index < axis.n_frames
     kept = frame_index[inside]
     return LabelArrays(
         frame_index=kept,

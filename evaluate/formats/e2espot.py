@@ -12,7 +12,8 @@ from typing import Any
 
 from ...cache.disk import json_text, parse_json
 from ...cache.errors import BallspotError
-from ..dataset import VISIBILITIES, Spot, brief, frame_of, is_text, position_of, read_confidence, read_label
+from ...cache.times import frame_of, position_of
+from ..dataset import VISIBILITIES, Spot, brief, is_text, read_confidence, read_label
 from .videos import (
     Source,
     VideoSpots,

@@ -10,7 +10,8 @@ from typing import Any
 
 from ...cache.disk import parse_json
 from ...cache.errors import BallspotError
-from ..dataset import PLAYER_8, TEAMS, Spot, brief, is_text, position_of, read_confidence
+from ...cache.times import position_of
+from ..dataset import PLAYER_8, TEAMS, Spot, brief, is_text, read_confidence
 from .videos import Source, VideoSpots, exact_fps, read_count
 
 FPS = 25.0

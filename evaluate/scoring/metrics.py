@@ -7,7 +7,6 @@ class without truths scores 0 and counts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
@@ -162,10 +161,9 @@ def _mean(ap: np.ndarray) -> float:
     return float(ap.mean()) if ap.size else 0.0
 
 
-def metric_frames(frame_index: np.ndarray, fps: Fraction) -> np.ndarray:
-    """For each frame (n,), the metric's frame of a spot at its middle, int64 (n,).
+def metric_frames(position_ms: np.ndarray) -> np.ndarray:
+    """For each position (n,), whole milliseconds, the metric's frame of a spot there: `metric_frame` of each, int64.
 
-    `metrics.metric_frame` of `labels.position_of`, for all frames of a match at once.
+    `TimeAxis.positions_of` gives the positions that are written for the frames of a match.
     """
-    position_ms = (2 * frame_index.astype(np.int64) + 1) * (500 * fps.denominator) // fps.numerator
     return (OFFICIAL_FPS * (position_ms / 1000)).astype(np.int64)

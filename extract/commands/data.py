@@ -26,21 +26,25 @@ from ...cache.terminal import (
 @data_argument
 @labels_option
 @click.option("--decode", is_flag=True, help="Decode every frame too (about 1000 a second).")
+@click.option("--no-video", is_flag=True, help="Check the labels alone.")
 @json_option
-def data_check(data_root: Path, labels: str, decode: bool, as_json: bool) -> None:
+def data_check(data_root: Path, labels: str, decode: bool, no_video: bool, as_json: bool) -> None:
     """Lint the videos and labels of a data root.
 
     One line a finding, LEVEL match: what (where). The exit code is 1 when there is an ERROR.
 
     \b
     ballspot data check DATA
+    ballspot data check DATA --no-video
     """
     from ...evaluate.dataset import find_matches, load_label_set
     from ..data_root import ERROR, lint_matches
 
-    matches = find_matches(data_root)
+    if decode and no_video:
+        raise click.UsageError("--decode reads videos; give it without --no-video")
+    matches = find_matches(data_root, one_video=not no_video)
     findings = []
-    for finding in lint_matches(matches, load_label_set(labels), decode=decode):
+    for finding in lint_matches(matches, load_label_set(labels), decode=decode, with_videos=not no_video):
         findings.append(finding)
         if not as_json:
             click.echo(finding.line())

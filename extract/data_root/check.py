@@ -8,15 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...cache.disk import read_json
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import LABELS_FILE, LabelSet, Match, frame_of
+from ...evaluate.dataset import LABELS_FILE, LabelSet, Match
 from ..video import PyavSource, VideoProbe, probe_video
 
 ERROR, WARNING = "ERROR", "WARNING"
 
 
 SCORED_FPS = 25
+
+
+MOST_RATE_APART = 0.01  # of the rate by the usual step from that on average
+
+
+MOST_ALIKE = 3  # findings that differ in numbers only, each with a line of its own
 
 
 TEAMS = ("left", "right", "not applicable")
@@ -42,15 +50,23 @@ class Finding:
         return f"{self.level} {self.match}: {self.what} ({self.where})"
 
 
-def lint_matches(matches: Sequence[Match], label_set: LabelSet, *, decode: bool = False) -> Iterator[Finding]:
+def lint_matches(
+    matches: Sequence[Match], label_set: LabelSet, *, decode: bool = False, with_videos: bool = True
+) -> Iterator[Finding]:
     """All findings, match by match, each match's video before its labels; last, what shows between matches.
 
-    With `decode` every frame of every video is decoded; else only packets are read.
+    With `decode` every frame of every video is decoded; else packets are read and one picture. Without `with_videos`,
+    and where no match has a video (labels can be had alone), videos are not asked for.
     """
+    has_videos = with_videos and any(match.video is not None for match in matches)
+    if with_videos and not has_videos:
+        yield Finding(WARNING, "all matches", "no video: labels alone are checked", f"{len(matches)} matches")
     probes = []
     for match in matches:
-        probe, found = lint_video(match, decode=decode)
-        yield from found
+        probe = None
+        if has_videos:
+            probe, found = lint_video(match, decode=decode)
+            yield from found
         yield from lint_labels(match, label_set, probe)
         if probe is not None:
             probes.append((match, probe))
@@ -89,15 +105,9 @@ def lint_labels(match: Match, label_set: LabelSet, probe: VideoProbe | None) -> 
     entries = document.get("annotations") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         return [Finding(ERROR, match.name, 'no list "annotations"', path.name)]
-    found = [
-        Finding(level, match.name, what, f"{path.name}, annotation {number}")
-        for number, entry in enumerate(entries, start=1)
-        for level, what in _odd_entry(entry, label_set, probe)
-    ]
-    found += [
-        Finding(WARNING, match.name, what, f"{path.name}, annotation {number}")
-        for number, what in _odd_order(entries, probe)
-    ]
+    odd = [(n, *one) for n, entry in enumerate(entries, start=1) for one in _odd_entry(entry, label_set, probe)]
+    odd += [(number, WARNING, what) for number, what in _odd_order(entries, probe)]
+    found = [Finding(level, match.name, what, f"{path.name}, {where}") for level, what, where in _summed(odd)]
     if not entries:
         found.append(Finding(WARNING, match.name, "no annotation", path.name))
     return found
@@ -116,17 +126,49 @@ def lint_rates(probes: Sequence[tuple[Match, VideoProbe]]) -> list[Finding]:
 
 
 def _odd_video(probe: VideoProbe) -> Iterator[tuple[str, str]]:
-    n_packets = probe.n_frames + probe.n_hidden
+    n_packets = probe.n_frames + probe.n_hidden + probe.n_undecodable
     if probe.n_container_frames > n_packets:
         yield ERROR, f"the container counts {probe.n_container_frames} frames, but holds {n_packets}: cut short?"
     elif 0 < probe.n_container_frames < n_packets:
         yield WARNING, f"the container counts {probe.n_container_frames} frames, but holds {n_packets}"
     if probe.n_hidden:
         yield WARNING, f"an edit list hides {probe.n_hidden} of {n_packets} frames"
-    if probe.irregularity > 0.5:
-        yield WARNING, f"variable frame rate: frames up to {probe.irregularity:.1f} from a constant {_rate(probe)} fps"
+    for what in probe.notes():
+        yield WARNING, what
+    mean = _mean_rate(probe)
+    if abs(mean / float(probe.fps) - 1) > MOST_RATE_APART:
+        yield (
+            ERROR,
+            f"{mean:.5g} frames a second on average, {_rate(probe)} by the usual step; labels go by time stamps",
+        )
     if probe.fps != SCORED_FPS:
         yield WARNING, f"{_rate(probe)} frames a second; SoccerNet scores at {SCORED_FPS}"
+
+
+def _mean_rate(probe: VideoProbe) -> float:
+    """Frames a second from the first to the last of them."""
+    first_us, last_us = probe.frame_times_us(np.array([0, probe.n_frames - 1])).tolist()
+    return (probe.n_frames - 1) * 1_000_000 / (last_us - first_us) if last_us > first_us else float(probe.fps)
+
+
+def _summed(odd: Sequence[tuple[int, str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Level, text and place of what is odd about numbered annotations; what repeats is one line with a count.
+
+    More than `MOST_ALIKE` that differ in their numbers only are one line, too, which tells the first.
+    """
+    kinds: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for number, level, what in odd:
+        kinds.setdefault((level, re.sub(r"-?\d+([:.]\d+)*", "#", what)), []).append((number, what))
+    for (level, _), of_kind in kinds.items():
+        groups: dict[str, list[int]] = {}
+        for number, what in of_kind:
+            groups.setdefault("" if len(of_kind) > MOST_ALIKE else what, []).append(number)
+        for what, numbers in groups.items():
+            where = f"annotation {numbers[0]}"
+            if len(numbers) > 1:
+                alike = "" if what or len({text for _, text in of_kind}) == 1 else "like it "
+                where = f"{len(numbers)} annotations {alike}from {numbers[0]} on"
+            yield level, what or of_kind[0][1], where
 
 
 def _odd_entry(entry: Any, label_set: LabelSet, probe: VideoProbe | None) -> Iterator[tuple[str, str]]:
@@ -144,7 +186,7 @@ def _odd_entry(entry: Any, label_set: LabelSet, probe: VideoProbe | None) -> Ite
         yield ERROR, f"position {_short(entry.get('position'))} is not a number of milliseconds"
     elif position_ms < 0:
         yield ERROR, f"negative position {position_ms}"
-    elif probe is not None and frame_of(position_ms, probe.fps) >= probe.n_frames:
+    elif probe is not None and probe.axis.frame_of(position_ms) >= probe.n_frames:
         yield ERROR, f"{label} at {position_ms} ms is past the end of the video, {1000 * probe.duration_s:.0f} ms"
     yield from _odd_time(entry.get("gameTime"), position_ms)
     if team in (None, ""):
@@ -177,7 +219,7 @@ def _odd_order(entries: list[Any], probe: VideoProbe | None) -> Iterator[tuple[i
             yield number, f"unsorted: {position_ms} ms comes after {last_ms} ms"
         last_ms = position_ms
         if probe is not None:
-            frame_index = frame_of(position_ms, probe.fps)
+            frame_index = probe.axis.frame_of(position_ms)
             if frame_index in seen:
                 yield number, f"two events in frame {frame_index}, the other is annotation {seen[frame_index]}"
             seen.setdefault(frame_index, number)

@@ -19,11 +19,8 @@ class MatchStats:
     match: str
     n_frames: int
     fps: Fraction
+    duration_s: float
     events: Mapping[str, int]
-
-    @property
-    def duration_s(self) -> float:
-        return float(self.n_frames / self.fps)
 
 
 def match_stats(match: Match, label_set: LabelSet) -> MatchStats:
@@ -32,7 +29,7 @@ def match_stats(match: Match, label_set: LabelSet) -> MatchStats:
         raise BallspotError(f"{match.folder}: match {match.name!r} has no video; put one there or remove the folder")
     probe = probe_video(match.video)
     spots = read_labels(match.labels_path, label_set) if match.labels_path else ()
-    return MatchStats(match.name, probe.n_frames, probe.fps, Counter(spot.label for spot in spots))
+    return MatchStats(match.name, probe.n_frames, probe.fps, probe.duration_s, Counter(spot.label for spot in spots))
 
 
 def summary(stats: Sequence[MatchStats], label_set: LabelSet) -> dict[str, Any]:

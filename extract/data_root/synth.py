@@ -10,7 +10,8 @@ import tomli_w
 
 from ...cache.disk import make_folder, whole_file, write_json
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import LABELS_FILE, position_of
+from ...cache.times import position_of
+from ...evaluate.dataset import LABELS_FILE
 
 SN_BAS_COUNTS = {  # the seven matches of SN-BAS
     "PASS": 4703,

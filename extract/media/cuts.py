@@ -18,6 +18,7 @@ from av.video.frame import PictureType
 
 from ...cache.disk import whole_file
 from ...cache.errors import BallspotError
+from ..container import FrameTurner, opened, swaps_sides
 from ..video import INEXACT, REPAIR, DecodingError, PyavSource, VideoProbe, codec_of, index_of, packets_from
 
 ENCODER: dict[str, str] = {"preset": "veryfast", "crf": "18"}
@@ -40,12 +41,12 @@ class Cut:
 def plan_cut(probe: VideoProbe, spot: int, *, before_s: float, after_s: float, how: str) -> Cut:
     """The frames around frame ``spot``, which is one of the video's: seconds to the nearest frame, within the video.
 
-    At a variable frame rate the seconds are counted by the time stamps: from the frame that is shown then.
+    Where the frames are not shown at a constant rate, the seconds are counted by the time stamps: from the frame that
+    is shown then.
     """
-    if probe.is_variable:
-        times_us = probe.frame_times_us(np.arange(probe.n_frames))
-        bounds_us = times_us[spot] + np.array([-1_000_000 * before_s, 1_000_000 * after_s])
-        wanted, last = (int(index) - 1 for index in np.searchsorted(times_us, bounds_us, side="right"))
+    if not probe.axis.is_regular:
+        bounds_us = probe.axis.frame_times_us(np.array([spot])) + np.array([-1_000_000 * before_s, 1_000_000 * after_s])
+        wanted, last = probe.axis.last_shown(bounds_us).tolist()
     else:
         wanted, last = (spot + round(seconds * float(probe.fps)) for seconds in (-before_s, after_s))
     wanted, last = max(wanted, 0), min(last, probe.n_frames - 1)
@@ -62,7 +63,7 @@ def container_of(probe: VideoProbe, how: str) -> str:
 
 def audio_note(probe: VideoProbe, how: str) -> str | None:
     """Why a video's sound cannot be copied into its cuts; None where it can, or there is none."""
-    with av.open(str(probe.path)) as container:
+    with opened(probe.path) as container:
         if not container.streams.audio:
             return None
         try:
@@ -71,6 +72,8 @@ def audio_note(probe: VideoProbe, how: str) -> str | None:
             return "its sound is of a codec that is not known here and is left out"
     if probe.pts is None:
         return "a video without time stamps: its sound is left out"
+    if probe.n_resets:
+        return "its clock begins anew within the file: its sound is left out"
     return None if _holds(kind, codec) else f"{codec} sound cannot be copied into {kind} and is left out"
 
 
@@ -150,10 +153,13 @@ def _moved(packet: Packet, origin: int, stream: Any) -> Packet:
 
 def _encoded(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Packet]:
     """The frames encoded anew as H.264, each with its own time stamp, moved to time 0; pixels keep their shape."""
+    with opened(probe.path) as container:
+        source: Any = container.streams[probe.stream_index]
+        aspect = source.sample_aspect_ratio
     stream: Any = None
-    with av.open(str(probe.path)) as container:
-        aspect = container.streams.video[0].sample_aspect_ratio
-    for index, frame in exact_frames(probe, cut.start, cut.stop):
+    turner = FrameTurner(probe.turn)
+    for index, stored in exact_frames(probe, cut.start, cut.stop):
+        frame = turner(stored)
         if stream is None:
             stream = new.add_stream("libx264", rate=probe.fps, options=ENCODER)
             stream.width, stream.height = probe.width, probe.height
@@ -161,7 +167,7 @@ def _encoded(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Pack
             stream.codec_context.time_base = 1 / probe.fps if probe.pts is None else probe.time_base
             stream.codec_context.thread_count = 1
             if aspect:
-                stream.codec_context.sample_aspect_ratio = aspect
+                stream.codec_context.sample_aspect_ratio = 1 / aspect if swaps_sides(probe.turn) else aspect
             for name in ("color_range", "colorspace", "color_primaries", "color_trc"):
                 if hasattr(frame, name):  # the last two since PyAV 16
                     setattr(stream.codec_context, name, getattr(frame, name))
@@ -203,7 +209,7 @@ def _copied_audio(probe: VideoProbe, cut: Cut, new: OutputContainer, stack: Exit
     begin = Fraction(int(probe.pts[cut.start])) * probe.time_base
     end = Fraction(int(probe.pts[cut.stop - 1])) * probe.time_base + 1 / probe.fps
     for can_seek in (probe.container not in INEXACT, False):  # again from the file's start where a seek lands too late
-        container = stack.enter_context(av.open(str(probe.path)))
+        container = stack.enter_context(opened(probe.path))
         if not container.streams.audio:
             return []
         audio = container.streams.audio[0]

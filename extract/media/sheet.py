@@ -8,7 +8,7 @@ import numpy as np
 
 from ...cache.disk import whole_file
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import Match, Spot, frame_of
+from ...evaluate.dataset import Match, Spot
 from ...evaluate.diagnosis import ClassMistakes, Mistake
 from ...evaluate.exports import one_line
 from ...evaluate.formats import VideoSpots
@@ -60,7 +60,7 @@ def draw_sheet(
         for column, mistake in placed:
             left = MARGIN + column * (width + GAP) + (2 * GAP if column >= columns[0] else 0)
             box = (left, top + TITLE, width, height)
-            frame = frame_of(mistake.spot.position_ms, probes[mistake.match].fps)
+            frame = probes[mistake.match].axis.frame_of(mistake.spot.position_ms)
             _picture(figure, size, box, pictures.get((mistake.match, frame)), COLOURS[mistake.kind])
             lines = _caption(mistake, several=len(probes) > 1)
             for line, text in enumerate(lines):
@@ -74,7 +74,7 @@ def draw_sheet(
 
 def read_pictures(probes: Mapping[str, VideoProbe], spots: Iterable[tuple[str, Spot]]) -> dict[Place, np.ndarray]:
     """The very frame of each spot, uint8 (height, width, 3), by match and index; none for one beyond a video's end."""
-    places = sorted({(match, frame_of(spot.position_ms, probes[match].fps)) for match, spot in spots})
+    places = sorted({(match, probes[match].axis.frame_of(spot.position_ms)) for match, spot in spots})
     pictures = {}
     for match, frame in places:
         if frame < probes[match].n_frames:

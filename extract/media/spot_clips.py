@@ -11,7 +11,7 @@ import numpy as np
 from ...cache.disk import locked_folder, make_folder, read_json, whole_file, write_json
 from ...cache.errors import BallspotError
 from ...cache.terminal import ProgressLine, note
-from ...evaluate.dataset import Match, Spot, frame_of
+from ...evaluate.dataset import Match, Spot
 from ...evaluate.exports import Chosen, safe_names
 from ...evaluate.formats import VideoSpots
 from ..video import DecodingError, VideoProbe, probe_video
@@ -96,7 +96,7 @@ def plan_clips(chosen: Chosen, matches: Sequence[Match], settings: ClipSettings,
         ending = "mp4" if container_of(probe, settings.cut) == "mp4" else "mkv"
         n_beyond, files = 0, set()
         for spot in video.spots:
-            frame = frame_of(spot.position_ms, probe.fps)
+            frame = probe.axis.frame_of(spot.position_ms)
             if frame >= probe.n_frames:
                 n_beyond += 1
                 continue

@@ -188,9 +188,11 @@ def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
     if match.video is None:
         raise BallspotError(f"{match.folder}: match {match.name!r} has no video; put one there or leave it out")
     probe = probed(match.video, settings.image_fps)
-    if probe.is_variable:
-        note(f"{match.name}: variable frame rate: the store gets its frames' times (`frame_time_us`)")
-    n_missing = probe.n_container_frames - probe.n_frames - probe.n_hidden
+    for what in probe.notes():
+        note(f"{match.name}: {what}")
+    if not probe.axis.is_regular:
+        note(f"{match.name}: the store gets its frames' times (`frame_time_us`)")
+    n_missing = probe.n_container_frames - probe.n_frames - probe.n_undecodable - probe.n_hidden
     if n_missing > 0:
         note(f"{match.name}: {n_missing} frames that {probe.path.name} announces are not in it; was it cut short?")
     header = StoreHeader(
@@ -204,6 +206,7 @@ def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
         video_name=probe.path.name,
         video_bytes=probe.n_bytes,
         video_sha256=video_digest(probe.path),
+        video_turn=probe.turn,
         weights=job.backbone.spec.weights,
     )
     decoders = ("jpg",) if probe.path.is_dir() else settings.decoders
@@ -230,6 +233,7 @@ def _run(
             progress.done += n_rows
             progress.first += n_rows
 
+    causes: dict[str, str] = {}  # the first thing that a decoder found wrong with a video itself
     while plans:
         left = {name: len(plan.segments) for name, plan in plans.items()}
         undecodable: dict[str, str] = {}
@@ -240,6 +244,8 @@ def _run(
             name = outcome.task.header.match
             if outcome.error:
                 (undecodable if outcome.is_undecodable else failed).setdefault(name, outcome.error)
+                if outcome.is_undecodable and not outcome.is_unsuitable:
+                    causes.setdefault(name, outcome.error)
                 continue
             left[name] -= 1
             made[name] = (made[name][0] + outcome.n_new_rows, made[name][1] + outcome.seconds)
@@ -260,7 +266,7 @@ def _run(
             if plan.decoders:
                 note(f"{name}: {undecodable[name]}; trying {plan.decoders[0]}")
             else:
-                failed[name] = undecodable[name]
+                failed[name] = causes.get(name, undecodable[name])
                 del plans[name]
         if plans:
             progress.expect(sum(plan.header.n_rows for plan in plans.values()))
@@ -279,7 +285,7 @@ def finish_match(plan: MatchPlan) -> None:
             for stale in find_temporary(plan.store):
                 stale.unlink(missing_ok=True)  # of a process that was killed while it wrote
             frame_index = np.arange(plan.header.n_rows, dtype=np.int64) * plan.header.spec.stride
-            times = plan.probe.frame_times_us(frame_index) if plan.probe.is_variable else None
+            times = plan.probe.frame_times_us(frame_index) if not plan.probe.axis.is_regular else None
             write_store(plan.store, header=guard.header, blocks=JournalRows(parts), frame_time_us=times)
         remove_parts(plan.store)
 

@@ -107,6 +107,9 @@ def check_chunks(
             f"{store.n_video_frames} frames at {store.fps} a second, {video.name} has {probe.n_frames} at {probe.fps}"
         )
         return DeepCheck(0, f"says {facts}")
+    if probe.turn != store.header.video_turn:
+        ways = [turn or "as they are stored" for turn in (store.header.video_turn, probe.turn)]
+        return DeepCheck(0, f"was made of pictures {ways[0]}; players show those of {video.name} {ways[1]}")
     fit = components_of(store)
     starts = np.arange(0, store.n_rows, CHUNK_ROWS)
     worst, n_rows = 0.0, 0

@@ -6,7 +6,17 @@ that still grow.
 
 from .live import LiveFrames, open_live
 from .packets import INEXACT, can_seek, packets_from
-from .probe import REPAIR, DecodingError, VideoProbe, codec_of, image_files, probe_video, video_bytes, video_digest
+from .probe import (
+    REPAIR,
+    DecodingError,
+    UnsuitableError,
+    VideoProbe,
+    codec_of,
+    image_files,
+    probe_video,
+    video_bytes,
+    video_digest,
+)
 from .process import PATIENCE_S, Batch, DecodingProcess
 from .pyav import PyavSource, index_of
 from .sources import open_source
@@ -20,6 +30,7 @@ __all__ = [
     "DecodingProcess",
     "LiveFrames",
     "PyavSource",
+    "UnsuitableError",
     "VideoProbe",
     "can_seek",
     "codec_of",

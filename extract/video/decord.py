@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .checks import _frame_bytes, _piece_frames, _require_times, _require_undamaged
+from ..container import turned
+from .checks import _frame_bytes, _piece_frames, _require_times, _require_undamaged, _turn_left
 from .packets import nothing
-from .probe import Beat, DecodingError, VideoProbe, cut_at_keys, first_line
+from .probe import Beat, DecodingError, UnsuitableError, VideoProbe, cut_at_keys, first_line
 
 GOP_BYTES = 192 * 2**20
 
@@ -36,17 +37,18 @@ class DecordSource:
         try:
             decord: Any = import_module("decord")
         except (ImportError, OSError) as error:
-            raise DecodingError(
+            raise UnsuitableError(
                 f"--decoder decord: cannot be loaded ({first_line(error)}); pip install decord, or give --decoder auto"
             ) from error
         decord.logging.set_level(decord.logging.QUIET)
         self.version: str = decord.__version__
         self.errors = (decord.DECORDError, RuntimeError, OSError, IndexError)
         try:
-            self.reader: Any = decord.VideoReader(str(probe.path), num_threads=1)
+            self.reader: Any = decord.VideoReader(str(probe.path.absolute()), num_threads=1)
         except self.errors as error:
-            raise DecodingError(f"{probe.path}: decord cannot open it ({first_line(error)})") from error
+            raise UnsuitableError(f"{probe.path}: decord cannot open it ({first_line(error)})") from error
         self._require_agreement()
+        self.turn = _turn_left(probe, self._first_picture(), self.name) if probe.turn else ""
 
     def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
         """See `VideoSource`. Pieces are whole groups of pictures, up to 32 frames or one group."""
@@ -60,21 +62,39 @@ class DecordSource:
                 raise DecodingError(f"{where} cannot be decoded ({first_line(error)})") from error
             if len(piece) != end - begin:
                 raise DecodingError(f"{self.probe.path}: decord gave {len(piece)} frames for {begin} to {end}")
-            yield from (piece[k - begin] for k in range(max(start, begin), end) if (k - start) % step == 0)
+            yield from (
+                turned(piece[k - begin], self.turn) for k in range(max(start, begin), end) if (k - start) % step == 0
+            )
+
+    def _first_picture(self) -> np.ndarray:
+        try:
+            picture = self.reader.get_batch([0]).asnumpy()[0]
+            self.reader.seek(0)
+        except self.errors as error:
+            raise DecodingError(f"{self.probe.path}: frame 0 cannot be decoded ({first_line(error)})") from error
+        return picture
 
     def _require_agreement(self) -> None:
         probe = self.probe
+        if probe.n_streams > 1:
+            raise UnsuitableError(f"{probe.path}: decord might read another of its {probe.n_streams} video streams")
+        if probe.n_undecodable or probe.n_resets or probe.is_packed:
+            raise UnsuitableError(f"{probe.path}: decord does not count its frames as players do")
         if len(self.reader) != probe.n_frames:
-            raise DecodingError(f"{probe.path}: decord counts {len(self.reader)} frames, the packets {probe.n_frames}")
+            raise UnsuitableError(
+                f"{probe.path}: decord counts {len(self.reader)} frames, the packets {probe.n_frames}"
+            )
         if probe.longest_gop * _frame_bytes(probe) > GOP_BYTES:
-            raise DecodingError(f"{probe.path}: {probe.longest_gop} frames between key frames are too many for decord")
+            raise UnsuitableError(
+                f"{probe.path}: {probe.longest_gop} frames between key frames are too many for decord"
+            )
         if probe.pts is None:
             return
         if probe.has_leading or probe.has_refresh or probe.container not in DECORD_CONTAINERS:
             kind = "open groups" if probe.has_leading else "gradual refresh" if probe.has_refresh else probe.container
-            raise DecodingError(f"{probe.path}: decord gives other frames than it is asked for ({kind})")
+            raise UnsuitableError(f"{probe.path}: decord gives other frames than it is asked for ({kind})")
         if probe.irregularity > DECORD_IRREGULARITY:
-            raise DecodingError(
+            raise UnsuitableError(
                 f"{probe.path}: decord gives other frames than it is asked for at a variable frame rate"
             )
         begins = np.asarray(self.reader.get_frame_timestamp(range(probe.n_frames)))[:, 0]

@@ -6,8 +6,9 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
+from ..container import opened
 from .packets import nothing
-from .probe import DecodingError, VideoProbe, image_files
+from .probe import DecodingError, UnsuitableError, VideoProbe, image_files
 
 
 class ImageSource:
@@ -18,7 +19,7 @@ class ImageSource:
 
     def __init__(self, probe: VideoProbe, *, substitute: bool = False, beat: Callable[[], None] = nothing) -> None:
         if not probe.path.is_dir():
-            raise DecodingError(f"{probe.path}: a video, not a folder of pictures")
+            raise UnsuitableError(f"{probe.path}: a video, not a folder of pictures")
         self.probe, self.substitute, self.beat = probe, substitute, beat
         self.files = [path for _, path in image_files(probe.path)]
         self.substituted: set[int] = set()
@@ -40,7 +41,7 @@ class ImageSource:
     def _picture(self, index: int) -> np.ndarray:
         path = self.files[index]
         try:
-            with av.open(str(path)) as container:
+            with opened(path) as container:
                 frame = next(container.decode(video=0))
         except (FFmpegError, OSError, StopIteration, IndexError) as error:
             raise DecodingError(f"{path}: frame {index} cannot be read; write it again") from error

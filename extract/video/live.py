@@ -12,6 +12,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from ...cache.errors import BallspotError
+from ..container import turn_of, turned, video_streams
 from .probe import REPAIR, codec_of
 from .process import Batch
 
@@ -74,7 +75,7 @@ class LiveFrames:
         self.source = source
         try:
             self._container = av.open(stream, mode="r")
-            self._video = self._container.streams.video[0]
+            self._video = video_streams(self._container)[0]
         except (FFmpegError, IndexError, OSError) as error:
             raise BallspotError(
                 f"{source}: no video can be read from it yet ({error}); a file that grows must be MPEG-TS, Matroska or "
@@ -89,6 +90,7 @@ class LiveFrames:
         self.height, self.width = int(self._video.height), int(self._video.width)
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        turn = None
         try:
             for number, frame in enumerate(self._container.decode(self._video)):
                 if (frame.height, frame.width) != (self.height, self.width):
@@ -96,7 +98,8 @@ class LiveFrames:
                         f"{self.source}: frame {number}: the picture's size changes to {frame.height}x{frame.width}; "
                         "start another process for what follows"
                     )
-                yield frame.to_ndarray(format="rgb24")
+                turn = turn_of(frame) if turn is None else turn
+                yield turned(frame.to_ndarray(format="rgb24"), turn)
         except FFmpegError as error:
             raise BallspotError(f"{self.source}: damaged after what was read ({error}); {REPAIR}") from error
 

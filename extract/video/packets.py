@@ -3,20 +3,25 @@
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-import av
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from ..container import Clock, demuxed, opened
 from .probe import VideoProbe
 
 INEXACT = ("mpeg",)  # after a seek, packets of an MPEG program stream have other time stamps
 
 
+LOOSE = frozenset({"mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "h263", "h263p", "flv", "flv1", "wmv1", "wmv2"})
+"""Codecs of whose pictures sound encoders leave more at the end than FFmpeg's `aggressive` allows."""
+
+
 def can_seek(probe: VideoProbe) -> bool:
     """Whether a video can be read from elsewhere than its start."""
-    return probe.pts is not None and probe.container not in INEXACT and len(probe.key_index) > 1
+    is_plain = not probe.is_packed and not probe.n_resets
+    return is_plain and probe.pts is not None and probe.container not in INEXACT and len(probe.key_index) > 1
 
 
 def nothing() -> None:
@@ -35,8 +40,8 @@ def packets_from(probe: VideoProbe, index: int, beat: Callable[[], None] = nothi
     """
     place = int(np.searchsorted(probe.key_index, index, side="right")) - 1
     step = 1
-    with av.open(str(probe.path)) as container:
-        stream = _made_ready(container)
+    with opened(probe.path) as container:
+        stream = _made_ready(container, probe)
         while can_seek(probe) and probe.pts is not None and place > 0:
             wanted = int(probe.pts[probe.key_index[place]])
             container.seek(wanted, stream=stream, backward=True)
@@ -48,15 +53,17 @@ def packets_from(probe: VideoProbe, index: int, beat: Callable[[], None] = nothi
                     yield packet
                 return
             place, step = place - step, 2 * step
-    with av.open(str(probe.path)) as container:
-        for packet in container.demux(_made_ready(container)):
+    with opened(probe.path) as container:
+        stream = _made_ready(container, probe)
+        clock = Clock(stream, container.format.name) if probe.n_resets else None
+        for packet in demuxed(container, stream, is_packed=probe.is_packed, clock=clock):
             beat()
             yield packet
 
 
-def _made_ready(container: InputContainer) -> VideoStream:
-    stream = container.streams.video[0]
+def _made_ready(container: InputContainer, probe: VideoProbe) -> VideoStream:
+    stream = next(one for one in container.streams.video if one.index == probe.stream_index)
     stream.codec_context.thread_type = "SLICE"
     stream.codec_context.thread_count = 1
-    stream.codec_context.options = {"err_detect": "aggressive"}
+    stream.codec_context.options = {"err_detect": "careful" if probe.codec in LOOSE else "aggressive"}
     return stream

@@ -9,26 +9,34 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ...cache.disk import file_digest
 from ...cache.errors import BallspotError
-from .bitstream import is_gradual, length_bytes_of
+from ...cache.times import TimeAxis, axis_of_stamps, nearest_common, usual_rate
+from ..container import (
+    Clock,
+    demuxed,
+    is_gradual,
+    length_bytes_of,
+    opened,
+    packs_frames,
+    swaps_sides,
+    turn_of,
+    video_streams,
+    what_else,
+)
 
 Beat = Callable[[], None]
-
-
-COMMON_FPS = tuple(Fraction(n) for n in (24, 25, 30, 48, 50, 60, 100, 120)) + tuple(
-    Fraction(n, 1001) for n in (24000, 30000, 48000, 60000, 120000)
-)
 
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg"})
@@ -44,6 +52,10 @@ class DecodingError(BallspotError):
     """A frame could not be had from one decoder; another decoder may do better."""
 
 
+class UnsuitableError(DecodingError):
+    """A decoder is not there or does not suit a video, about which this says nothing."""
+
+
 @dataclass(frozen=True)
 class VideoProbe:
     """What the packets of a video say, without decoding a picture.
@@ -54,6 +66,11 @@ class VideoProbe:
     `has_leading`, frames that are shown before a key frame are decoded after it (open groups of pictures); with
     `has_refresh`, the container calls frames key frames from which the picture only comes about little by little: they
     are not in `key_index`. `container` is FFmpeg's name of the format.
+
+    Of `n_streams` videos in the file, that of `stream_index` is meant. Its first frame is shown `start_us` microseconds
+    after the file's start, as players count it; `n_undecodable` frames before it cannot be decoded, since the file
+    begins between key frames. `turn` is what players do to its pictures (see `orientation`); width and height are those
+    after it. With `is_packed` its packets are those of packed B-frames, with `n_resets` its clock begins anew so often.
     """
 
     path: Path
@@ -71,11 +88,25 @@ class VideoProbe:
     has_leading: bool = False
     has_refresh: bool = False
     container: str = ""
+    stream_index: int = 0
+    n_streams: int = 1
+    start_us: int = 0
+    n_undecodable: int = 0
+    turn: str = ""
+    is_packed: bool = False
+    n_resets: int = 0
+
+    @cached_property
+    def axis(self) -> TimeAxis:
+        """When each frame is shown."""
+        if self.pts is None:
+            return TimeAxis(self.fps, self.n_frames)
+        return axis_of_stamps(self.pts, self.time_base, fps=self.fps, start_us=self.start_us)
 
     @property
     def duration_s(self) -> float:
-        """The frame count over the frame rate, seconds."""
-        return float(self.n_frames / self.fps)
+        """When the last frame ends, seconds from the file's start."""
+        return self.axis.end_us / 1_000_000 if not self.axis.is_regular else float(self.n_frames / self.fps)
 
     @property
     def irregularity(self) -> float:
@@ -86,12 +117,26 @@ class VideoProbe:
         return float(np.abs(frames - np.arange(self.n_frames)).max())
 
     def frame_times_us(self, frame_index: np.ndarray) -> np.ndarray:
-        """When the given frames are shown, microseconds after the first one, int64, from their time stamps."""
-        if self.pts is None:
-            return np.array([round(int(index) * 1_000_000 / self.fps) for index in frame_index], dtype=np.int64)
-        ticks = self.pts[frame_index] - self.pts[0]
-        numerator, denominator = 1_000_000 * self.time_base.numerator, self.time_base.denominator
-        return (2 * ticks * numerator + denominator) // (2 * denominator)
+        """When the given frames are shown, microseconds from the file's start, int64, from their time stamps."""
+        return self.axis.frame_times_us(frame_index)
+
+    def notes(self) -> tuple[str, ...]:
+        """What is not as in a plain video, each in a few words, which extraction follows and a user should know."""
+        found = list(self.axis.oddities())
+        if self.n_undecodable:
+            found.append(
+                "begins between key frames: frames count from the first that can be decoded, "
+                f"{self.n_undecodable} come before it"
+            )
+        if self.n_streams > 1:
+            found.append(f"has {self.n_streams} video streams, of which number {self.stream_index} is read")
+        if self.turn:
+            found.append(f"pictures are {self.turn}, as players show them")
+        if self.is_packed:
+            found.append("packed B-frames (XviD, DivX), which are unpacked")
+        if self.n_resets:
+            found.append(f"its clock begins anew {self.n_resets} times: the recordings follow one another")
+        return tuple(found)
 
     @property
     def is_variable(self) -> bool:
@@ -125,10 +170,10 @@ class VideoSource(Protocol):
 
 
 def probe_video(path: Path, *, image_fps: Fraction | None = None) -> VideoProbe:
-    """Reads every packet of the first video stream, without decoding: about 100,000 frames a second.
+    """Reads every packet of the video stream, and decodes one picture: about 100,000 frames a second.
 
-    A folder is taken for numbered JPG files, shown at `image_fps`.
-    Raises BallspotError when the file is missing, empty, not a video, or its first frame is not a key frame.
+    Of several streams it is the one that players show first. A folder is taken for numbered JPG files, shown at
+    `image_fps`. Raises BallspotError when the file is missing, empty, or not a video.
     """
     if path.is_dir():
         return probe_images(path, fps=image_fps)
@@ -138,19 +183,25 @@ def probe_video(path: Path, *, image_fps: Fraction | None = None) -> VideoProbe:
     if n_bytes == 0:
         raise BallspotError(f"{path}: an empty file (0 bytes), not a video; copy or download it again")
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
+        with opened(path) as container:
+            streams = video_streams(container)
+            if not streams:
                 raise BallspotError(f"{path}: has no video stream; give a video of the match")
-            probe = _read_packets(path, n_bytes, container)
-        if probe.n_container_frames in (0, probe.n_frames):
+            index, n_streams = streams[0].index, len(streams)
+            is_packed = codec_of(streams[0], path) == "mpeg4" and packs_frames(path, index)
+            probe = _read_packets(path, n_bytes, container, streams[0], is_packed=is_packed)
+        probe = replace(probe, stream_index=index, n_streams=n_streams)
+        probe = _from_first_picture(probe)
+        n_packets = probe.n_frames + probe.n_undecodable
+        if probe.n_container_frames in (0, n_packets):
             return probe
         # An edit list hides packets even from the demuxer; without it all that the file holds come.
-        with av.open(str(path), options={"ignore_editlist": "1"}) as container:
-            n_packets = sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
-        return replace(probe, n_hidden=max(n_packets - probe.n_frames, 0))
+        with opened(path, ignore_editlist="1") as container:
+            n_in_file = sum(packet.size > 0 for packet in container.demux(container.streams[index]))
+        return replace(probe, n_hidden=max(n_in_file - n_packets, 0))
     except (FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise BallspotError(f"{path}: cannot be read as a video ({reason}); copy or download it again") from error
+        raise BallspotError(f"{path}: {what_else(path, reason)}") from error
 
 
 def probe_images(folder: Path, *, fps: Fraction | None) -> VideoProbe:
@@ -169,7 +220,7 @@ def probe_images(folder: Path, *, fps: Fraction | None) -> VideoProbe:
     if fps is None:
         raise BallspotError(f"{folder}: pictures have no frame rate; give --image-fps, e.g. --image-fps 25")
     try:
-        with av.open(str(files[0][1])) as container:
+        with opened(files[0][1]) as container:
             context = container.streams.video[0].codec_context
             height, width = context.height, context.width
     except (FFmpegError, OSError, IndexError) as error:
@@ -239,15 +290,19 @@ def codec_of(stream: VideoStream | AudioStream, path: Path) -> str:
     return context.name
 
 
-def _read_packets(path: Path, n_bytes: int, container: InputContainer) -> VideoProbe:
-    stream = container.streams.video[0]
+def _read_packets(
+    path: Path, n_bytes: int, container: InputContainer, stream: VideoStream, *, is_packed: bool
+) -> VideoProbe:
     shown: list[int | None] = []
     is_key: list[bool] = []
     has_refresh = False
     codec = codec_of(stream, path)
     length_bytes = length_bytes_of(stream.codec_context.extradata)
     is_h264 = codec == "h264"
-    for packet in container.demux(stream):
+    clock = Clock(stream, container.format.name)
+    last_dts = 0
+    for packet in demuxed(container, stream, is_packed=is_packed, clock=clock):
+        last_dts = last_dts if packet.dts is None else packet.dts
         if packet.size and not packet.is_discard:
             begins_gradually = is_h264 and packet.is_keyframe and is_gradual(bytes(packet), length_bytes=length_bytes)
             has_refresh = has_refresh or begins_gradually
@@ -256,9 +311,13 @@ def _read_packets(path: Path, n_bytes: int, container: InputContainer) -> VideoP
     if not shown:
         raise BallspotError(f"{path}: a video without a frame; copy or download it again")
     time_base = stream.time_base or Fraction(1, 1000)
+    n_container_frames = stream.frames
+    if container.format.name == "avi" and last_dts + 1 >= n_container_frames > len(shown):
+        n_container_frames = len(shown)  # the others are empty: the frame before each is shown on
     pts: np.ndarray | None = None
     key_index = np.flatnonzero(is_key)
     has_leading = False
+    start_us = 0
     if all(value is not None for value in shown):
         stamps = np.array(shown, dtype=np.int64)
         key_stamps = np.maximum.accumulate(np.where(is_key, stamps, stamps.min()))
@@ -267,6 +326,7 @@ def _read_packets(path: Path, n_bytes: int, container: InputContainer) -> VideoP
         if np.any(np.diff(pts) == 0):
             raise BallspotError(f"{path}: two frames with one time stamp; convert it with `ffmpeg -i IN -r 25 OUT`")
         key_index = np.searchsorted(pts, np.sort(stamps[is_key]))
+        start_us = _start_us(container, pts, time_base)
     # An edit list can hide the key frame that the first shown frames need: decoding begins at the file's start then.
     key_index = np.union1d(np.array([0]), key_index).astype(np.int64)
     return VideoProbe(
@@ -275,7 +335,7 @@ def _read_packets(path: Path, n_bytes: int, container: InputContainer) -> VideoP
         height=stream.codec_context.height,
         fps=_frame_rate(path, stream, pts, time_base),
         n_frames=len(shown),
-        n_container_frames=stream.frames,
+        n_container_frames=n_container_frames,
         n_hidden=0,
         n_bytes=n_bytes,
         codec=codec,
@@ -285,26 +345,92 @@ def _read_packets(path: Path, n_bytes: int, container: InputContainer) -> VideoP
         has_leading=has_leading,
         has_refresh=has_refresh,
         container=container.format.name,
+        start_us=start_us,
+        is_packed=is_packed,
+        n_resets=clock.n_resets,
     )
 
 
+def _start_us(container: InputContainer, pts: np.ndarray, time_base: Fraction) -> int:
+    """How long after the file's start the first frame is shown; players count from the first stamp of any stream."""
+    if container.start_time is None:
+        return 0
+    start_us = round(int(pts[0]) * time_base * 1_000_000) - int(container.start_time)
+    return 0 if abs(start_us) <= 1 else start_us
+
+
+def _from_first_picture(probe: VideoProbe) -> VideoProbe:
+    """The probe of what can be decoded, turned as its first picture says it is shown.
+
+    A recording can begin between key frames, or with frames that need the group before: they are left out.
+    """
+    frame = _first_picture(probe)
+    if frame is None:
+        return probe
+    turn = turn_of(frame)
+    if swaps_sides(turn):
+        probe = replace(probe, width=probe.height, height=probe.width)
+    probe = replace(probe, turn=turn)
+    if probe.pts is None or frame.pts is None:
+        return probe
+    first_key = int(probe.pts[probe.key_index[1]]) if len(probe.key_index) > 1 else None
+    begins_late = frame.pts > probe.pts[0] and not _begins_with_key(probe)
+    if not begins_late:
+        return probe
+    first = int(np.searchsorted(probe.pts, frame.pts if first_key is None else min(frame.pts, first_key)))
+    pts = probe.pts[first:]
+    shift_us = round(int(pts[0] - probe.pts[0]) * probe.time_base * 1_000_000)
+    key_index = np.union1d(np.array([0]), probe.key_index[probe.key_index >= first] - first).astype(np.int64)
+    return replace(
+        probe,
+        pts=pts,
+        n_frames=len(pts),
+        n_undecodable=first,
+        key_index=key_index,
+        start_us=probe.start_us + shift_us,
+        fps=probe.fps if len(pts) < 2 else usual_rate(pts, probe.time_base),
+    )
+
+
+def _begins_with_key(probe: VideoProbe) -> bool:
+    """Whether the first packet of the file, hidden or not, is that of a key frame, and no frame is shown before it."""
+    with opened(probe.path) as container:
+        stream = container.streams[probe.stream_index]
+        first = next((packet for packet in container.demux(stream) if packet.size), None)
+    if first is None or not first.is_keyframe:
+        return False
+    return first.pts is None or probe.pts is None or first.pts <= probe.pts[0]
+
+
+def _first_picture(probe: VideoProbe) -> VideoFrame | None:
+    """The first frame that a decoder gives whole, None where there is none."""
+    try:
+        with opened(probe.path) as container:
+            stream = container.streams[probe.stream_index]
+            if not isinstance(stream, VideoStream):
+                return None
+            stream.codec_context.thread_count = 1
+            for packet in demuxed(container, stream, is_packed=probe.is_packed):
+                try:
+                    frames = packet.decode()
+                except FFmpegError:
+                    continue
+                for frame in frames:
+                    if isinstance(frame, VideoFrame) and not frame.is_corrupt:
+                        return frame
+    except (FFmpegError, OSError):
+        pass  # what is wrong is told where pictures are wanted
+    return None
+
+
 def _frame_rate(path: Path, stream: VideoStream, pts: np.ndarray | None, time_base: Fraction) -> Fraction:
-    """The exact rate when the steps are constant, else the mean, put right when stamps are rounded (Matroska)."""
+    """One over the usual step between stamps; where there are none, what the container says."""
     if pts is not None and len(pts) > 1:
-        steps = np.diff(pts)
-        if steps.min() == steps.max():
-            return _nearest_common(1 / (int(steps[0]) * time_base))
-        mean = Fraction(len(steps), int(pts[-1] - pts[0])) / time_base
-    else:
-        mean = stream.average_rate or stream.guessed_rate or Fraction(0)
-    if mean <= 0:
+        return usual_rate(pts, time_base)
+    rate = stream.average_rate or stream.guessed_rate or Fraction(0)
+    if rate <= 0:
         raise BallspotError(f"{path}: has no frame rate; convert it with `ffmpeg -i IN -r 25 OUT`")
-    return _nearest_common(mean)
-
-
-def _nearest_common(rate: Fraction) -> Fraction:
-    nearest = min(COMMON_FPS, key=lambda common: abs(common - rate))
-    return nearest if abs(nearest - rate) < nearest / 5000 else rate.limit_denominator(100_000)
+    return nearest_common(rate)
 
 
 def first_line(error: Exception) -> str:

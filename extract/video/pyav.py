@@ -8,9 +8,10 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
+from ..container import turned
 from .damage import damaged_frames
 from .packets import nothing, packets_from
-from .probe import REPAIR, Beat, DecodingError, VideoProbe, first_line
+from .probe import REPAIR, Beat, DecodingError, UnsuitableError, VideoProbe, first_line
 
 
 class PyavSource:
@@ -25,7 +26,7 @@ class PyavSource:
 
     def __init__(self, probe: VideoProbe, *, substitute: bool = False, beat: Beat = nothing) -> None:
         if probe.path.is_dir():
-            raise DecodingError(f"{probe.path}: a folder of pictures, not a video")
+            raise UnsuitableError(f"{probe.path}: a folder of pictures, not a video")
         self.probe, self.substitute, self.beat = probe, substitute, beat
         self.substituted: set[int] = set()
 
@@ -76,7 +77,7 @@ class PyavSource:
                         raise DecodingError(f"{self.probe.path}: frame {expected} is damaged; {REPAIR}")
                 expected = index + 1
                 if index >= start or self.substitute:
-                    yield index, reformatter.reformat(frame, format="rgb24").to_ndarray()
+                    yield index, turned(reformatter.reformat(frame, format="rgb24").to_ndarray(), self.probe.turn)
                 if expected == stop:
                     return
         except (FFmpegError, OSError) as error:

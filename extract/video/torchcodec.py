@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .checks import _piece_frames, _require_times, _require_undamaged
+from ..container import turned
+from .checks import _piece_frames, _require_times, _require_undamaged, _turn_left
 from .packets import nothing
-from .probe import Beat, DecodingError, VideoProbe, first_line
+from .probe import Beat, DecodingError, UnsuitableError, VideoProbe, first_line
 
 
 class TorchcodecSource:
@@ -25,24 +26,35 @@ class TorchcodecSource:
             self.version: str = module.__version__
             decoder: Any = import_module("torchcodec.decoders").VideoDecoder
         except (ImportError, RuntimeError, OSError) as error:
-            raise DecodingError(
+            raise UnsuitableError(
                 f"--decoder torchcodec: cannot be loaded ({first_line(error)}); pip install 'ballspot[torchcodec]' and "
                 "FFmpeg's libraries, or give --decoder auto"
             ) from error
         try:
             self.reader: Any = decoder(
-                str(probe.path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact", device="cpu"
+                str(probe.path.absolute()),
+                stream_index=probe.stream_index,
+                dimension_order="NHWC",
+                num_ffmpeg_threads=1,
+                seek_mode="exact",
+                device="cpu",
             )
         except (RuntimeError, ValueError, OSError) as error:
-            raise DecodingError(f"{probe.path}: torchcodec cannot open it ({first_line(error)})") from error
+            raise UnsuitableError(f"{probe.path}: torchcodec cannot open it ({first_line(error)})") from error
         if len(self.reader) != probe.n_frames:
-            raise DecodingError(f"{probe.path}: torchcodec counts {len(self.reader)} frames, not {probe.n_frames}")
+            raise UnsuitableError(f"{probe.path}: torchcodec counts {len(self.reader)} frames, not {probe.n_frames}")
+        if probe.n_undecodable or probe.n_resets or probe.is_packed:
+            raise UnsuitableError(f"{probe.path}: torchcodec does not count its frames as players do")
         if probe.has_refresh:
-            raise DecodingError(f"{probe.path}: torchcodec would begin where pictures are not whole (gradual refresh)")
+            raise UnsuitableError(
+                f"{probe.path}: torchcodec would begin where pictures are not whole (gradual refresh)"
+            )
         try:
-            self.first_s = float(self.reader.get_frame_at(0).pts_seconds)
+            first = self.reader.get_frame_at(0)
+            self.first_s = float(first.pts_seconds)
         except (RuntimeError, IndexError, ValueError) as error:
             raise DecodingError(f"{probe.path}: frame 0 cannot be decoded ({first_line(error)})") from error
+        self.turn = _turn_left(probe, first.data.numpy(), self.name)
 
     def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
         """See `VideoSource`. Pieces of up to 32 frames, each with its time stamps compared."""
@@ -57,7 +69,7 @@ class TorchcodecSource:
                 raise DecodingError(f"{where} cannot be decoded ({first_line(error)})") from error
             _require_times(self.probe, piece.pts_seconds.numpy() - self.first_s, self.name, begin)
             pictures = piece.data.numpy()
-            yield from (pictures[k - begin] for k in range(begin, end) if (k - start) % step == 0)
+            yield from (turned(pictures[k - begin], self.turn) for k in range(begin, end) if (k - start) % step == 0)
 
     def __enter__(self) -> "TorchcodecSource":
         return self

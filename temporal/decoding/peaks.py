@@ -1,10 +1,9 @@
 """From per-frame scores to spots in time, every class in its own way if need be."""
 
-from fractions import Fraction
-
 import numpy as np
 
-from ...evaluate.dataset import Spot, position_of
+from ...cache.times import TimeAxis
+from ...evaluate.dataset import Spot
 from ..config import PredictionSection, Suppression
 from .suppression import WEAKENINGS, Peaks, local_peaks, suppress
 
@@ -27,11 +26,11 @@ def spots_of(
     peaks: Peaks,
     frame_index: np.ndarray,
     *,
-    fps: Fraction,
+    axis: TimeAxis,
     labels: tuple[str, ...],
     right_share: np.ndarray | None = None,
 ) -> tuple[Spot, ...]:
-    """The peaks as spots at the middle of their frames, in order of time.
+    """The peaks as spots at the times of their frames on the video's axis, in order of time.
 
     With ``right_share`` (n, K) each has the team that more of its score belongs to.
     """
@@ -39,8 +38,12 @@ def spots_of(
     if right_share is not None:
         teams = ["right" if share > 0.5 else "left" for share in right_share[peaks.row, peaks.label_index].tolist()]
     return tuple(
-        Spot(labels[label], position_of(frame, fps), 1, team, confidence=score)
-        for frame, label, score, team in zip(
-            frame_index[peaks.row].tolist(), peaks.label_index.tolist(), peaks.score.tolist(), teams, strict=True
+        Spot(labels[label], position_ms, 1, team, confidence=score)
+        for position_ms, label, score, team in zip(
+            axis.positions_of(frame_index[peaks.row]).tolist(),
+            peaks.label_index.tolist(),
+            peaks.score.tolist(),
+            teams,
+            strict=True,
         )
     )

@@ -68,7 +68,7 @@ def decode_classes(saved: SavedScores, how: Mapping[str, ClassDecoding]) -> Peak
 def decoded_spots(saved: SavedScores, how: Mapping[str, ClassDecoding]) -> tuple[Spot, ...]:
     """The spots of a match, each class decoded as ``how`` says."""
     peaks = decode_classes(saved, how)
-    return spots_of(peaks, saved.frame_index, fps=saved.fps, labels=saved.labels, right_share=saved.right_share)
+    return spots_of(peaks, saved.frame_index, axis=saved.axis, labels=saved.labels, right_share=saved.right_share)
 
 
 def rows_a_second(saved: SavedScores) -> float:

@@ -2,8 +2,9 @@
 
 Arrays: ``scores`` float32 (n, K), row i belongs to frame ``frame_index[i]`` int64 (n,) of the video, column k to
 ``labels[k]``. Background has no column. Where teams are predicted, ``right_share`` float16 (n, K) says how much of a
-score is the right team's, the rest being the left's. Single values: ``n_video_frames``, ``fps`` (frames a second,
-exactly ``fps_numerator / fps_denominator``) and ``match``.
+score is the right team's, the rest being the left's. Where the frames are not shown at a constant rate,
+``video_time_us`` int64 (n_video_frames,) says when each is, microseconds from the file's start. Single values:
+``n_video_frames``, ``fps`` (frames a second, exactly ``fps_numerator / fps_denominator``) and ``match``.
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ import numpy as np
 
 from ...cache.disk import frame_numbers, read_arrays, whole_file, whole_number
 from ...cache.errors import BallspotError
+from ...cache.times import TimeAxis
 from ...evaluate.dataset import SCORES_FILE, LabelSet
 
 
@@ -22,7 +24,8 @@ from ...evaluate.dataset import SCORES_FILE, LabelSet
 class SavedScores:
     """What a scores file holds: scores float32 (n, K), frame_index int64 (n,), K labels, and the video they are of.
 
-    ``right_share`` float16 (n, K) or None where no team is predicted.
+    ``right_share`` float16 (n, K) or None where no team is predicted. ``times_us`` int64 (n_video_frames,), or None at
+    a constant rate, is when each frame of the video is shown (`TimeAxis`).
     """
 
     scores: np.ndarray
@@ -32,6 +35,12 @@ class SavedScores:
     n_video_frames: int
     match: str
     right_share: np.ndarray | None = None
+    times_us: np.ndarray | None = None
+
+    @property
+    def axis(self) -> TimeAxis:
+        """The time axis of the video."""
+        return TimeAxis(self.fps, self.n_video_frames, self.times_us)
 
     @property
     def row_frames(self) -> int:
@@ -53,6 +62,8 @@ def write_scores(path: Path, saved: SavedScores) -> None:
     }
     if saved.right_share is not None:
         arrays["right_share"] = saved.right_share
+    if saved.times_us is not None:
+        arrays["video_time_us"] = saved.times_us
     with whole_file(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
@@ -72,11 +83,18 @@ def read_scores(path: Path) -> SavedScores:
         fps = Fraction(whole_number(arrays, "fps_numerator"), whole_number(arrays, "fps_denominator"))
         n_video_frames, match = whole_number(arrays, "n_video_frames"), str(arrays["match"])
         labels = tuple(str(label) for label in names)
+        times_us = arrays.get("video_time_us")
+        if times_us is not None and (times_us.dtype != np.int64 or times_us.shape != (n_video_frames,)):
+            raise ValueError(f"video_time_us {times_us.dtype} {times_us.shape} for {n_video_frames} frames")
+        if times_us is not None and (np.any(np.diff(times_us) < 0) or np.abs(times_us).max(initial=0) > 10**15):
+            raise ValueError("video_time_us that do not increase")
+        if times_us is not None and len(frame_index) and frame_index[-1] >= n_video_frames:
+            raise ValueError(f"frame {frame_index[-1]} of a video of {n_video_frames}")
         if not 0 < fps <= 1000 or n_video_frames < 0 or not all(labels) or len(set(labels)) < len(labels):
             raise ValueError(f"{n_video_frames} frames at {fps} a second, labels {', '.join(labels)[:80]}")
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise BallspotError(f"{path}: holds no scores ({error}); {remedy}") from error
-    return SavedScores(scores, frame_index, labels, fps, n_video_frames, match, right_share)
+    return SavedScores(scores, frame_index, labels, fps, n_video_frames, match, right_share, times_us)
 
 
 PLAIN_FILE = "scores.npy"

@@ -59,7 +59,7 @@ def tune_classes(
     the candidate with the highest mean over the others, or keep ``before`` where there are no others.
     """
     truth_arrays = [column_arrays(columns_of(spots), label_set, fps=OFFICIAL_FPS) for spots in truths]
-    frames = [metric_frames(scores.frame_index, scores.fps) for scores in saved]
+    frames = [metric_frames(scores.axis.positions_of(scores.frame_index)) for scores in saved]
     shared_before = [before[label] for label in label_set.labels]
     ap_before, n_truth = _class_aps(saved, frames, truth_arrays, label_set, shared_before)
     shared_by_all = [[candidate] * len(label_set) for candidate in CANDIDATES]

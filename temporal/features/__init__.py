@@ -10,6 +10,7 @@ from .resident import (
     load_features,
     read_layout,
     scale_features,
+    store_axis,
 )
 from .scaling import OF_MATCH, Scaling, ScalingFit, common_dims
 from .sources import FeatureSource, open_source
@@ -30,4 +31,5 @@ __all__ = [
     "open_source",
     "read_layout",
     "scale_features",
+    "store_axis",
 ]

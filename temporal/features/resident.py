@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL, FeatureStore
+from ...cache.times import TimeAxis, axis_of_rows
 from .scaling import READ_ROWS, Scaling, common_dims, fit_scaling
 from .sources import FeatureSource
 from .spill import SpillFile, take_room
@@ -26,13 +27,22 @@ NUMPY_DTYPES = {torch.float16: np.float16, torch.float32: np.float32}
 
 @dataclass(frozen=True)
 class MatchRows:
-    """Where a match lies in the tensor: ``n_rows`` rows from ``first_row``; its row r is frame r * spacing."""
+    """Where a match lies in the tensor: ``n_rows`` rows from ``first_row``; its row r is frame r * spacing.
+
+    ``times_us`` int64 (n_video_frames,), or None at a constant rate, is when each frame is shown (`TimeAxis`).
+    """
 
     name: str
     first_row: int
     n_rows: int
     n_video_frames: int
     fps: Fraction
+    times_us: np.ndarray | None = None
+
+    @property
+    def axis(self) -> TimeAxis:
+        """The time axis of the match's video."""
+        return TimeAxis(self.fps, self.n_video_frames, self.times_us)
 
 
 @dataclass(frozen=True)
@@ -161,7 +171,9 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
             if store.n_rows > 1:  # one row alone fits any spacing
                 spacings.setdefault(spacing, name)
             dims.setdefault(group.dims, name)
-            matches.append(MatchRows(name, first_row, store.n_rows, store.n_video_frames, store.fps))
+            matches.append(
+                MatchRows(name, first_row, store.n_rows, store.n_video_frames, store.fps, store_axis(store).times_us)
+            )
             first_row += store.n_rows
             for store_of_set in group.stores:
                 for view in views:
@@ -170,6 +182,14 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
         if len(found) > 1:
             raise BallspotError(f"{source.path}: {what} differ between matches {found}; extract them alike")
     return FeatureLayout(tuple(matches), next(iter(spacings), 1), next(iter(dims)))
+
+
+def store_axis(store: FeatureStore) -> TimeAxis:
+    """The time axis of a store's video. Raises BallspotError for times that are not those of its rows."""
+    times_us = store.frame_time_us
+    if times_us is not None and (len(times_us) != store.n_rows or np.any(np.diff(times_us) < 0)):
+        raise BallspotError(f"{store.path}: its frame_time_us are not the times of its rows; extract the match again")
+    return axis_of_rows(store.fps, store.n_video_frames, store.frame_index, times_us)
 
 
 def from_arrays(

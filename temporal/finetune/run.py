@@ -107,7 +107,7 @@ def _layout(probes: dict[str, VideoProbe], *, dim: int, device: torch.device) ->
     """The matches as clips are drawn from them, every frame a row; the rows themselves are computed, not kept."""
     matches, first_row = [], 0
     for name, probe in probes.items():
-        matches.append(MatchRows(name, first_row, probe.n_frames, probe.n_frames, probe.fps))
+        matches.append(MatchRows(name, first_row, probe.n_frames, probe.n_frames, probe.fps, probe.axis.times_us))
         first_row += probe.n_frames
     return ResidentFeatures(torch.empty(0, dim), tuple(matches), 1, device, (dim,))
 
@@ -131,7 +131,7 @@ def _finish(
     claim_folder(out, record, replaces_own=True)
     for index, match in enumerate(features.matches):
         scored = score_match(ensemble.heads[0], features, index, config)
-        write_prediction(ensemble, out, scored, match.name, fps=match.fps, n_video_frames=match.n_video_frames)
+        write_prediction(ensemble, out, scored, match.name, axis=match.axis)
     return progress.finish(n_trained=n_trained)
 
 

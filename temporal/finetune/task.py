@@ -116,7 +116,9 @@ class Finetuning:
                 for block in runner.rows(Segment(0, runner.n_rows), match=name):
                     for view in views:
                         pieces[view].append(block.features[view])
-                matches.append(MatchRows(name, first_row, runner.n_rows, probe.n_frames, probe.fps))
+                matches.append(
+                    MatchRows(name, first_row, runner.n_rows, probe.n_frames, probe.fps, probe.axis.times_us)
+                )
                 first_row += runner.n_rows
         whole = torch.from_numpy(np.concatenate([piece for view in views for piece in pieces[view]]))
         return ResidentFeatures(whole.to(device), tuple(matches), stride, device, (backbone.dim,), views)

@@ -4,7 +4,7 @@ A new trunk is one module here and one line in head.py.
 """
 
 from .checkpoints import Checkpoint, HeadDescription, Progress, misfit, read_checkpoint, restore, write_checkpoint
-from .downsampling import n_tokens, token_frames
+from .downsampling import token_frames
 from .head import HeadOutput, SpottingHead, n_parameters
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "SpottingHead",
     "misfit",
     "n_parameters",
-    "n_tokens",
     "read_checkpoint",
     "restore",
     "token_frames",

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL
+from ...cache.times import TimeAxis
 from ...evaluate.dataset import Spot
 from ...extract.rows import RowMaker
 from ...extract.video import LiveFrames
@@ -49,7 +50,9 @@ class SpotStream:
         if settled <= self._told_before:
             return []
         peaks = decode_as_configured(rows.scores, self.section)
-        spots = spots_of(peaks, rows.frame_index, fps=self.fps, labels=self.labels, right_share=rows.right_share)
+        spots = spots_of(
+            peaks, rows.frame_index, axis=TimeAxis(self.fps, 0), labels=self.labels, right_share=rows.right_share
+        )
         frames = rows.frame_index[peaks.row]
         told = [
             spot for spot, frame in zip(spots, frames.tolist(), strict=True) if self._told_before <= frame < settled

@@ -19,7 +19,7 @@ from ...extract.rows import (
     project_set,
     save_components,
 )
-from ...extract.video import DecodingError, VideoProbe, probe_video, video_bytes
+from ...extract.video import DecodingError, UnsuitableError, VideoProbe, probe_video, video_bytes
 from ..features import RowFile, open_source
 from ..prediction import Ensemble, MatchScores, MatchStream, PredictedMatch, predict_matches, write_prediction
 from .videos import GivenVideo
@@ -47,7 +47,7 @@ def predict_videos(
                 continue
             probe = probe_video(video.path)
             scored = _scored(ensemble, maker, video, probe, decoders=decoders, out=out)
-            done = write_prediction(ensemble, out, scored, video.name, fps=probe.fps, n_video_frames=probe.n_frames)
+            done = write_prediction(ensemble, out, scored, video.name, axis=probe.axis)
             write_table(out / video.name, video.name, float(probe.fps))
             yield done
         except BallspotError as error:
@@ -96,14 +96,17 @@ def _scored(
     out: Path,
 ) -> MatchScores:
     """The scores of one video by the first of the decoders that can read it."""
+    cause: DecodingError | None = None  # the first thing that a decoder found wrong with the video itself
     for number, decoder in enumerate(decoders):
         try:
             with ProgressLine(video.name, maker.n_rows(probe), unit="frames") as progress:
                 rows = _watched(maker.rows(probe, decoder, match=video.name), progress)
                 return score_rows(ensemble, rows, maker=maker, spill=out)
         except DecodingError as error:
+            if cause is None and not isinstance(error, UnsuitableError):
+                cause = error
             if number + 1 == len(decoders):
-                raise
+                raise cause or error from None
             note(f"{video.name}: {error}; trying {decoders[number + 1]}")
     raise ValueError("no decoder was given")
 

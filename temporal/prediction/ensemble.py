@@ -107,7 +107,7 @@ class Ensemble:
         """The spots that the scores of a match stand for."""
         tuned, section = self.tuned, self.config.prediction
         peaks = decode_as_configured(saved.scores, section) if tuned is None else decode_classes(saved, tuned)
-        return spots_of(peaks, saved.frame_index, fps=saved.fps, labels=saved.labels, right_share=saved.right_share)
+        return spots_of(peaks, saved.frame_index, axis=saved.axis, labels=saved.labels, right_share=saved.right_share)
 
 
 class MatchStream:

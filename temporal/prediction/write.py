@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ import numpy as np
 
 from ...cache.disk import find_temporary, locked_folder, make_folder, read_json, write_json
 from ...cache.errors import BallspotError
+from ...cache.times import TimeAxis
 from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, write_spots
 from ..decoding import SavedScores, as_plain, write_scores
-from ..features import FeatureSource
+from ..features import FeatureSource, store_axis
 from .ensemble import Ensemble
 from .score import MatchScores
 
@@ -44,16 +44,18 @@ def predict_matches(
     for name in names:
         scored = ensemble.score(source, name, spill=out)
         with source.open(name) as group:
-            video = group.first.header
-        yield write_prediction(ensemble, out, scored, name, fps=video.fps, n_video_frames=video.n_video_frames)
+            axis = store_axis(group.first)
+        yield write_prediction(ensemble, out, scored, name, axis=axis)
 
 
 def write_prediction(
-    ensemble: Ensemble, out: Path, scored: MatchScores, name: str, *, fps: Fraction, n_video_frames: int
+    ensemble: Ensemble, out: Path, scored: MatchScores, name: str, *, axis: TimeAxis
 ) -> PredictedMatch:
     """Writes a match's scores and the spots that the ensemble makes of them, below ``out``."""
     share = None if scored.right_share is None else scored.right_share.astype(np.float16)
-    saved = SavedScores(scored.scores, scored.frame_index, ensemble.labels, fps, n_video_frames, name, share)
+    saved = SavedScores(
+        scored.scores, scored.frame_index, ensemble.labels, axis.fps, axis.n_frames, name, share, axis.times_us
+    )
     spots = ensemble.spots(saved)
     write_scores(out / name / SCORES_FILE, saved)
     write_spots(out / name / SPOTS_FILE, name, spots)

@@ -15,8 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...cache.disk import fingerprint, locked_folder, make_folder, read_json, reason_of, sync, write_json
+from ...cache.disk import (
+    content_digest,
+    fingerprint,
+    locked_folder,
+    make_folder,
+    read_json,
+    reason_of,
+    sync,
+    write_json,
+)
 from ...cache.errors import BallspotError
+from ...cache.stores import FeatureStore
 from ..config import DTYPES, prediction_views
 from ..features import MatchRows, ResidentFeatures, Scaling, read_layout
 from .material import LoadedFeatures, load_both
@@ -58,9 +68,7 @@ def shared_name(experiment: Experiment) -> str:
     rows: dict[str, list[str]] = {}
     for name in sorted({name for part in PARTS for name in splits.part(part)}):
         with experiment.source.open(name) as group:
-            rows[name] = [
-                f"{store.rows_sha256 or store.path.stat().st_mtime_ns} {store.n_rows}" for store in group.stores
-            ]
+            rows[name] = [_what_it_holds(store) for store in group.stores]
     digest = fingerprint(
         {
             "sets": [str(one.path.resolve()) for one in experiment.source.sets],
@@ -73,6 +81,13 @@ def shared_name(experiment: Experiment) -> str:
         }
     )
     return digest[:16]
+
+
+def _what_it_holds(store: FeatureStore) -> str:
+    """What tells the rows of a store, and the times of its frames, from others."""
+    rows = f"{store.rows_sha256 or store.path.stat().st_mtime_ns} {store.n_rows}"
+    times = "" if store.frame_time_us is None else f" {content_digest({}, {'times': store.frame_time_us})}"
+    return rows + times
 
 
 def _write(experiment: Experiment, folder: Path) -> None:
@@ -108,6 +123,7 @@ def _layout(features: ResidentFeatures) -> dict[str, Any]:
             "n_rows": match.n_rows,
             "n_video_frames": match.n_video_frames,
             "fps": str(match.fps),
+            "times_us": None if match.times_us is None else match.times_us.tolist(),
         }
         for match in features.matches
     ]
@@ -131,7 +147,13 @@ def _read(folder: Path) -> LoadedFeatures:
 
 def _mapped(path: Path, layout: Mapping[str, Any]) -> ResidentFeatures:
     rows = torch.from_numpy(np.load(path, mmap_mode="c"))  # torch wants memory it may write to; nothing writes
-    matches = tuple(MatchRows(**{**match, "fps": Fraction(match["fps"])}) for match in layout["matches"])
+    matches = tuple(_match_rows(match) for match in layout["matches"])
     return ResidentFeatures(
         rows, matches, layout["frame_spacing"], torch.device("cpu"), tuple(layout["dims"]), tuple(layout["views"])
     )
+
+
+def _match_rows(match: Mapping[str, Any]) -> MatchRows:
+    times_us = match.get("times_us")
+    times_us = None if times_us is None else np.array(times_us, np.int64)
+    return MatchRows(**{**match, "fps": Fraction(match["fps"]), "times_us": times_us})

@@ -105,8 +105,7 @@ def _label_arrays(
         arrays = label_arrays(
             spots[match.name],
             experiment.label_set,
-            fps=match.fps,
-            n_video_frames=match.n_video_frames,
+            axis=match.axis,
             match=match.name,
         )
         if arrays.n_collisions or arrays.n_outside:

@@ -89,10 +89,7 @@ def probe_split(
     label_set, spots = data.label_set, {**data.spots_of_split("train"), **data.spots_of_split(split)}
     training = load_features(source, data.splits.train, device="cpu")
     scale_features(training, "match")
-    labels = [
-        label_arrays(spots[one.name], label_set, fps=one.fps, n_video_frames=one.n_video_frames, match=one.name)
-        for one in training.matches
-    ]
+    labels = [label_arrays(spots[one.name], label_set, axis=one.axis, match=one.name) for one in training.matches]
     fitted = fit_probe(training, labels, n_labels=len(label_set), seed=seed)
     truths, predictions = [], []
     for name in data.splits.part(split):
@@ -100,7 +97,7 @@ def probe_split(
         scale_features(features, "match")
         match = features.matches[0]
         peaks = decode_as_configured(fitted.scores(features.rows.float().numpy()), section)
-        frames = metric_frames(peaks.row * features.frame_spacing, match.fps)
+        frames = metric_frames(match.axis.positions_of(peaks.row * features.frame_spacing))
         predictions.append(SpotArrays(frame=frames, label_index=peaks.label_index, score=peaks.score))
         truths.append(column_arrays(columns_of(spots[name]), label_set, fps=OFFICIAL_FPS))
     return average_precision(truths, predictions, n_labels=len(label_set))

@@ -18,7 +18,7 @@ from ..prediction import score_match
 class ValidationMaterial:
     """Scaled features of the validation matches, their true spots as the metric reads them, and its frame numbers.
 
-    ``metric_frames[m][f]`` is where the metric sees a spot that was written at the middle of frame f of match m.
+    ``metric_frames[m][f]`` is where the metric sees a spot that was written for frame f of match m.
     """
 
     features: ResidentFeatures
@@ -33,7 +33,9 @@ def validation_material(
     return ValidationMaterial(
         features=features,
         truths=tuple(column_arrays(columns_of(match_spots), label_set, fps=OFFICIAL_FPS) for match_spots in spots),
-        metric_frames=tuple(metric_frames(np.arange(match.n_video_frames), match.fps) for match in features.matches),
+        metric_frames=tuple(
+            metric_frames(match.axis.positions_of(np.arange(match.n_video_frames))) for match in features.matches
+        ),
     )
 
 

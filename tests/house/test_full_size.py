@@ -10,7 +10,8 @@ import pytest
 
 from ballspot.cache.stores.sets import open_feature_set
 from ballspot.cache.stores.verify import verify
-from ballspot.evaluate.dataset.labels import frame_of, read_labels
+from ballspot.cache.times.axis import frame_of
+from ballspot.evaluate.dataset.labels import read_labels
 from ballspot.evaluate.dataset.labelsets import BALL_12
 from ballspot.evaluate.dataset.matches import find_matches
 from ballspot.evaluate.dataset.splits import load_splits

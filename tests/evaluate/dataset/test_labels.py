@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
-from ballspot.evaluate.dataset.labels import Spot, frame_of, label_arrays, position_of, read_labels
+from ballspot.cache.times.axis import TimeAxis, frame_of, position_of
+from ballspot.evaluate.dataset.labels import Spot, label_arrays, read_labels
 from ballspot.evaluate.dataset.labelsets import BALL_12
 
 RATES = [Fraction(25), Fraction(30000, 1001), Fraction(50), Fraction(60000, 1001), Fraction(25, 2), Fraction(2)]
@@ -112,7 +113,7 @@ def test_label_arrays_sort_count_collisions_and_drop_what_lies_past_the_end():
         Spot("DRIVE", 40, team="right"),
         Spot("OUT", 4000),  # frame 100 of 100: past the end
     ]
-    arrays = label_arrays(spots, BALL_12, fps=Fraction(25), n_video_frames=100)
+    arrays = label_arrays(spots, BALL_12, axis=TimeAxis(Fraction(25), 100))
     np.testing.assert_array_equal(arrays.frame_index, [1, 1, 99])
     np.testing.assert_array_equal(arrays.label_index, [1, 0, 11])
     np.testing.assert_array_equal(arrays.team, [1, 0, -1])
@@ -122,20 +123,20 @@ def test_label_arrays_sort_count_collisions_and_drop_what_lies_past_the_end():
 
 
 def test_a_match_without_labels_gives_empty_arrays():
-    arrays = label_arrays([], BALL_12, fps=Fraction(25), n_video_frames=10)
+    arrays = label_arrays([], BALL_12, axis=TimeAxis(Fraction(25), 10))
     assert arrays.frame_index.shape == arrays.label_index.shape == arrays.team.shape == arrays.visible.shape == (0,)
     assert (arrays.n_collisions, arrays.n_outside) == (0, 0)
 
 
 def test_label_arrays_of_a_second_half_are_refused():
     with pytest.raises(BallspotError, match="m1: PASS at 5 ms is of half 2"):
-        label_arrays([Spot("PASS", 5, half=2)], BALL_12, fps=Fraction(25), n_video_frames=10, match="m1")
+        label_arrays([Spot("PASS", 5, half=2)], BALL_12, axis=TimeAxis(Fraction(25), 10), match="m1")
 
 
 @given(st.lists(st.integers(0, 8000), max_size=30), st.integers(1, 150))
 def test_every_label_is_kept_or_counted_as_outside(positions: list[int], n_video_frames: int):
     spots = [Spot("PASS", position) for position in positions]
-    arrays = label_arrays(spots, BALL_12, fps=Fraction(25), n_video_frames=n_video_frames)
+    arrays = label_arrays(spots, BALL_12, axis=TimeAxis(Fraction(25), n_video_frames))
     assert arrays.frame_index.size + arrays.n_outside == len(positions)
     assert len(set(arrays.frame_index.tolist())) + arrays.n_collisions == arrays.frame_index.size
     assert np.all(np.diff(arrays.frame_index) >= 0)

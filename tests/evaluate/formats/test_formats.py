@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
+from ballspot.cache.times.axis import frame_of, position_of
 from ballspot.cli import main
-from ballspot.evaluate.dataset.labels import Spot, frame_of, position_of
+from ballspot.evaluate.dataset.labels import Spot
 from ballspot.evaluate.formats.family import FORMATS, read_videos, write_videos
 from ballspot.evaluate.formats.videos import VideoSpots, exact_fps
 

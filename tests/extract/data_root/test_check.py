@@ -12,6 +12,8 @@ from ballspot.evaluate.dataset.matches import find_matches
 from ballspot.extract.data_root.check import lint_matches
 from ballspot.extract.data_root.synth import write_video
 
+from ..world_videos import make
+
 BALL = load_label_set("ball-12")
 
 
@@ -103,12 +105,71 @@ def test_without_labels_there_is_a_warning(tmp_path: Path, video: Path) -> None:
     assert line.startswith("WARNING m: no Labels-ball.json")
 
 
-def test_without_video_the_labels_are_still_looked_at(tmp_path: Path) -> None:
+def test_without_video_the_labels_are_still_looked_at(tmp_path: Path, video: Path) -> None:
     lines = found_with(tmp_path, None, [entry("40", "PAS")])
     assert [line.split(" (")[0] for line in lines] == [
-        "ERROR m: no video",
+        "WARNING all matches: no video: labels alone are checked",
         "ERROR m: unknown label 'PAS', did you mean 'PASS'?",
     ]
+    (tmp_path / "n").mkdir()
+    shutil.copy(video, tmp_path / "n" / "224p.mp4")
+    assert found_with(tmp_path, None, [entry("40")])[0] == f"ERROR m: no video ({tmp_path / 'm'})"
+    shutil.copy(video, tmp_path / "n" / "other.mp4")  # two videos are no fault where none is asked for
+    matches = find_matches(tmp_path, one_video=False)
+    lines = [finding.line() for finding in lint_matches(matches, BALL, with_videos=False)]
+    assert lines == [f"WARNING n: no Labels-ball.json: it can be predicted on only ({tmp_path / 'n'})"]
+
+
+def test_what_repeats_for_every_annotation_is_one_line_with_a_count(tmp_path: Path, video: Path) -> None:
+    lines = found_with(tmp_path, video, [entry(str(400 * n), team="drop") for n in range(20)])
+    assert lines == ["WARNING m: no team (Labels-ball.json, 20 annotations from 1 on)"]
+    late = [entry(str(10_000 + 40 * n), team="left", gameTime="1 - 00:10") for n in range(20)]
+    lines = found_with(tmp_path, video, [entry("40"), *late])
+    assert lines == [
+        "ERROR m: PASS at 10000 ms is past the end of the video, 10000 ms "
+        "(Labels-ball.json, 20 annotations like it from 2 on)"
+    ]
+
+
+# The kind of video, and what `data check` says of it before anything is decoded.
+TOLD: Mapping[str, tuple[str, ...]] = {
+    "turned by 90 degrees": ("WARNING m: pictures are turned 90 degrees counterclockwise, as players show them",),
+    "mirrored": ("WARNING m: pictures are mirrored left to right, as players show them",),
+    "another stream ahead of the default": ("WARNING m: has 2 video streams, of which number 1 is read",),
+    "packed B-frames in AVI": (
+        "WARNING m: the first picture is shown at 0.040 s",
+        "WARNING m: packed B-frames (XviD, DivX), which are unpacked",
+    ),
+    "sound from the start, pictures 0.4 s late": ("WARNING m: the first picture is shown at 0.400 s",),
+    "MPEG-TS tuned in to": (
+        "WARNING m: the first picture is shown at 0.120 s",
+        "WARNING m: begins between key frames: frames count from the first that can be decoded, 5 come before it",
+    ),
+    "a gap": (
+        "WARNING m: 4.040 s pass from frame 29 to the next",
+        "ERROR m: 9.2767 frames a second on average, 25 by the usual step; labels go by time stamps",
+    ),
+    "a trimmed tail": (
+        "WARNING m: 0.200 s pass from frame 58 to the next",
+        "ERROR m: 23.413 frames a second on average, 25 by the usual step; labels go by time stamps",
+    ),
+    "variable rate": (
+        "WARNING m: variable frame rate: 29 of 59 steps are not the usual one",
+        "ERROR m: 14.461 frames a second on average, 25 by the usual step; labels go by time stamps",
+    ),
+    "25 fps": (),
+}
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_what_extraction_would_note_is_told_beforehand(tmp_path: Path, kind: str) -> None:
+    path = make(tmp_path, kind)
+    folder = tmp_path / "data" / "m"
+    folder.mkdir(parents=True)
+    shutil.copy(path, folder / f"224p{path.suffix}")
+    (folder / "Labels-ball.json").write_text(json.dumps({"annotations": [entry("400")]}))
+    lines = [finding.line() for finding in lint_matches(find_matches(tmp_path / "data"), BALL)]
+    assert lines == [f"{line} (224p{path.suffix})" for line in TOLD[kind]]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a video at all, only text"])

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
-from ballspot.evaluate.dataset.labels import frame_of, read_labels
+from ballspot.cache.times.axis import frame_of
+from ballspot.evaluate.dataset.labels import read_labels
 from ballspot.evaluate.dataset.labelsets import load_label_set
 from ballspot.evaluate.dataset.matches import find_matches
 from ballspot.evaluate.dataset.splits import load_splits

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ballspot.cache.errors import BallspotError
-from ballspot.evaluate.dataset.labels import Spot, frame_of, position_of
+from ballspot.cache.times.axis import TimeAxis, frame_of, position_of
+from ballspot.evaluate.dataset.labels import Spot
 from ballspot.evaluate.scoring.metrics import metric_frame, metric_frames
 from ballspot.temporal.config.grid import ClipGrid
 from ballspot.temporal.config.load import PLACES, config_from_table
@@ -126,7 +127,7 @@ def test_prediction_leaves_the_head_in_the_mode_it_was_in():
 @pytest.mark.parametrize("fps", [Fraction(25), Fraction(30000, 1001)])
 def test_spots_stand_at_the_middle_of_their_frames_and_read_back_as_them(fps):
     peaks = Peaks(np.array([0, 2]), np.array([1, 0]), np.array([0.5, 0.25]))
-    spots = spots_of(peaks, np.array([0, 10, 29]), fps=fps, labels=("A", "B"))
+    spots = spots_of(peaks, np.array([0, 10, 29]), axis=TimeAxis(fps, 30), labels=("A", "B"))
     assert [(spot.label, spot.confidence, frame_of(spot.position_ms, fps)) for spot in spots] == [
         ("B", 0.5, 0),
         ("A", 0.25, 29),
@@ -136,14 +137,14 @@ def test_spots_stand_at_the_middle_of_their_frames_and_read_back_as_them(fps):
 
 
 def test_at_25_frames_a_second_the_metric_sees_every_prediction_at_its_own_frame():
-    assert metric_frames(np.arange(5000), Fraction(25)).tolist() == list(range(5000))
+    assert metric_frames(TimeAxis(Fraction(25), 5000).positions_of(np.arange(5000))).tolist() == list(range(5000))
 
 
 @pytest.mark.parametrize("fps", [Fraction(25), Fraction(30000, 1001), Fraction(25, 2), Fraction(60)])
 def test_frames_of_the_metric_are_those_of_one_spot_after_another(fps):
     frames = np.r_[0:3000, 539_000:540_000]
     one_by_one = [metric_frame(position_of(frame, fps), 25.0) for frame in frames.tolist()]
-    assert metric_frames(frames, fps).tolist() == one_by_one
+    assert metric_frames(TimeAxis(fps, 0).positions_of(frames)).tolist() == one_by_one
 
 
 def test_decoding_names_its_three_rules():

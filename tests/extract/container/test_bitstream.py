@@ -2,7 +2,7 @@
 
 import pytest
 
-from ballspot.extract.video.bitstream import is_gradual, length_bytes_of
+from ballspot.extract.container.bitstream import is_gradual, length_bytes_of
 
 IDR, SLICE = bytes([0x65, 0x88]), bytes([0x41, 0x9A])
 
