@@ -6,7 +6,16 @@ temporal.
 
 from .places import data_of_run, find_recorded, not_found, places_of, recorded_path
 from .run import SEEDS_BELOW, RunFolder, flatten
-from .sweep_record import SWEEP_FILE, SweepRecord, SweepSetting, baseline_stand_in, expand_runs, seed_folders
+from .sweep_record import (
+    SWEEP_FILE,
+    SweepRecord,
+    SweepSetting,
+    baseline_stand_in,
+    expand_runs,
+    is_sweep,
+    read_sweep_record,
+    seed_folders,
+)
 
 __all__ = [
     "SEEDS_BELOW",
@@ -19,8 +28,10 @@ __all__ = [
     "expand_runs",
     "find_recorded",
     "flatten",
+    "is_sweep",
     "not_found",
     "places_of",
+    "read_sweep_record",
     "recorded_path",
     "seed_folders",
 ]

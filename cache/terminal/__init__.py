@@ -16,7 +16,7 @@ from .options import (
     leave_out_option,
     parse_fps,
     set_option,
-    split_option,
+    split_of_option,
     splits_option,
     threads_option,
 )
@@ -39,7 +39,7 @@ __all__ = [
     "print_table",
     "say",
     "set_option",
-    "split_option",
+    "split_of_option",
     "splits_option",
     "threads_option",
 ]

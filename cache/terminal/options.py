@@ -118,10 +118,15 @@ def leave_out_option(default: str = "") -> Decorator:
     )
 
 
-def split_option(help_text: str) -> Decorator:
-    """The option --split over all matches or a part of them, with what it is for."""
+def split_of_option(help_text: str) -> Decorator:
+    """The option --split of commands that take runs and predictions, with what it is for.
+
+    It is None where it was not given: all of predictions, of a run its test predictions or else the valid ones.
+    """
     parts = click.Choice(["all", "train", "valid", "test"])
-    return click.option("--split", type=parts, default="all", show_default=True, help=help_text)
+    return click.option(
+        "--split", type=parts, help=f"{help_text}  [default: all; of a RUN test where it has those, else valid]"
+    )
 
 
 def device_option(auto: str = "a GPU if there is one") -> Decorator:

@@ -5,8 +5,16 @@ from pathlib import Path
 
 import click
 
-from ...cache.terminal import FOLDER, data_option, labels_option, leave_out_option, note, split_option, splits_option
-from ..dataset import LABELS_FILE, DataSelection, load_label_set, rate_remark
+from ...cache.terminal import FOLDER, data_option, labels_option, leave_out_option, note, split_of_option, splits_option
+from ..dataset import (
+    LABELS_FILE,
+    DataSelection,
+    data_root_of,
+    given_predictions,
+    load_label_set,
+    matches_of,
+    rate_remark,
+)
 from ..reporting import contest_table, diagnosis_tables, evaluation_table, readings_table, remarks, teams_table
 from ..results import contest, evaluate_predictions
 from ..scoring import METRIC, METRICS, OFFICIAL_FPS, Protocol
@@ -15,9 +23,9 @@ from .options import block_option, min_count_option, resamples_option, show_tabl
 
 
 @click.command()
-@click.argument("predictions", type=FOLDER)
-@data_option("Data root that holds the labels, in match folders.")
-@split_option("Matches to score; all means every match with labels, or every match of --splits.")
+@click.argument("predictions", metavar="PREDICTIONS|RUN", type=FOLDER)
+@data_option("Data root with the labels.  [default: the one that a RUN was trained on]", required=False)
+@split_of_option("Matches to score; all means every match with labels, or every match of --splits.")
 @splits_option()
 @leave_out_option()
 @labels_option
@@ -41,15 +49,17 @@ from .options import block_option, min_count_option, resamples_option, show_tabl
 @click.option(
     "--diagnose", is_flag=True, help="Also mistakes by kind, best thresholds, timing, confusions, tolerances."
 )
-@click.option("--against", type=FOLDER, metavar="PREDICTIONS", help="Other predictions: the paired difference to them.")
+@click.option(
+    "--against", type=FOLDER, metavar="PREDICTIONS|RUN", help="Other predictions: the paired difference to them."
+)
 @resamples_option
 @block_option
 @click.option("--plots", type=FOLDER, metavar="FOLDER", help="Draw the diagnosis there as PNG files (extra: plots).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table; AP in 0..1.")
 def evaluate(
     predictions: Path,
-    data_root: Path,
-    split: str,
+    data_root: Path | None,
+    split: str | None,
     splits_file: Path | None,
     leave_out: str | None,
     labels: str,
@@ -67,23 +77,26 @@ def evaluate(
 ) -> None:
     """Score predictions as SoccerNet does.
 
-    PREDICTIONS is a folder or zip file with <match>/results_spotting.json for every match that is scored. Prints the
+    PREDICTIONS is a folder or zip file with <match>/results_spotting.json for every match that is scored; of a RUN its
+    own predictions of --split are scored. Prints the
     average precision per class with its number of truths, the means, and beside each the number of the original
     protocol (every second frame, late labels in the last frame, visibility ignored). Intervals are of 95 %, from
     resampled blocks of the matches.
 
     \b
-    ballspot evaluate runs/first/predictions/test --data DATA --split test
-    ballspot evaluate theirs.zip --data DATA --diagnose --against runs/first/predictions/test
+    ballspot evaluate runs/first
+    ballspot evaluate theirs.zip --data DATA --diagnose --against runs/first
     """
     context = click.get_current_context()
     if tolerance is not None and context.get_parameter_source("metric") is not click.core.ParameterSource.DEFAULT:
         raise click.UsageError("--metric and --tolerance exclude each other")
+    given = given_predictions([predictions] if against is None else [predictions, against], split)
+    data_root = data_root_of(given, data_root)
     selection = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, labels_file)
-    names = selection.part(split)
+    split, names = matches_of(given, selection, split)
     protocol, bootstrap = Protocol(metric, fps, tolerance), Bootstrap(resamples, block)
     evaluation = evaluate_predictions(
-        predictions,
+        given[0].path,
         selection,
         names,
         protocol=protocol,
@@ -92,7 +105,7 @@ def evaluate(
     )
     difference = None
     if against is not None:
-        difference = contest(predictions, against, selection, names, protocol=protocol, bootstrap=bootstrap)
+        difference = contest(given[0].path, given[1].path, selection, names, protocol=protocol, bootstrap=bootstrap)
     if as_json:
         record = {"split": split, **evaluation.as_record(min_count=min_count)}
         if difference is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...cache.terminal import FiniteRange, print_table
-from ..dataset import DataSelection
+from ..dataset import DataSelection, Given, matches_of
 from ..exports import THRESHOLD
 from ..uncertainty import Bootstrap
 
@@ -36,14 +36,15 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def part_of(data: Path | None, split: str, splits_file: Path | None) -> list[str] | None:
-    """The names of the matches in a part of a data root; None without one, where every prediction is meant."""
-    if data is None:
-        if split != "all" or splits_file is not None:
-            raise click.UsageError("--split and --splits need --data")
-        return None
-    selection = DataSelection(data, splits_file=splits_file)
-    return list(selection.part(split) or selection.matches)
+def part_of(given: Given, data: Path | None, split: str | None, splits_file: Path | None) -> list[str] | None:
+    """The names of the matches in a part of a run or of a data root; None where every prediction is meant."""
+    if data is None and ((given.run is None and split not in (None, "all")) or splits_file is not None):
+        raise click.UsageError("--split and --splits need --data")
+    selection = None if data is None else DataSelection(data, splits_file=splits_file)
+    _, names = matches_of([given], selection, split)
+    if names is None and selection is not None:
+        names = tuple(selection.matches)
+    return None if names is None else list(names)
 
 
 min_count_option = click.option(

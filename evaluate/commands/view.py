@@ -6,22 +6,16 @@ from pathlib import Path
 
 import click
 
-from ...cache.errors import BallspotError
-from ...cache.runs import RunFolder, data_of_run
-from ...cache.terminal import FOLDER, data_option, labels_option, note, splits_option
-from ..dataset import LABELS_FILE, DataSelection, load_label_set
+from ...cache.terminal import FOLDER, data_option, labels_option, note, split_of_option, splits_option
+from ..dataset import LABELS_FILE, DataSelection, data_root_of, given_predictions, load_label_set
 from ..scoring import OFFICIAL_FPS, Protocol
-from ..viewer import find_view, is_run, open_sides
+from ..viewer import find_view, sides_of
 
 
 @click.command()
 @click.argument("predictions", type=FOLDER, nargs=-1, required=True, metavar="PREDICTIONS|RUN [PREDICTIONS|RUN]")
 @data_option("Data root with labels and videos.  [default: the one a RUN was trained on]", required=False)
-@click.option(
-    "--split",
-    type=click.Choice(["all", "train", "valid", "test"]),
-    help="Matches to show.  [default: all; of a RUN, valid]",
-)
+@split_of_option("Matches to show.")
 @splits_option()
 @click.option(
     "--match", "wanted", multiple=True, metavar="NAME", help="Only this match, by name or last folder; repeatable."
@@ -58,16 +52,17 @@ def view(
     until Ctrl-C.
 
     \b
-    ballspot view runs/first --data DATA
-    ballspot view runs/first/predictions/test theirs.zip --data DATA --match match-07
+    ballspot view runs/first
+    ballspot view runs/first theirs.zip --match match-07
     """
     if len(predictions) > 2:
         raise click.UsageError(f"one or two sets of predictions can be shown, not {len(predictions)}")
     protocol = Protocol(fps=fps)
-    sides = open_sides(predictions, split=split)
-    data_root = data_root or _data_of(predictions)
+    given = given_predictions(predictions, split)
+    sides = sides_of(given)
+    data_root = data_root_of(given, data_root)
     selection = DataSelection(data_root, load_label_set(labels), splits_file, labels_file=labels_file)
-    of_runs = splits_file is None and all(map(is_run, predictions))
+    of_runs = splits_file is None and all(one.run is not None for one in given)
     names = None if of_runs else selection.part(split or "all")
     shown = find_view(sides, selection, names, fps=protocol.fps, wanted=wanted)
     from ..viewer import ViewServer, resources_of
@@ -82,14 +77,3 @@ def view(
             server.serve_forever()
         except KeyboardInterrupt:
             note("ended")
-
-
-def _data_of(predictions: tuple[Path, ...]) -> Path:
-    """The data root that the first run among ``predictions`` was trained on."""
-    problem = BallspotError(f"{predictions[0]}: is no run that tells its data root; give --data")
-    for path in filter(is_run, predictions):
-        try:
-            return data_of_run(path, RunFolder(path).record())
-        except BallspotError as error:
-            problem = error
-    raise problem

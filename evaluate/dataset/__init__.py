@@ -5,6 +5,7 @@ This room reads and checks them; it scores nothing.
 
 from .columns import HALF_S, SpotArrays, SpotColumns, column_arrays, columns_of
 from .data_selection import DataSelection, names_to_predict
+from .given import Given, data_root_of, given_predictions, matches_of
 from .labels import (
     MAX_POSITION_MS,
     TEAMS,
@@ -44,6 +45,7 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "VISIBILITIES",
     "DataSelection",
+    "Given",
     "LabelArrays",
     "LabelSet",
     "Match",
@@ -57,14 +59,17 @@ __all__ = [
     "brief",
     "column_arrays",
     "columns_of",
+    "data_root_of",
     "find_matches",
     "game_time",
+    "given_predictions",
     "half_of",
     "is_text",
     "label_arrays",
     "label_set_of",
     "labels_in",
     "load_label_set",
+    "matches_of",
     "names_to_predict",
     "open_predictions",
     "rate_remark",

@@ -4,12 +4,12 @@ The page restates the matching in JavaScript; browser tests hold the two to each
 """
 
 from .server import ViewServer, resources_of
-from .view import find_view, is_run, open_sides
+from .view import find_view, open_sides, sides_of
 
 __all__ = [
     "ViewServer",
     "find_view",
-    "is_run",
     "open_sides",
     "resources_of",
+    "sides_of",
 ]

@@ -13,12 +13,13 @@ from ..dataset import (
     PREFERRED_VIDEOS,
     VIDEO_SUFFIXES,
     DataSelection,
+    Given,
     LabelSet,
     Match,
     Predictions,
     SpotColumns,
     columns_of,
-    open_predictions,
+    given_predictions,
     read_labels,
     resolve_match,
 )
@@ -60,19 +61,14 @@ class View:
 
 
 def open_sides(paths: Sequence[Path], *, split: str | None) -> tuple[Side, ...]:
-    """The predictions in each folder or zip file, or those of a run's ``split``, None meaning valid.
-
-    Of split "all" they are in ``predictions/all`` where the run has that, else those of all its splits.
-
-    Raises BallspotError for what is neither, and for a run without predictions of that split.
-    """
-    names = distinct_names(paths)
-    return tuple(Side(name, _open(path, split)) for name, path in zip(names, paths, strict=True))
+    """The predictions that each of the paths stands for, as `given_predictions` finds them."""
+    return sides_of(given_predictions(paths, split))
 
 
-def is_run(path: Path) -> bool:
-    """Whether this is the folder of a run."""
-    return (path / "run.json").is_file()
+def sides_of(given: Sequence[Given]) -> tuple[Side, ...]:
+    """The same of predictions that are found already."""
+    names = distinct_names([one.argument for one in given])
+    return tuple(Side(name, one.opened()) for name, one in zip(names, given, strict=True))
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
@@ -172,23 +168,6 @@ def videos_of(match: Match) -> dict[int, Path]:
         if own:
             videos[half] = (preferred or own)[0]
     return videos
-
-
-def _open(path: Path, split: str | None) -> Predictions:
-    if is_run(path):
-        folder = path / "predictions" / (split or "valid")
-        if split == "all" and not folder.is_dir():
-            folder = folder.parent
-        if not folder.is_dir():
-            there = sorted(one.name for one in (path / "predictions").glob("*") if one.is_dir())
-            hint = f"it has {', '.join(there)}: give --split" if there else "make some with `ballspot predict`"
-            raise BallspotError(f"{path}: the run has no predictions of split {split or 'valid'!r}; {hint}")
-        return open_predictions(folder)
-    predictions = open_predictions(path)
-    runs = sorted(one.parent.name for one in path.glob("*/run.json"))
-    if runs:
-        raise BallspotError(f"{path}: is no run but holds runs; give one or two of them, such as {path / runs[0]}")
-    return predictions
 
 
 def _one_of_several(name: str, predictions: Predictions, found: Mapping[str, Match]) -> Match | None:

@@ -7,15 +7,15 @@ from pathlib import Path
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, FiniteRange, data_option, labels_option, note, split_option, splits_option
+from ...cache.terminal import FOLDER, FiniteRange, data_option, labels_option, note, split_of_option, splits_option
 from ...evaluate.commands.options import SECONDS, selection_options
 
 CUTS = ("keyframe", "exact")
 
 
 @click.command("clips")
-@click.argument("predictions", type=FOLDER)
-@data_option("Data root that holds the videos, in match folders.")
+@click.argument("predictions", metavar="PREDICTIONS|RUN", type=FOLDER)
+@data_option("Data root with the videos.  [default: the one that a RUN was trained on]", required=False)
 @click.option(
     "--out", type=FOLDER, required=True, help="Folder for the clips; one of the same settings is gone on with."
 )
@@ -34,11 +34,11 @@ CUTS = ("keyframe", "exact")
 @click.option("--after", type=SECONDS, default=3.0, show_default=True, metavar="SECONDS", help="Shown after a spot.")
 @selection_options
 @click.option("--limit", type=click.IntRange(1), help="Only so many of each class, the surest.  [default: all]")
-@split_option("Part of --data to cut clips of; all means every match with predictions.")
+@split_of_option("Part of --data to cut clips of; all means every match with predictions.")
 @splits_option()
 def clips(
     predictions: Path,
-    data_root: Path,
+    data_root: Path | None,
     out: Path,
     how: str,
     before: float,
@@ -48,7 +48,7 @@ def clips(
     team: str | None,
     named: tuple[str, ...],
     limit: int | None,
-    split: str,
+    split: str | None,
     splits_file: Path | None,
 ) -> None:
     """Cut a short video around every predicted spot.
@@ -57,15 +57,17 @@ def clips(
     are there already are kept, so a run that was stopped goes on with the same command.
 
     \b
-    ballspot clips runs/first/predictions/test --data DATA --classes GOAL,SHOT --limit 20 --out clips
+    ballspot clips runs/first --classes GOAL,SHOT --limit 20 --out clips
     """
-    from ...evaluate.dataset import DataSelection, find_matches, open_predictions
+    from ...evaluate.dataset import DataSelection, data_root_of, find_matches, given_predictions, matches_of
     from ...evaluate.exports import Selection, choose_spots, classes_of
     from ..media import INDEX_FILE, ClipSettings, cut_clips, plan_clips
 
-    names = DataSelection(data_root, splits_file=splits_file).part(split)
+    given = given_predictions([predictions], split)
+    data_root = data_root_of(given, data_root)
+    _, names = matches_of(given, DataSelection(data_root, splits_file=splits_file), split)
     selection = Selection(threshold, classes_of(classes), team)
-    chosen = choose_spots(open_predictions(predictions).among(names or ()), selection, matches=names, named=named)
+    chosen = choose_spots(given[0].opened().among(names or ()), selection, matches=names, named=named)
     settings = ClipSettings(how, before, after)
     plan = plan_clips(chosen, find_matches(data_root), settings, limit=limit)
     for line in plan.notes:
@@ -79,8 +81,8 @@ def clips(
 
 
 @click.command("sheet")
-@click.argument("predictions", type=FOLDER)
-@data_option("Data root that holds labels and videos, in match folders.")
+@click.argument("predictions", metavar="PREDICTIONS|RUN", type=FOLDER)
+@data_option("Data root with labels and videos.  [default: the one that a RUN was trained on]", required=False)
 @click.option("--out", type=FOLDER, required=True, help="PNG file to write; one that is there is written over.")
 @click.option("--false", "n_false", type=click.IntRange(0, 20), default=3, show_default=True, help="False predictions.")
 @click.option("--missed", "n_missed", type=click.IntRange(0, 20), default=3, show_default=True, help="Missed truths.")
@@ -88,12 +90,12 @@ def clips(
 @click.option("--threshold", type=FiniteRange(0, 1), help="Lowest score that counts.  [default: each class's best F1]")
 @click.option("--tolerance", type=float, default=1.0, show_default=True, metavar="SECONDS", help="Full width of a hit.")
 @click.option("--classes", metavar="A,B", help="Only these classes, with commas, in this order.  [default: all]")
-@split_option("Matches to draw; all means every match with labels, or every match of --splits.")
+@split_of_option("Matches to draw; all means every match with labels, or every match of --splits.")
 @splits_option()
 @labels_option
 def sheet(
     predictions: Path,
-    data_root: Path,
+    data_root: Path | None,
     out: Path,
     n_false: int,
     n_missed: int,
@@ -101,7 +103,7 @@ def sheet(
     threshold: float | None,
     tolerance: float,
     classes: str | None,
-    split: str,
+    split: str | None,
     splits_file: Path | None,
     labels: str,
 ) -> None:
@@ -111,20 +113,30 @@ def sheet(
     confidence and kind, as `evaluate --diagnose` names them. Needs the extra plots.
 
     \b
-    ballspot sheet runs/first/predictions/test --data DATA --split test --out worst.png
+    ballspot sheet runs/first --split test --out worst.png
     """
-    from ...evaluate.dataset import DataSelection, find_matches, load_label_set
+    from ...evaluate.dataset import (
+        DataSelection,
+        data_root_of,
+        find_matches,
+        given_predictions,
+        load_label_set,
+        matches_of,
+    )
     from ...evaluate.diagnosis import worst_mistakes
     from ...evaluate.exports import classes_of
     from ..media import draw_sheet
 
     if n_false + n_missed == 0:
         raise click.UsageError("--false 0 and --missed 0 leave nothing to draw")
+    given = given_predictions([predictions], split)
+    data_root = data_root_of(given, data_root)
     selection = DataSelection(data_root, load_label_set(labels), splits_file)
+    _, names = matches_of(given, selection, split)
     worst = worst_mistakes(
-        predictions,
+        given[0].path,
         selection,
-        selection.part(split),
+        names,
         classes=classes_of(classes, selection.label_set.labels),
         tolerance_s=tolerance,
         threshold=threshold,

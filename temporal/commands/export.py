@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, data_option, labels_option, note, split_option, splits_option
+from ...cache.terminal import FOLDER, data_option, labels_option, note, split_of_option, splits_option
 from ...evaluate.commands.options import SECONDS, part_of, selection_options
 from ...evaluate.exports import EXPORTS
 
@@ -46,7 +46,7 @@ class Asked:
     before: float | None
     after: float | None
     data_root: Path | None
-    split: str
+    split: str | None
     splits_file: Path | None
     labels: str
 
@@ -59,7 +59,7 @@ class Asked:
     type=click.Choice([ZIP, *EXPORTS, *MODEL_FORMATS]),
     default=ZIP,
     show_default=True,
-    help="What to make; bundle, onnx and card are of a run, the others of predictions.",
+    help="What to make; bundle, onnx and card are of a run, the others of predictions or a run's own.",
 )
 @click.option(
     "--out", type=FOLDER, required=True, help="File to write, a folder for a file a match; it must not be there yet."
@@ -92,7 +92,7 @@ class Asked:
     "Data root: only its matches, and every one of them, under its names; card: that of its counts and intervals.",
     required=False,
 )
-@split_option("Part of --data to export.")
+@split_of_option("Part of --data, or of the RUN, to export.")
 @splits_option()
 @labels_option
 @click.pass_context
@@ -105,8 +105,8 @@ def export(context: click.Context, **options: Any) -> None:
     before it is kept; `card`, a page of Markdown that says what the head is.
 
     \b
-    ballspot export runs/first/predictions/test --format soccernet-zip --out submission.zip
-    ballspot export runs/first/predictions/test --format sportscode --threshold 0.3 --out timelines
+    ballspot export runs/first --format soccernet-zip --out submission.zip
+    ballspot export runs/first --format sportscode --threshold 0.3 --out timelines
     ballspot export runs/first --format bundle --out first.ballspot
     """
     asked = Asked(**options)
@@ -138,18 +138,19 @@ def _require_fitting(context: click.Context, form: str) -> None:
 
 
 def _predictions(asked: Asked) -> None:
-    from ...evaluate.dataset import load_label_set, open_predictions
+    from ...evaluate.dataset import given_predictions, load_label_set
     from ...evaluate.exports import Selection, choose_spots, classes_of, write_exports
     from ...evaluate.formats import pack_submission
 
-    names = part_of(asked.data_root, asked.split, asked.splits_file)
+    (given,) = given_predictions([asked.source], asked.split)
+    names = part_of(given, asked.data_root, asked.split, asked.splits_file)
     if asked.form == ZIP:
         label_set = load_label_set(asked.labels)
-        submission = pack_submission(asked.source, asked.out, label_set=label_set, matches=names)
+        submission = pack_submission(given.path, asked.out, label_set=label_set, matches=names)
         click.echo(f"{asked.out}: {submission.n_spots} predictions of {submission.n_matches} matches, as {ZIP}")
         notes = submission.notes
     else:
-        opened = open_predictions(asked.source).among(names or ())
+        opened = given.opened().among(names or ())
         selection = Selection(asked.threshold, classes_of(asked.classes), asked.team)
         chosen = choose_spots(opened, selection, matches=names, named=asked.named)
         written = write_exports(

@@ -70,11 +70,11 @@ def test_what_cannot_be_read_is_a_note_and_the_rest_is_shown(tmp_path: Path, lab
     assert "position 'soon'" in record["runs"][1]["notes"][0]
 
 
-def test_a_run_shows_its_validation_predictions_unless_told_otherwise(tmp_path: Path, spot_file: Callable):
+def test_a_run_shows_its_test_predictions_unless_told_otherwise_or_has_none(tmp_path: Path, spot_file: Callable):
     spot_file("m1", [("PASS", 1, 0.5)], root="run/predictions/valid")
     spot_file("m2", [("PASS", 2, 0.5)], root="run/predictions/test")
     (tmp_path / "run" / "run.json").write_text("{}")
-    for split, names in {None: ["m1"], "valid": ["m1"], "test": ["m2"]}.items():
+    for split, names in {None: ["m2"], "valid": ["m1"], "test": ["m2"]}.items():
         (side,) = open_sides([tmp_path / "run"], split=split)
         assert side.predictions.matches() == names
     with pytest.raises(BallspotError, match="no predictions of split 'train'; it has test, valid"):

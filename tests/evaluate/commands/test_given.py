@@ -1,0 +1,126 @@
+"""One rule for what commands take: a run, the folder of its seeds, or predictions of anybody, with one --split."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ballspot.cli import main
+
+
+@pytest.fixture
+def one_run(tmp_path: Path, label_file: Callable, spot_file: Callable, run: Callable) -> Path:
+    """A run that predicted its test matches m2 and m3 and, for nothing, its valid match m1, of four with labels."""
+    for match in ("l/m1", "l/m2", "l/m3", "l/m4"):
+        label_file(match, [("PASS", 1000), ("GOAL", 5000)])
+    splits = {"train": ["l/m4"], "valid": ["l/m1"], "test": ["l/m2", "l/m3"]}
+    path = run("first", {}, record={"splits": splits})
+    spot_file("l/m1", [("SHOT", 9000, 0.9)], root="runs/first/predictions/valid")
+    for match in splits["test"]:
+        spot_file(match, [("PASS", 1000, 0.9)], root="runs/first/predictions/test")
+    (path / "predictions/test/predictions.json").write_text(json.dumps({"matches": splits["test"]}))
+    return path
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def scored(*words: object) -> dict:
+    result = call("evaluate", *words, "--json", "--resamples", 0)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_of_a_run_its_test_predictions_are_scored_against_its_own_data_and_a_note_says_so(one_run: Path):
+    record = scored(one_run)
+    assert (record["split"], record["matches"]) == ("test", ["l/m2", "l/m3"])
+    plain = scored(one_run / "predictions/test", "--data", one_run.parents[1] / "data", "--splits", _splits(one_run))
+    assert plain.pop("split") == "all" and record.pop("split") == "test"
+    assert record == plain and record["per_class"]["PASS"]["ap"] == 1.0
+    said = call("evaluate", one_run).stderr
+    assert f"note: the test predictions of {one_run}; --split takes others" in said
+    assert "--split takes others" not in call("evaluate", one_run, "--split", "test").stderr
+
+
+def _splits(one_run: Path) -> Path:
+    path = one_run.parents[1] / "test.toml"
+    path.write_text('test = ["l/m2", "l/m3"]\n')
+    return path
+
+
+def test_the_split_of_a_run_chooses_its_predictions_and_valid_is_taken_where_there_is_no_test(one_run: Path):
+    record = scored(one_run, "--split", "valid")
+    assert (record["split"], record["matches"], record["mean_ap"]) == ("valid", ["l/m1"], 0.0)
+    assert scored(one_run, "--split", "all")["matches"] == ["l/m2", "l/m3", "l/m1"]
+    (one_run / "predictions/test").rename(one_run / "elsewhere")
+    assert scored(one_run)["split"] == "valid"
+    assert (
+        "has no predictions of split 'test'; it has valid: give --split"
+        in call("evaluate", one_run, "--split", "test").stderr
+    )
+
+
+def test_the_folder_of_a_runs_predictions_knows_the_data_root_and_predictions_of_others_do_not(
+    one_run: Path, spot_file: Callable
+):
+    folder = one_run / "predictions/valid"
+    words = ("--splits", _splits(one_run))
+    assert "no predictions for match 'l/m2'" in call("evaluate", folder, *words).stderr
+    theirs = spot_file("l/m2", [("PASS", 1000, 0.9)], root="theirs").parents[2]
+    result = call("evaluate", theirs)
+    assert result.exit_code == 1 and result.stderr == (
+        f"Error: {theirs}: is no run that tells its data root; give --data\n"
+    )
+
+
+def test_predictions_of_others_stand_against_a_run_on_the_matches_of_the_run(one_run: Path, tmp_path: Path):
+    archive = tmp_path / "theirs.zip"
+    with zipfile.ZipFile(archive, "w") as written:
+        for path in (one_run / "predictions/test").rglob("results_spotting.json"):
+            written.write(path, path.relative_to(one_run / "predictions/test").as_posix())
+    for pair in ((archive, one_run), (one_run, archive)):
+        record = scored(pair[0], "--against", pair[1])
+        assert record["matches"] == ["l/m2", "l/m3"] and record["split"] == "test"
+        assert record["against"]
+
+
+def test_export_takes_a_run_with_and_without_its_data_root(one_run: Path, tmp_path: Path):
+    for number, more in enumerate(([], ["--data", tmp_path / "data"])):
+        out = tmp_path / f"{number}.zip"
+        result = call("export", one_run, "--out", out, *more)
+        assert result.stdout == f"{out}: 2 predictions of 2 matches, as soccernet-zip\n", result.output
+        with zipfile.ZipFile(out) as written:
+            assert sorted(written.namelist()) == [f"l/m{k}/results_spotting.json" for k in (2, 3)]
+    out = tmp_path / "every"
+    result = call("export", one_run, "--format", "csv", "--split", "all", "--out", out)
+    assert result.stdout == f"{out}: 3 spots of 3 matches in 3 files, as csv\n", result.output
+    assert call("export", one_run / "predictions/test", "--split", "test", "--out", tmp_path / "x.zip").exit_code == 2
+
+
+def test_of_seeds_the_averaged_predictions_are_meant_or_the_command_that_makes_them_is_told(
+    one_run: Path, tmp_path: Path
+):
+    seeds = tmp_path / "runs" / "seeds"
+    (seeds).mkdir()
+    one_run.rename(seeds / "seed-0")
+    for command in (["evaluate"], ["export", "--out", tmp_path / "a.zip"], ["clips", "--out", tmp_path / "clips"]):
+        result = call(command[0], seeds, *command[1:])
+        assert result.exit_code == 1 and len(result.stderr.splitlines()) == 1
+        assert f"`ballspot predict {seeds} FEATURES --data DATA --split" in result.stderr
+        assert f"such as {seeds / 'seed-0'}" in result.stderr
+    (seeds / "seed-0" / "predictions").rename(seeds / "predictions")
+    assert scored(seeds)["matches"] == ["l/m2", "l/m3"]
+
+
+def test_a_sweep_is_told_as_such_with_one_of_its_runs(tmp_path: Path, one_run: Path):
+    setting = {"name": "first", "varied": {}, "runs": ["first"]}
+    sweep = {"title": "t", "source": "s", "seeds": [0], "baseline": "first", "settings": [setting]}
+    (one_run.parent / "sweep.json").write_text(json.dumps({"format": "ballspot-sweep/1", **sweep}))
+    for words in (["evaluate"], ["view", "--no-open"], ["sheet", "--out", tmp_path / "a.png"]):
+        result = call(words[0], one_run.parent, *words[1:])
+        assert result.exit_code == 1
+        assert f"is a sweep of 1 runs; give one of them, such as {one_run}, or use `compare`" in result.stderr
