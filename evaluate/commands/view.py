@@ -7,14 +7,17 @@ from pathlib import Path
 import click
 
 from ...cache.terminal import FOLDER, data_option, labels_option, note, split_of_option, splits_option
-from ..dataset import LABELS_FILE, DataSelection, data_root_of, given_predictions, load_label_set
+from ..dataset import LABELS_FILE, given_predictions, load_label_set, videos_selection
 from ..scoring import OFFICIAL_FPS, Protocol
 from ..viewer import find_view, sides_of
 
 
 @click.command()
 @click.argument("predictions", type=FOLDER, nargs=-1, required=True, metavar="PREDICTIONS|RUN [PREDICTIONS|RUN]")
-@data_option("Data root with labels and videos.  [default: the one a RUN was trained on]", required=False)
+@data_option(
+    "Data root with labels and videos.  [default: the one a RUN was trained on, or the videos that were predicted]",
+    required=False,
+)
 @split_of_option("Matches to show.")
 @splits_option()
 @click.option(
@@ -60,8 +63,9 @@ def view(
     protocol = Protocol(fps=fps)
     given = given_predictions(predictions, split)
     sides = sides_of(given)
-    data_root = data_root_of(given, data_root)
-    selection = DataSelection(data_root, load_label_set(labels), splits_file, labels_file=labels_file)
+    selection = videos_selection(
+        given, data_root, label_set=load_label_set(labels), splits_file=splits_file, labels_file=labels_file
+    )
     of_runs = splits_file is None and all(one.run is not None for one in given)
     names = None if of_runs else selection.part(split or "all")
     shown = find_view(sides, selection, names, fps=protocol.fps, wanted=wanted)

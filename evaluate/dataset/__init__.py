@@ -29,6 +29,7 @@ from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_
 from .predictions import SCORES_FILE, Predictions, open_predictions
 from .splits import OF_RUN, SPLITS_FILE, Splits, recorded_splits
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
+from .video_records import VIDEO_FILE, is_recorded, video_record, videos_selection
 
 __all__ = [
     "BUILT_IN",
@@ -42,6 +43,7 @@ __all__ = [
     "SPLITS_FILE",
     "SPOTS_FILE",
     "TEAMS",
+    "VIDEO_FILE",
     "VIDEO_SUFFIXES",
     "VISIBILITIES",
     "DataSelection",
@@ -64,6 +66,7 @@ __all__ = [
     "game_time",
     "given_predictions",
     "half_of",
+    "is_recorded",
     "is_text",
     "label_arrays",
     "label_set_of",
@@ -84,5 +87,7 @@ __all__ = [
     "resolve_match",
     "spot_entry",
     "spots_in",
+    "video_record",
+    "videos_selection",
     "write_spots",
 ]

@@ -123,8 +123,8 @@ def _folder_of(path: Path, split: str) -> Path:
     there = sorted(one.name for one in (path / "predictions").glob("*") if one.is_dir())
     if not there and not is_run(path):
         raise BallspotError(
-            f"{path}: is no run but holds runs; give one or two of them, such as {seed_folders(path)[0]}, or average them "
-            f"with `ballspot predict {path} FEATURES --data DATA --split {split}`"
+            f"{path}: is no run but holds runs; give one or two of them, such as {seed_folders(path)[0]}, or average "
+            f"them with `ballspot predict {path} FEATURES --data DATA --split {split}`"
         )
     hint = f"it has {', '.join(there)}: give --split" if there else "make some with `ballspot predict`"
     raise BallspotError(f"{path}: the run has no predictions of split {split!r}; {hint}")

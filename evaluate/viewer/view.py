@@ -157,7 +157,12 @@ def curves_of(view: View, match: ViewedMatch, place: int) -> Curves | None:
 
 
 def videos_of(match: Match) -> dict[int, Path]:
-    """The video of each half: those named ``1_...`` and ``2_...``; an only one is of half 1 unless named ``2_...``."""
+    """The video of each half: those named ``1_...`` and ``2_...``; an only one is of half 1 unless named ``2_...``.
+
+    A video that lies elsewhere was predicted by itself, as half 1 whatever its name.
+    """
+    if match.video is not None and match.video.parent != match.folder:
+        return {1: match.video}
     if match.video is not None:
         return {2 if re.match(r"2(?![^\W_])", match.video.name) else 1: match.video}
     files = sorted(path for path in match.folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())

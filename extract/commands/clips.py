@@ -15,7 +15,10 @@ CUTS = ("keyframe", "exact")
 
 @click.command("clips")
 @click.argument("predictions", metavar="PREDICTIONS|RUN", type=FOLDER)
-@data_option("Data root with the videos.  [default: the one that a RUN was trained on]", required=False)
+@data_option(
+    "Data root with the videos.  [default: the one a RUN was trained on, or the videos that were predicted]",
+    required=False,
+)
 @click.option(
     "--out", type=FOLDER, required=True, help="Folder for the clips; one of the same settings is gone on with."
 )
@@ -59,17 +62,17 @@ def clips(
     \b
     ballspot clips runs/first --classes GOAL,SHOT --limit 20 --out clips
     """
-    from ...evaluate.dataset import DataSelection, data_root_of, find_matches, given_predictions, matches_of
+    from ...evaluate.dataset import given_predictions, matches_of, videos_selection
     from ...evaluate.exports import Selection, choose_spots, classes_of
     from ..media import INDEX_FILE, ClipSettings, cut_clips, plan_clips
 
     given = given_predictions([predictions], split)
-    data_root = data_root_of(given, data_root)
-    _, names = matches_of(given, DataSelection(data_root, splits_file=splits_file), split)
+    data = videos_selection(given, data_root, splits_file=splits_file, one_video=True)
+    _, names = matches_of(given, data, split)
     selection = Selection(threshold, classes_of(classes), team)
     chosen = choose_spots(given[0].opened().among(names or ()), selection, matches=names, named=named)
     settings = ClipSettings(how, before, after)
-    plan = plan_clips(chosen, find_matches(data_root), settings, limit=limit)
+    plan = plan_clips(chosen, tuple(data.matches.values()), settings, limit=limit)
     for line in plan.notes:
         note(f"note: {line}")
     cutting = cut_clips(plan, out, settings)

@@ -7,7 +7,15 @@ from ...cache.disk import make_folder, read_json, whole_file, write_json
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL, open_feature_set
 from ...cache.terminal import ProgressLine, note
-from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, Match, read_spots
+from ...evaluate.dataset import (
+    SCORES_FILE,
+    SPOTS_FILE,
+    VIDEO_FILE,
+    Match,
+    is_recorded,
+    read_spots,
+    video_record,
+)
 from ...evaluate.formats import VideoSpots, write_csv
 from ...extract.rows import (
     FIT_FILE,
@@ -25,9 +33,6 @@ from ..prediction import Ensemble, MatchScores, MatchStream, PredictedMatch, pre
 from .videos import GivenVideo
 
 TABLE_FILE = "spots.csv"
-
-
-VIDEO_FILE = "video.json"
 
 
 def predict_videos(
@@ -65,17 +70,18 @@ def is_done(folder: Path, video: GivenVideo) -> bool:
     Raises BallspotError when the folder is that of another video.
     """
     try:
-        said = {"video": video.path.name, "bytes": video_bytes(video.path)}
+        n_bytes = video_bytes(video.path)
     except OSError as error:
         raise BallspotError(f"{video.path}: cannot be read ({error.strerror}); check the path") from error
     path = folder / VIDEO_FILE
-    if path.is_file() and read_json(path) != said:
+    there = read_json(path) if path.is_file() else None
+    if path.is_file() and not is_recorded(there, video.path, n_bytes):
         if any((folder / name).exists() for name in (TABLE_FILE, SPOTS_FILE, SCORES_FILE)):
             raise BallspotError(f"{folder}: holds the spots of another {video.path.name}; choose another --out")
         path.unlink()  # of a video that failed, and was mended since
-    if not path.is_file():
-        make_folder(folder)
-        write_json(path, said)
+    said = video_record(video.path, n_bytes)
+    if there != said:  # also where the video was moved since
+        write_json(make_folder(folder) / VIDEO_FILE, said)
     return (folder / TABLE_FILE).is_file()
 
 

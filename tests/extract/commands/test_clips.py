@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ballspot.cli import main
+from ballspot.evaluate.dataset import given_predictions, videos_selection
+from ballspot.evaluate.viewer import find_view, sides_of
 
 from ..barcoded import corrupted, plain, read_number
 
@@ -168,6 +170,51 @@ def test_a_missing_video_match_or_class_is_named_before_anything_is_cut(folder: 
 @pytest.mark.parametrize("words", [["--before", "-1"], ["--limit", "0"], ["--cut", "roughly"]])
 def test_bad_options_are_usage_errors(folder: Path, words: list[str]) -> None:
     assert clips(folder, *words).exit_code == 2
+
+
+@pytest.fixture
+def loose(tmp_path: Path, source: Path) -> Path:
+    """What `predict` leaves of a loose video: spots, and the record of where the video lay."""
+    (tmp_path / "recordings").mkdir()
+    path = tmp_path / "recordings" / "2_final.mp4"
+    path.write_bytes(source.read_bytes())
+    write(tmp_path, "2_final", [entry(*one) for one in SPOTS])
+    record = {"video": path.name, "bytes": path.stat().st_size, "path": str(path)}
+    (tmp_path / "predictions/2_final/video.json").write_text(json.dumps(record))
+    return tmp_path
+
+
+def cut_loose(folder: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, ["clips", str(folder / "predictions"), "--out", str(folder / "out"), *words])
+
+
+def test_predictions_of_a_loose_video_are_cut_from_it_wherever_it_lies(loose: Path, tmp_path: Path) -> None:
+    result = cut_loose(loose)
+    assert result.exit_code == 0 and "4 clips of 1 matches" in result.stdout, result.output
+    for number, more in enumerate(([], ["--data", str(loose / "recordings")])):
+        words = ["clips", str(loose / "predictions"), "--out", str(tmp_path / f"more-{number}"), *more]
+        assert "4 clips of 1 matches" in CliRunner().invoke(main, words).stdout
+    moved = loose.rename(tmp_path.parent / f"{tmp_path.name}-moved")
+    assert "4 clips (4 were there) of 1 matches" in cut_loose(moved).stdout
+    with (moved / "recordings/2_final.mp4").open("ab") as stream:
+        stream.write(bytes(8))
+    result = cut_loose(moved)
+    assert result.exit_code == 1 and "no video of match '2_final'" in result.stderr
+    assert f"video.json: its video {loose / 'recordings/2_final.mp4'} was not found" in result.stderr
+    result = cut_loose(moved, "--split", "test")
+    assert result.exit_code == 1 and "--split and --splits need --data" in result.stderr
+
+
+def test_predictions_of_a_loose_video_are_viewed_as_one_half_without_labels(loose: Path) -> None:
+    given = given_predictions([loose / "predictions"], None)
+    view = find_view(sides_of(given), videos_selection(given, None), fps=25.0)
+    (match,) = view.matches
+    assert (match.name, match.videos, match.labels_path) == (
+        "2_final",
+        {1: loose / "recordings" / "2_final.mp4"},
+        None,
+    )
+    assert match.files == ("2_final/results_spotting.json",)
 
 
 RENDERED = Path(__file__).resolve().parents[4] / "shared" / "data"

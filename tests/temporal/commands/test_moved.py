@@ -13,8 +13,7 @@ from safetensors.torch import save_file
 from ballspot.cache.runs import RunFolder
 from ballspot.cache.stores import FeatureStore, find_stores
 from ballspot.cli import main
-from ballspot.evaluate.commands import view as view_module
-from ballspot.evaluate.dataset import DataSelection, load_label_set
+from ballspot.evaluate.dataset import DataSelection, data_root_of, given_predictions, load_label_set
 from ballspot.evaluate.viewer import find_view, open_sides
 from ballspot.extract.backbone import BackboneSpec, load_model
 from ballspot.temporal.bundle import run_features
@@ -78,7 +77,7 @@ def everything(project: Project, out: Path) -> Iterator[tuple[str, object]]:
     """What the commands that read a run's record make of it, none of them being told where things lie."""
     run = project.run
     sides = open_sides((run,), split=None)
-    data = view_module._data_of((run,))
+    data = data_root_of(given_predictions([run], None), None)
     view = find_view(sides, DataSelection(data, load_label_set("ball-12")), fps=25.0)
     yield "view", [(match.name, match.files, len(match.videos)) for match in view.matches]
     compared = json.loads(done("compare", run, "--split", "test", "--format", "json").stdout)

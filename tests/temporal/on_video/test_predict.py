@@ -180,6 +180,22 @@ def test_another_video_of_the_same_name_is_not_taken_for_done(trained_run, video
     assert "holds the spots of another a.mp4" in failed.stderr
 
 
+def test_what_was_predicted_of_a_loose_video_is_cut_from_it_where_it_lies(trained_run, video, tmp_path):
+    (tmp_path / "loose").mkdir()
+    loose = tmp_path / "loose" / "a.mp4"
+    loose.write_bytes(video.read_bytes())
+    run("predict", trained_run, loose, "--out", tmp_path / "own")
+    record = json.loads((tmp_path / "own/a/video.json").read_text())
+    assert record == {"video": "a.mp4", "bytes": loose.stat().st_size, "path": str(loose)}
+    spots = read_spots(tmp_path / "own/a/results_spotting.json")
+    surest = max(spot.confidence for spot in spots)
+    cut = run("clips", tmp_path / "own", "--out", tmp_path / "clips", "--threshold", surest)
+    assert "1 clips of 1 matches" in cut.stdout
+    again = loose.rename(tmp_path / "a.mp4")  # given again from its new place, it is done and its record is put right
+    assert "was predicted before" in run("predict", trained_run, again, "--out", tmp_path / "own").stderr
+    assert json.loads((tmp_path / "own/a/video.json").read_text())["path"] == str(again)
+
+
 def test_two_videos_of_one_name_are_refused(video, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
