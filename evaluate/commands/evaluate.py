@@ -14,6 +14,7 @@ from ..dataset import (
     load_label_set,
     matches_of,
     rate_remark,
+    split_remark,
 )
 from ..reporting import contest_table, diagnosis_tables, evaluation_table, readings_table, remarks, teams_table
 from ..results import contest, evaluate_predictions
@@ -93,6 +94,7 @@ def evaluate(
     given = given_predictions([predictions] if against is None else [predictions, against], split)
     data_root = data_root_of(given, data_root)
     selection = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, labels_file)
+    of_run = split_remark(given, split)
     split, names = matches_of(given, selection, split)
     protocol, bootstrap = Protocol(metric, fps, tolerance), Bootstrap(resamples, block)
     evaluation = evaluate_predictions(
@@ -125,5 +127,5 @@ def evaluate(
         for path in draw_evaluation(evaluation, plots):
             note(f"drawn: {path}")
     at_rate = rate_remark(labels_file, fps)
-    for remark in [*([] if at_rate is None else [at_rate]), *remarks(evaluation)]:
+    for remark in [*filter(None, (of_run, at_rate)), *remarks(evaluation)]:
         note(f"note: {remark}")

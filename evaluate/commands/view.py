@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ...cache.terminal import FOLDER, data_option, labels_option, note, split_of_option, splits_option
-from ..dataset import LABELS_FILE, given_predictions, load_label_set, videos_selection
+from ..dataset import LABELS_FILE, given_predictions, load_label_set, split_remark, videos_selection
 from ..scoring import OFFICIAL_FPS, Protocol
 from ..viewer import find_view, sides_of
 
@@ -69,6 +69,9 @@ def view(
     of_runs = splits_file is None and all(one.run is not None for one in given)
     names = None if of_runs else selection.part(split or "all")
     shown = find_view(sides, selection, names, fps=protocol.fps, wanted=wanted)
+    of_run = split_remark(given, split)
+    if of_run is not None:
+        note(f"note: {of_run}")
     from ..viewer import ViewServer, resources_of
 
     with ViewServer(resources_of(shown), port=port) as server:

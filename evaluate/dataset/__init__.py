@@ -5,7 +5,7 @@ This room reads and checks them; it scores nothing.
 
 from .columns import HALF_S, SpotArrays, SpotColumns, column_arrays, columns_of
 from .data_selection import DataSelection, names_to_predict
-from .given import Given, data_root_of, given_predictions, matches_of
+from .given import Given, data_root_of, given_predictions, matches_of, split_remark
 from .labels import (
     MAX_POSITION_MS,
     TEAMS,
@@ -85,6 +85,7 @@ __all__ = [
     "read_visibility",
     "recorded_splits",
     "resolve_match",
+    "split_remark",
     "spot_entry",
     "spots_in",
     "video_record",

@@ -7,7 +7,6 @@ from pathlib import Path
 from ...cache.disk import plain_name, read_json
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, data_of_run, is_sweep, read_sweep_record, seed_folders
-from ...cache.terminal import note
 from .data_selection import DataSelection
 from .predictions import Predictions, open_predictions
 
@@ -36,17 +35,22 @@ class Given:
 def given_predictions(paths: Sequence[Path], split: str | None) -> tuple[Given, ...]:
     """The predictions that each of ``paths`` stands for: a run, the folder of several seeds, or predictions themselves.
 
-    Of a run they are those of ``split``; None means test where every run among ``paths`` has them, else valid, which
-    a note tells. Split "all" is ``predictions/all`` where the run has that, else the predictions of all its splits.
+    Of a run they are those of ``split``; None means test where every run among ``paths`` has them, else valid
+    (see `split_remark`). Split "all" is ``predictions/all`` where the run has that, else the predictions of all its splits.
 
     Raises BallspotError for a run without predictions of that split, a sweep, and another folder that holds runs.
     """
     runs = [path for path in paths if _run_at(path) is not None]
     chosen = split or ("test" if all((path / "predictions" / "test").is_dir() for path in runs) else "valid")
-    given = tuple(_given(path, chosen) for path in paths)
-    if runs and split is None:
-        note(f"note: the {chosen} predictions of {' and '.join(map(str, runs))}; --split takes others")
-    return given
+    return tuple(_given(path, chosen) for path in paths)
+
+
+def split_remark(given: Sequence[Given], split: str | None) -> str | None:
+    """What to say where ``split`` is None, so that a run's predictions were chosen; None where nothing was."""
+    runs = [one for one in given if one.run is not None]
+    if split is not None or not runs:
+        return None
+    return f"the {runs[0].split} predictions of {' and '.join(str(one.argument) for one in runs)}; --split takes others"
 
 
 def is_run(path: Path) -> bool:

@@ -1,7 +1,9 @@
 """Which predictions an export takes: of which matches, classes and team, and from which confidence up."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from decimal import ROUND_FLOOR, Decimal
 
 from ...cache.disk import nearest_name
 from ...cache.errors import BallspotError
@@ -28,10 +30,14 @@ class Selection:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The matches with the spots that were taken, in order of time, and every class that the predictions know."""
+    """The matches with the spots that were taken, in order of time, and every class that the predictions know.
+
+    ``highest`` is the highest confidence of the classes and team that were asked for; None where there is no such spot.
+    """
 
     videos: tuple[VideoSpots, ...]
     classes: tuple[str, ...]
+    highest: float | None = None
 
     @property
     def n_spots(self) -> int:
@@ -65,7 +71,28 @@ def choose_spots(
         hint = f"there are {', '.join(teams)}" if teams else "the predictions name no teams; leave --team out"
         raise BallspotError(f"{predictions.path}: no prediction is of team {selection.team!r}; {hint}")
     taken = (replace(video, spots=tuple(sorted(filter(selection.takes, video.spots), key=_order))) for video in videos)
-    return Chosen(tuple(taken), tuple(sorted(labels)))
+    among_all = replace(selection, threshold=-math.inf)
+    scores = [spot.confidence for video in videos for spot in filter(among_all.takes, video.spots)]
+    highest = max((score for score in scores if score is not None), default=None)
+    return Chosen(tuple(taken), tuple(sorted(labels)), highest)
+
+
+def threshold_remark(chosen: Chosen, threshold: float) -> str | None:
+    """What to say where no spot reaches the threshold: the highest confidence, and a threshold that it reaches."""
+    if chosen.n_spots or chosen.highest is None or chosen.highest >= threshold:
+        return None
+    highest = chosen.highest
+    said = f"no spot reaches --threshold {threshold:g}: the highest score is {_rounded_down(highest, 2):g}"
+    return f"{said}; give --threshold {_rounded_down(highest, 1):g}"
+
+
+def _rounded_down(number: float, n_digits: int) -> float:
+    """The number with so many digits from its first one on, never more than it is."""
+    if number == 0:
+        return 0.0
+    one = Decimal(repr(number))
+    unit = Decimal(1).scaleb(one.adjusted() - n_digits + 1)
+    return float(one.quantize(unit, rounding=ROUND_FLOOR))
 
 
 def classes_of(text: str | None, known: Iterable[str] = ()) -> tuple[str, ...]:

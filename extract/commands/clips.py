@@ -62,8 +62,8 @@ def clips(
     \b
     ballspot clips runs/first --classes GOAL,SHOT --limit 20 --out clips
     """
-    from ...evaluate.dataset import given_predictions, matches_of, videos_selection
-    from ...evaluate.exports import Selection, choose_spots, classes_of
+    from ...evaluate.dataset import given_predictions, matches_of, split_remark, videos_selection
+    from ...evaluate.exports import Selection, choose_spots, classes_of, threshold_remark
     from ..media import INDEX_FILE, ClipSettings, cut_clips, plan_clips
 
     given = given_predictions([predictions], split)
@@ -73,7 +73,8 @@ def clips(
     chosen = choose_spots(given[0].opened().among(names or ()), selection, matches=names, named=named)
     settings = ClipSettings(how, before, after)
     plan = plan_clips(chosen, tuple(data.matches.values()), settings, limit=limit)
-    for line in plan.notes:
+    remarks = (split_remark(given, split), threshold_remark(chosen, threshold))
+    for line in [*filter(None, remarks), *plan.notes]:
         note(f"note: {line}")
     cutting = cut_clips(plan, out, settings)
     kept = f" ({cutting.n_kept} were there)" if cutting.n_kept else ""
@@ -150,4 +151,7 @@ def sheet(
     if not rows:
         raise BallspotError(f"{predictions}: no mistake to draw; lower --threshold or name other --classes")
     n_pictures = draw_sheet(rows, find_matches(data_root), out, width=width, columns=(n_false, n_missed))
+    of_run = split_remark(given, split)
+    if of_run is not None:
+        note(f"note: {of_run}")
     click.echo(f"{out}: {n_pictures} pictures of {len(rows)} classes")

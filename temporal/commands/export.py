@@ -138,8 +138,8 @@ def _require_fitting(context: click.Context, form: str) -> None:
 
 
 def _predictions(asked: Asked) -> None:
-    from ...evaluate.dataset import given_predictions, load_label_set
-    from ...evaluate.exports import Selection, choose_spots, classes_of, write_exports
+    from ...evaluate.dataset import given_predictions, load_label_set, split_remark
+    from ...evaluate.exports import Selection, choose_spots, classes_of, threshold_remark, write_exports
     from ...evaluate.formats import pack_submission
 
     (given,) = given_predictions([asked.source], asked.split)
@@ -158,8 +158,10 @@ def _predictions(asked: Asked) -> None:
         )
         n_videos, n_files = len(chosen.videos), len(written.paths)
         click.echo(f"{asked.out}: {written.n_spots} spots of {n_videos} matches in {n_files} files, as {asked.form}")
-        notes = written.notes
-    for line in notes:
+        remark = threshold_remark(chosen, asked.threshold)
+        notes = written.notes if remark is None else (remark, *written.notes)
+    of_run = split_remark([given], asked.split)
+    for line in [*([] if of_run is None else [of_run]), *notes]:
         note(f"note: {line}")
 
 

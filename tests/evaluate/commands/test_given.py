@@ -124,3 +124,27 @@ def test_a_sweep_is_told_as_such_with_one_of_its_runs(tmp_path: Path, one_run: P
         result = call(words[0], one_run.parent, *words[1:])
         assert result.exit_code == 1
         assert f"is a sweep of 1 runs; give one of them, such as {one_run}, or use `compare`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (0.379, "the highest score is 0.37; give --threshold 0.3"),
+        (0.0478, "the highest score is 0.047; give --threshold 0.04"),
+        (0.3, "the highest score is 0.3; give --threshold 0.3"),
+        (0.0, "the highest score is 0; give --threshold 0"),
+    ],
+)
+def test_where_no_spot_reaches_the_threshold_one_that_is_reached_is_named(
+    tmp_path: Path, spot_file: Callable, score: float, said: str
+):
+    spot_file("l/m1", [("PASS", 1000, score), ("PASS", 3000, score / 2)])
+    spot_file("l/m2", [("SHOT", 1000, score / 2)])
+    words = ("export", tmp_path / "predictions", "--format", "csv", "--out")
+    result = call(*words, tmp_path / "out")
+    assert f"note: no spot reaches --threshold 0.5: {said}\n" in result.stderr
+    given = said.rpartition(" ")[2]
+    assert "1 spots of 2 matches" in call(*words, tmp_path / "again", "--threshold", given).stdout or score == 0
+    result = call(*words, tmp_path / "shots", "--classes", "SHOT", "--threshold", score / 2)
+    assert "no spot reaches" not in result.stderr and "1 spots of 2 matches" in result.stdout
+    assert "no spot reaches" not in call(*words, tmp_path / "none", "--classes", "GOAL").stderr

@@ -122,6 +122,14 @@ def test_a_match_that_was_not_predicted_is_not_cut_at_the_spots_of_another(folde
     assert result.exit_code == 1 and f"no predictions for match 'old/{M1}'" in result.stderr
 
 
+def test_where_no_spot_is_sure_enough_the_highest_score_is_named(folder: Path) -> None:
+    write(folder, M1, [entry("PASS", 4020, 0.37), entry("PASS", 6020, 0.2)])
+    result = clips(folder, "--match", "m1")
+    assert result.exit_code == 0 and "0 clips of 1 matches" in result.stdout
+    assert "note: no spot reaches --threshold 0.5: the highest score is 0.37; give --threshold 0.3" in result.stderr
+    assert "1 clips of 1 matches" in clips(folder, "--match", "m1", "--threshold", "0.3").stdout
+
+
 def test_of_two_spots_of_one_class_and_time_the_surer_one_is_listed(folder: Path) -> None:
     write(folder, M1, [entry("PASS", 4020, 0.6), entry("PASS", 4020, 0.9)])
     assert clips(folder, "--match", "m1").exit_code == 0
