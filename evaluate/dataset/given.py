@@ -35,8 +35,8 @@ class Given:
 def given_predictions(paths: Sequence[Path], split: str | None) -> tuple[Given, ...]:
     """The predictions that each of ``paths`` stands for: a run, the folder of several seeds, or predictions themselves.
 
-    Of a run they are those of ``split``; None means test where every run among ``paths`` has them, else valid
-    (see `split_remark`). Split "all" is ``predictions/all`` where the run has that, else the predictions of all its splits.
+    Of a run they are those of ``split``; None means test where every run among ``paths`` has them, else valid (see
+    `split_remark`). Split "all" is ``predictions/all`` where the run has that, else the predictions of all its splits.
 
     Raises BallspotError for a run without predictions of that split, a sweep, and another folder that holds runs.
     """

@@ -126,6 +126,7 @@ def sheet(
         given_predictions,
         load_label_set,
         matches_of,
+        split_remark,
     )
     from ...evaluate.diagnosis import worst_mistakes
     from ...evaluate.exports import classes_of
