@@ -5,7 +5,7 @@ This room reads and checks them; it scores nothing.
 
 from .columns import HALF_S, SpotArrays, SpotColumns, column_arrays, columns_of
 from .data_selection import DataSelection, names_to_predict
-from .given import Given, data_root_of, given_predictions, matches_of, split_remark
+from .given import Given, data_root_of, given_predictions, matches_of, refuse_sweep, split_remark
 from .labels import (
     MAX_POSITION_MS,
     TEAMS,
@@ -84,6 +84,7 @@ __all__ = [
     "read_team",
     "read_visibility",
     "recorded_splits",
+    "refuse_sweep",
     "resolve_match",
     "split_remark",
     "spot_entry",

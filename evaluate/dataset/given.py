@@ -58,6 +58,14 @@ def is_run(path: Path) -> bool:
     return (path / "run.json").is_file()
 
 
+def refuse_sweep(path: Path) -> None:
+    """Raises BallspotError, naming a run of it, where ``path`` is a sweep and one run is wanted."""
+    if is_sweep(path):
+        runs = [path / run for setting in read_sweep_record(path).settings for run in setting.runs]
+        example = f", such as {runs[0]}" if runs else ""
+        raise BallspotError(f"{path}: is a sweep of {len(runs)} runs; give one of them{example}, or use `compare`")
+
+
 def data_root_of(given: Sequence[Given], data_root: Path | None) -> Path:
     """``data_root``, or else the one that the first run was trained on, which is found although it was moved.
 
@@ -94,10 +102,7 @@ def matches_of(
 
 
 def _given(path: Path, split: str) -> Given:
-    if path.is_dir() and is_sweep(path):
-        runs = [f"{path / run}" for setting in read_sweep_record(path).settings for run in setting.runs]
-        example = f", such as {runs[0]}" if runs else ""
-        raise BallspotError(f"{path}: is a sweep of {len(runs)} runs; give one of them{example}, or use `compare`")
+    refuse_sweep(path)
     run = _run_at(path)
     if run is not None:
         folder = _folder_of(path, split)

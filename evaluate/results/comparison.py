@@ -7,7 +7,7 @@ from typing import Any
 
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, baseline_stand_in, expand_runs
-from ..dataset import LabelSet, label_set_of
+from ..dataset import SPOTS_FILE, LabelSet, label_set_of
 from ..scoring import METRIC, METRICS, OFFICIAL_FPS, Pool, Protocol
 from ..uncertainty import BOOTSTRAP, FEW_BLOCKS, Bootstrap
 from .effects import Effect, effects_of
@@ -115,6 +115,8 @@ def compare_runs(
     if not paths:
         raise BallspotError("no run to compare; give the folders of two runs or more")
     first, paths = baseline or paths[0], _baseline_first(expand_runs(paths), baseline)
+    for path in paths:
+        _refuse_predictions(path)
     opened = [open_fold(RunFolder(path), split) for path in paths]
     label_set, units = _label_set(opened), group_folds(opened, split)
     matches = opened[0].matches
@@ -238,6 +240,17 @@ def _baseline_first(paths: Sequence[Path], baseline: Path | None) -> list[Path]:
     if not first:
         raise BallspotError(f"--baseline {baseline}: is none of the runs that are compared; name one of them")
     return [*first, *(path for path in paths if path.resolve() not in wanted)]
+
+
+def _refuse_predictions(path: Path) -> None:
+    """Raises BallspotError, with the command that takes them, for the predictions of anybody in a folder or a zip."""
+    is_zip = path.is_file()
+    is_folder = path.is_dir() and any(path.rglob(SPOTS_FILE)) and not any(path.rglob("run.json"))
+    if is_zip or is_folder:
+        raise BallspotError(
+            f"{path}: is no run, and predictions do not say what made them; set them against a run with "
+            f"`ballspot evaluate RUN --against {path}`"
+        )
 
 
 def _stand_in_warnings(first: Path) -> tuple[str, ...]:

@@ -62,11 +62,12 @@ def tune(
     \b
     ballspot tune runs/tcn --data DATA
     """
-    from ...evaluate.dataset import read_labels
+    from ...evaluate.dataset import read_labels, refuse_sweep
     from ..decoding import open_scores, rows_a_second, tune_classes, write_postprocessing
 
     if (applied is None) != (destination is None):
         raise click.UsageError("--apply and --to belong together: scores to decode, and where their spots go")
+    refuse_sweep(scores)
     data_root = data_root or _data_of(scores)
     folder, data, names = _scores_of(scores, data_root, split, splits_file=splits_file, labels=labels)
     matches, label_set = data.matches, data.label_set

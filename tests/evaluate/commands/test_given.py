@@ -120,7 +120,7 @@ def test_a_sweep_is_told_as_such_with_one_of_its_runs(tmp_path: Path, one_run: P
     setting = {"name": "first", "varied": {}, "runs": ["first"]}
     sweep = {"title": "t", "source": "s", "seeds": [0], "baseline": "first", "settings": [setting]}
     (one_run.parent / "sweep.json").write_text(json.dumps({"format": "ballspot-sweep/1", **sweep}))
-    for words in (["evaluate"], ["view", "--no-open"], ["sheet", "--out", tmp_path / "a.png"]):
+    for words in (["evaluate"], ["view", "--no-open"], ["sheet", "--out", tmp_path / "a.png"], ["tune"]):
         result = call(words[0], one_run.parent, *words[1:])
         assert result.exit_code == 1
         assert f"is a sweep of 1 runs; give one of them, such as {one_run}, or use `compare`" in result.stderr
@@ -148,3 +148,13 @@ def test_where_no_spot_reaches_the_threshold_one_that_is_reached_is_named(
     result = call(*words, tmp_path / "shots", "--classes", "SHOT", "--threshold", score / 2)
     assert "no spot reaches" not in result.stderr and "1 spots of 2 matches" in result.stdout
     assert "no spot reaches" not in call(*words, tmp_path / "none", "--classes", "GOAL").stderr
+
+
+def test_compare_names_the_command_that_takes_predictions_of_others(one_run: Path, spot_file: Callable, tmp_path: Path):
+    theirs = spot_file("l/m2", [("PASS", 1000, 0.9)], root="theirs").parents[2]
+    archive = tmp_path / "theirs.zip"
+    with zipfile.ZipFile(archive, "w") as written:
+        written.write(theirs / "l/m2/results_spotting.json", "l/m2/results_spotting.json")
+    for path in (theirs, archive):
+        result = call("compare", one_run, path, "--split", "test")
+        assert result.exit_code == 1 and f"`ballspot evaluate RUN --against {path}`" in result.stderr
