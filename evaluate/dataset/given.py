@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ...cache.disk import plain_name, read_json
@@ -17,15 +18,19 @@ RECORD_FILE = "predictions.json"  # which matches a folder of predictions is of
 class Given:
     """The predictions that one argument stands for.
 
-    ``path`` is their folder or zip file. ``run`` is the run that they are of, of several seeds the first one, ``split``
-    the part of its matches that they are of, and ``matches`` the names of these; all None for predictions of anybody.
+    ``path`` is their folder or zip file. ``run`` is the run that they are of, of several seeds the first one, and
+    ``split`` the part of its matches that they are of; both None for predictions of anybody.
     """
 
     argument: Path
     path: Path
     run: Path | None = None
     split: str | None = None
-    matches: tuple[str, ...] | None = None
+
+    @cached_property
+    def matches(self) -> tuple[str, ...] | None:
+        """The names of the matches that a run's predictions are of; None for predictions of anybody."""
+        return None if self.run is None else _predicted(self.path)
 
     def opened(self) -> Predictions:
         """The predictions themselves. Raises BallspotError where they are no folder and no zip file."""
@@ -105,8 +110,7 @@ def _given(path: Path, split: str) -> Given:
     refuse_sweep(path)
     run = _run_at(path)
     if run is not None:
-        folder = _folder_of(path, split)
-        return Given(path, folder, run, split, _predicted(folder))
+        return Given(path, _folder_of(path, split), run, split)
     open_predictions(path)
     runs = sorted(one.parent.name for one in path.glob("*/run.json"))
     if runs:

@@ -42,7 +42,7 @@ def project(tmp_path, monkeypatch):
         ("train features/lite0 --data data --run a --set n_epoch=3", "--set n_epoch=3: unknown key 'n_epoch'; did you"),
         ("train features/lite0 --data data --run a --set lr=1e-3", "unknown key 'lr'; docs/configuration.md lists th"),
         ("train features/lite0 --data data --run a --preset bets", "--preset bets: neither a preset (best, fast, fin"),
-        ("train features/lite0 --data data --run a --labels ball12", "(ball-12) nor a file; did you mean ball-12?"),
+        ("train features/lite0 --data data --run a --labels ball12", "nor a file; did you mean ball-12?"),
         ("predict runs/frist features/lite0 --data data", "runs/frist: no such run (did you mean runs/first?); give"),
         ("predict features/lite0 runs/first --data data", "not a run, no run.json in it (it holds feature stores)"),
         ("predict runs/first spot", "spot: no such video (did you mean spots?); check the path"),
