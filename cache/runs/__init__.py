@@ -7,20 +7,3 @@ temporal.
 from .places import data_of_run, find_recorded, not_found, places_of, recorded_path
 from .run import SEEDS_BELOW, RunFolder, flatten
 from .sweep_record import SWEEP_FILE, SweepRecord, SweepSetting, baseline_stand_in, expand_runs, seed_folders
-
-__all__ = [
-    "SEEDS_BELOW",
-    "SWEEP_FILE",
-    "RunFolder",
-    "SweepRecord",
-    "SweepSetting",
-    "baseline_stand_in",
-    "data_of_run",
-    "expand_runs",
-    "find_recorded",
-    "flatten",
-    "not_found",
-    "places_of",
-    "recorded_path",
-    "seed_folders",
-]

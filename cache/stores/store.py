@@ -30,8 +30,6 @@ from .attributes import (
 from .layout import CHUNK_ROWS, ORIGINAL, Block, StoreHeader, rows_of_chunks, scale_path, view_path
 
 SUPERBLOCK_END = 40  # where the superblock says how long the file is
-
-
 SIGNATURE = b"\x89HDF\r\n\x1a\n"  # what an HDF5 file begins with
 
 

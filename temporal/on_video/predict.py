@@ -25,8 +25,6 @@ from ..prediction import Ensemble, MatchScores, MatchStream, PredictedMatch, pre
 from .videos import GivenVideo
 
 TABLE_FILE = "spots.csv"
-
-
 VIDEO_FILE = "video.json"
 
 
