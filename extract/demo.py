@@ -13,8 +13,6 @@ from ..cache.runs import RunFolder
 from ..cache.terminal import note
 
 MATCHES = Path(__file__).resolve().parents[1] / "tests" / "matches"
-
-
 HEADS = ("tcn", "transformer")
 
 

@@ -8,14 +8,8 @@ from pathlib import Path
 from ..errors import BallspotError
 
 OF_FORMAT = frozenset({errno.EINVAL})  # reading ahead of a file's beginning, which a damaged one asks for
-
-
 OF_PATH = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
-
-
 NUMBER = re.compile(r"\b(?:errno = |os error |\[Errno )(\d+)")
-
-
 MESSAGE = re.compile(r"error message = '([^']+)'")
 
 

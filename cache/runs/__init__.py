@@ -16,22 +16,3 @@ from .sweep_record import (
     read_sweep_record,
     seed_folders,
 )
-
-__all__ = [
-    "SEEDS_BELOW",
-    "SWEEP_FILE",
-    "RunFolder",
-    "SweepRecord",
-    "SweepSetting",
-    "baseline_stand_in",
-    "data_of_run",
-    "expand_runs",
-    "find_recorded",
-    "flatten",
-    "is_sweep",
-    "not_found",
-    "places_of",
-    "read_sweep_record",
-    "recorded_path",
-    "seed_folders",
-]

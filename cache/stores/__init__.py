@@ -11,33 +11,3 @@ from .sets import FeatureSet, find_sets, find_stores, open_feature_set, store_pa
 from .spec import ComponentsSpec, EngineSpec, FeatureSpec
 from .store import FeatureStore, write_store
 from .verify import verify
-
-__all__ = [
-    "CHUNK_ROWS",
-    "FLIPPED_VIEW",
-    "ORIGINAL",
-    "Block",
-    "ComponentsSpec",
-    "EngineSpec",
-    "FeatureSet",
-    "FeatureSpec",
-    "FeatureStore",
-    "Journal",
-    "JournalRows",
-    "Segment",
-    "StoreHeader",
-    "find_parts",
-    "find_sets",
-    "find_stores",
-    "open_feature_set",
-    "part_path",
-    "read_header",
-    "removable_files",
-    "remove_files",
-    "remove_parts",
-    "rows_of_chunks",
-    "store_of",
-    "store_path",
-    "verify",
-    "write_store",
-]

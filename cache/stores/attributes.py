@@ -14,8 +14,6 @@ from .layout import StoreHeader, check_header, scale_path, view_path
 from .spec import FeatureSpec
 
 STORE_FORMAT = "ballspot-store"
-
-
 STORE_VERSION = (1, 1)
 
 

@@ -26,14 +26,8 @@ from ..errors import BallspotError
 from .layout import Block, StoreHeader, header_from_json
 
 PART_FORMAT = "ballspot-part"
-
-
 PART_VERSION = 2
-
-
 RECORD = struct.Struct("<4sIQI")  # magic, n_rows, first row, CRC-32 of the first three fields and the payload
-
-
 MAGIC = b"ROWS"
 
 

@@ -10,11 +10,7 @@ import numpy as np
 from .spec import FeatureSpec
 
 FLIPPED_VIEW = "hflip"  # the view whose left and right have changed places
-
-
 CHUNK_ROWS = 256
-
-
 ORIGINAL = "original"
 
 

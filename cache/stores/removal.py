@@ -8,8 +8,6 @@ from ..errors import BallspotError
 from .sets import find_stores
 
 OWN_FILES = ("pca.safetensors",)
-
-
 SET_DEPTH = 6  # folders above a store among which its set's is looked for
 
 

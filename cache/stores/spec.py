@@ -17,17 +17,9 @@ def _as_written(value: object, check: Callable[[object], float]) -> object:
 
 
 Number = Annotated[float, Field(allow_inf_nan=False), WrapValidator(_as_written)]
-
-
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), WrapValidator(_as_written)]
-
-
 Pair = Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], Field(strict=False)]
-
-
 Pixels = Annotated[int, Field(ge=1, le=8192)]
-
-
 Cells = Annotated[int, Field(ge=1, le=99)]
 
 

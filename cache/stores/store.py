@@ -30,8 +30,6 @@ from .attributes import (
 from .layout import CHUNK_ROWS, ORIGINAL, Block, StoreHeader, rows_of_chunks, scale_path, view_path
 
 SUPERBLOCK_END = 40  # where the superblock says how long the file is
-
-
 SIGNATURE = b"\x89HDF\r\n\x1a\n"  # what an HDF5 file begins with
 
 
@@ -164,22 +162,12 @@ def write_store(
         take_room()
         for name, value in header_attributes(header).items():
             file.attrs.create(name, fixed(value))
-        chunk_rows = min(CHUNK_ROWS, max(header.n_rows, 1))
-        index = file.create_dataset(
-            "frame_index", (header.n_rows,), np.int64, chunks=(chunk_rows,), fletcher32=True, track_times=False
-        )
+        index = _data_set(file, "frame_index", header, np.dtype(np.int64))
         scales = _scales(path, header, blocks) if header.dtype == "int8" else {}
         for view, scale in scales.items():
             file.create_dataset(scale_path(view), data=scale, track_times=False)
         views = {
-            view: file.create_dataset(
-                view_path(view, header.dtype),
-                (header.n_rows, header.dim),
-                np.dtype(header.dtype),
-                chunks=(chunk_rows, header.dim),
-                fletcher32=True,
-                track_times=False,
-            )
+            view: _data_set(file, view_path(view, header.dtype), header, np.dtype(header.dtype), header.dim)
             for view in header.views
         }
         row, substituted = 0, []
@@ -207,6 +195,13 @@ def write_store(
         file.attrs.create("header_sha256", fixed(header_digest(header, rows_sha256, file)))
         file.flush()
         file.attrs.create("complete", np.uint8(1))
+
+
+def _data_set(file: h5py.File, name: str, header: StoreHeader, dtype: np.dtype, *width: int) -> h5py.Dataset:
+    """An empty data set with the rows of the header, in chunks with checksums."""
+    chunk_rows = min(CHUNK_ROWS, max(header.n_rows, 1))
+    shape, chunks = (header.n_rows, *width), (chunk_rows, *width)
+    return file.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=True, track_times=False)
 
 
 @contextmanager

@@ -20,26 +20,3 @@ from .options import (
     splits_option,
     threads_option,
 )
-
-__all__ = [
-    "FOLDER",
-    "SIZE",
-    "FiniteRange",
-    "GridType",
-    "ProgressLine",
-    "clock",
-    "data_argument",
-    "data_option",
-    "device_option",
-    "json_option",
-    "labels_option",
-    "leave_out_option",
-    "note",
-    "parse_fps",
-    "print_table",
-    "say",
-    "set_option",
-    "split_of_option",
-    "splits_option",
-    "threads_option",
-]

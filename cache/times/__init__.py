@@ -1,13 +1,3 @@
 """When the frames of a video are shown: one time axis for labels, predictions, clips and stores."""
 
 from .axis import TimeAxis, axis_of_rows, axis_of_stamps, frame_of, nearest_common, position_of, usual_rate
-
-__all__ = [
-    "TimeAxis",
-    "axis_of_rows",
-    "axis_of_stamps",
-    "frame_of",
-    "nearest_common",
-    "position_of",
-    "usual_rate",
-]

@@ -18,17 +18,9 @@ COMMON_FPS = tuple(Fraction(n) for n in (24, 25, 30, 48, 50, 60, 100, 120)) + tu
 
 
 USUAL_SHARE = 0.5  # a step that differs from the median by more than this share is a gap or a burst
-
-
 ODD_SHARE = 0.2  # a step that differs from the usual one by more is called odd
-
-
 MOST_ROUNDED = Fraction(1, 500)  # of a rate: farther apart are other rates
-
-
 ROUNDING_TICKS = 1.5  # of the time base: stamps this near to a constant rate are only rounded
-
-
 ROUNDING_SHARE = 0.125  # of a step, and never more than that
 
 

@@ -17,11 +17,7 @@ from ...cache.times import TimeAxis
 from .labelsets import LabelSet
 
 VISIBILITIES = {"visible": True, "not shown": False}
-
-
 TEAMS = {"left": 0, "right": 1}
-
-
 MAX_POSITION_MS = 10**12  # 31 years: beyond any video, within int64 and exact floats
 
 

@@ -9,8 +9,6 @@ from ...cache.disk import nearest_name, path_hint, plain_name
 from ...cache.errors import BallspotError
 
 LABELS_FILE = "Labels-ball.json"
-
-
 SOCCERNET_FPS = {"Labels.json": 2.0, "Labels-v2.json": 2.0}  # what SoccerNet's package scores them at, if not told
 
 

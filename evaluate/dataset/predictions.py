@@ -14,8 +14,6 @@ from .labels import MAX_POSITION_MS, Spot
 from .spots import SPOTS_FILE, SpotFile, spots_in, spots_in_bytes
 
 SCORES_FILE = "scores.npz"
-
-
 MAX_ENTRY_BYTES = 2**28  # 268 MB is 1.5 million predictions of one match; a small zip can unpack to more than fits
 
 

@@ -17,11 +17,7 @@ from ...cache.errors import BallspotError
 from .matches import Match, nearest_match, resolve_match
 
 SPLITS_FILE = "splits.toml"
-
-
 PARTS = ("train", "valid", "test")
-
-
 OF_RUN = "the run's"  # where a split comes from that does not say it
 
 

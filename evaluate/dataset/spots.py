@@ -17,8 +17,6 @@ from .columns import SpotColumns, columns_of, numbered
 from .labels import MAX_POSITION_MS, Spot, brief, is_text, read_label, read_position, read_team
 
 SPOTS_FILE = "results_spotting.json"
-
-
 HALVES: dict[str | int, int] = {"1": 1, "2": 2, 1: 1, 2: 2}
 
 

@@ -8,18 +8,3 @@ from .diagnosis import CURVE_S, Diagnosis, diagnose
 from .mistakes import FIXES, KINDS
 from .pitfalls import Pitfall, find_pitfalls
 from .worst import ClassMistakes, Mistake, worst_mistakes
-
-__all__ = [
-    "CURVE_S",
-    "FIXES",
-    "KINDS",
-    "NONE",
-    "TIMINGS",
-    "ClassMistakes",
-    "Diagnosis",
-    "Mistake",
-    "Pitfall",
-    "diagnose",
-    "find_pitfalls",
-    "worst_mistakes",
-]

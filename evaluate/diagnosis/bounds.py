@@ -26,8 +26,6 @@ from ..uncertainty import (
 from .mistakes import FIXES, HIT, Repair, Verdicts, repair
 
 NONE = Interval(None, None)
-
-
 TIMINGS = ("timing_median_s", "timing_p90_s", "timing_bias_s")
 
 

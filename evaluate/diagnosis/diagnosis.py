@@ -13,8 +13,6 @@ from .bounds import DiagnosisBounds, diagnosis_bounds
 from .mistakes import CONFUSION, FIXES, HIT, KINDS, MISSED, Verdicts, confusions, fixed_ap, judge
 
 CURVE_S = (0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
-
-
 N_CALIBRATION_BINS = 10
 
 

@@ -6,16 +6,3 @@ A new export is one module here and one line in family.py.
 from .family import EXPORTS, safe_names, write_exports
 from .selection import THRESHOLD, Chosen, Selection, choose_spots, classes_of, threshold_remark
 from .spans import one_line
-
-__all__ = [
-    "EXPORTS",
-    "THRESHOLD",
-    "Chosen",
-    "Selection",
-    "choose_spots",
-    "classes_of",
-    "one_line",
-    "safe_names",
-    "threshold_remark",
-    "write_exports",
-]

@@ -6,14 +6,8 @@ from dataclasses import dataclass
 from .spans import Span, one_line
 
 CHAPTER_GAP_MS = 1000  # nobody jumps by less
-
-
 YOUTUBE_GAP_MS = 10_000  # a shorter chapter, or fewer than three, and YouTube shows none
-
-
 YOUTUBE_FEWEST = 3
-
-
 TITLE_LETTERS = 100
 
 

@@ -123,11 +123,7 @@ def _length_ms(predictions: Predictions, match: str) -> int | None:
 
 
 MAX_LETTERS = 80
-
-
 FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')  # Windows, and what shows as nothing
-
-
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])(\..*)?", re.IGNORECASE)
 
 

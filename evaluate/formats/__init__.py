@@ -7,18 +7,3 @@ from .sportscode import Instance, timeline_xml
 from .submission import pack_submission
 from .table import write_csv
 from .videos import AFTER_S, BEFORE_S, DEFAULT_FPS, VideoSpots, split_halves
-
-__all__ = [
-    "AFTER_S",
-    "BEFORE_S",
-    "DEFAULT_FPS",
-    "FORMATS",
-    "Instance",
-    "VideoSpots",
-    "pack_submission",
-    "read_videos",
-    "split_halves",
-    "timeline_xml",
-    "write_csv",
-    "write_videos",
-]

@@ -28,11 +28,7 @@ from .videos import (
 )
 
 NO_TEAM = "not applicable"
-
-
 VIDEO_KEYS = ("video", "num_frames", "fps", "num_events", "events")
-
-
 EVENT_KEYS = ("frame", "label", "comment", "score")
 
 

@@ -18,11 +18,7 @@ from .table import csv_losses, read_csv, write_csv
 from .videos import AFTER_S, BEFORE_S, Format, Source, VideoSpots, join_halves, split_halves
 
 MAX_NAME_BYTES = 200  # of 255 that file systems take: some go to the name of the file
-
-
 MAX_MATCH_BYTES = 2000  # of 4096 that a whole path may have
-
-
 ANY_MATCH = "*"  # in a pattern: the last folder of the match's name
 
 

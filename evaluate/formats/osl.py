@@ -32,23 +32,11 @@ from .videos import (
 )
 
 HEAD = "ball_action"
-
-
 SAMPLE_KEYS = ("id", "inputs", "events")
-
-
 EVENT_KEYS = ("head", "label", "position_ms", "confidence_score", "confidence", "frame", "gameTime")
-
-
 V1_KEYS = ("path", "path_features", "path_video", "annotations")
-
-
 ANNOTATION_KEYS = ("gameTime", "label", "position", "team", "visibility", "confidence")
-
-
 ENDING = re.compile(r"\.[A-Za-z0-9]{1,5}$")
-
-
 WHOLE_VIDEO = re.compile(r"(\d+p|video)")  # a video's name that says nothing of its match: 224p
 
 

@@ -15,8 +15,6 @@ from ..dataset import PLAYER_8, TEAMS, Spot, brief, is_text, read_confidence
 from .videos import Source, VideoSpots, exact_fps, read_count
 
 FPS = 25.0
-
-
 TRUTH, PREDICTION = 6, 5  # numbers of an event
 
 

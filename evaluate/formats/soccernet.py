@@ -10,8 +10,6 @@ from ..dataset import Spot, annotation_entries, game_time, labels_in, spot_entry
 from .videos import Source, VideoSpots, odd_keys, unheld
 
 LABEL_KEYS = ("gameTime", "label", "position", "team", "visibility")
-
-
 SPOT_KEYS = ("gameTime", "label", "position", "half", "confidence", "team")
 
 

@@ -19,14 +19,8 @@ from ..dataset import Spot, game_time, half_of, read_confidence, read_label, rea
 from .videos import DEFAULT_FPS, Source, VideoSpots, odd_keys, read_fps, unheld
 
 SECOND_HALF_MS = 45 * 60 * 1000
-
-
 LONGEST_HALF_MS = 60 * 60 * 1000  # the data set's halves last up to 50 minutes
-
-
 OTHER_PERIOD = re.compile(r"(?!.* - )|[3-9] - ")  # "90:10", without a half, and "3 - 00:10"
-
-
 KEYS = ("gameTime", "label", "position", "frame", "team", "visibility", "score")
 
 

@@ -34,8 +34,6 @@ COLOURS = (  # told apart by all common kinds of colour vision in pairs of neigh
 
 
 TEAM, CONFIDENCE, VISIBILITY, MATCH = "Team", "Confidence", "Visibility", "Match"
-
-
 DECLARES = re.compile(rb"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
 
 

@@ -18,20 +18,10 @@ from ..dataset import MAX_POSITION_MS, VISIBILITIES, Spot, brief
 from .videos import Source, VideoSpots
 
 COLUMNS = ("video", "half", "position_ms", "label", "team", "visibility", "confidence")
-
-
 OTHER_NAMES = {"match": "video", "score": "confidence"}
-
-
 KNOWN = frozenset({*COLUMNS, *OTHER_NAMES, "time"})
-
-
 DECIMALS = ("time", "confidence")
-
-
 DELIMITERS = (",", ";", "\t")
-
-
 CODE_PAGE = "cp1252"
 
 

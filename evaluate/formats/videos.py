@@ -11,11 +11,7 @@ from ...cache.errors import BallspotError
 from ..dataset import MAX_POSITION_MS, Spot, brief
 
 DEFAULT_FPS = 25.0
-
-
 BEFORE_S, AFTER_S = 5.0, 3.0  # of a span that shows an event: seconds ahead of it and behind
-
-
 MOST_DIGITS = 30  # of a whole number in text
 
 

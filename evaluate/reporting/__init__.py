@@ -5,23 +5,3 @@ from .plots import COLOURS, FAINT, INK, draw_evaluation
 from .report import write_report
 from .tables import TextTable, contest_table, diagnosis_tables, evaluation_table, readings_table, remarks, teams_table
 from .typesetting import as_csv, as_latex, as_markdown
-
-__all__ = [
-    "COLOURS",
-    "FAINT",
-    "INK",
-    "TextTable",
-    "as_csv",
-    "as_latex",
-    "as_markdown",
-    "comparison_tables",
-    "contest_table",
-    "diagnosis_tables",
-    "draw_evaluation",
-    "evaluation_table",
-    "readings_table",
-    "remarks",
-    "settings_rows",
-    "teams_table",
-    "write_report",
-]

@@ -6,14 +6,8 @@ from html import escape
 from math import ceil, floor, log10
 
 LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6d00", "#555555")  # Okabe and Ito
-
-
 DASHES = ("", "6 3", "2 3")
-
-
 WIDTH, HEIGHT = 640, 340
-
-
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 44
 
 

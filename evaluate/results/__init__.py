@@ -7,14 +7,3 @@ from .contest import Contest, contest
 from .evaluation import Evaluation, evaluate_predictions
 from .scored_run import ComparedRun
 from .settings import ComparedSetting
-
-__all__ = [
-    "ComparedRun",
-    "ComparedSetting",
-    "Comparison",
-    "Contest",
-    "Evaluation",
-    "compare_runs",
-    "contest",
-    "evaluate_predictions",
-]

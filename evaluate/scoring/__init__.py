@@ -21,38 +21,3 @@ from .metrics import (
 from .pairing import Pairing, joined, read_pairing
 from .protocol import GRID_STRIDE, METRIC, METRICS, OFFICIAL, OFFICIAL_FPS, Protocol
 from .teams import N_SIDES, TeamResult, team_ap, team_average_precision
-
-__all__ = [
-    "GRID_STRIDE",
-    "METRIC",
-    "METRICS",
-    "N_SIDES",
-    "OFFICIAL",
-    "OFFICIAL_FPS",
-    "APResult",
-    "Pairing",
-    "Pool",
-    "Protocol",
-    "TeamResult",
-    "average_precision",
-    "count_above",
-    "exact_ap",
-    "exact_curves",
-    "frequent_ap",
-    "headline_ap",
-    "interpolated_ap",
-    "joined",
-    "match_truths",
-    "metric_frame",
-    "metric_frames",
-    "not_shown_factor",
-    "pool_spots",
-    "pooled_average_precision",
-    "reach_frames",
-    "read_pairing",
-    "score_bins",
-    "team_ap",
-    "team_average_precision",
-    "trapezoid_mean",
-    "windows",
-]

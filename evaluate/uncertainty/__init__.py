@@ -19,24 +19,3 @@ from .bootstrap import (
     weighted_quantile,
 )
 from .intervals import Difference, Uncertainty, estimate_uncertainty, holm, paired_difference
-
-__all__ = [
-    "BOOTSTRAP",
-    "FEW_BLOCKS",
-    "LEVEL",
-    "Bootstrap",
-    "Difference",
-    "Interval",
-    "Replicates",
-    "Resamples",
-    "Uncertainty",
-    "ap_replicates",
-    "count_table",
-    "drawn_ap",
-    "estimate_uncertainty",
-    "holm",
-    "interval",
-    "paired_difference",
-    "place_blocks",
-    "weighted_quantile",
-]

@@ -5,11 +5,3 @@ The page restates the matching in JavaScript; browser tests hold the two to each
 
 from .server import ViewServer, resources_of
 from .view import find_view, open_sides, sides_of
-
-__all__ = [
-    "ViewServer",
-    "find_view",
-    "open_sides",
-    "resources_of",
-    "sides_of",
-]

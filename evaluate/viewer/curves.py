@@ -9,8 +9,6 @@ from ...cache.disk import frame_numbers, read_arrays
 from ...cache.errors import BallspotError
 
 FULL = 65535
-
-
 MOST_ROWS = 2**23  # 93 hours at 25 a second
 
 

@@ -60,8 +60,6 @@ HEADERS = {
 
 
 CHUNK_BYTES = 2**18
-
-
 REMEMBERED_CURVES = 4  # score files whose arrays stay in memory: two sides of a match and of the one before
 
 

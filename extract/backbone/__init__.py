@@ -9,37 +9,3 @@ from .spec import BackboneSpec
 from .transforms import INTERPOLATIONS, Photo, parse_views, resize, see
 from .weights import RUN_BACKBONE, first_line, hub_silence, load_into, parse_weights, weights_digest
 from .window_engine import WindowEngine, require_margin, window_engine
-
-__all__ = [
-    "INTERPOLATIONS",
-    "RUN_BACKBONE",
-    "Backbone",
-    "BackboneSpec",
-    "Engine",
-    "Loaded",
-    "Photo",
-    "Settled",
-    "WindowEngine",
-    "assemble",
-    "default_batch_rows",
-    "feature_dim",
-    "first_line",
-    "hub_silence",
-    "load_backbone",
-    "load_into",
-    "load_model",
-    "make_engine",
-    "normalisation",
-    "normalised",
-    "own_settings",
-    "parse_views",
-    "parse_weights",
-    "picture_settings",
-    "require_margin",
-    "resize",
-    "save_backbone",
-    "see",
-    "settle",
-    "weights_digest",
-    "window_engine",
-]

@@ -19,8 +19,6 @@ from .load import Backbone
 from .weights import first_line
 
 CPU_BATCH_ROWS = {"torch": 8, "openvino": 4}  # the fastest of 1 to 16 (docs/extraction.md)
-
-
 CUDA_BATCH_ROWS = 64
 
 
@@ -177,11 +175,7 @@ def _drawn_pictures(n: int, size: tuple[int, int]) -> Tensor:
 
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-
-
 KEPT_BYTES = 2**30
-
-
 LARGEST_BLOCK = 2**25  # glibc takes no more on 64 bits
 
 

@@ -21,17 +21,9 @@ from .temporal_shift import STAGES, ShiftSpec, insert_shift
 from .weights import UNREADABLE, first_line, read_state_dict
 
 DEFAULT_BACKBONE, DEFAULT_SIZE = "regnety_002", (224, 398)
-
-
 OWN_FORMAT = "ballspot-backbone/1"
-
-
 PREFIX = "_features."
-
-
 MOST_PIXELS, MOST_STRIDE = 8192, 10_000
-
-
 BACKBONES = ("regnety_002", "regnety_004", "regnety_008")
 
 

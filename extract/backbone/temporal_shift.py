@@ -17,14 +17,8 @@ from torch import Tensor, nn
 from ...cache.errors import BallspotError
 
 STAGES = ("s1", "s2", "s3", "s4")
-
-
 REACH = {"tsm": 1, "gsm": 2, "gsf": 3}  # frames either side that one block adds to what a feature sees
-
-
 USUAL_STAGES = {"tsm": STAGES, "gsm": STAGES, "gsf": ("s3", "s4")}  # as E2E-Spot and T-DEED have them
-
-
 ATTRIBUTES = {"tsm": "tsm", "gsm": "gsm", "gsf": "gs"}  # what the public code calls them
 
 

@@ -13,11 +13,7 @@ from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL
 
 INTERPOLATIONS = ("bilinear", "bicubic")
-
-
 HFLIP = "hflip"
-
-
 MAX_PHOTO = 16
 
 

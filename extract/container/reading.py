@@ -9,29 +9,13 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 ATTACHED_PICTURE = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC: a cover, not a video
-
-
 DEFAULT = 1  # AV_DISPOSITION_DEFAULT
-
-
 VOP_START = b"\x00\x00\x01\xb6"  # begins a picture in MPEG-4 part 2
-
-
 I_FRAME, B_FRAME = 0, 2  # by the two bits after it
-
-
 EMPTY_BYTES = 19  # at most, of a picture that is not coded, which keeps the place of one that came before
-
-
 N_LOOKED_AT = 300  # packets; where pictures are packed, every group of them shows it
-
-
 BACK_S = 0.1  # a time of decoding that goes back by more begins another recording
-
-
 AHEAD_S = 3600.0  # and one that jumps ahead by more, in containers whose clock just runs on
-
-
 RUNNING_CLOCKS = ("mpegts", "mpeg")
 
 

@@ -3,12 +3,3 @@
 from .check import ERROR, lint_matches
 from .stats import match_stats, summary, table_rows
 from .synth import synthesize
-
-__all__ = [
-    "ERROR",
-    "lint_matches",
-    "match_stats",
-    "summary",
-    "synthesize",
-    "table_rows",
-]

@@ -16,23 +16,11 @@ from ...evaluate.dataset import LABELS_FILE, LabelSet, Match
 from ..video import PyavSource, VideoProbe, probe_video
 
 ERROR, WARNING = "ERROR", "WARNING"
-
-
 SCORED_FPS = 25
-
-
 MOST_RATE_APART = 0.01  # of the rate by the usual step from that on average
-
-
 MOST_ALIKE = 3  # findings that differ in numbers only, each with a line of its own
-
-
 TEAMS = ("left", "right", "not applicable")
-
-
 VISIBILITIES = ("visible", "not shown")
-
-
 GAME_TIME = re.compile(r"([12]) - (\d{1,9}):(\d\d)")
 
 

@@ -30,14 +30,8 @@ SN_BAS_COUNTS = {  # the seven matches of SN-BAS
 
 
 SN_BAS_FRAMES = 1_022_160  # of those matches, at 25 fps
-
-
 EVENTS_A_SECOND = 25 * sum(SN_BAS_COUNTS.values()) / SN_BAS_FRAMES
-
-
 MARK_FRAMES = 4
-
-
 SMALLEST = (64, 80)
 
 
@@ -181,11 +175,7 @@ def _container(path: Path) -> str:
 
 
 N_COLUMNS = 10
-
-
 N_BITS = 20
-
-
 DARK, LIGHT = 20, 235
 
 

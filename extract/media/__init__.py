@@ -2,11 +2,3 @@
 
 from .sheet import draw_sheet
 from .spot_clips import INDEX_FILE, ClipSettings, cut_clips, plan_clips
-
-__all__ = [
-    "INDEX_FILE",
-    "ClipSettings",
-    "cut_clips",
-    "draw_sheet",
-    "plan_clips",
-]

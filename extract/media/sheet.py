@@ -20,14 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
-
-
 MARGIN, GAP, TITLE, CAPTION = 12, 8, 26, 56  # pixels
-
-
 LETTER = 5.6  # pixels that a letter of a caption takes
-
-
 Place = tuple[str, int]  # match and frame index
 
 

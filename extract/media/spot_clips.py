@@ -18,8 +18,6 @@ from ..video import DecodingError, VideoProbe, probe_video
 from .cuts import Cut, audio_note, container_of, plan_cut, write_cut
 
 FORMAT = "ballspot-clips/1"
-
-
 INDEX_FILE, SETTINGS_FILE = "clips.csv", "clips.json"
 
 

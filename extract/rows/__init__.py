@@ -13,30 +13,3 @@ from .recheck import check_chunks, job_of, recipe_of
 from .recipe import BundledFeatures
 from .row_maker import RowMaker
 from .segments import SegmentRunner
-
-__all__ = [
-    "AUTO_DECODERS",
-    "FIT_FILE",
-    "BundledFeatures",
-    "Components",
-    "Crew",
-    "ExtractionError",
-    "ExtractionJob",
-    "Recipe",
-    "RowMaker",
-    "SegmentRunner",
-    "Settings",
-    "check_chunks",
-    "crew_of",
-    "default_set_name",
-    "extract_matches",
-    "fit_components",
-    "job_of",
-    "load_components",
-    "n_workers_for",
-    "project_set",
-    "recipe_of",
-    "require_set_name",
-    "save_components",
-    "videos_of",
-]

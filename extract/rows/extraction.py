@@ -31,8 +31,6 @@ from .job import ExtractionJob
 from .segments import OnRows, Outcome, SegmentRunner, SegmentTask, cut_segments, probed
 
 FINISH_PATIENCE_S = 60.0
-
-
 Crew = Callable[[Sequence[SegmentTask], Callable[[SegmentTask], bool], OnRows], Iterator[Outcome]]
 
 

@@ -17,11 +17,7 @@ from ...cache.stores import Block, ComponentsSpec, FeatureSet, FeatureStore, sto
 from ...cache.terminal import ProgressLine
 
 FIT_FILE = "pca.safetensors"
-
-
 FIT_ROWS = 4096
-
-
 READ_ROWS = 4096
 
 

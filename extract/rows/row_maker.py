@@ -15,8 +15,6 @@ from .recipe import BundledFeatures
 from .segments import SegmentRunner
 
 PIECE_ROWS = 64
-
-
 STREAM_WINDOW_ROWS = 32
 
 

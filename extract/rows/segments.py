@@ -18,14 +18,8 @@ from ..video import Batch, DecodingError, DecodingProcess, UnsuitableError, Vide
 from .job import ExtractionJob
 
 SEGMENT_ROWS = 1024
-
-
 RECORD_ROWS = 64
-
-
 LOCK_PATIENCE_S = 5.0
-
-
 OnRows = Callable[[int, bool], None]  # number of rows, and whether they were computed now
 
 

@@ -20,26 +20,3 @@ from .probe import (
 from .process import PATIENCE_S, Batch, DecodingProcess
 from .pyav import PyavSource, index_of
 from .sources import open_source
-
-__all__ = [
-    "INEXACT",
-    "PATIENCE_S",
-    "REPAIR",
-    "Batch",
-    "DecodingError",
-    "DecodingProcess",
-    "LiveFrames",
-    "PyavSource",
-    "UnsuitableError",
-    "VideoProbe",
-    "can_seek",
-    "codec_of",
-    "image_files",
-    "index_of",
-    "open_live",
-    "open_source",
-    "packets_from",
-    "probe_video",
-    "video_bytes",
-    "video_digest",
-]

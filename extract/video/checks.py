@@ -8,8 +8,6 @@ from .probe import REPAIR, Beat, DecodingError, UnsuitableError, VideoProbe
 from .pyav import PyavSource
 
 PIECE_BYTES = 32 * 2**20
-
-
 PIECE_FRAMES = 32
 
 

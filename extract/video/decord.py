@@ -12,11 +12,7 @@ from .packets import nothing
 from .probe import Beat, DecodingError, UnsuitableError, VideoProbe, cut_at_keys, first_line
 
 GOP_BYTES = 192 * 2**20
-
-
 DECORD_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "")  # of MPEG-TS it gives wrong frames
-
-
 DECORD_IRREGULARITY = 0.1  # frames; Matroska rounds time stamps to milliseconds: 0.06 at 60 frames a second
 
 

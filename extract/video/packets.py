@@ -12,8 +12,6 @@ from ..container import Clock, demuxed, opened
 from .probe import VideoProbe
 
 INEXACT = ("mpeg",)  # after a seek, packets of an MPEG program stream have other time stamps
-
-
 LOOSE = frozenset({"mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "h263", "h263p", "flv", "flv1", "wmv1", "wmv2"})
 """Codecs of whose pictures sound encoders leave more at the end than FFmpeg's `aggressive` allows."""
 

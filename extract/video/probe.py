@@ -37,14 +37,8 @@ from ..container import (
 )
 
 Beat = Callable[[], None]
-
-
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg"})
-
-
 MAX_IRREGULARITY = 0.5
-
-
 REPAIR = "copy or download the video again, or repair it with `ffmpeg -i IN OUT`"
 
 

@@ -19,14 +19,8 @@ from .probe import DecodingError, UnsuitableError, VideoProbe, VideoSource
 from .sources import open_source
 
 PATIENCE_S = 120.0
-
-
 BEAT_S = 1.0  # between two signs of life, while frames are passed over
-
-
 RING_BYTES = 32 * 2**20
-
-
 MIN_SLOTS, MAX_SLOTS = 3, 8
 
 

@@ -9,19 +9,3 @@ from .file import is_bundle
 from .hub import pull, push
 from .onnx import export_backbone, export_head, require_onnx
 from .trained import read_trained
-
-__all__ = [
-    "Bundle",
-    "bundle_of",
-    "export_backbone",
-    "export_head",
-    "is_bundle",
-    "load_bundle",
-    "open_bundle",
-    "pull",
-    "push",
-    "read_trained",
-    "require_onnx",
-    "write_bundle",
-    "write_card",
-]

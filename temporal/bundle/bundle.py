@@ -27,8 +27,6 @@ from .header import MetricsPart
 from .run_features import REMEDY, features_of_run
 
 TUNED_FILE = "tuned.json"
-
-
 OR_WITHOUT = f"{REMEDY}, or --without-backbone: then it predicts from features only"
 
 

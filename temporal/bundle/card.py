@@ -22,11 +22,7 @@ from ..heads import n_parameters
 from .bundle import Bundle
 
 TEMPLATE = "card.md.j2"
-
-
 BUNDLE_NAME = "model.ballspot"
-
-
 MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|#"} | {"\n": " ", "\r": " "})
 
 

@@ -28,14 +28,8 @@ from ..heads import Checkpoint, HeadDescription, Progress, misfit
 from .header import BundleHeader
 
 BUNDLE_FAMILY, BUNDLE_VERSION = "ballspot-bundle", 1
-
-
 BUNDLE_FORMAT = f"{BUNDLE_FAMILY}/{BUNDLE_VERSION}"
-
-
 MOST_HEADER_BYTES = 2**24
-
-
 PREFIXES = re.compile(r"(head|scaling|backbone|pca)\.(\d{1,4})\.(.+)")
 
 

@@ -9,17 +9,9 @@ from ...cache.disk import fingerprint
 from ...cache.runs import SEEDS_BELOW
 
 Text = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
-
-
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-
-
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
 Count = Annotated[int, Field(ge=0, le=2**40)]
-
-
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 

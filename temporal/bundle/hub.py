@@ -21,8 +21,6 @@ from .card import BUNDLE_NAME, write_card
 from .file import is_bundle
 
 CARD_NAME, CONFIG_NAME = "README.md", "config.toml"
-
-
 FEATURES_FOLDER = "features"
 
 

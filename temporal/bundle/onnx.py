@@ -28,17 +28,9 @@ from .bundle import open_bundle
 from .trained import read_trained
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-
-
 OPSET = 17
-
-
 MOST_DIFFERENCE = 1e-4
-
-
 FORMAT = "ballspot-onnx/1"
-
-
 SHAPES = ((1, 1.0), (3, 1.0), (2, 0.62), (5, 1.5), (1, 3.1))  # batch, length as a share of the clip's frames
 
 

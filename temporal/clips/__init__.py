@@ -5,25 +5,3 @@ from .events import EventTable, clip_events, event_table, redraw_times
 from .gather import ClipStarts, gather_clips, gather_rows
 from .sampling import Anchors, draw_clips, event_anchors, mistake_anchors
 from .targets import TokenTargets, token_targets
-
-__all__ = [
-    "Anchors",
-    "ClipStarts",
-    "EventTable",
-    "TokenTargets",
-    "clip_events",
-    "draw_clips",
-    "draw_partners",
-    "drop_frames",
-    "event_anchors",
-    "event_table",
-    "gather_clips",
-    "gather_rows",
-    "jitter_shift",
-    "mistake_anchors",
-    "mix_clips",
-    "mixed_with",
-    "redraw_times",
-    "switch_frames",
-    "token_targets",
-]

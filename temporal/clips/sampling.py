@@ -15,8 +15,6 @@ from .events import MATCH_SPAN, EventTable
 from .gather import ClipStarts
 
 MISTAKE_FLOOR = 0.1
-
-
 MISTAKE_REACH_S = 0.5  # the metric's: a spot this near to an event of its class is no mistake
 
 

@@ -14,8 +14,6 @@ from ..config import ClipGrid, TargetSection
 from .events import ClipEvents
 
 FAR = 2**40  # farther than any event
-
-
 SD_REACH = 3.0  # deviations; beyond it a soft label is below 0.011
 
 

@@ -21,26 +21,3 @@ from .sections import (
     TrainingSection,
     prediction_views,
 )
-
-__all__ = [
-    "DTYPES",
-    "PLACES",
-    "Chance",
-    "ClassLoss",
-    "ClipGrid",
-    "Config",
-    "Count",
-    "CountOrNone",
-    "HeadSection",
-    "PredictionSection",
-    "Rate",
-    "Section",
-    "Suppression",
-    "TargetSection",
-    "TrainingSection",
-    "as_table",
-    "config_from_table",
-    "config_value",
-    "load_config",
-    "prediction_views",
-]

@@ -18,8 +18,6 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 
 
 PLACES: dict[str, tuple[str, str]] = {leaf: (section, leaf) for section, leaves in SECTIONS.items() for leaf in leaves}
-
-
 MOST_SHOWN = 12  # names in one line of an error
 
 

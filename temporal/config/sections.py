@@ -12,38 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ...cache.stores import FLIPPED_VIEW, ORIGINAL
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
-
-
 MOST = 10**9  # of any count: far beyond all that can be trained
-
-
 Count = Annotated[int, Field(ge=1, le=MOST)]
-
-
 CountOrNone = Annotated[int, Field(ge=0, le=MOST)]
-
-
 Rate = Annotated[float, Field(gt=0.0)]
-
-
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
-
-
 Chance = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
 NotNegative = Annotated[float, Field(ge=0.0)]
-
-
 HeadKind = Literal["tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear"]
-
-
 Teams = Literal["none", "head", "labels"]
-
-
 ClassLoss = Literal["cross-entropy", "sigmoid"]
-
-
 Suppression = Literal["soft", "hard", "lopsided", "peaks"]
 
 

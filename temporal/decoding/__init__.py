@@ -14,25 +14,3 @@ from .postprocessing import (
 )
 from .scores import PLAIN_FILE, SavedScores, open_scores, read_scores, write_scores
 from .tuning import TunedClass, tune_classes
-
-__all__ = [
-    "PLAIN_FILE",
-    "ClassDecoding",
-    "SavedScores",
-    "TunedClass",
-    "as_configured",
-    "as_plain",
-    "class_decoding",
-    "decode_as_configured",
-    "decode_classes",
-    "decode_scores",
-    "decoded_spots",
-    "open_scores",
-    "read_postprocessing",
-    "read_scores",
-    "rows_a_second",
-    "spots_of",
-    "tune_classes",
-    "write_postprocessing",
-    "write_scores",
-]

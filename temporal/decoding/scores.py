@@ -98,11 +98,7 @@ def read_scores(path: Path) -> SavedScores:
 
 
 PLAIN_FILE = "scores.npy"
-
-
 REMEDY = "save it with numpy"
-
-
 VIDEO_RATE = 25  # frames a second, at least, that rows of a lower rate are told apart by
 
 

@@ -15,21 +15,3 @@ from .resident import (
 from .scaling import OF_MATCH, Scaling, ScalingFit, common_dims
 from .sources import FeatureSource, open_source
 from .spill import RowFile
-
-__all__ = [
-    "OF_MATCH",
-    "FeatureLayout",
-    "FeatureSource",
-    "MatchRows",
-    "ResidentFeatures",
-    "RowFile",
-    "Scaling",
-    "ScalingFit",
-    "common_dims",
-    "from_arrays",
-    "load_features",
-    "open_source",
-    "read_layout",
-    "scale_features",
-    "store_axis",
-]

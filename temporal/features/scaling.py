@@ -7,11 +7,7 @@ import torch
 from torch import Tensor
 
 READ_ROWS = 16384
-
-
 SMALLEST_SD = 1e-6
-
-
 OF_MATCH = ("match", "match-common")  # scalings that only a whole match can tell
 
 

@@ -4,11 +4,3 @@ from .processes import joined_group
 from .run import finetune, start_digest
 from .settings import read_settings
 from .task import Finetuning
-
-__all__ = [
-    "Finetuning",
-    "finetune",
-    "joined_group",
-    "read_settings",
-    "start_digest",
-]

@@ -6,17 +6,3 @@ A new trunk is one module here and one line in head.py.
 from .checkpoints import Checkpoint, HeadDescription, Progress, misfit, read_checkpoint, restore, write_checkpoint
 from .downsampling import token_frames
 from .head import HeadOutput, SpottingHead, n_parameters
-
-__all__ = [
-    "Checkpoint",
-    "HeadDescription",
-    "HeadOutput",
-    "Progress",
-    "SpottingHead",
-    "misfit",
-    "n_parameters",
-    "read_checkpoint",
-    "restore",
-    "token_frames",
-    "write_checkpoint",
-]

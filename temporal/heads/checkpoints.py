@@ -24,8 +24,6 @@ from ..features import Scaling
 from .head import SpottingHead, build_head
 
 CHECKPOINT_FORMAT = "ballspot-head/3"
-
-
 MOST_CLIP_FRAMES, MOST_FEATURES = 2**20, 2**24
 
 

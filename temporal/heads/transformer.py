@@ -9,8 +9,6 @@ from .downsampling import downsample, n_tokens
 from .dropout import Dropout
 
 POSITION_SD = 0.02
-
-
 ROTARY_BASE = 10000.0
 
 

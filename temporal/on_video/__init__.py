@@ -3,10 +3,3 @@
 from .live import live_spots
 from .predict import predict_keeping, predict_videos
 from .videos import given_videos
-
-__all__ = [
-    "given_videos",
-    "live_spots",
-    "predict_keeping",
-    "predict_videos",
-]

@@ -4,16 +4,3 @@ from .ensemble import Ensemble, MatchStream
 from .score import MatchScores, joined
 from .stream import score_match
 from .write import PredictedMatch, claim_folder, predict_matches, prediction_record, write_prediction
-
-__all__ = [
-    "Ensemble",
-    "MatchScores",
-    "MatchStream",
-    "PredictedMatch",
-    "claim_folder",
-    "joined",
-    "predict_matches",
-    "prediction_record",
-    "score_match",
-    "write_prediction",
-]

@@ -18,8 +18,6 @@ from .ensemble import Ensemble
 from .score import MatchScores
 
 RECORD_FILE = "predictions.json"
-
-
 RECORD_FORMAT = "ballspot-predictions/1"
 
 

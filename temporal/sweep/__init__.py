@@ -11,19 +11,3 @@ from .progress import SweepProgress
 from .search import search_space
 from .space import read_space
 from .tables import show_plan, show_results
-
-__all__ = [
-    "Job",
-    "SweepProgress",
-    "check_runs",
-    "costs",
-    "find_sweep",
-    "job_runner",
-    "plan_runs",
-    "read_space",
-    "record_sweep",
-    "run_sweep",
-    "search_space",
-    "show_plan",
-    "show_results",
-]

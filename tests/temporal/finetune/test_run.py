@@ -52,10 +52,12 @@ def weights(run: Path, name: str = "last.safetensors") -> dict[str, torch.Tensor
 
 def assert_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
     assert ours.keys() == theirs.keys()
+    of_all = max(float(value.abs().max()) for name, value in theirs.items() if name.endswith("exp_avg"))
     for name, value in ours.items():
         if name.endswith("exp_avg"):  # the gradients themselves: AdamW's steps do not know their scale
             largest = float(theirs[name].abs().max())
-            torch.testing.assert_close(value, theirs[name], rtol=0.02, atol=0.02 * largest + 1e-7, msg=name)
+            rounding = 1e-5 * of_all  # terms as large as the largest gradients may cancel, on some CPUs to 2e-6 of 0.25
+            torch.testing.assert_close(value, theirs[name], rtol=0.02, atol=0.02 * largest + rounding, msg=name)
         elif not name.startswith("optimizer."):
             # Where a gradient is rounding alone AdamW steps by its sign: one weight of 135,424 did on one CPU.
             apart = ~torch.isclose(value, theirs[name], rtol=2e-3, atol=2e-4)

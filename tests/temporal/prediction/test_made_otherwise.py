@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
-from ballspot.evaluate.dataset.splits import Splits, names_to_predict
+from ballspot.evaluate.dataset.data_selection import DataSelection, names_to_predict
+from ballspot.evaluate.dataset.splits import Splits
 from ballspot.temporal.config.load import load_config
 from ballspot.temporal.heads.checkpoints import read_checkpoint
 from ballspot.temporal.prediction.score import MatchScores, mean_scores
@@ -115,9 +116,9 @@ def test_matches_that_a_run_was_trained_on_are_not_predicted_as_its_test(season)
     known = season.names
     of_run = replace(of_run, train=(known[3],), valid=(known[1],))
     with pytest.raises(BallspotError, match="was trained or validated on; say which matches with --splits"):
-        names_to_predict(of_run, season.data, "test", splits_file=None, leave_out=None)
+        names_to_predict(of_run, DataSelection(season.data), "test")
     of_run = replace(of_run, train=(known[0],))
-    assert names_to_predict(of_run, season.data, "test", splits_file=None, leave_out=None) == (known[3],)
+    assert names_to_predict(of_run, DataSelection(season.data), "test") == (known[3],)
 
 
 def test_a_head_without_support_takes_no_part_in_the_mean():
