@@ -42,7 +42,7 @@ def sample(path: str, **event: Any) -> dict[str, Any]:
         ("match-a.mkv", "match-a"),
         ("league/2026-01-01 - St. Pauli - Bremen/224p.mp4", "league/2026-01-01 - St. Pauli - Bremen"),
         ("../videos/match-a.mp4", "videos/match-a"),
-        ("/home/somebody/videos/match-a.mp4", "match-a"),
+        ("/mnt/videos/match-a.mp4", "match-a"),
         ("C:\\Users\\somebody\\match-a.mp4", "match-a"),
         ("clips\\match-a.mp4", "clips/match-a"),
         ("224p.mp4", "224p"),
