@@ -71,7 +71,7 @@ def draw_faults(number: int, seed: int, only: Sequence[str] = ()) -> list[Fault]
 
 
 def imported(path: Path) -> set[str]:
-    """Names that a file may import, inside functions too: "cache.store" for ballspot.cache.store or ..cache.store.
+    """Names that a file may import, inside functions too: "cache.stores.store" for that module by any way.
 
     `cli.py` names its commands' modules in strings; any "extract.commands" in it counts.
     """

@@ -14,8 +14,9 @@ from ballspot.cache.errors import BallspotError
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-32"]
 
 
+# Not with NUL: a text in UTF-16 that begins with it has the mark of UTF-32.
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@given(text=st.text(st.characters(codec="utf-8", exclude_characters="\ufeff"), min_size=1))
+@given(text=st.text(st.characters(codec="utf-8", exclude_characters="\ufeff\0"), min_size=1))
 def test_every_mark_is_understood_and_left_out(encoding: str, text: str) -> None:
     assert decode_text(text.encode(encoding), "f") == text
 

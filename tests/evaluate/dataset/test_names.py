@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs.run import RUN_FORMAT, RunFolder
 from ballspot.cache.stores import Block, FeatureStore, StoreHeader, open_feature_set, store_path, write_store
+from ballspot.cache.stores.spec import FeatureSpec
 from ballspot.cli import main
 from ballspot.evaluate.dataset.columns import columns_of
 from ballspot.evaluate.dataset.labels import Spot, read_labels
@@ -78,7 +79,7 @@ def test_two_folders_that_look_alike_are_refused(tmp_path: Path, label_file: Cal
 @FORMS
 def test_a_feature_set_of_one_form_serves_matches_of_another(tmp_path: Path, here: str, there: str) -> None:
     header = StoreHeader(
-        match=there, fps=Fraction(25), n_video_frames=2, n_rows=2, dim=1, extraction={"backbone": "b", "stride": 1}
+        match=there, fps=Fraction(25), n_video_frames=2, n_rows=2, dim=1, spec=FeatureSpec.read({"made": "a"})
     )
     rows = np.zeros((2, 1), "float16")
     write_store(tmp_path / "set" / f"{there}.h5", header=header, blocks=[Block(np.arange(2), {"original": rows})])

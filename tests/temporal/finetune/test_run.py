@@ -268,9 +268,9 @@ READS_AHEAD = """
 import sys
 import numpy as np, torch
 from pathlib import Path
-from ballspot.extract.clip_pictures import VideoClips, read_clips
 from ballspot.extract.video import probe_video
 from ballspot.temporal.clips import ClipStarts
+from ballspot.temporal.finetune.video_clips import VideoClips, read_clips
 
 if __name__ == "__main__":
     probe = probe_video(Path(sys.argv[1]))

@@ -15,7 +15,6 @@ from ballspot.cache.runs.run import RunFolder
 from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labels import LabelArrays
 from ballspot.evaluate.dataset.labelsets import LabelSet
-from ballspot.evaluate.dataset.matches import find_matches
 from ballspot.evaluate.results.evaluation import evaluate_predictions
 from ballspot.temporal.clips.events import event_table
 from ballspot.temporal.clips.sampling import draw_clips
@@ -324,12 +323,11 @@ def test_epochs_draw_different_chance():
 
 def test_a_training_split_without_events_is_refused(season, tmp_path):
     nothing = LabelSet("other", LABELS.labels)
-    experiment = replace(experiment_on(season), label_set=nothing)
     data = tmp_path / "data"
     shutil.copytree(season.data, data)
     for name in season.names[:2]:
         (data / name / "Labels-ball.json").write_text('{"annotations": []}')
-    experiment = replace(experiment, matches={match.name: match for match in find_matches(data)})
+    experiment = replace(experiment_on(season), data=DataSelection(data, nothing))
     with pytest.raises(BallspotError, match="no event in the training matches"):
         train(experiment, tmp_path / "run")
 
