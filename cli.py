@@ -63,8 +63,8 @@ codecs.register_error("ballspot", as_escapes)
 # Torch then asks Linux for pages of 2 MB, which a fine-tuning on a CPU fills a sixth faster (bench/pages.py); it looks
 # once, when it first takes memory, so this comes before any command is imported.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-# Threads that wait for one another sleep. By default they spin, and on a busy machine a training then takes several
-# times as long (bench/threads.py). Torch's OpenMP reads this once, when torch is imported.
+# Threads that wait for one another sleep. By default they spin, which takes the cores from other work and from one
+# another on a busy machine (bench/threads.py measures it). Torch's OpenMP reads this once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

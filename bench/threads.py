@@ -25,6 +25,7 @@ WAYS = {
     "one thread": {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"},
 }
 STEPS = 6
+LOAD = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(10**6))"  # ends with its parent
 
 
 def step_s() -> float:
@@ -38,7 +39,7 @@ def step_s() -> float:
 @contextmanager
 def busy(n_processes: int) -> Iterator[None]:
     """So many processes that compute until the end."""
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n_processes)]
+    others = [subprocess.Popen([sys.executable, "-c", LOAD]) for _ in range(n_processes)]
     try:
         yield
     finally:

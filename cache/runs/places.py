@@ -65,7 +65,7 @@ def data_of_run(run: Path, record: Mapping[str, Any]) -> Path:
     names = {name for part in parts if isinstance(part, list) for name in part if isinstance(name, str)}
 
     def has(place: Path, n_least: int) -> bool:
-        return os.path.isdir(place) and sum(os.path.isdir(place / name) for name in names) >= n_least  # noqa: PTH112
+        return os.path.isdir(place) and sum(os.path.isdir(place / name) for name in names) >= n_least  # noqa: PTH112  as above
 
     if Path(recorded).is_absolute() and has(Path(recorded), min(1, len(names))):
         return Path(recorded)
