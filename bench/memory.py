@@ -98,7 +98,7 @@ def extract(data: Path, decoder: str, results: object) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    settings = Settings(stride=25, decoders=(decoder,))
+    settings = Settings(stride=25, decoder=decoder)
     job = Recipe(BackboneSpec("regnety_002", "random", (224, 398)), settings=settings).job()
     extract_matches(find_matches(data), data / "features", job)
     stopped.set()

@@ -80,8 +80,7 @@ class RunFolder:
         there = self.record()
         if there.get("key") != key:
             raise BallspotError(
-                f"{self.path}: holds another run ({self._difference(config, record, there)}); choose another {option} "
-                "or remove that folder"
+                f"{self.path}: holds another run ({self._difference(config, record, there)}); choose another {option}"
             )
 
     @contextmanager

@@ -88,7 +88,7 @@ class Journal:
                     if len(block.substituted) and not may_substitute:
                         raise BallspotError(
                             f"{path}: shows another frame in place of damaged frame {block.substituted[0]}; give "
-                            "--on-bad-frame substitute again, or remove it"
+                            "--on-bad-frame substitute again, or another --set"
                         )
                     next_row += len(block)
                     whole = stream.tell()
@@ -315,7 +315,7 @@ def _require_same(path: Path, found: tuple[StoreHeader, Segment], wanted: tuple[
         what = f"the engine {found[0].engine!r}, whose last bits differ from {wanted[0].engine!r}"
     else:
         what = "another match or other rows"
-    raise BallspotError(f"{path}: a part file of {what}; remove it, or give the options it was begun with")
+    raise BallspotError(f"{path}: a part file of {what}; give the options it was begun with, or another --set")
 
 
 def _without_decoder(header: StoreHeader) -> StoreHeader:

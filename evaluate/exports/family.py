@@ -114,7 +114,7 @@ def _require_room(out: Path, texts: Mapping[Path, str]) -> None:
     there = {path for path in out.rglob("*") if path.is_file() and not is_temporary(path)} if out.is_dir() else set()
     is_ours = not there or (there <= texts.keys() and is_begun(texts))
     if out.exists() and not (out.is_dir() and is_ours):
-        raise BallspotError(f"{out}: exists and is not empty; choose another --out or remove it")
+        raise BallspotError(f"{out}: exists and is not empty; choose another --out")
 
 
 def _length_ms(predictions: Predictions, match: str) -> int | None:

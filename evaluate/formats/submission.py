@@ -31,7 +31,7 @@ def pack_submission(path: Path, out: Path, *, label_set: LabelSet, matches: Iter
     not in ``label_set``, and when ``out`` is there already.
     """
     if out.exists():
-        raise BallspotError(f"{out}: is there already; choose another --out or remove it")
+        raise BallspotError(f"{out}: is there already; choose another --out")
     predictions = open_predictions(path)
     names = predictions.matches() if matches is None else list(matches)
     predictions = predictions.among(names)

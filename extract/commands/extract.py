@@ -129,7 +129,7 @@ def extract(
     from ...evaluate.dataset import find_matches
     from ..backbone import BackboneSpec, default_batch_rows, parse_views, parse_weights, settle
     from ..rows import (
-        AUTO_DECODERS,
+        AUTO_DECODER,
         ExtractionError,
         Recipe,
         Settings,
@@ -153,7 +153,7 @@ def extract(
     settings = Settings(
         stride=stride,
         batch_rows=batch or default_batch_rows(engine, devices[0]),
-        decoders=AUTO_DECODERS if decoder == "auto" else (decoder,),
+        decoder=AUTO_DECODER if decoder == "auto" else decoder,
         engine=engine,
         compiles=compiles,
         dtype=dtype,

@@ -116,7 +116,7 @@ def synthesize(
     Raises BallspotError when `out` holds something already, and as `require_drawable`, before anything is written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BallspotError(f"{out}: exists and is not empty; choose another folder or remove it")
+        raise BallspotError(f"{out}: exists and is not empty; choose another folder")
     n_frames = round(minutes * 60 * fps)
     require_drawable(out, n_frames, size)
     names = [f"synth/drawn/match-{number:02d}" for number in range(1, n_matches + 1)]

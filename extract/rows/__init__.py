@@ -6,7 +6,7 @@ anew.
 
 from .crew import crew_of, n_workers_for
 from .extraction import Crew, ExtractionError, extract_matches, videos_of
-from .job import AUTO_DECODERS, ExtractionJob, Recipe, Settings
+from .job import AUTO_DECODER, ExtractionJob, Recipe, Settings
 from .names import default_set_name, require_set_name
 from .pca import FIT_FILE, Components, fit_components, load_components, project_set, save_components
 from .recheck import check_chunks, job_of, recipe_of

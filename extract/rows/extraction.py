@@ -16,7 +16,6 @@ from ...cache.stores import (
     JournalRows,
     Segment,
     StoreHeader,
-    find_parts,
     find_stores,
     part_path,
     read_header,
@@ -31,10 +30,8 @@ from .job import ExtractionJob
 from .segments import OnRows, Outcome, SegmentRunner, SegmentTask, cut_segments, probed
 
 FINISH_PATIENCE_S = 60.0
+# Runs tasks, in their order or beside one another, but for those that the second argument says to drop by then.
 Crew = Callable[[Sequence[SegmentTask], Callable[[SegmentTask], bool], OnRows], Iterator[Outcome]]
-
-
-"""Runs tasks, in their order or beside one another, but for those that the second argument says to drop by then."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +55,19 @@ class ExtractionError(BallspotError):
 
 @dataclass(frozen=True)
 class MatchPlan:
-    """One match to extract: its video, what the store will say of itself, its segments, the decoders left to try."""
+    """One match to extract: its video, what the store will say of itself, its segments and its decoder."""
 
     name: str
     probe: VideoProbe
     header: StoreHeader
     store: Path
     segments: tuple[Segment, ...]
-    decoders: tuple[str, ...]
+    decoder: str
 
     def tasks(self) -> list[SegmentTask]:
-        """One task a segment, with the first of the decoders."""
+        """One task a segment."""
         return [
-            SegmentTask(self.header, self.probe.path, self.store, segment, self.decoders[0])
-            for segment in self.segments
+            SegmentTask(self.header, self.probe.path, self.store, segment, self.decoder) for segment in self.segments
         ]
 
 
@@ -81,7 +77,7 @@ def extract_matches(
     """The stores of all `matches` in `set_path`: complete ones are kept, unfinished ones resumed, the rest made.
 
     A match that fails does not keep the others from being finished; then ExtractionError names each that failed: no
-    readable video, a store of another video, a frame that no decoder can give, a disk that takes no more. Raises
+    readable video, a store of another video, a frame that cannot be decoded, a disk that takes no more. Raises
     BallspotError at once for a set that was made with other settings. Without a `crew` all is done in this process.
     """
     make_folder(set_path)
@@ -174,7 +170,7 @@ def finished_store(match: Match, path: Path) -> Extracted | None:
         if store.match != match.name or store.header.video_bytes != n_bytes:
             raise BallspotError(
                 f"{path}: was made from {store.match!r}, {store.header.video_name} ({store.header.video_bytes} bytes), "
-                f"not from {match.video} ({n_bytes} bytes); remove the store or extract with another --set"
+                f"not from {match.video} ({n_bytes} bytes); extract it with another --set"
             )
         remove_parts(path)
         return Extracted(match=match.name, path=path, n_rows=store.n_rows, n_new_rows=0, seconds=0.0)
@@ -207,22 +203,19 @@ def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
         video_turn=probe.turn,
         weights=job.backbone.spec.weights,
     )
-    decoders = ("jpg",) if probe.path.is_dir() else settings.decoders
-    heads = [head for head in map(read_header, find_parts(path)) if head is not None]
-    begun = [head.decoder for head in heads if head.decoder in decoders][:1]
+    decoder = "jpg" if probe.path.is_dir() else settings.decoder
     segments = tuple(cut_segments(probe, stride=settings.stride, aligned_rows=job.aligned_rows))
-    order = tuple(dict.fromkeys([*begun, *decoders]))
-    return MatchPlan(match.name, probe, header, path, segments, order)
+    return MatchPlan(match.name, probe, header, path, segments, decoder)
 
 
 def _run(
-    plans: dict[str, MatchPlan],
+    plans: Mapping[str, MatchPlan],
     crew: Crew,
     progress: ProgressLine,
     done: dict[str, Extracted],
     failed: dict[str, str],
 ) -> None:
-    """Runs the plans round by round: a match that a decoder cannot read is begun again with the next."""
+    """Runs all plans' segments and writes the store of each match whose segments are all there."""
 
     def on_rows(n_rows: int, is_new: bool) -> None:
         if is_new:
@@ -231,47 +224,28 @@ def _run(
             progress.done += n_rows
             progress.first += n_rows
 
-    causes: dict[str, str] = {}  # the first thing that a decoder found wrong with a video itself
-    while plans:
-        left = {name: len(plan.segments) for name, plan in plans.items()}
-        undecodable: dict[str, str] = {}
-        made: dict[str, tuple[int, float]] = dict.fromkeys(plans, (0, 0.0))
-        tasks = [task for plan in plans.values() for task in plan.tasks()]
-        is_dropped = _told_by(failed, undecodable)
-        for outcome in crew(tasks, is_dropped, on_rows):
-            name = outcome.task.header.match
-            if outcome.error:
-                (undecodable if outcome.is_undecodable else failed).setdefault(name, outcome.error)
-                if outcome.is_undecodable and not outcome.is_unsuitable:
-                    causes.setdefault(name, outcome.error)
-                continue
-            left[name] -= 1
-            made[name] = (made[name][0] + outcome.n_new_rows, made[name][1] + outcome.seconds)
-            if left[name] == 0:
-                plan = plans[name]
-                try:
-                    finish_match(plan)
-                    done[name] = Extracted(name, plan.store, plan.header.n_rows, *made[name])
-                except BallspotError as error:
-                    failed[name] = str(error)
-        plans = {
-            name: replace(plan, decoders=plan.decoders[1:])
-            for name, plan in plans.items()
-            if name in undecodable and name not in failed
-        }
-        for name, plan in list(plans.items()):
-            remove_parts(plan.store)  # rows beside a damaged place may be wrong already
-            if plan.decoders:
-                note(f"{name}: {undecodable[name]}; trying {plan.decoders[0]}")
-            else:
-                failed[name] = causes.get(name, undecodable[name])
-                del plans[name]
-        if plans:
-            progress.expect(sum(plan.header.n_rows for plan in plans.values()))
-
-
-def _told_by(*failures: Mapping[str, str]) -> Callable[[SegmentTask], bool]:
-    return lambda task: any(task.header.match in failed for failed in failures)
+    left = {name: len(plan.segments) for name, plan in plans.items()}
+    made: dict[str, tuple[int, float]] = dict.fromkeys(plans, (0, 0.0))
+    undecodable: set[str] = set()
+    tasks = [task for plan in plans.values() for task in plan.tasks()]
+    for outcome in crew(tasks, lambda task: task.header.match in failed, on_rows):
+        name = outcome.task.header.match
+        if outcome.error:
+            failed.setdefault(name, outcome.error)
+            if outcome.is_undecodable:
+                undecodable.add(name)
+            continue
+        left[name] -= 1
+        made[name] = (made[name][0] + outcome.n_new_rows, made[name][1] + outcome.seconds)
+        if left[name] == 0:
+            plan = plans[name]
+            try:
+                finish_match(plan)
+                done[name] = Extracted(name, plan.store, plan.header.n_rows, *made[name])
+            except BallspotError as error:
+                failed[name] = str(error)
+    for name in undecodable:
+        remove_parts(plans[name].store)  # rows beside a damaged place may be wrong already
 
 
 def finish_match(plan: MatchPlan) -> None:
@@ -293,7 +267,7 @@ def _require_same(set_path: Path, there: FeatureSpec, here: FeatureSpec) -> None
         said, wanted = (_short(spec.as_json().get(name)) for spec in (there, here))
         raise BallspotError(
             f"{set_path}: holds features of other settings ({name} is {said} there and {wanted} here); choose another "
-            "--set or --out, or remove that folder"
+            "--set or --out"
         )
 
 

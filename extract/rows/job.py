@@ -8,20 +8,20 @@ import torch
 from ...cache.stores import ORIGINAL, FeatureSpec
 from ..backbone import Backbone, BackboneSpec, load_backbone, require_margin
 
-AUTO_DECODERS = ("pyav",)  # decord can rescue nothing that PyAV refuses: docs/extraction.md
+AUTO_DECODER = "pyav"  # decord can rescue nothing that PyAV refuses: docs/extraction.md
 
 
 @dataclass(frozen=True)
 class Settings:
     """How pictures are read and features stored; none of it needs the backbone.
 
-    `decoders` are tried in their order; with `substitute` a damaged frame is replaced and written down, else an error.
+    With `substitute` a damaged frame is replaced and written down, else it is an error.
     `margin` is that of the windows of a backbone with temporal shift, in rows, its reach where there is none.
     """
 
     stride: int = 1
     batch_rows: int = 8
-    decoders: tuple[str, ...] = AUTO_DECODERS
+    decoder: str = AUTO_DECODER
     engine: str = "torch"
     compiles: bool = False
     dtype: str = "float16"

@@ -119,7 +119,7 @@ def project_set(features: FeatureSet, components: Components, out: Path) -> list
                 if path.exists():
                     with FeatureStore.open(path) as there:
                         if there.fingerprint != header.fingerprint:
-                            raise BallspotError(f"{path}: made with another fit or parent; remove it or give --set")
+                            raise BallspotError(f"{path}: made with another fit or parent; give another --set")
                 else:
                     blocks = _projected(parent, components)
                     write_store(path, header=header, blocks=blocks, frame_time_us=parent.frame_time_us)

@@ -14,7 +14,7 @@ import torch
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, Journal, Segment, StoreHeader, part_path, rows_of_chunks
 from ..backbone import Engine, WindowEngine, make_engine, resize, see, window_engine
-from ..video import Batch, DecodingError, DecodingProcess, UnsuitableError, VideoProbe, can_seek, probe_video
+from ..video import Batch, DecodingError, DecodingProcess, VideoProbe, can_seek, probe_video
 from .job import ExtractionJob
 
 SEGMENT_ROWS = 1024
@@ -43,7 +43,7 @@ class SegmentTask:
 class Outcome:
     """What came of a task: rows computed now, in `seconds`, or an error in one line.
 
-    With `is_undecodable` another decoder may do better; with `is_unsuitable`, too, the error is the decoder's own.
+    With `is_undecodable` its decoder could not give a frame: rows that lie near it may be wrong already.
     """
 
     task: SegmentTask
@@ -51,7 +51,6 @@ class Outcome:
     seconds: float = 0.0
     error: str = ""
     is_undecodable: bool = False
-    is_unsuitable: bool = False
 
 
 class SegmentRunner:
@@ -102,9 +101,7 @@ class SegmentRunner:
                     n_new_rows += len(block)
                     on_rows(len(block), True)
         except DecodingError as error:
-            return Outcome(
-                task, error=str(error), is_undecodable=True, is_unsuitable=isinstance(error, UnsuitableError)
-            )
+            return Outcome(task, error=str(error), is_undecodable=True)
         except BallspotError as error:
             return Outcome(task, error=str(error))
         return Outcome(task, n_new_rows=n_new_rows, seconds=time.monotonic() - started)

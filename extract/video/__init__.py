@@ -9,7 +9,6 @@ from .packets import INEXACT, can_seek, packets_from
 from .probe import (
     REPAIR,
     DecodingError,
-    UnsuitableError,
     VideoProbe,
     codec_of,
     image_files,

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..container import turned
 from .damage import damaged_frames
-from .probe import REPAIR, Beat, DecodingError, UnsuitableError, VideoProbe
+from .probe import REPAIR, Beat, DecodingError, VideoProbe
 from .pyav import PyavSource
 
 PIECE_BYTES = 32 * 2**20
@@ -24,13 +24,13 @@ def _require_times(probe: VideoProbe, begins_s: np.ndarray, decoder: str, first:
     times = (probe.pts[first : first + len(begins_s)] - probe.pts[0]) * float(probe.time_base)
     begins_s = begins_s - (begins_s[0] if first == 0 else 0)
     if np.abs(begins_s - times).max() * float(probe.fps) > 0.5:
-        raise UnsuitableError(f"{probe.path}: {decoder} shows frames at other times than the packets say")
+        raise DecodingError(f"{probe.path}: {decoder} shows frames at other times than the packets say")
 
 
 def _turn_left(probe: VideoProbe, picture: np.ndarray, decoder: str) -> str:
     """How the pictures of a decoder must still be turned, by its frame 0: some decoders turn them, some do not.
 
-    Raises UnsuitableError where its frame 0 does not tell.
+    Raises DecodingError where its frame 0 does not tell.
     """
     if not probe.turn:
         return ""
@@ -38,7 +38,7 @@ def _turn_left(probe: VideoProbe, picture: np.ndarray, decoder: str) -> str:
         shown = next(source.frames(0, 1))
     is_turned, is_as_stored = (np.array_equal(one, shown) for one in (picture, turned(picture, probe.turn)))
     if is_turned == is_as_stored:
-        raise UnsuitableError(f"{probe.path}: pictures are {probe.turn}, of which {decoder} shows others than players")
+        raise DecodingError(f"{probe.path}: pictures are {probe.turn}, of which {decoder} shows others than players")
     return "" if is_turned else probe.turn
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..container import turned
 from .checks import _frame_bytes, _piece_frames, _require_times, _require_undamaged, _turn_left
 from .packets import nothing
-from .probe import Beat, DecodingError, UnsuitableError, VideoProbe, cut_at_keys, first_line
+from .probe import Beat, DecodingError, VideoProbe, cut_at_keys, first_line
 
 GOP_BYTES = 192 * 2**20
 DECORD_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "")  # of MPEG-TS it gives wrong frames
@@ -33,7 +33,7 @@ class DecordSource:
         try:
             decord: Any = import_module("decord")
         except (ImportError, OSError) as error:
-            raise UnsuitableError(
+            raise DecodingError(
                 f"--decoder decord: cannot be loaded ({first_line(error)}); pip install decord, or give --decoder auto"
             ) from error
         decord.logging.set_level(decord.logging.QUIET)
@@ -42,7 +42,7 @@ class DecordSource:
         try:
             self.reader: Any = decord.VideoReader(str(probe.path.absolute()), num_threads=1)
         except self.errors as error:
-            raise UnsuitableError(f"{probe.path}: decord cannot open it ({first_line(error)})") from error
+            raise DecodingError(f"{probe.path}: decord cannot open it ({first_line(error)})") from error
         self._require_agreement()
         self.turn = _turn_left(probe, self._first_picture(), self.name) if probe.turn else ""
 
@@ -73,24 +73,20 @@ class DecordSource:
     def _require_agreement(self) -> None:
         probe = self.probe
         if probe.n_streams > 1:
-            raise UnsuitableError(f"{probe.path}: decord might read another of its {probe.n_streams} video streams")
+            raise DecodingError(f"{probe.path}: decord might read another of its {probe.n_streams} video streams")
         if probe.n_undecodable or probe.n_resets or probe.is_packed:
-            raise UnsuitableError(f"{probe.path}: decord does not count its frames as players do")
+            raise DecodingError(f"{probe.path}: decord does not count its frames as players do")
         if len(self.reader) != probe.n_frames:
-            raise UnsuitableError(
-                f"{probe.path}: decord counts {len(self.reader)} frames, the packets {probe.n_frames}"
-            )
+            raise DecodingError(f"{probe.path}: decord counts {len(self.reader)} frames, the packets {probe.n_frames}")
         if probe.longest_gop * _frame_bytes(probe) > GOP_BYTES:
-            raise UnsuitableError(
-                f"{probe.path}: {probe.longest_gop} frames between key frames are too many for decord"
-            )
+            raise DecodingError(f"{probe.path}: {probe.longest_gop} frames between key frames are too many for decord")
         if probe.pts is None:
             return
         if probe.has_leading or probe.has_refresh or probe.container not in DECORD_CONTAINERS:
             kind = "open groups" if probe.has_leading else "gradual refresh" if probe.has_refresh else probe.container
-            raise UnsuitableError(f"{probe.path}: decord gives other frames than it is asked for ({kind})")
+            raise DecodingError(f"{probe.path}: decord gives other frames than it is asked for ({kind})")
         if probe.irregularity > DECORD_IRREGULARITY:
-            raise UnsuitableError(
+            raise DecodingError(
                 f"{probe.path}: decord gives other frames than it is asked for at a variable frame rate"
             )
         begins = np.asarray(self.reader.get_frame_timestamp(range(probe.n_frames)))[:, 0]

@@ -8,7 +8,7 @@ from av.error import FFmpegError
 
 from ..container import opened
 from .packets import nothing
-from .probe import DecodingError, UnsuitableError, VideoProbe, image_files
+from .probe import DecodingError, VideoProbe, image_files
 
 
 class ImageSource:
@@ -19,7 +19,7 @@ class ImageSource:
 
     def __init__(self, probe: VideoProbe, *, substitute: bool = False, beat: Callable[[], None] = nothing) -> None:
         if not probe.path.is_dir():
-            raise UnsuitableError(f"{probe.path}: a video, not a folder of pictures")
+            raise DecodingError(f"{probe.path}: a video, not a folder of pictures")
         self.probe, self.substitute, self.beat = probe, substitute, beat
         self.files = [path for _, path in image_files(probe.path)]
         self.substituted: set[int] = set()

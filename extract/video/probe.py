@@ -43,11 +43,7 @@ REPAIR = "copy or download the video again, or repair it with `ffmpeg -i IN OUT`
 
 
 class DecodingError(BallspotError):
-    """A frame could not be had from one decoder; another decoder may do better."""
-
-
-class UnsuitableError(DecodingError):
-    """A decoder is not there or does not suit a video, about which this says nothing."""
+    """A decoder is not there, does not suit a video, or cannot give one of its frames."""
 
 
 @dataclass(frozen=True)

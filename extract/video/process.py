@@ -15,7 +15,7 @@ import numpy as np
 from ...cache.errors import BallspotError
 from ...cache.stores import Segment
 from ...cache.workers import end_with_parent
-from .probe import DecodingError, UnsuitableError, VideoProbe, VideoSource
+from .probe import DecodingError, VideoProbe, VideoSource
 from .sources import open_source
 
 PATIENCE_S = 120.0
@@ -130,7 +130,7 @@ class DecodingProcess:
             self.close()
             raise DecodingError(f"the decoder's process ended by itself (exit code {code}); check the video") from error
         if reply[0] == "failed":
-            raise (UnsuitableError if reply[2] else DecodingError)(reply[1])
+            raise DecodingError(reply[1])
         if reply[0] == "stopped":
             raise BallspotError(reply[1])
         return reply
@@ -168,9 +168,9 @@ def serve(connection: Connection, memory: Any, n_slots: int, shape: tuple[int, .
                     _fill(connection, source, ring, *values)
                     connection.send(("done",))
             except DecodingError as error:
-                connection.send(("failed", str(error), isinstance(error, UnsuitableError)))
+                connection.send(("failed", str(error)))
             except MemoryError as error:
-                connection.send(("failed", f"the decoder ran out of memory ({error})", False))
+                connection.send(("failed", f"the decoder ran out of memory ({error})"))
             except BallspotError as error:
                 connection.send(("stopped", str(error)))
 

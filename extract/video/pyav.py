@@ -11,7 +11,7 @@ from av.video.reformatter import VideoReformatter
 from ..container import turned
 from .damage import damaged_frames
 from .packets import nothing, packets_from
-from .probe import REPAIR, Beat, DecodingError, UnsuitableError, VideoProbe, first_line
+from .probe import REPAIR, Beat, DecodingError, VideoProbe, first_line
 
 
 class PyavSource:
@@ -26,7 +26,7 @@ class PyavSource:
 
     def __init__(self, probe: VideoProbe, *, substitute: bool = False, beat: Beat = nothing) -> None:
         if probe.path.is_dir():
-            raise UnsuitableError(f"{probe.path}: a folder of pictures, not a video")
+            raise DecodingError(f"{probe.path}: a folder of pictures, not a video")
         self.probe, self.substitute, self.beat = probe, substitute, beat
         self.substituted: set[int] = set()
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..container import turned
 from .checks import _piece_frames, _require_times, _require_undamaged, _turn_left
 from .packets import nothing
-from .probe import Beat, DecodingError, UnsuitableError, VideoProbe, first_line
+from .probe import Beat, DecodingError, VideoProbe, first_line
 
 
 class TorchcodecSource:
@@ -26,7 +26,7 @@ class TorchcodecSource:
             self.version: str = module.__version__
             decoder: Any = import_module("torchcodec.decoders").VideoDecoder
         except (ImportError, RuntimeError, OSError) as error:
-            raise UnsuitableError(
+            raise DecodingError(
                 f"--decoder torchcodec: cannot be loaded ({first_line(error)}); pip install 'ballspot[torchcodec]' and "
                 "FFmpeg's libraries, or give --decoder auto"
             ) from error
@@ -40,15 +40,13 @@ class TorchcodecSource:
                 device="cpu",
             )
         except (RuntimeError, ValueError, OSError) as error:
-            raise UnsuitableError(f"{probe.path}: torchcodec cannot open it ({first_line(error)})") from error
+            raise DecodingError(f"{probe.path}: torchcodec cannot open it ({first_line(error)})") from error
         if len(self.reader) != probe.n_frames:
-            raise UnsuitableError(f"{probe.path}: torchcodec counts {len(self.reader)} frames, not {probe.n_frames}")
+            raise DecodingError(f"{probe.path}: torchcodec counts {len(self.reader)} frames, not {probe.n_frames}")
         if probe.n_undecodable or probe.n_resets or probe.is_packed:
-            raise UnsuitableError(f"{probe.path}: torchcodec does not count its frames as players do")
+            raise DecodingError(f"{probe.path}: torchcodec does not count its frames as players do")
         if probe.has_refresh:
-            raise UnsuitableError(
-                f"{probe.path}: torchcodec would begin where pictures are not whole (gradual refresh)"
-            )
+            raise DecodingError(f"{probe.path}: torchcodec would begin where pictures are not whole (gradual refresh)")
         try:
             first = self.reader.get_frame_at(0)
             self.first_s = float(first.pts_seconds)

@@ -129,7 +129,7 @@ def write_bundle(
     Raises BallspotError, too, when ``out`` is there already.
     """
     if out.exists():
-        raise BallspotError(f"{out}: is there already; choose another --out or remove it")
+        raise BallspotError(f"{out}: is there already; choose another --out")
     bundle = bundle_of(
         runs,
         features=features,

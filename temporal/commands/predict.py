@@ -211,7 +211,7 @@ def has_openvino() -> bool:
 
 def _videos(asked: Asked) -> None:
     from ...extract.device import pick_device, use_threads
-    from ...extract.rows import AUTO_DECODERS, RowMaker
+    from ...extract.rows import AUTO_DECODER, RowMaker
     from ..decoding import read_postprocessing
     from ..on_video import given_videos, predict_keeping, predict_videos
     from ..prediction import Ensemble, claim_folder, prediction_record
@@ -240,7 +240,7 @@ def _videos(asked: Asked) -> None:
             maker = stack.enter_context(
                 RowMaker(bundle.features, ensemble.views, device=ensemble.device, weights=asked.weights, engine=engine)
             )
-            predicted = predict_videos(ensemble, maker, videos, out=out, decoders=AUTO_DECODERS)
+            predicted = predict_videos(ensemble, maker, videos, out=out, decoder=AUTO_DECODER)
         for done in predicted:
             click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
     click.echo(f"predictions: {out}")

@@ -27,7 +27,7 @@ from ...extract.rows import (
     project_set,
     save_components,
 )
-from ...extract.video import DecodingError, UnsuitableError, VideoProbe, probe_video, video_bytes
+from ...extract.video import probe_video, video_bytes
 from ..features import RowFile, open_source
 from ..prediction import Ensemble, MatchScores, MatchStream, PredictedMatch, predict_matches, write_prediction
 from .videos import GivenVideo
@@ -36,13 +36,12 @@ TABLE_FILE = "spots.csv"
 
 
 def predict_videos(
-    ensemble: Ensemble, maker: RowMaker, videos: Sequence[GivenVideo], *, out: Path, decoders: Sequence[str]
+    ensemble: Ensemble, maker: RowMaker, videos: Sequence[GivenVideo], *, out: Path, decoder: str
 ) -> Iterator[PredictedMatch]:
     """Writes ``out/<name>/``: results_spotting.json, scores.npz and spots.csv of each video, and yields it when done.
 
-    A video whose table is there, which is written last, is left alone. One that cannot be decoded
-    is tried with the next of the decoders; when none can, the others are still done, and a BallspotError at the end
-    says which failed.
+    A video whose table is there, which is written last, is left alone. Where one cannot be decoded, the others are
+    still done, and a BallspotError at the end says which failed.
     """
     failed = {}
     for video in videos:
@@ -51,7 +50,9 @@ def predict_videos(
                 note(f"{video.name}: was predicted before; remove {out / video.name} to do it again")
                 continue
             probe = probe_video(video.path)
-            scored = _scored(ensemble, maker, video, probe, decoders=decoders, out=out)
+            with ProgressLine(video.name, maker.n_rows(probe), unit="frames") as progress:
+                rows = _watched(maker.rows(probe, decoder, match=video.name), progress)
+                scored = score_rows(ensemble, rows, maker=maker, spill=out)
             done = write_prediction(ensemble, out, scored, video.name, axis=probe.axis)
             write_table(out / video.name, video.name, float(probe.fps))
             yield done
@@ -90,31 +91,6 @@ def write_table(folder: Path, name: str, fps: float) -> None:
     spots = read_spots(folder / SPOTS_FILE)
     with whole_file(folder / TABLE_FILE) as temporary:
         temporary.write_text(write_csv([VideoSpots(name, spots)], fps), encoding="utf-8", newline="")
-
-
-def _scored(
-    ensemble: Ensemble,
-    maker: RowMaker,
-    video: GivenVideo,
-    probe: VideoProbe,
-    *,
-    decoders: Sequence[str],
-    out: Path,
-) -> MatchScores:
-    """The scores of one video by the first of the decoders that can read it."""
-    cause: DecodingError | None = None  # the first thing that a decoder found wrong with the video itself
-    for number, decoder in enumerate(decoders):
-        try:
-            with ProgressLine(video.name, maker.n_rows(probe), unit="frames") as progress:
-                rows = _watched(maker.rows(probe, decoder, match=video.name), progress)
-                return score_rows(ensemble, rows, maker=maker, spill=out)
-        except DecodingError as error:
-            if cause is None and not isinstance(error, UnsuitableError):
-                cause = error
-            if number + 1 == len(decoders):
-                raise cause or error from None
-            note(f"{video.name}: {error}; trying {decoders[number + 1]}")
-    raise ValueError("no decoder was given")
 
 
 def _watched(rows: Iterator[dict], progress: ProgressLine) -> Iterator[dict]:

@@ -87,8 +87,7 @@ def claim_folder(out: Path, record: dict[str, Any], *, replaces_own: bool = Fals
         names = there.keys() | record.keys() if isinstance(there, dict) else set()
         differing = [name for name in sorted(names) if there.get(name) != record.get(name)]
         raise BallspotError(
-            f"{out}: holds other predictions ({', '.join(differing) or 'unreadable'} differ); choose another "
-            "--out, or remove that folder"
+            f"{out}: holds other predictions ({', '.join(differing) or 'unreadable'} differ); choose another --out"
         )
 
 

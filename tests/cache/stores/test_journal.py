@@ -91,7 +91,7 @@ def test_a_changed_byte_drops_its_record_and_all_after_it(tmp_path: Path) -> Non
 )
 def test_a_part_file_of_something_else_is_refused(tmp_path: Path, change: dict[str, object], what: str) -> None:
     fill(tmp_path / "a.part", stop=8)
-    with pytest.raises(BallspotError, match=f"part file of {what}.*remove it"):
+    with pytest.raises(BallspotError, match=f"part file of {what}.*give the options it was begun with"):
         Journal.open(tmp_path / "a.part", replace(HEADER, **change))
 
 

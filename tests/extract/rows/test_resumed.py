@@ -72,7 +72,7 @@ def pictures(folder: Path) -> Path:
 def job_of(backbone: str, **settings: Any) -> ExtractionJob:
     device = torch.device("cpu")
     loaded = load_backbone(BackboneSpec(backbone, "random", SIZE), device)
-    return ExtractionJob(loaded, device, Settings(decoders=("pyav",), substitute=True, **settings))
+    return ExtractionJob(loaded, device, Settings(substitute=True, **settings))
 
 
 def stop_after(n_batches: int, patch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_stand_ins_are_not_gone_on_with_where_a_damaged_frame_is_an_error(
     job = job_of("resnet10t")
     path = cut_short(match, tmp_path / "cut", job, 24, monkeypatch)
     strict = replace(job, settings=replace(job.settings, substitute=False))
-    told = "shows another frame in place of damaged frame 120; give --on-bad-frame substitute again, or remove it"
+    told = "shows another frame in place of damaged frame 120; give --on-bad-frame substitute again, or another --set"
     with pytest.raises(ExtractionError, match=told):
         extract_matches([match], tmp_path / "cut", strict)
     assert find_parts(path)
