@@ -75,6 +75,9 @@ if TYPE_CHECKING:
     help="Whether a damaged frame fails its match, or the last good one takes its place and is written down (auto and "
     "pyav only).",
 )
+@click.option(
+    "--fps", "rate", help="Frames a second that videos are read at, by time: e.g. 25 of 50.  [default: each at its own]"
+)
 @click.option("--image-fps", help="Frames a second of folders of JPG files, e.g. 25 or 30000/1001.")
 @click.option(
     "--engine",
@@ -108,6 +111,7 @@ def extract(
     batch: int | None,
     decoder: str,
     on_bad_frame: str,
+    rate: str | None,
     image_fps: str | None,
     engine: str,
     compiles: bool,
@@ -160,6 +164,7 @@ def extract(
         views=parse_views(views),
         substitute=on_bad_frame == "substitute",
         image_fps=parse_fps(image_fps, option="--image-fps") if image_fps else None,
+        fps=parse_fps(rate) if rate else None,
         margin=margin,
     )
     if path is not None:

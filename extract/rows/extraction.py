@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ...cache.stores import (
     write_store,
 )
 from ...cache.terminal import ProgressLine, note
+from ...cache.times import is_same_rate
 from ...evaluate.dataset import Match
 from ..video import VideoProbe, image_files, video_bytes, video_digest
 from .job import ExtractionJob
@@ -88,7 +90,7 @@ def extract_matches(
     for match in matches:
         path = store_path(set_path, match.name)
         try:
-            found = finished_store(match, path)
+            found = finished_store(match, path, job.settings.fps)
             if found is not None:
                 done[match.name] = found
             else:
@@ -156,10 +158,10 @@ def require_same_settings(set_path: Path, spec: FeatureSpec) -> None:
             _require_same(set_path, header.spec, spec)
 
 
-def finished_store(match: Match, path: Path) -> Extracted | None:
+def finished_store(match: Match, path: Path, fps: Fraction | None) -> Extracted | None:
     """The match's complete store, None when there is none; part files that it has outlived are removed.
 
-    Raises BallspotError when it is of another video.
+    Raises BallspotError when it is of another video, or not of the frame rate that is asked for.
     """
     if match.video is None:
         raise BallspotError(f"{match.folder}: match {match.name!r} has no video; put one there or leave it out")
@@ -172,6 +174,11 @@ def finished_store(match: Match, path: Path) -> Extracted | None:
                 f"{path}: was made from {store.match!r}, {store.header.video_name} ({store.header.video_bytes} bytes), "
                 f"not from {match.video} ({n_bytes} bytes); extract it with another --set"
             )
+        if fps is not None and not is_same_rate(store.fps, fps):
+            raise BallspotError(
+                f"{path}: its rows are of {float(store.fps):.5g} frames a second, not of --fps {float(fps):.5g}; "
+                "extract it with another --set"
+            )
         remove_parts(path)
         return Extracted(match=match.name, path=path, n_rows=store.n_rows, n_new_rows=0, seconds=0.0)
 
@@ -181,12 +188,13 @@ def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
     settings = job.settings
     if match.video is None:
         raise BallspotError(f"{match.folder}: match {match.name!r} has no video; put one there or leave it out")
-    probe = probed(match.video, settings.image_fps)
+    probe = probed(match.video, settings)
     for what in probe.notes():
         note(f"{match.name}: {what}")
     if not probe.axis.is_regular:
         note(f"{match.name}: the store gets its frames' times (`frame_time_us`)")
-    n_missing = probe.n_container_frames - probe.n_frames - probe.n_undecodable - probe.n_hidden
+    file = probe.whole or probe
+    n_missing = file.n_container_frames - file.n_frames - file.n_undecodable - file.n_hidden
     if n_missing > 0:
         note(f"{match.name}: {n_missing} frames that {probe.path.name} announces are not in it; was it cut short?")
     header = StoreHeader(

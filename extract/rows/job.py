@@ -15,6 +15,8 @@ AUTO_DECODER = "pyav"  # decord can rescue nothing that PyAV refuses: docs/extra
 class Settings:
     """How pictures are read and features stored; none of it needs the backbone.
 
+    `fps` is the rate that videos are read at, by time; None: each at its own. `image_fps` is what folders of pictures
+    have.
     With `substitute` a damaged frame is replaced and written down, else it is an error.
     `margin` is that of the windows of a backbone with temporal shift, in rows, its reach where there is none.
     """
@@ -28,6 +30,7 @@ class Settings:
     views: tuple[str, ...] = (ORIGINAL,)
     substitute: bool = False
     image_fps: Fraction | None = None
+    fps: Fraction | None = None
     margin: int | None = None
 
 

@@ -12,7 +12,7 @@ from ...cache.errors import BallspotError
 from ...cache.runs import find_recorded
 from ...cache.stores import CHUNK_ROWS, Block, EngineSpec, FeatureStore, Segment
 from ..backbone import BackboneSpec
-from ..video import VideoProbe, video_bytes, video_digest
+from ..video import VideoProbe, at_rate, video_bytes, video_digest
 from .job import ExtractionJob, Recipe, Settings
 from .pca import FIT_FILE, Components, load_components
 from .segments import SegmentRunner, cut_segments, probed
@@ -101,7 +101,7 @@ def check_chunks(
     if store.header.video_sha256 not in ("", video_digest(video)):
         return DeepCheck(0, f"{video} is another video than the one it was made from: their SHA-256 differ")
     settings = runner.job.settings
-    probe = probed(video, settings.image_fps)
+    probe = at_rate(probed(video, settings), store.fps)
     if (probe.n_frames, probe.fps) != (store.n_video_frames, store.fps):
         facts = (
             f"{store.n_video_frames} frames at {store.fps} a second, {video.name} has {probe.n_frames} at {probe.fps}"

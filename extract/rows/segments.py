@@ -14,8 +14,8 @@ import torch
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, Journal, Segment, StoreHeader, part_path, rows_of_chunks
 from ..backbone import Engine, WindowEngine, make_engine, resize, see, window_engine
-from ..video import Batch, DecodingError, DecodingProcess, VideoProbe, can_seek, probe_video
-from .job import ExtractionJob
+from ..video import Batch, DecodingError, DecodingProcess, VideoProbe, at_rate, can_seek, probe_video
+from .job import ExtractionJob, Settings
 
 SEGMENT_ROWS = 1024
 RECORD_ROWS = 64
@@ -81,7 +81,7 @@ class SegmentRunner:
         started = time.monotonic()
         n_new_rows = 0
         try:
-            probe = probed(task.video, self.job.settings.image_fps)
+            probe = probed(task.video, self.job.settings)
             name, version = self.open(probe, task.decoder)
             header = replace(task.header, decoder=name, decoder_version=version, engine=str(self.engine.spec))
             with Journal.open(
@@ -191,9 +191,13 @@ class SegmentRunner:
 
 
 @lru_cache(maxsize=2)
-def probed(video: Path, image_fps: Fraction | None) -> VideoProbe:
-    """The video's probe, kept for the next segments of the same video."""
-    return probe_video(video, image_fps=image_fps)
+def _probed(video: Path, image_fps: Fraction | None, fps: Fraction | None) -> VideoProbe:
+    return at_rate(probe_video(video, image_fps=image_fps), fps)
+
+
+def probed(video: Path, settings: Settings) -> VideoProbe:
+    """The video's probe, at the rate that the settings ask for, kept for the next segments of the same video."""
+    return _probed(video, settings.image_fps, settings.fps)
 
 
 def cut_segments(probe: VideoProbe, *, stride: int, aligned_rows: int) -> list[Segment]:

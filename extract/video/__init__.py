@@ -18,4 +18,5 @@ from .probe import (
 )
 from .process import PATIENCE_S, Batch, DecodingProcess
 from .pyav import PyavSource, index_of
+from .resampled import at_rate
 from .sources import open_source

@@ -12,6 +12,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from ...cache.errors import BallspotError
+from ...cache.times import is_same_rate
 from ..container import turn_of, turned, video_streams
 from .probe import REPAIR, codec_of
 from .process import Batch
@@ -68,9 +69,14 @@ def open_live(source: str, *, patience_s: float) -> GrowingFile | Pipe:
 
 
 class LiveFrames:
-    """The frames of a stream in the order of showing, as they are decoded; ``fps`` as the stream says."""
+    """The frames of a stream in the order of showing, as they are decoded, at ``fps`` a second.
 
-    def __init__(self, stream: GrowingFile | Pipe, source: str, *, fps: Fraction | None = None) -> None:
+    That is the stream's own rate, or the ``rate`` that is wanted: then the frame of each moment is the nearest one.
+    """
+
+    def __init__(
+        self, stream: GrowingFile | Pipe, source: str, *, fps: Fraction | None = None, rate: Fraction | None = None
+    ) -> None:
         """Raises BallspotError when there is no video in the stream, or it cannot be read before it has ended."""
         self.source = source
         try:
@@ -86,7 +92,8 @@ class LiveFrames:
         found = fps or self._video.average_rate or self._video.guessed_rate
         if not found or not 0 < found <= 240:
             raise BallspotError(f"{source}: says no frame rate; give it with --fps")
-        self.fps = Fraction(found)
+        self.own_fps = Fraction(found)
+        self.fps = self.own_fps if rate is None or is_same_rate(self.own_fps, rate) else rate
         self.height, self.width = int(self._video.height), int(self._video.width)
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -106,15 +113,21 @@ class LiveFrames:
     def batches(self, *, batch_rows: int, stride: int) -> Iterator[Batch]:
         """Every ``stride``-th frame in batches of one shape; the last is filled up with its last picture."""
         pictures, first = [], 0
-        for number, picture in enumerate(self):
-            if number % stride:
-                continue
+        for picture in self._chosen(stride * self.own_fps / self.fps):
             pictures.append(picture)
             if len(pictures) == batch_rows:
                 yield self._batch(pictures, first, batch_rows, stride)
                 first, pictures = first + len(pictures), []
         if pictures:
             yield self._batch(pictures, first, batch_rows, stride)
+
+    def _chosen(self, step: Fraction) -> Iterator[np.ndarray]:
+        """The frames nearest to the multiples of ``step`` frames, the earlier of two equally near ones."""
+        n_given = 0
+        for number, picture in enumerate(self):
+            while n_given * step <= number + Fraction(1, 2):
+                yield picture
+                n_given += 1
 
     def _batch(self, pictures: list[np.ndarray], first: int, batch_rows: int, stride: int) -> Batch:
         index = np.arange(first, first + len(pictures), dtype=np.int64) * stride

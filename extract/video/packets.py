@@ -18,6 +18,7 @@ LOOSE = frozenset({"mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "h263", "h263
 
 def can_seek(probe: VideoProbe) -> bool:
     """Whether a video can be read from elsewhere than its start."""
+    probe = probe.whole or probe
     is_plain = not probe.is_packed and not probe.n_resets
     return is_plain and probe.pts is not None and probe.container not in INEXACT and len(probe.key_index) > 1
 

@@ -61,6 +61,9 @@ class VideoProbe:
     after the file's start, as players count it; `n_undecodable` frames before it cannot be decoded, since the file
     begins between key frames. `turn` is what players do to its pictures (see `orientation`); width and height are those
     after it. With `is_packed` its packets are those of packed B-frames, with `n_resets` its clock begins anew so often.
+
+    Where frames were chosen by time (`at_rate`), `whole` is the probe of the file as it is and `chosen` int64
+    (n_frames,) the frame of it that stands for each.
     """
 
     path: Path
@@ -85,6 +88,8 @@ class VideoProbe:
     turn: str = ""
     is_packed: bool = False
     n_resets: int = 0
+    whole: "VideoProbe | None" = None
+    chosen: np.ndarray | None = None
 
     @cached_property
     def axis(self) -> TimeAxis:
@@ -112,6 +117,9 @@ class VideoProbe:
 
     def notes(self) -> tuple[str, ...]:
         """What is not as in a plain video, each in a few words, which extraction follows and a user should know."""
+        if self.whole is not None:
+            rates = f"{float(self.fps):.5g} frames a second are read, by time, of its {float(self.whole.fps):.5g}"
+            return (*self.whole.notes(), rates)
         found = list(self.axis.oddities())
         if self.n_undecodable:
             found.append(

@@ -7,6 +7,7 @@ from .images import ImageSource
 from .packets import nothing
 from .probe import Beat, VideoProbe, VideoSource
 from .pyav import PyavSource
+from .resampled import ResampledSource
 from .torchcodec import TorchcodecSource
 
 DECODERS: dict[str, Callable[..., VideoSource]] = {
@@ -22,4 +23,6 @@ def open_source(probe: VideoProbe, decoder: str, *, substitute: bool = False, be
 
     `beat` is called again and again while frames are read, those too that nobody asked for.
     """
+    if probe.whole is not None and probe.chosen is not None:
+        return ResampledSource(DECODERS[decoder](probe.whole, substitute=substitute, beat=beat), probe.chosen)
     return DECODERS[decoder](probe, substitute=substitute, beat=beat)

@@ -209,7 +209,9 @@ def _metrics_of(folder: RunFolder) -> dict[str, Any]:
 
 def _head_part(bundle: Bundle, index: int) -> dict[str, Any]:
     head = bundle.heads[index]
+    fps = head.description.fps
     return {
+        **({} if fps is None else {"fps": str(fps)}),
         "config": as_table(head.description.config),
         "dims": list(head.description.dims),
         "features_fingerprint": head.description.features_fingerprint,

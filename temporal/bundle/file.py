@@ -24,7 +24,7 @@ from ...evaluate.dataset import LabelSet
 from ..config import config_from_table
 from ..decoding import ClassDecoding, class_decoding
 from ..features import Scaling
-from ..heads import Checkpoint, HeadDescription, Progress, misfit
+from ..heads import Checkpoint, HeadDescription, Progress, misfit, rate_of
 from .header import BundleHeader
 
 BUNDLE_FAMILY, BUNDLE_VERSION = "ballspot-bundle", 1
@@ -147,7 +147,7 @@ def _head_of(
     part = header.heads[index]
     config = config_from_table(part.config, source=str(path))
     state = below(f"head.{index}.", tensors)
-    description = HeadDescription(config, label_set, tuple(part.dims), part.features_fingerprint)
+    description = HeadDescription(config, label_set, tuple(part.dims), part.features_fingerprint, rate_of(part.fps))
     problem = misfit(description, state)
     if problem:
         _fail(path, f"head {index}{problem}")

@@ -53,6 +53,7 @@ class HeadPart(Part):
     seed: Annotated[int, Field(ge=0, lt=SEEDS_BELOW)]
     scaled: bool
     metrics: MetricsPart | None
+    fps: Annotated[str, Field(pattern=r"^[1-9]\d{0,8}(/[1-9]\d{0,8})?$")] | None = None
 
 
 class LabelSetPart(Part):

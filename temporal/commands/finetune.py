@@ -90,7 +90,9 @@ def finetune(
         )
         finetuning = Finetuning(task, section, BackboneSpec(settled.backbone, weights, settled.size))
         for split in ("train", "valid"):
-            finetuning.probes(split)  # complains before the work begins
+            for name, probe in finetuning.probes(split).items():  # complains before the work begins
+                if probe.whole is not None and group.is_first:
+                    note(f"{name}: {probe.notes()[-1]}")
         finetuning = replace(finetuning, backbone=finetuning.loaded().spec)  # a checkpoint may bring a shift of its own
         key = finetuning.key(start_digest(finetuning), n_processes=group.n_processes)
         run = RunFolder(run_path)

@@ -267,7 +267,7 @@ def _live(asked: Asked) -> None:
             RowMaker(bundle.features, ensemble.views, device=ensemble.device, weights=asked.weights, engine=engine)
         )
         maker.shorten_windows()
-        frames = stack.enter_context(closing(LiveFrames(stream, asked.inputs[0], fps=fps)))
+        frames = stack.enter_context(closing(LiveFrames(stream, asked.inputs[0], fps=fps, rate=ensemble.rate)))
         for told in live_spots(ensemble, maker, frames, warm_up_s=asked.warm_up, tell=note):
             spot = told.spot
             if (spot.confidence or 0.0) < asked.threshold:

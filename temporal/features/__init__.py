@@ -10,7 +10,6 @@ from .resident import (
     load_features,
     read_layout,
     scale_features,
-    store_axis,
 )
 from .scaling import OF_MATCH, Scaling, ScalingFit, common_dims
 from .sources import FeatureSource, open_source

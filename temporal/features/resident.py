@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL, FeatureStore
-from ...cache.times import TimeAxis, axis_of_rows
+from ...cache.times import TimeAxis
 from .scaling import READ_ROWS, Scaling, common_dims, fit_scaling
 from .sources import FeatureSource
 from .spill import SpillFile, take_room
@@ -166,15 +166,12 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
     first_row = 0
     for name in names:
         with source.open(name) as group:
-            store = group.first
-            spacing = _spacing(store)
-            if store.n_rows > 1:  # one row alone fits any spacing
-                spacings.setdefault(spacing, name)
+            if group.n_rows > 1:  # one row alone fits any spacing
+                spacings.setdefault(group.frame_spacing, name)
             dims.setdefault(group.dims, name)
-            matches.append(
-                MatchRows(name, first_row, store.n_rows, store.n_video_frames, store.fps, store_axis(store).times_us)
-            )
-            first_row += store.n_rows
+            axis = group.axis
+            matches.append(MatchRows(name, first_row, group.n_rows, axis.n_frames, axis.fps, axis.times_us))
+            first_row += group.n_rows
             for store_of_set in group.stores:
                 for view in views:
                     _require_view(store_of_set, view)
@@ -182,14 +179,6 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
         if len(found) > 1:
             raise BallspotError(f"{source.path}: {what} differ between matches {found}; extract them alike")
     return FeatureLayout(tuple(matches), next(iter(spacings), 1), next(iter(dims)))
-
-
-def store_axis(store: FeatureStore) -> TimeAxis:
-    """The time axis of a store's video. Raises BallspotError for times that are not those of its rows."""
-    times_us = store.frame_time_us
-    if times_us is not None and (len(times_us) != store.n_rows or np.any(np.diff(times_us) < 0)):
-        raise BallspotError(f"{store.path}: its frame_time_us are not the times of its rows; extract the match again")
-    return axis_of_rows(store.fps, store.n_video_frames, store.frame_index, times_us)
 
 
 def from_arrays(
@@ -244,13 +233,3 @@ def _require_view(store: FeatureStore, view: str) -> None:
         raise BallspotError(
             f"{store.path}: has no view {view!r}, only {', '.join(store.views)}; extract it, or change views"
         )
-
-
-def _spacing(store: FeatureStore) -> int:
-    index = store.frame_index
-    spacing = int(index[1] - index[0]) if len(index) > 1 else 1
-    if not len(index) or not np.array_equal(index, np.arange(len(index)) * spacing):
-        raise BallspotError(
-            f"{store.path}: its rows are not evenly spaced frames from frame 0; extract the match again without gaps"
-        )
-    return spacing

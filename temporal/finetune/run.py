@@ -74,7 +74,7 @@ def _learner(finetuning: Finetuning, group: Group) -> tuple[Learner[EndToEnd], H
     """The model to begin with, wrapped where several processes train it, and what its head is."""
     task, training, section = finetuning.task, finetuning.task.config.training, finetuning.section
     loaded = finetuning.loaded()
-    description = HeadDescription(task.config, task.label_set, (_dim(loaded),), "")
+    description = HeadDescription(task.config, task.label_set, (_dim(loaded),), "", finetuning.rate)
     model = EndToEnd(loaded, description.build(), section).to(task.device)
     on_gpu = task.device.type == "cuda"
     if group.n_processes > 1 and section.norms == "train" and on_gpu:

@@ -1,6 +1,9 @@
 """What a fine-tuning is for, and the model that it begins with."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ from ...cache.errors import BallspotError
 from ...cache.stores import Segment
 from ...extract.backbone import Backbone, BackboneSpec, Loaded, default_batch_rows, load_model
 from ...extract.rows import ExtractionJob, SegmentRunner, Settings
-from ...extract.video import VideoProbe, probe_video, video_digest
+from ...extract.video import VideoProbe, at_rate, probe_video, video_digest
 from ..config import prediction_views
 from ..features import MatchRows, ResidentFeatures
 from ..training import SPLIT, Task
@@ -79,8 +82,16 @@ class Finetuning:
             },
         }
 
+    @cached_property
+    def rate(self) -> Fraction:
+        """The frame rate that most of the training videos have, at which all of them are read."""
+        return Counter(probe.fps for probe in self._own_probes("train").values()).most_common(1)[0][0]
+
     def probes(self, split: str) -> dict[str, VideoProbe]:
-        """The videos of a split. Raises BallspotError for a match without one."""
+        """The videos of a split, at one frame rate. Raises BallspotError for a match without one."""
+        return {name: at_rate(probe, self.rate) for name, probe in self._own_probes(split).items()}
+
+    def _own_probes(self, split: str) -> dict[str, VideoProbe]:
         found = {}
         for name in self.task.splits.part(split):
             video = self.task.matches[name].video

@@ -3,6 +3,15 @@
 A new trunk is one module here and one line in head.py.
 """
 
-from .checkpoints import Checkpoint, HeadDescription, Progress, misfit, read_checkpoint, restore, write_checkpoint
+from .checkpoints import (
+    Checkpoint,
+    HeadDescription,
+    Progress,
+    misfit,
+    rate_of,
+    read_checkpoint,
+    restore,
+    write_checkpoint,
+)
 from .downsampling import token_frames
 from .head import HeadOutput, SpottingHead, n_parameters

@@ -6,8 +6,10 @@ header has one entry, ``ballspot``, in JSON: nothing else decides what a head is
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +26,21 @@ from ..features import Scaling
 from .head import SpottingHead, build_head
 
 CHECKPOINT_FORMAT = "ballspot-head/3"
-MOST_CLIP_FRAMES, MOST_FEATURES = 2**20, 2**24
+MOST_CLIP_FRAMES, MOST_FEATURES, MOST_FPS = 2**20, 2**24, 1000
 
 
 @dataclass(frozen=True)
 class HeadDescription:
-    """What is needed, beside its weights, to build and to use a head."""
+    """What is needed, beside its weights, to build and to use a head.
+
+    ``fps`` is the frame rate that it was trained at, None where an older checkpoint does not say it.
+    """
 
     config: Config
     label_set: LabelSet
     dims: tuple[int, ...]
     features_fingerprint: str
+    fps: Fraction | None = None
 
     def build(self) -> SpottingHead:
         """A head of this description with fresh weights from torch's global generator."""
@@ -119,6 +125,8 @@ def write_checkpoint(
         "features_fingerprint": description.features_fingerprint,
         "progress": asdict(progress),
     }
+    if description.fps is not None:
+        header["fps"] = str(description.fps)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_tensors(path, plain, save=save_file, metadata={"ballspot": json.dumps(header, sort_keys=True)})
 
@@ -186,7 +194,19 @@ def _description(path: Path, header: dict[str, Any]) -> HeadDescription:
     if not dims or not all(type(dim) is int and 1 <= dim <= MOST_FEATURES for dim in dims):
         raise ValueError(f"dims {dims!r}")
     config = config_from_table(header["config"], source=str(path))
-    return HeadDescription(config, label_set, dims, header["features_fingerprint"])
+    return HeadDescription(config, label_set, dims, header["features_fingerprint"], rate_of(header.get("fps")))
+
+
+def rate_of(said: object) -> Fraction | None:
+    """The frame rate that a checkpoint or bundle says, None for none. Raises ValueError for what is no rate."""
+    if said is None:
+        return None
+    if not isinstance(said, str) or re.fullmatch(r"\d{1,9}(/\d{1,9})?", said, re.ASCII) is None:
+        raise ValueError(f"fps {said!r}")
+    rate = Fraction(said)
+    if not 0 < rate <= MOST_FPS:
+        raise ValueError(f"fps {said!r}")
+    return rate
 
 
 def _progress(values: dict[str, Any]) -> Progress:

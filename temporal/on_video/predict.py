@@ -1,6 +1,7 @@
 """Prediction straight from videos: features are made, scored and forgotten; spots are what stays."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...cache.disk import make_folder, read_json, whole_file, write_json
@@ -27,7 +28,7 @@ from ...extract.rows import (
     project_set,
     save_components,
 )
-from ...extract.video import probe_video, video_bytes
+from ...extract.video import at_rate, probe_video, video_bytes
 from ..features import RowFile, open_source
 from ..prediction import Ensemble, MatchScores, MatchStream, PredictedMatch, predict_matches, write_prediction
 from .videos import GivenVideo
@@ -49,12 +50,15 @@ def predict_videos(
             if is_done(out / video.name, video):
                 note(f"{video.name}: was predicted before; remove {out / video.name} to do it again")
                 continue
-            probe = probe_video(video.path)
+            own = probe_video(video.path)
+            probe = at_rate(own, ensemble.rate)
+            if probe is not own:
+                note(f"{video.name}: {probe.notes()[-1]}")
             with ProgressLine(video.name, maker.n_rows(probe), unit="frames") as progress:
                 rows = _watched(maker.rows(probe, decoder, match=video.name), progress)
                 scored = score_rows(ensemble, rows, maker=maker, spill=out)
             done = write_prediction(ensemble, out, scored, video.name, axis=probe.axis)
-            write_table(out / video.name, video.name, float(probe.fps))
+            write_table(out / video.name, video.name, float(own.fps))
             yield done
         except BallspotError as error:
             failed[video.name] = str(error)
@@ -135,6 +139,7 @@ def predict_keeping(
     paths = []
     for made in features if matches else ():
         job = made.job(device=ensemble.device, weights=weights, engine=engine)
+        job = replace(job, settings=replace(job.settings, fps=ensemble.rate))
         try:
             paths.append(_made(made, matches, folder, job))
         except ExtractionError as error:
@@ -145,10 +150,10 @@ def predict_keeping(
             paths.append(_made(made, matches, folder, job))
     if not paths:
         return
+    path_of = {video.name: video.path for video in videos}
     source, names = open_source(paths[0], paths[1:]), [match.name for match in matches]
     for done in predict_matches(ensemble, source, names, out=out):
-        with source.open(done.name) as group:
-            write_table(out / done.name, done.name, float(group.first.fps))
+        write_table(out / done.name, done.name, float(probe_video(path_of[done.name]).fps))
         yield done
     if failure is not None:
         raise failure

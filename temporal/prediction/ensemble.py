@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ...cache.errors import BallspotError
 from ...cache.stores import FLIPPED_VIEW, ORIGINAL
+from ...cache.times import is_same_rate
 from ...evaluate.dataset import Spot
 from ..config import DTYPES, Config, prediction_views
 from ..decoding import ClassDecoding, SavedScores, decode_as_configured, decode_classes, spots_of
@@ -26,6 +28,8 @@ from ..features import (
 from ..heads import Checkpoint, SpottingHead
 from .score import MatchScores, joined, mean_scores
 from .stream import ScoreStream, score_match
+
+USUAL_FPS = Fraction(25)  # SoccerNet's, of heads from before they said what they were trained at
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class Ensemble:
                     f"a run of label set {other.label_set.name!r} cannot be averaged with one of "
                     f"{label_set.name!r}; choose runs of one label set"
                 )
+            if not is_same_rate(_rate(checkpoint), self.rate):
+                rates = [f"trained at {float(rate):.5g} frames a second" for rate in (_rate(checkpoint), self.rate)]
+                raise BallspotError(
+                    f"a run {rates[0]} cannot be averaged with one {rates[1]}; choose runs of one frame rate"
+                )
             if _scored_grid(other.config) != grid:
                 raise BallspotError(
                     f"a run that scores frames by phases {other.config.prediction.phases!r} cannot be averaged with "
@@ -68,6 +77,11 @@ class Ensemble:
     def labels(self) -> tuple[str, ...]:
         """The classes of the scores."""
         return self.checkpoints[0].description.label_set.labels
+
+    @property
+    def rate(self) -> Fraction:
+        """The frames a second that the heads were trained at, to which any other material is brought by time."""
+        return _rate(self.checkpoints[0])
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -194,6 +208,10 @@ def match_features(
 def _resident(rows: np.ndarray, config: Config) -> Tensor:
     """A copy of the rows, as precise as features in memory are."""
     return torch.from_numpy(np.array(rows)).to(DTYPES[config.clips.resident_dtype])
+
+
+def _rate(checkpoint: Checkpoint) -> Fraction:
+    return checkpoint.description.fps or USUAL_FPS
 
 
 def _scored_grid(config: Config) -> tuple[str, int | None]:

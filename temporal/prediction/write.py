@@ -10,10 +10,11 @@ import numpy as np
 
 from ...cache.disk import find_temporary, locked_folder, make_folder, read_json, write_json
 from ...cache.errors import BallspotError
+from ...cache.terminal import note
 from ...cache.times import TimeAxis
 from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, write_spots
 from ..decoding import SavedScores, as_plain, write_scores
-from ..features import FeatureSource, store_axis
+from ..features import FeatureSource
 from .ensemble import Ensemble
 from .score import MatchScores
 
@@ -39,10 +40,13 @@ def predict_matches(
     trained on.
     """
     ensemble.require_fingerprint(source)
+    source = source.at_rate(ensemble.rate)
+    for line in source.resampled(names):
+        note(line)
     for name in names:
         scored = ensemble.score(source, name, spill=out)
         with source.open(name) as group:
-            axis = store_axis(group.first)
+            axis = group.axis
         yield write_prediction(ensemble, out, scored, name, axis=axis)
 
 

@@ -50,8 +50,8 @@ def costs(planned: Sequence[PlannedRun], experiments: Sequence[Experiment]) -> l
 
 def _probe(experiment: Experiment) -> Cost:
     """Steps of training on random features of the right shape; disk for two checkpoints and the validation scores."""
-    layout = read_layout(experiment.source, experiment.splits.train)
-    valid = read_layout(experiment.source, experiment.splits.valid)
+    layout = read_layout(experiment.rows, experiment.splits.train)
+    valid = read_layout(experiment.rows, experiment.splits.valid)
     config, n_labels = experiment.config, len(experiment.label_set)
     n_clips = PROBE_STEPS * config.training.batch_clips
     training = config.training.model_copy(update={"epoch_frames": n_clips * config.clips.clip_frames})

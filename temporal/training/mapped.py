@@ -57,7 +57,7 @@ def shared_features(experiment: Experiment, resident: Path) -> LoadedFeatures:
 def is_beyond_limit(experiment: Experiment) -> bool:
     """Whether the training features take more than `resident_limit_gb`: then no device holds them."""
     section = experiment.config.clips
-    layout = read_layout(experiment.source, experiment.splits.part("train"), section.views)
+    layout = read_layout(experiment.rows, experiment.splits.part("train"), section.views)
     n_numbers = len(section.views) * layout.n_rows * sum(layout.dims)
     return n_numbers * DTYPES[section.resident_dtype].itemsize > section.resident_limit_gb * 1e9
 
@@ -73,6 +73,7 @@ def shared_name(experiment: Experiment) -> str:
         {
             "sets": [str(one.path.resolve()) for one in experiment.source.sets],
             "fingerprint": experiment.source.fingerprint,
+            "fps": str(experiment.rows.rate),
             "matches": {part: list(splits.part(part)) for part in PARTS},
             "rows": rows,
             "views": {"train": list(section.views), SPLIT: list(prediction_views(experiment.config))},

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...cache.errors import BallspotError
+from ...cache.terminal import note
 from ...evaluate.dataset import LabelArrays, Spot, label_arrays
 from ..clips import Anchors, EventTable, event_anchors, event_table, mistake_anchors, redraw_times
 from ..config import DTYPES, ClipGrid, prediction_views
@@ -35,6 +36,8 @@ def load_both(
     With ``files`` the training and the validation features lie in these two new files, mapped.
     """
     config = experiment.config
+    for line in experiment.rows.resampled([*experiment.splits.part("train"), *experiment.splits.part("valid")]):
+        note(line)
     training = _features(experiment, experiment.splits.part("train"), config.clips.views, spill, files[0])
     scaling = scale_features(training, config.clips.scaling)
     validation = _features(experiment, experiment.splits.part("valid"), prediction_views(config), spill, files[1])
@@ -85,7 +88,7 @@ def _features(
 ) -> ResidentFeatures:
     section = experiment.config.clips
     return load_features(
-        experiment.source,
+        experiment.rows,
         names,
         device=experiment.device,
         dtype=DTYPES[section.resident_dtype],

@@ -76,7 +76,11 @@ def run_experiment(
             loaded.validation, list(experiment.spots(SPLIT).values()), experiment.label_set
         )
         description = HeadDescription(
-            experiment.config, experiment.label_set, loaded.training.dims, experiment.source.fingerprint
+            experiment.config,
+            experiment.label_set,
+            loaded.training.dims,
+            experiment.source.fingerprint,
+            experiment.rows.rate,
         )
         torch.manual_seed(epoch_seed(experiment.seed, 0))
         head = description.build().to(experiment.device)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -78,6 +79,15 @@ class Experiment(Task):
 
     source: FeatureSource
 
+    @cached_property
+    def rows(self) -> FeatureSource:
+        """The source, read at one frame rate: that of most of the training and validation matches."""
+        return self.source.at_rate(self.source.usual_rate(self._names))
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (*self.splits.part("train"), *self.splits.part(SPLIT))
+
     def check(self, layout: FeatureLayout | None = None) -> FeatureLayout:
         """Raises BallspotError for all that is wrong with settings and stores and can be seen before work begins.
 
@@ -86,8 +96,8 @@ class Experiment(Task):
         """
         config = self.config
         if layout is None:
-            layout = read_layout(self.source, self.splits.part("train"), config.clips.views)
-            read_layout(self.source, self.splits.part(SPLIT), prediction_views(config))
+            layout = read_layout(self.rows, self.splits.part("train"), config.clips.views)
+            read_layout(self.rows, self.splits.part(SPLIT), prediction_views(config))
         ClipGrid.of(config, layout.frame_spacing)
         with torch.random.fork_rng(devices=[]), torch.device("meta"):  # a head without its numbers
             HeadDescription(config, self.label_set, layout.dims, self.source.fingerprint).build()

@@ -15,7 +15,7 @@ from ballspot.evaluate.viewer.curves import read_curves
 from ballspot.temporal.decoding.peaks import spots_of
 from ballspot.temporal.decoding.scores import SavedScores, read_scores, write_scores
 from ballspot.temporal.decoding.suppression import Peaks
-from ballspot.temporal.features.resident import store_axis
+from ballspot.temporal.features.sources import store_axis
 
 N = 300
 TIMES_US = np.array([40_000 * (k + 300 * (k >= 100)) for k in range(N)])  # after frame 99 comes one at 16 s
