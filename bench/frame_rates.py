@@ -2,10 +2,10 @@
 
     python bench/frame_rates.py RUN DATA [--match NAME]
 
-Each test match of DATA (or the given one) is written anew at every rate, the frame of each
-moment being the one that the original shows then, and RUN is applied to it twice: as it is, which brings the video to the rate of
-the training by time, and as if it had been trained at the video's own rate, which ignores it. Both are scored by
-the same labels, whose times no rate changes. Prints a Markdown table of mAP in %.
+Each test match of DATA (or the given one) is written anew at every rate, the frame of each moment being the one that
+the original shows then, and RUN is applied to it twice: as it is, which brings the video to the rate of the training by
+time, and as if it had been trained at the video's own rate, which ignores it. Both are scored by the same labels, whose
+times no rate changes. Prints a Markdown table of mAP in %.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def scored(run: Path, video: Path, out: Path, data: DataSelection, match: str, a
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(done, out / "moved")
     shutil.move(out / "moved", place)
-    return 100 * evaluate_predictions(out, data, [match]).mean_ap
+    return 100 * evaluate_predictions(out, data, [match]).result.mean_ap
 
 
 def table(run: Path, data: DataSelection, matches: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from .options import (
     data_option,
     device_option,
     json_option,
+    labels_of_run_option,
     labels_option,
     leave_out_option,
     parse_fps,

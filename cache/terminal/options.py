@@ -82,6 +82,9 @@ data_argument = click.argument("data_root", metavar="DATA", type=FOLDER)
 labels_option = click.option(
     "--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file."
 )
+labels_of_run_option = click.option(
+    "--labels", help="Label set: a built-in name or a TOML file.  [default: that of a RUN, else ball-12]"
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 threads_option = click.option(
     "--threads", "n_threads", type=click.IntRange(min=1), help="Threads that compute on the CPU.  [default: one a core]"

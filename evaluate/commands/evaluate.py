@@ -5,13 +5,20 @@ from pathlib import Path
 
 import click
 
-from ...cache.terminal import FOLDER, data_option, labels_option, leave_out_option, note, split_of_option, splits_option
+from ...cache.terminal import (
+    FOLDER,
+    data_option,
+    labels_of_run_option,
+    leave_out_option,
+    note,
+    split_of_option,
+    splits_option,
+)
 from ..dataset import (
-    LABELS_FILE,
     DataSelection,
     data_root_of,
     given_predictions,
-    load_label_set,
+    label_set_for,
     matches_of,
     rate_remark,
     split_remark,
@@ -29,7 +36,7 @@ from .options import block_option, min_count_option, resamples_option, show_tabl
 @split_of_option("Matches to score; all means every match with labels, or every match of --splits.")
 @splits_option()
 @leave_out_option()
-@labels_option
+@labels_of_run_option
 @click.option(
     "--metric",
     type=click.Choice(list(METRICS)),
@@ -42,10 +49,8 @@ from .options import block_option, min_count_option, resamples_option, show_tabl
 @min_count_option
 @click.option(
     "--labels-file",
-    default=LABELS_FILE,
-    show_default=True,
     metavar="NAME",
-    help="Name of the label file in each match folder, such as Labels-v2.json.",
+    help="Name of the label file in each match folder.  [default: what --labels says, else Labels-ball.json]",
 )
 @click.option(
     "--diagnose", is_flag=True, help="Also mistakes by kind, best thresholds, timing, confusions, tolerances."
@@ -63,12 +68,12 @@ def evaluate(
     split: str | None,
     splits_file: Path | None,
     leave_out: str | None,
-    labels: str,
+    labels: str | None,
     metric: str,
     tolerance: float | None,
     fps: float,
     min_count: int,
-    labels_file: str,
+    labels_file: str | None,
     diagnose: bool,
     against: Path | None,
     resamples: int,
@@ -93,7 +98,7 @@ def evaluate(
         raise click.UsageError("--metric and --tolerance exclude each other")
     given = given_predictions([predictions] if against is None else [predictions, against], split)
     data_root = data_root_of(given, data_root)
-    selection = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, labels_file)
+    selection = DataSelection(data_root, label_set_for(given, labels), splits_file, leave_out, labels_file)
     of_run = split_remark(given, split)
     split, names = matches_of(given, selection, split)
     protocol, bootstrap = Protocol(metric, fps, tolerance), Bootstrap(resamples, block)
@@ -126,6 +131,6 @@ def evaluate(
 
         for path in draw_evaluation(evaluation, plots):
             note(f"drawn: {path}")
-    at_rate = rate_remark(labels_file, fps)
+    at_rate = rate_remark(selection.labels_name, fps)
     for remark in [*filter(None, (of_run, at_rate)), *remarks(evaluation)]:
         note(f"note: {remark}")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from ...cache.terminal import FOLDER, data_option, labels_option, note, split_of_option, splits_option
-from ..dataset import LABELS_FILE, given_predictions, load_label_set, split_remark, videos_selection
+from ...cache.terminal import FOLDER, data_option, labels_of_run_option, note, split_of_option, splits_option
+from ..dataset import given_predictions, label_set_for, split_remark, videos_selection
 from ..scoring import OFFICIAL_FPS, Protocol
 from ..viewer import find_view, sides_of
 
@@ -23,14 +23,12 @@ from ..viewer import find_view, sides_of
 @click.option(
     "--match", "wanted", multiple=True, metavar="NAME", help="Only this match, by name or last folder; repeatable."
 )
-@labels_option
+@labels_of_run_option
 @click.option("--fps", type=float, default=OFFICIAL_FPS, show_default=True, help="Frames per second to match at.")
 @click.option(
     "--labels-file",
-    default=LABELS_FILE,
-    show_default=True,
     metavar="NAME",
-    help="Name of the label file in each match folder.",
+    help="Name of the label file in each match folder.  [default: what --labels says, else Labels-ball.json]",
 )
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port at 127.0.0.1; 0 takes a free one."
@@ -42,9 +40,9 @@ def view(
     split: str | None,
     splits_file: Path | None,
     wanted: tuple[str, ...],
-    labels: str,
+    labels: str | None,
     fps: float,
-    labels_file: str,
+    labels_file: str | None,
     port: int,
     opens: bool,
 ) -> None:
@@ -64,7 +62,7 @@ def view(
     given = given_predictions(predictions, split)
     sides = sides_of(given)
     selection = videos_selection(
-        given, data_root, label_set=load_label_set(labels), splits_file=splits_file, labels_file=labels_file
+        given, data_root, label_set=label_set_for(given, labels), splits_file=splits_file, labels_file=labels_file
     )
     of_runs = splits_file is None and all(one.run is not None for one in given)
     names = None if of_runs else selection.part(split or "all")

@@ -5,7 +5,7 @@ This room reads and checks them; it scores nothing.
 
 from .columns import HALF_S, SpotArrays, SpotColumns, column_arrays, columns_of
 from .data_selection import DataSelection, names_to_predict
-from .given import Given, data_root_of, given_predictions, matches_of, refuse_sweep, split_remark
+from .given import Given, data_root_of, given_predictions, label_set_for, matches_of, refuse_sweep, split_remark
 from .labels import (
     MAX_POSITION_MS,
     TEAMS,
@@ -23,10 +23,21 @@ from .labels import (
     read_position,
     read_team,
     read_visibility,
+    spots_of_half,
 )
-from .labelsets import BUILT_IN, PLAYER_8, LabelSet, label_set_of, load_label_set
-from .matches import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, Match, find_matches, rate_remark, resolve_match
+from .labelsets import BALL_FILE, BUILT_IN, PLAYER_8, LabelSet, label_set_of, load_label_set
+from .matches import (
+    LABELS_FILE,
+    PREFERRED_VIDEOS,
+    VIDEO_SUFFIXES,
+    Match,
+    find_matches,
+    halves_by_match,
+    halves_of,
+    rate_remark,
+    resolve_match,
+)
 from .predictions import SCORES_FILE, Predictions, open_predictions
-from .splits import OF_RUN, SPLITS_FILE, Splits, recorded_splits
+from .splits import OF_RUN, SPLITS_FILE, Splits, recorded_splits, recordings_of
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
 from .video_records import VIDEO_FILE, is_recorded, video_record, videos_selection

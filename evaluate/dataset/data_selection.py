@@ -9,31 +9,37 @@ from typing import Self
 from ...cache.disk import nearest_name
 from ...cache.errors import BallspotError
 from ...cache.terminal import note
-from .labels import Spot, read_labels
+from .labels import Spot, read_labels, spots_of_half
 from .labelsets import BALL_12, LabelSet
-from .matches import LABELS_FILE, Match, find_matches
-from .splits import Splits, load_splits
+from .matches import Match, find_matches, halves_by_match
+from .splits import Splits, load_splits, recordings_of
 
 
 @dataclass(frozen=True)
 class DataSelection:
     """A data root, how its matches are divided, and the classes of its labels; what it holds is read when asked for.
 
-    ``splits_file`` and ``leave_out`` are as in `load_splits`, ``labels_file`` and ``one_video`` as in `find_matches`:
-    where videos or their features are read, a match with several videos is an error.
+    ``splits_file`` and ``leave_out`` are as in `load_splits`. With ``one_video``, for what reads videos or features, a
+    match of two halves in two videos is two recordings, each with its own labels (`find_matches`). ``labels_file`` is
+    the name of the label files; None means the label set's.
     """
 
     data_root: Path
     label_set: LabelSet = BALL_12
     splits_file: Path | None = None
     leave_out: str | None = None
-    labels_file: str = LABELS_FILE
+    labels_file: str | None = None
     one_video: bool = False
+
+    @property
+    def labels_name(self) -> str:
+        """The name of the label file in each match folder."""
+        return self.labels_file or self.label_set.file
 
     @cached_property
     def matches(self) -> Mapping[str, Match]:
         """All matches by their names, sorted. Errors as `find_matches`."""
-        found = find_matches(self.data_root, labels_file=self.labels_file, one_video=self.one_video)
+        found = find_matches(self.data_root, labels_file=self.labels_name, one_video=self.one_video)
         return {match.name: match for match in found}
 
     @cached_property
@@ -58,7 +64,7 @@ class DataSelection:
         names = tuple(match.name for match in self.matches.values() if match.labels_path is not None)
         if not names:
             raise BallspotError(
-                f"{self.data_root}: none of the {len(self.matches)} matches has a {self.labels_file}; add the labels"
+                f"{self.data_root}: none of the {len(self.matches)} matches has a {self.labels_name}; add the labels"
             )
         return names
 
@@ -84,9 +90,10 @@ class DataSelection:
     def _spots(self, match: Match, where: str, remedy: str) -> tuple[Spot, ...]:
         if match.labels_path is None:
             raise BallspotError(
-                f"{match.folder}: match {match.name!r}{where} has no {self.labels_file}; add it, or {remedy}"
+                f"{match.folder}: match {match.name!r}{where} has no {self.labels_name}; add it, or {remedy}"
             )
-        return read_labels(match.labels_path, self.label_set, in_file_order=True)
+        spots = read_labels(match.labels_path, self.label_set, in_file_order=True)
+        return spots if match.half is None else spots_of_half(spots, match.half)
 
 
 def names_to_predict(of_run: Splits, data: DataSelection, split: str) -> tuple[str, ...]:
@@ -97,12 +104,12 @@ def names_to_predict(of_run: Splits, data: DataSelection, split: str) -> tuple[s
     root, there = data.data_root, data.matches
     if data.splits_file is not None or data.leave_out is not None:
         return data.splits.part(split)
-    names = of_run.part(split)
+    names = recordings_of(of_run.part(split), halves_by_match(there.values()))
     missing = sorted(set(names) - set(there))
     if not missing:
         return names
-    known = {name for part in ("train", "valid") if part != split for name in of_run.by_part[part]}
-    seen = sorted(known & set(data.splits.part(split))) if split != "all" else []
+    known = {name for part in ("train", "valid") if part != split for name in of_run.by_match[part]}
+    seen = sorted(known & set(data.splits.by_match[split])) if split != "all" else []
     if seen:
         raise BallspotError(
             f"{root}: has no {missing[0]!r} of the run's {split} part, and {seen[0]!r} in its own {split} part is one "

@@ -9,6 +9,7 @@ from ...cache.disk import plain_name, read_json
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, data_of_run, is_sweep, read_sweep_record, seed_folders
 from .data_selection import DataSelection
+from .labelsets import LabelSet, label_set_of, load_label_set
 from .predictions import Predictions, open_predictions
 
 RECORD_FILE = "predictions.json"  # which matches a folder of predictions is of
@@ -88,6 +89,14 @@ def data_root_of(given: Sequence[Given], data_root: Path | None) -> Path:
         except BallspotError as error:
             problem = error
     raise problem
+
+
+def label_set_for(given: Sequence[Given], labels: str | None) -> LabelSet:
+    """The label set that ``labels`` names, else that of the first run, else ball-12. Errors as `load_label_set`."""
+    runs = [one.run for one in given if one.run is not None]
+    if labels is not None or not runs:
+        return load_label_set(labels or "ball-12")
+    return label_set_of(RunFolder(runs[0]).record(), str(runs[0] / "run.json"))
 
 
 def matches_of(

@@ -4,8 +4,8 @@ Source of the format: `Labels-ball.json` of SN-BAS, ``{"annotations": [{"gameTim
 "position": "1120", "team": "left", "visibility": "visible"}, ...]}``, `position` in ms from the start of the video.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,11 @@ def read_labels(path: Path, label_set: LabelSet, *, in_file_order: bool = False)
     """
     spots = labels_in(annotation_entries(read_json(path), path), str(path), label_set)
     return tuple(spots if in_file_order else sorted(spots, key=lambda spot: (spot.half, spot.position_ms)))
+
+
+def spots_of_half(spots: Iterable[Spot], half: int) -> tuple[Spot, ...]:
+    """The spots of one half, as those of a recording of its own: in that their half is 1."""
+    return tuple(replace(spot, half=1) for spot in spots if spot.half == half)
 
 
 def labels_in(entries: Sequence[Any], source: str, label_set: LabelSet | None = None) -> list[Spot]:

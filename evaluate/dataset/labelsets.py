@@ -1,10 +1,13 @@
-"""Which classes there are: label sets are data; `ball-12` and `player-8` are built in, others come from TOML files.
+"""Which classes there are: label sets are data.
+
+`ball-12`, `player-8` and `soccernet-v2` are built in, others come from TOML files.
 
 A label set file::
 
     name = "goals-only"
     labels = ["GOAL", "SHOT"]
     headline_excludes = ["SHOT"]   # optional: classes left out of the second, headline mean
+    labels_file = "Labels-v2.json" # optional: the label files' name, Labels-ball.json where it is not said
 """
 
 from collections.abc import Mapping
@@ -16,19 +19,22 @@ from typing import Any
 from ...cache.disk import is_file, nearest_name, plain_name, read_toml
 from ...cache.errors import BallspotError
 
-FILE_KEYS = ("name", "labels", "headline_excludes")
+FILE_KEYS = ("name", "labels", "headline_excludes", "labels_file")
+BALL_FILE = "Labels-ball.json"
 
 
 @dataclass(frozen=True)
 class LabelSet:
     """Class names in their order; index 0 is the first action, background is not among them.
 
-    ``headline_excludes`` names the classes that the headline mean leaves out (mAP@10 of ball-12: FREE KICK and GOAL).
+    ``headline_excludes`` names the classes that the headline mean leaves out (mAP@10 of ball-12: FREE KICK and GOAL),
+    ``file`` is how label files of these classes are called.
     """
 
     name: str
     labels: tuple[str, ...]
     headline_excludes: tuple[str, ...] = ()
+    file: str = BALL_FILE
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -63,7 +69,9 @@ class LabelSet:
 
     def as_record(self) -> dict[str, Any]:
         """The label set as a JSON object, which `label_set_of` reads back."""
-        return {"name": self.name, "labels": list(self.labels), "headline_excludes": list(self.headline_excludes)}
+        of_file = {} if self.file == BALL_FILE else {"labels_file": self.file}
+        names = {"labels": list(self.labels), "headline_excludes": list(self.headline_excludes)}
+        return {"name": self.name, **names, **of_file}
 
     @property
     def in_headline(self) -> tuple[bool, ...]:
@@ -102,7 +110,32 @@ PLAYER_8 = LabelSet(  # SoccerNet's player-centric task of 2026, in the order of
 )
 
 
-BUILT_IN = {one.name: one for one in (BALL_12, PLAYER_8)}
+SOCCERNET_V2 = LabelSet(  # action spotting, in the order of SoccerNet's package (EVENT_DICTIONARY_V2)
+    name="soccernet-v2",
+    labels=(
+        "Penalty",
+        "Kick-off",
+        "Goal",
+        "Substitution",
+        "Offside",
+        "Shots on target",
+        "Shots off target",
+        "Clearance",
+        "Ball out of play",
+        "Throw-in",
+        "Foul",
+        "Indirect free-kick",
+        "Direct free-kick",
+        "Corner",
+        "Yellow card",
+        "Red card",
+        "Yellow->red card",
+    ),
+    file="Labels-v2.json",
+)
+
+
+BUILT_IN = {one.name: one for one in (BALL_12, PLAYER_8, SOCCERNET_V2)}
 
 
 def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
@@ -135,7 +168,10 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
     name = table.get("name", path.stem)
     if not isinstance(name, str) or not name:
         raise BallspotError(f"{path}: name must be a text, found {name!r}")
-    return LabelSet(name=name, labels=labels, headline_excludes=excludes)
+    file = table.get("labels_file", BALL_FILE)
+    if not isinstance(file, str) or not file or "/" in file:
+        raise BallspotError(f"{path}: labels_file must be the name of a file, found {file!r}")
+    return LabelSet(name=name, labels=labels, headline_excludes=excludes, file=file)
 
 
 def label_set_of(record: Mapping[str, Any], place: str) -> LabelSet:
@@ -156,7 +192,7 @@ def label_set_of(record: Mapping[str, Any], place: str) -> LabelSet:
         or not isinstance(excludes, list)
     ):
         raise BallspotError(f"{place}: records no label set; train the run again with this ballspot")
-    return LabelSet(name, tuple(labels), tuple(map(str, excludes)))
+    return LabelSet(name, tuple(labels), tuple(map(str, excludes)), str(fields.get("labels_file", BALL_FILE)))
 
 
 def _names(path: Path, table: dict[str, object], key: str, *, optional: bool = False) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Which matches there are: the folders below a data root that hold a video or ball labels."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -29,20 +30,30 @@ class Match:
     have another.
     ``video`` or ``labels_path`` is None where the folder has none; at least one of them is there, unless several
     videos were let pass (see `find_matches`).
+
+    Where a match was filmed as two videos, each ``half`` is a recording of its own, ``<match>/1`` and ``<match>/2``,
+    with the labels of that half; ``whole`` is the match that it is of.
     """
 
     name: str
     folder: Path
     video: Path | None
     labels_path: Path | None
+    half: int | None = None
+
+    @property
+    def whole(self) -> str:
+        """The name of the match that this is the whole or a half of."""
+        return self.name if self.half is None else self.name.rpartition("/")[0]
 
 
 def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: bool = True) -> tuple[Match, ...]:
     """All matches at any depth below ``data_root``, sorted by name; links are followed, hidden files ignored.
 
-    The video is 224p.mp4, else 720p.mp4, else the only video of the folder. Raises BallspotError when the root is
-    missing, is itself a match folder, or holds no match, and when a folder holds several videos of other names;
-    without ``one_video`` such a match has no video (scoring needs labels only, and halves have a video each).
+    The video is 224p.mp4, else 720p.mp4, else the only video of the folder; videos of two halves (SoccerNet-v2's
+    1_224p.mkv and 2_224p.mkv) make two recordings of the match, one after the other. Raises BallspotError when the root
+    is missing, is itself a match folder, or holds no match, and when a folder holds several videos of other names.
+    Without ``one_video`` a match with several videos is whole and has none (scoring needs labels only).
     """
     if not data_root.is_dir():
         state = "is a file" if data_root.exists() else "does not exist"
@@ -51,12 +62,17 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
     for folder, files in _folders(data_root, frozenset()):
         labels = next((file for file in files if file.name == labels_file), None)
         videos = {file.name: file for file in files if file.suffix.lower() in VIDEO_SUFFIXES}
-        video = _video(folder, videos, one_video=one_video)
         if labels is None and not videos:
             continue
+        halves = {} if any(name in videos for name in PREFERRED_VIDEOS) else halves_of(videos.values())
+        video = None if halves else _video(folder, videos, one_video=one_video)
         if folder == data_root:
             raise BallspotError(f"{data_root}: is itself a match folder; give the folder above it as the data root")
-        matches.append(Match(_name(folder, data_root), folder, video, labels))
+        name = _name(folder, data_root)
+        if halves and one_video:
+            matches += [Match(f"{name}/{half}", folder, path, labels, half) for half, path in halves.items()]
+        else:
+            matches.append(Match(name, folder, video, labels))
     if not matches:
         raise BallspotError(
             f"{data_root}: no match below this folder{path_hint(data_root)}: none holds {labels_file} or a video; "
@@ -70,6 +86,31 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
                 "NFD); rename or remove one"
             )
     return tuple(ordered)
+
+
+def halves_of(videos: Iterable[Path]) -> dict[int, Path]:
+    """The video of each half, by the 1 and 2 that their names begin with, of several sizes the smaller one.
+
+    None where some video is of neither half, or there is none of one of them.
+    """
+    ordered = sorted(videos)
+    by_half = {half: [path for path in ordered if re.match(rf"{half}(?!\d)", path.name)] for half in (1, 2)}
+    if not all(by_half.values()) or sum(map(len, by_half.values())) < len(ordered):
+        return {}
+    sizes = [Path(name).stem for name in PREFERRED_VIDEOS]
+    return {
+        half: next((path for size in sizes for path in own if size in path.stem), own[0])
+        for half, own in by_half.items()
+    }
+
+
+def halves_by_match(matches: Iterable[Match]) -> dict[str, tuple[str, ...]]:
+    """The names of the recordings of each match that has two, by the name of the match."""
+    found: dict[str, tuple[str, ...]] = {}
+    for match in matches:
+        if match.half is not None:
+            found[match.whole] = (*found.get(match.whole, ()), match.name)
+    return found
 
 
 def rate_remark(labels_file: str, fps: float) -> str | None:

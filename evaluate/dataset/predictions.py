@@ -73,8 +73,10 @@ class Predictions:
         return path if path is not None and path.is_file() else None
 
     def matches(self) -> list[str]:
-        """The names of all matches that have predictions, sorted: the folders of their files."""
-        return [PurePosixPath(name).parent.as_posix() for name in self._spot_files]
+        """The names of all matches that have predictions, sorted: their files' folders. A half is of its match."""
+        names = [PurePosixPath(name).parent.as_posix() for name in self._spot_files]
+        of_halves = {f"{name}/{half}" for name in names for half in (1, 2)}
+        return [name for name in names if name not in of_halves]
 
     def _unpacked(self, name: str) -> SpotFile:
         place = f"{self.path}: {name}"
@@ -152,7 +154,7 @@ class Predictions:
 
     def _files_but_others(self, match: str) -> list[str]:
         """The prediction files that do not lie where those of another of the ``known`` matches belong."""
-        others = self.known - {match}
+        others = (self.known - {match}) | {f"{match}/1", f"{match}/2"}  # a half is not the whole
         return [name for name in self._spot_files if PurePosixPath(name).parent.as_posix() not in others]
 
     @cached_property

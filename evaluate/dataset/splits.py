@@ -8,13 +8,13 @@ A split file (``splits.toml`` in the data root, or any other by option)::
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ...cache.disk import plain_name, read_toml
 from ...cache.errors import BallspotError
-from .matches import Match, nearest_match, resolve_match
+from .matches import Match, halves_by_match, nearest_match, resolve_match
 
 SPLITS_FILE = "splits.toml"
 PARTS = ("train", "valid", "test")
@@ -35,20 +35,29 @@ SN_BAS: dict[str, tuple[str, ...]] = {  # match folders of SN-BAS-2025, below en
 
 @dataclass(frozen=True)
 class Splits:
-    """Match names of each part, in the order they were given; ``source`` says where the split comes from."""
+    """Match names of each part, in the order they were given; ``source`` says where the split comes from.
+
+    ``halves`` are the names of the recordings of each match that has two, which stand for it in every part.
+    """
 
     train: tuple[str, ...]
     valid: tuple[str, ...]
     test: tuple[str, ...]
     source: str
+    halves: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def by_part(self) -> dict[str, tuple[str, ...]]:
-        """The match names of each part, also where it has none."""
-        return {part: getattr(self, part) for part in PARTS}
+        """The names of each part's recordings, also where it has none."""
+        return {part: recordings_of(names, self.halves) for part, names in self.by_match.items()}
+
+    @property
+    def by_match(self) -> dict[str, tuple[str, ...]]:
+        """The names of each part's matches, whole, also where it has none."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
 
     def part(self, split: str) -> tuple[str, ...]:
-        """The match names of "train", "valid", "test", or of "all" three in that order.
+        """The names of the recordings of "train", "valid", "test", or of "all" three in that order.
 
         Raises BallspotError for another name and for a part without matches.
         """
@@ -57,7 +66,12 @@ class Splits:
         names = (*self.train, *self.valid, *self.test) if split == "all" else getattr(self, split)
         if not names:
             raise BallspotError(f"split {split!r} has no match ({self.source}); name its matches in a splits file")
-        return names
+        return recordings_of(names, self.halves)
+
+
+def recordings_of(names: Sequence[str], halves: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The names of matches, of those in ``halves`` the names of their recordings."""
+    return tuple(one for name in names for one in halves.get(name, (name,)))
 
 
 def load_splits(
@@ -70,7 +84,12 @@ def load_splits(
     file, matches that it does not name take no part. Of SN-BAS, the parts hold the matches that are there.
     Raises BallspotError when a file names a match that is missing or names one twice, or when no rule applies.
     """
-    names = [match.name for match in matches]
+    halves = halves_by_match(matches)
+    names = list(dict.fromkeys(match.whole for match in matches))
+    return replace(_split(data_root, names, splits_file, leave_out), halves=halves)
+
+
+def _split(data_root: Path, names: Sequence[str], splits_file: Path | None, leave_out: str | None) -> Splits:
     if leave_out is not None:
         if splits_file is not None:
             raise BallspotError("a splits file and a match to leave out exclude each other; give one of them")

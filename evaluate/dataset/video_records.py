@@ -13,7 +13,7 @@ from ...cache.terminal import note
 from .data_selection import DataSelection
 from .given import Given, data_root_of
 from .labelsets import BALL_12, LabelSet
-from .matches import LABELS_FILE, Match, find_matches
+from .matches import Match, find_matches
 from .predictions import Predictions
 from .splits import Splits
 
@@ -71,7 +71,7 @@ def videos_selection(
     *,
     label_set: LabelSet = BALL_12,
     splits_file: Path | None = None,
-    labels_file: str = LABELS_FILE,
+    labels_file: str | None = None,
     one_video: bool = False,
 ) -> DataSelection:
     """The matches whose videos are shown: of ``data_root``, or else of what the predictions tell of themselves.
@@ -80,7 +80,9 @@ def videos_selection(
     run knows its data root. Raises BallspotError where neither tells.
     """
     recorded: dict[str, Match] = {}
-    if all(one.run is None for one in given) and (data_root is None or _is_loose(data_root, labels_file)):
+    if all(one.run is None for one in given) and (
+        data_root is None or _is_loose(data_root, labels_file or label_set.file)
+    ):
         for one in reversed(given):
             recorded |= recorded_matches(one.opened())
     if recorded:

@@ -10,7 +10,6 @@ import numpy as np
 
 from ...cache.errors import BallspotError
 from ..dataset import (
-    PREFERRED_VIDEOS,
     VIDEO_SUFFIXES,
     DataSelection,
     Given,
@@ -20,6 +19,7 @@ from ..dataset import (
     SpotColumns,
     columns_of,
     given_predictions,
+    halves_of,
     read_labels,
     resolve_match,
 )
@@ -165,14 +165,7 @@ def videos_of(match: Match) -> dict[int, Path]:
         return {1: match.video}
     if match.video is not None:
         return {2 if re.match(r"2(?![^\W_])", match.video.name) else 1: match.video}
-    files = sorted(path for path in match.folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
-    videos: dict[int, Path] = {}
-    for half in (1, 2):
-        own = [path for path in files if re.match(rf"{half}(?!\d)", path.name)]
-        preferred = [path for name in PREFERRED_VIDEOS for path in own if Path(name).stem in path.stem]
-        if own:
-            videos[half] = (preferred or own)[0]
-    return videos
+    return halves_of(p for p in match.folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
 
 
 def _one_of_several(name: str, predictions: Predictions, found: Mapping[str, Match]) -> Match | None:

@@ -126,7 +126,7 @@ def cache_pca(
         raise click.UsageError("give --dim and --data to fit, or --fit FILE to apply a fit")
     else:
         data = DataSelection(data_root, splits_file=splits_file, leave_out=leave_out, one_video=True)
-        components = fit_components(feature_set, data.splits.train, dim=dim)
+        components = fit_components(feature_set, data.splits.part("train"), dim=dim)
     n_components = len(components.components)
     out = features.resolve().parent / require_set_name(set_name or f"{feature_set.name}-pca{n_components}")
     if out == features.resolve():

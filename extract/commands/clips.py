@@ -7,7 +7,15 @@ from pathlib import Path
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, FiniteRange, data_option, labels_option, note, split_of_option, splits_option
+from ...cache.terminal import (
+    FOLDER,
+    FiniteRange,
+    data_option,
+    labels_of_run_option,
+    note,
+    split_of_option,
+    splits_option,
+)
 from ...evaluate.commands.options import SECONDS, selection_options
 
 CUTS = ("keyframe", "exact")
@@ -69,6 +77,8 @@ def clips(
     given = given_predictions([predictions], split)
     data = videos_selection(given, data_root, splits_file=splits_file, one_video=True)
     _, names = matches_of(given, data, split)
+    if names is not None:
+        names = tuple(dict.fromkeys(data.matches[name].whole if name in data.matches else name for name in names))
     selection = Selection(threshold, classes_of(classes), team)
     chosen = choose_spots(given[0].opened().among(names or ()), selection, matches=names, named=named)
     settings = ClipSettings(how, before, after)
@@ -96,7 +106,7 @@ def clips(
 @click.option("--classes", metavar="A,B", help="Only these classes, with commas, in this order.  [default: all]")
 @split_of_option("Matches to draw; all means every match with labels, or every match of --splits.")
 @splits_option()
-@labels_option
+@labels_of_run_option
 def sheet(
     predictions: Path,
     data_root: Path | None,
@@ -109,7 +119,7 @@ def sheet(
     classes: str | None,
     split: str | None,
     splits_file: Path | None,
-    labels: str,
+    labels: str | None,
 ) -> None:
     """Draw the worst mistakes of every class on one picture.
 
@@ -124,7 +134,7 @@ def sheet(
         data_root_of,
         find_matches,
         given_predictions,
-        load_label_set,
+        label_set_for,
         matches_of,
         split_remark,
     )
@@ -136,7 +146,7 @@ def sheet(
         raise click.UsageError("--false 0 and --missed 0 leave nothing to draw")
     given = given_predictions([predictions], split)
     data_root = data_root_of(given, data_root)
-    selection = DataSelection(data_root, load_label_set(labels), splits_file)
+    selection = DataSelection(data_root, label_set_for(given, labels), splits_file)
     _, names = matches_of(given, selection, split)
     worst = worst_mistakes(
         given[0].path,

@@ -42,9 +42,10 @@ def data_check(data_root: Path, labels: str, decode: bool, no_video: bool, as_js
 
     if decode and no_video:
         raise click.UsageError("--decode reads videos; give it without --no-video")
-    matches = find_matches(data_root, one_video=not no_video)
+    label_set = load_label_set(labels)
+    matches = find_matches(data_root, labels_file=label_set.file, one_video=not no_video)
     findings = []
-    for finding in lint_matches(matches, load_label_set(labels), decode=decode, with_videos=not no_video):
+    for finding in lint_matches(matches, label_set, decode=decode, with_videos=not no_video):
         findings.append(finding)
         if not as_json:
             click.echo(finding.line())

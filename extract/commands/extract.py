@@ -194,9 +194,10 @@ def extract(
 def _chosen(matches: Sequence[Match], names: Sequence[str], data_root: Path) -> list[Match]:
     from ...evaluate.dataset import resolve_match
 
-    by_name = {match.name: match for match in matches}
-    chosen = [resolve_match(name, list(by_name), which=f"in {data_root}") for name in names]
-    return [by_name[name] for name in dict.fromkeys(chosen)] if names else list(matches)
+    wholes = list(dict.fromkeys(match.whole for match in matches))
+    own = {match.name for match in matches}
+    chosen = {name if name in own else resolve_match(name, wholes, which=f"in {data_root}") for name in names}
+    return [match for match in matches if not names or match.name in chosen or match.whole in chosen]
 
 
 def _devices(name: str) -> list[str]:

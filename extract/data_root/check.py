@@ -12,7 +12,7 @@ import numpy as np
 
 from ...cache.disk import read_json
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import LABELS_FILE, LabelSet, Match
+from ...evaluate.dataset import LabelSet, Match
 from ..video import PyavSource, VideoProbe, probe_video
 
 ERROR, WARNING = "ERROR", "WARNING"
@@ -84,7 +84,7 @@ def lint_video(match: Match, *, decode: bool = False) -> tuple[VideoProbe | None
 def lint_labels(match: Match, label_set: LabelSet, probe: VideoProbe | None) -> list[Finding]:
     """What is wrong with a match's label file; without a probe, what depends on the video is left out."""
     if match.labels_path is None:
-        return [Finding(WARNING, match.name, f"no {LABELS_FILE}: it can be predicted on only", str(match.folder))]
+        return [Finding(WARNING, match.name, f"no {label_set.file}: it can be predicted on only", str(match.folder))]
     path = match.labels_path
     try:
         document = read_json(path)
@@ -93,8 +93,12 @@ def lint_labels(match: Match, label_set: LabelSet, probe: VideoProbe | None) -> 
     entries = document.get("annotations") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         return [Finding(ERROR, match.name, 'no list "annotations"', path.name)]
-    odd = [(n, *one) for n, entry in enumerate(entries, start=1) for one in _odd_entry(entry, label_set, probe)]
-    odd += [(number, WARNING, what) for number, what in _odd_order(entries, probe)]
+    numbered = [(n, entry) for n, entry in enumerate(entries, start=1) if _is_of(entry, match.half)]
+    odd = [(n, *one) for n, entry in numbered for one in _odd_entry(entry, label_set, probe)]
+    odd += [(number, WARNING, what) for number, what in _odd_order(numbered, probe)]
+    if match.half is None and probe is not None:
+        late = [n for n, entry in numbered if _is_of(entry, 2) and not _is_of(entry, 1)]
+        odd += [(n, ERROR, "is of half 2, but the match has one video") for n in late]
     found = [Finding(level, match.name, what, f"{path.name}, {where}") for level, what, where in _summed(odd)]
     if not entries:
         found.append(Finding(WARNING, match.name, "no annotation", path.name))
@@ -195,11 +199,18 @@ def _odd_time(game_time: Any, position_ms: int | None) -> Iterator[tuple[str, st
             yield WARNING, f"gameTime {game_time!r} contradicts position {position_ms} ms"
 
 
-def _odd_order(entries: list[Any], probe: VideoProbe | None) -> Iterator[tuple[int, str]]:
+def _is_of(entry: Any, half: int | None) -> bool:
+    """Whether an annotation is checked with a half: with half 1 also one that says no half."""
+    said = entry.get("gameTime") if isinstance(entry, dict) else None
+    found = GAME_TIME.match(said) if isinstance(said, str) else None
+    return half is None or (1 if found is None else int(found[1])) == half
+
+
+def _odd_order(entries: list[tuple[int, Any]], probe: VideoProbe | None) -> Iterator[tuple[int, str]]:
     """Entries, numbered from 1, that come before their forerunner, or share a frame with an earlier entry."""
     last_ms = -1
     seen: dict[int, int] = {}
-    for number, entry in enumerate(entries, start=1):
+    for number, entry in entries:
         position_ms = position_of_entry(entry) if isinstance(entry, dict) else None
         if position_ms is None or position_ms < 0:
             continue

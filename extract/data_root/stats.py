@@ -8,7 +8,7 @@ from typing import Any
 
 from ...cache.errors import BallspotError
 from ...cache.terminal import clock
-from ...evaluate.dataset import LabelSet, Match, read_labels
+from ...evaluate.dataset import LabelSet, Match, read_labels, spots_of_half
 from ..video import probe_video
 
 
@@ -29,6 +29,7 @@ def match_stats(match: Match, label_set: LabelSet) -> MatchStats:
         raise BallspotError(f"{match.folder}: match {match.name!r} has no video; put one there or remove the folder")
     probe = probe_video(match.video)
     spots = read_labels(match.labels_path, label_set) if match.labels_path else ()
+    spots = spots if match.half is None else spots_of_half(spots, match.half)
     return MatchStats(match.name, probe.n_frames, probe.fps, probe.duration_s, Counter(spot.label for spot in spots))
 
 

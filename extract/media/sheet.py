@@ -1,6 +1,7 @@
 """A contact sheet: per class a row of pictures of its worst mistakes, each with time, score and kind."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,9 @@ def draw_sheet(
         from matplotlib.figure import Figure
     except ImportError as error:
         raise BallspotError("pictures need matplotlib; install it with: pip install 'ballspot[plots]'") from error
-    shown = [one for row in worst for one in (*row.false, *row.missed)]
     by_name = {match.name: match for match in matches}
+    worst = [_in_recordings(row, by_name) for row in worst]
+    shown = [one for row in worst for one in (*row.false, *row.missed)]
     spots = {name: tuple(one.spot for one in shown if one.match == name) for name in sorted({m.match for m in shown})}
     probes = {name: probe_match(VideoSpots(name, of_match), by_name) for name, of_match in spots.items()}
     pictures = read_pictures(probes, ((one.match, one.spot) for one in shown))
@@ -122,6 +124,19 @@ def _picture(
         axes.text(0.5, 0.5, "beyond the video's end", ha="center", va="center", fontsize=8, transform=axes.transAxes)
     else:
         axes.imshow(picture, interpolation="antialiased")
+
+
+def _in_recordings(row: ClassMistakes, by_name: Mapping[str, Match]) -> ClassMistakes:
+    """The mistakes by the recordings that they are seen in: each half's own where a match has two videos."""
+    false, missed = (tuple(_in_recording(one, by_name) for one in group) for group in (row.false, row.missed))
+    return replace(row, false=false, missed=missed)
+
+
+def _in_recording(mistake: Mistake, by_name: Mapping[str, Match]) -> Mistake:
+    name = f"{mistake.match}/{mistake.spot.half}"
+    if mistake.match in by_name or name not in by_name:
+        return mistake
+    return replace(mistake, match=name, spot=replace(mistake.spot, half=1))
 
 
 def _text(

@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from ...cache.disk import locked_folder, make_folder, read_json, whole_file, write_json
 from ...cache.errors import BallspotError
 from ...cache.terminal import ProgressLine, note
-from ...evaluate.dataset import Match, Spot
+from ...evaluate.dataset import Match, Spot, spots_of_half
 from ...evaluate.exports import Chosen, safe_names
 from ...evaluate.formats import VideoSpots
 from ..video import DecodingError, VideoProbe, probe_video
@@ -79,11 +79,11 @@ def plan_clips(chosen: Chosen, matches: Sequence[Match], settings: ClipSettings,
     """The clips of chosen spots; with a ``limit`` only so many of each class, those of the highest confidence.
 
     Spots beyond the end of their video have no clip, which is noted. Raises BallspotError for a match that is not among
-    ``matches``, one without a video that can be read, and a spot of a second half: a match is one video.
+    ``matches``, one without a video that can be read, and a spot of a second half of a match that has one video.
     """
     by_name = {match.name: match for match in matches}
-    videos = limited(chosen.videos, limit)
-    folders = safe_names(video.name for video in chosen.videos)
+    videos = in_recordings(limited(chosen.videos, limit), by_name)
+    folders = safe_names(video.name for video in videos)
     names = safe_names({*chosen.classes, *(spot.team for video in videos for spot in video.spots if spot.team)})
     clips: list[Clip] = []
     probes, with_audio, notes = {}, {}, []
@@ -111,6 +111,19 @@ def plan_clips(chosen: Chosen, matches: Sequence[Match], settings: ClipSettings,
     return Plan(tuple(clips), probes, with_audio, tuple(notes))
 
 
+def in_recordings(videos: Iterable[VideoSpots], by_name: Mapping[str, Match]) -> list[VideoSpots]:
+    """The spots of matches by their recordings: of a match that has a video for each half, those of every half."""
+    found = []
+    for video in videos:
+        names = {half: f"{video.name}/{half}" for half in (1, 2)}
+        if video.name in by_name or not all(name in by_name for name in names.values()):
+            found.append(video)
+            continue
+        for half, name in names.items():
+            found.append(replace(video, name=name, spots=spots_of_half(video.spots, half)))
+    return found
+
+
 def probe_match(video: VideoSpots, by_name: Mapping[str, Match]) -> VideoProbe:
     """The probe of a match's video. Raises BallspotError where there is none, or the match has a second half."""
     match = by_name.get(video.name)
@@ -123,8 +136,8 @@ def probe_match(video: VideoSpots, by_name: Mapping[str, Match]) -> VideoProbe:
     late = next((spot for spot in video.spots if spot.half != 1), None)
     if late is not None:
         raise BallspotError(
-            f"{video.name}: {late.label} at {late.position_ms} ms is of half {late.half}, but a match is one video; "
-            "make each half a match of its own"
+            f"{video.name}: {late.label} at {late.position_ms} ms is of half {late.half}, but the match is one video; "
+            "put a video of each half there, 1_224p.mp4 and 2_224p.mp4"
         )
     return probe_video(match.video)
 

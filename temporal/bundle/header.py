@@ -62,6 +62,7 @@ class LabelSetPart(Part):
     name: Name
     labels: Annotated[list[Name], Field(min_length=1, max_length=10_000)]
     headline_excludes: list[Name]
+    labels_file: Name | None = None
 
 
 class SplitsPart(Part):

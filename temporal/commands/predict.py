@@ -22,7 +22,7 @@ from ...cache.terminal import (
     splits_option,
     threads_option,
 )
-from ...evaluate.dataset import VIDEO_SUFFIXES, DataSelection, names_to_predict
+from ...evaluate.dataset import VIDEO_SUFFIXES, DataSelection, halves_by_match, names_to_predict
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -147,7 +147,7 @@ def _stores(asked: Asked, data_root: Path) -> None:
     from ..bundle import read_trained
     from ..decoding import read_postprocessing
     from ..features import open_source
-    from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record
+    from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record, write_wholes
 
     use_threads(asked.n_threads)
     trained = [read_trained(path, checkpoint=asked.checkpoint) for path in (asked.run_path, *asked.others)]
@@ -165,10 +165,12 @@ def _stores(asked: Asked, data_root: Path) -> None:
         raise BallspotError(f"{asked.run_path}: a bundle keeps no predictions; give --out FOLDER")
     out = asked.out or asked.run_path / "predictions" / asked.split
     keys = [key for run in trained for key in run.run_keys]
-    claim_folder(out, prediction_record(ensemble, run_keys=keys, checkpoint_name=asked.checkpoint, names=names))
+    wholes = list(dict.fromkeys(data.matches[name].whole for name in names))
+    claim_folder(out, prediction_record(ensemble, run_keys=keys, checkpoint_name=asked.checkpoint, names=wholes))
     with locked_folder(out, shared=True):  # a train command that clears up leaves its files alone
         for done in predict_matches(ensemble, source, names, out=out):
             click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
+        write_wholes(out, halves_by_match(data.matches[name] for name in names))
 
 
 def _loaded(asked: Asked) -> "Bundle":
@@ -213,8 +215,8 @@ def _videos(asked: Asked) -> None:
     from ...extract.device import pick_device, use_threads
     from ...extract.rows import AUTO_DECODER, RowMaker
     from ..decoding import read_postprocessing
-    from ..on_video import given_videos, predict_keeping, predict_videos
-    from ..prediction import Ensemble, claim_folder, prediction_record
+    from ..on_video import given_videos, halves_of_videos, predict_keeping, predict_videos
+    from ..prediction import Ensemble, claim_folder, prediction_record, write_wholes
 
     videos = given_videos([Path(text) for text in asked.inputs])
     bundle = _loaded(asked)
@@ -243,6 +245,7 @@ def _videos(asked: Asked) -> None:
             predicted = predict_videos(ensemble, maker, videos, out=out, decoder=AUTO_DECODER)
         for done in predicted:
             click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
+    write_wholes(out, halves_of_videos(videos))
     click.echo(f"predictions: {out}")
 
 

@@ -110,7 +110,14 @@ def _scores_of(
     scores: Path, data_root: Path, split: str, *, splits_file: Path | None, labels: str | None
 ) -> tuple[Path, "DataSelection", tuple[str, ...]]:
     """Where the scores lie, the data with labels of their classes, and the matches of the split."""
-    from ...evaluate.dataset import DataSelection, label_set_of, load_label_set, recorded_splits
+    from ...evaluate.dataset import (
+        DataSelection,
+        halves_by_match,
+        label_set_of,
+        load_label_set,
+        recorded_splits,
+        recordings_of,
+    )
 
     run = _run_of(scores)
     if run is not None:
@@ -123,7 +130,8 @@ def _scores_of(
             )
         if splits_file is None:
             names = recorded_splits(record, str(run.path / "run.json")).part(split)
-            return folder, DataSelection(data_root, label_set, one_video=True), names
+            data = DataSelection(data_root, label_set, one_video=True)
+            return folder, data, recordings_of(names, halves_by_match(data.matches.values()))
     else:
         if not scores.is_dir():
             raise BallspotError(f"{scores}: no such run{path_hint(scores)}; give a run, or a folder of scores")

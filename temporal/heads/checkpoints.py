@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ...cache.disk import below, raise_if_system, write_tensors
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import LabelSet
+from ...evaluate.dataset import BALL_FILE, LabelSet
 from ..config import Config, as_table, config_from_table
 from ..features import Scaling
 from .head import SpottingHead, build_head
@@ -186,8 +186,19 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, head: nn.Module, state: 
 
 def _description(path: Path, header: dict[str, Any]) -> HeadDescription:
     names = header["label_set"]
-    label_set = LabelSet(names["name"], tuple(names["labels"]), tuple(names["headline_excludes"]))
-    texts = (label_set.name, *label_set.labels, *label_set.headline_excludes, header["features_fingerprint"])
+    label_set = LabelSet(
+        names["name"],
+        tuple(names["labels"]),
+        tuple(names["headline_excludes"]),
+        names.get("labels_file", BALL_FILE),
+    )
+    texts = (
+        label_set.name,
+        label_set.file,
+        *label_set.labels,
+        *label_set.headline_excludes,
+        header["features_fingerprint"],
+    )
     if not label_set.labels or not all(isinstance(text, str) for text in texts):
         raise ValueError("the label set or the features' fingerprint")
     dims = tuple(header["dims"])

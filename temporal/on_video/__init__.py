@@ -2,4 +2,4 @@
 
 from .live import live_spots
 from .predict import predict_keeping, predict_videos
-from .videos import given_videos
+from .videos import given_videos, halves_of_videos

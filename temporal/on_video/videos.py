@@ -6,15 +6,16 @@ from pathlib import Path
 
 from ...cache.disk import path_hint
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES
+from ...evaluate.dataset import LABELS_FILE, PREFERRED_VIDEOS, VIDEO_SUFFIXES, halves_of
 
 
 @dataclass(frozen=True)
 class GivenVideo:
-    """One video to predict; `name` is the folder that its spots get."""
+    """One video to predict; `name` is the folder that its spots get, `match` the match that it is half of, or None."""
 
     name: str
     path: Path
+    match: str | None = None
 
 
 def given_videos(paths: Sequence[Path]) -> tuple[GivenVideo, ...]:
@@ -22,8 +23,8 @@ def given_videos(paths: Sequence[Path]) -> tuple[GivenVideo, ...]:
 
     A file is named by its stem, one of a folder by its place below that. In SoccerNet's layout (a folder that holds
     224p.mp4, 720p.mp4, or labels and one video) the match folder is the name, so that its labels fit, and so it is for
-    a 224p.mp4 that is itself given. Raises BallspotError for what is missing, a folder without a video, and two videos
-    of one name.
+    a 224p.mp4 that is itself given. Its two halves (1_224p.mkv, 2_224p.mkv) are <match>/1 and <match>/2. Raises
+    BallspotError for what is missing, a folder without a video, and two videos of one name.
     """
     found: dict[str, GivenVideo] = {}
     for path in paths:
@@ -48,6 +49,15 @@ def given_videos(paths: Sequence[Path]) -> tuple[GivenVideo, ...]:
                 )
             found[video.name] = video
     return tuple(found.values())
+
+
+def halves_of_videos(videos: Sequence[GivenVideo]) -> dict[str, list[str]]:
+    """The names of the videos of each match that was filmed in halves, in their order."""
+    found: dict[str, list[str]] = {}
+    for video in videos:
+        if video.match is not None:
+            found.setdefault(video.match, []).append(video.name)
+    return found
 
 
 def _require_name(video: GivenVideo) -> None:
@@ -78,7 +88,11 @@ def _videos_below(root: Path) -> Iterator[GivenVideo]:
         of_match = next((names[name] for name in PREFERRED_VIDEOS if name in names), None)
         if of_match is None and len(videos) == 1 and (folder / LABELS_FILE).is_file():
             of_match = videos[0]
+        name = relative.as_posix() if folder != root else folder.resolve().name
+        halves = {} if of_match is not None else halves_of(videos)
         if of_match is not None:
-            yield GivenVideo(relative.as_posix() if folder != root else folder.resolve().name, of_match)
+            yield GivenVideo(name, of_match)
+        elif halves and all("_" in video.name for video in videos):
+            yield from (GivenVideo(f"{name}/{half}", path, name) for half, path in halves.items())
         else:
             yield from (GivenVideo((relative / video.stem).as_posix(), video) for video in videos)

@@ -3,4 +3,4 @@
 from .ensemble import Ensemble, MatchStream
 from .score import MatchScores, joined
 from .stream import score_match
-from .write import PredictedMatch, claim_folder, predict_matches, prediction_record, write_prediction
+from .write import PredictedMatch, claim_folder, predict_matches, prediction_record, write_prediction, write_wholes

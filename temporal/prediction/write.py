@@ -1,8 +1,8 @@
 """Predictions of whole matches written to a folder: spots in SoccerNet's format and the scores behind them."""
 
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ...cache.disk import find_temporary, locked_folder, make_folder, read_json,
 from ...cache.errors import BallspotError
 from ...cache.terminal import note
 from ...cache.times import TimeAxis
-from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, write_spots
+from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, read_spots, write_spots
 from ..decoding import SavedScores, as_plain, write_scores
 from ..features import FeatureSource
 from .ensemble import Ensemble
@@ -62,6 +62,19 @@ def write_prediction(
     write_scores(out / name / SCORES_FILE, saved)
     write_spots(out / name / SPOTS_FILE, name, spots)
     return PredictedMatch(name, len(saved.scores), len(spots))
+
+
+def write_wholes(out: Path, halves: Mapping[str, Sequence[str]]) -> None:
+    """Writes the spots of each match whose halves are both predicted, as one file with both, in SoccerNet's layout.
+
+    ``halves`` are the names of the recordings of each match, in their order.
+    """
+    for match, names in halves.items():
+        paths = [out / name / SPOTS_FILE for name in names]
+        if all(path.is_file() for path in paths):
+            parts = [read_spots(path) for path in paths]
+            spots = [replace(spot, half=half) for half, part in enumerate(parts, start=1) for spot in part]
+            write_spots(out / match / SPOTS_FILE, match, spots)
 
 
 def claim_folder(out: Path, record: dict[str, Any], *, replaces_own: bool = False) -> None:

@@ -41,7 +41,7 @@ def costs(planned: Sequence[PlannedRun], experiments: Sequence[Experiment]) -> l
             n_bytes = max(sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file()) for run in done)
             found.append(Cost(seconds, n_bytes, measured=True))
             continue
-        alike = repr((as_table(experiment.config), experiment.source.fingerprint, experiment.splits.train))
+        alike = repr((as_table(experiment.config), experiment.source.fingerprint, experiment.splits.part("train")))
         if alike not in probed:
             probed[alike] = _probe(experiment)
         found.append(probed[alike])
@@ -50,8 +50,8 @@ def costs(planned: Sequence[PlannedRun], experiments: Sequence[Experiment]) -> l
 
 def _probe(experiment: Experiment) -> Cost:
     """Steps of training on random features of the right shape; disk for two checkpoints and the validation scores."""
-    layout = read_layout(experiment.rows, experiment.splits.train)
-    valid = read_layout(experiment.rows, experiment.splits.valid)
+    layout = read_layout(experiment.rows, experiment.splits.part("train"))
+    valid = read_layout(experiment.rows, experiment.splits.part("valid"))
     config, n_labels = experiment.config, len(experiment.label_set)
     n_clips = PROBE_STEPS * config.training.batch_clips
     training = config.training.model_copy(update={"epoch_frames": n_clips * config.clips.clip_frames})

@@ -87,8 +87,8 @@ def probe_split(
     Features are scaled match by match; ``section`` says how scores become spots. BallspotError for missing labels.
     """
     label_set, spots = data.label_set, {**data.spots_of_split("train"), **data.spots_of_split(split)}
-    source = source.at_rate(source.usual_rate(data.splits.train))
-    training = load_features(source, data.splits.train, device="cpu")
+    source = source.at_rate(source.usual_rate(data.splits.part("train")))
+    training = load_features(source, data.splits.part("train"), device="cpu")
     scale_features(training, "match")
     labels = [label_arrays(spots[one.name], label_set, axis=one.axis, match=one.name) for one in training.matches]
     fitted = fit_probe(training, labels, n_labels=len(label_set), seed=seed)

@@ -13,7 +13,7 @@ import torch
 
 from ... import __version__
 from ...cache.runs import recorded_path
-from ...evaluate.dataset import Splits
+from ...evaluate.dataset import BALL_FILE, Splits
 from .task import Experiment, Task
 
 
@@ -33,7 +33,7 @@ def run_record(experiment: Experiment, *, command: str) -> dict[str, Any]:
     features = {
         "set": source.name,
         "fingerprint": source.fingerprint,
-        "files": source.files(splits.train + splits.valid),
+        "files": source.files([*splits.part("train"), *splits.part("valid")]),
     }
     return task_record(experiment, command=command, features=features)
 
@@ -58,12 +58,13 @@ def task_record(task: Task, *, command: str, features: dict[str, Any]) -> dict[s
         "label_set": task.label_set.name,
         "labels": list(task.label_set.labels),
         "headline_excludes": list(task.label_set.headline_excludes),
+        **({} if task.label_set.file == BALL_FILE else {"labels_file": task.label_set.file}),
     }
 
 
 def as_lists(splits: Splits) -> dict[str, list[str]]:
-    """The matches of every part, as JSON holds them."""
-    return {part: list(names) for part, names in splits.by_part.items()}
+    """The matches of every part, whole, as JSON holds them."""
+    return {part: list(names) for part, names in splits.by_match.items()}
 
 
 def git_commit() -> str | None:

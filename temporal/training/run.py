@@ -13,7 +13,7 @@ from ...cache.runs import RunFolder
 from ...cache.terminal import ProgressLine, note
 from ..config import TrainingSection, as_table
 from ..heads import HeadDescription, HeadOutput, SpottingHead, n_parameters, read_checkpoint
-from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record
+from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record, write_wholes
 from .epoch import TrainingMaterial, epoch_seed, steps_an_epoch, train_epoch
 from .material import LoadedFeatures, load_both, training_side
 from .optimizer import Learner, make_optimizer
@@ -139,8 +139,10 @@ def _finish(experiment: Experiment, progress: RunProgress, *, key: str) -> dict[
     names = experiment.splits.part(SPLIT)
     out = run.path / "predictions" / SPLIT
     ensemble = Ensemble((checkpoint,), experiment.device)
-    record = prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=names)
+    wholes = experiment.splits.by_match[SPLIT]
+    record = prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=wholes)
     claim_folder(out, record, replaces_own=True)
     for _ in predict_matches(ensemble, experiment.source, names, out=out):
         pass
+    write_wholes(out, experiment.splits.halves)
     return progress.finish(n_trained=n_parameters(progress.learner.model))

@@ -66,7 +66,7 @@ class Task:
                 "sampling hard-negatives needs scores of the training matches by heads that did not train on them; "
                 "give their folder with --mistakes (docs/configuration.md says how to make it)"
             )
-        files = {name: self.mistakes / name / SCORES_FILE for name in self.splits.train}
+        files = {name: self.mistakes / name / SCORES_FILE for name in self.splits.part("train")}
         for name, path in files.items():
             if not path.is_file():
                 raise BallspotError(f"{path}: no scores of training match {name!r}; predict it with another run's head")

@@ -64,7 +64,9 @@ def test_a_bad_label_set_file_is_named_with_its_fault(tmp_path: Path, text: str,
 
 
 def test_a_name_that_is_neither_built_in_nor_a_file_is_an_error():
-    with pytest.raises(BallspotError, match=r"ball-13: neither a built-in label set \(ball-12, player-8\) nor a file"):
+    with pytest.raises(
+        BallspotError, match=r"ball-13: neither a built-in label set \(ball-12, player-8, soccernet-v2\) nor a file"
+    ):
         load_label_set("ball-13")
 
 

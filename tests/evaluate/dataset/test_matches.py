@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from ballspot.cache.errors import BallspotError
-from ballspot.evaluate.dataset.matches import find_matches, resolve_match
+from ballspot.evaluate.dataset.matches import find_matches, halves_by_match, resolve_match
+from ballspot.evaluate.dataset.splits import load_splits
 
 
 def touch(root: Path, *names: str) -> None:
@@ -37,9 +38,38 @@ def test_the_small_video_is_preferred_then_the_large_then_the_only_one(tmp_path:
 
 
 def test_two_videos_of_other_names_are_an_error_that_names_both(tmp_path: Path):
-    touch(tmp_path, "m/1_224p.mkv", "m/2_224p.mkv")
-    with pytest.raises(BallspotError, match=r"several videos \(1_224p.mkv, 2_224p.mkv\)"):
+    touch(tmp_path, "m/1_224p.mkv", "m/high.mkv")
+    with pytest.raises(BallspotError, match=r"several videos \(1_224p.mkv, high.mkv\)"):
         find_matches(tmp_path)
+
+
+def test_videos_of_two_halves_are_two_recordings_of_one_match(tmp_path: Path):
+    touch(tmp_path, "a/m/1_720p.mkv", "a/m/1_224p.mkv", "a/m/2_224p.mkv", "a/m/Labels-v2.json", "a/n/224p.mp4")
+    touch(tmp_path, "a/n/1_HQ.mkv", "a/n/2_HQ.mkv", "a/o/1_224p.mkv")
+    found = find_matches(tmp_path, labels_file="Labels-v2.json")
+    assert [(match.name, match.whole, match.half) for match in found] == [
+        ("a/m/1", "a/m", 1), ("a/m/2", "a/m", 2), ("a/n", "a/n", None), ("a/o", "a/o", None),
+    ]  # fmt: skip
+    assert [match.video.name for match in found if match.video] == [
+        "1_224p.mkv", "2_224p.mkv", "224p.mp4", "1_224p.mkv",
+    ]  # fmt: skip
+    whole = find_matches(tmp_path, labels_file="Labels-v2.json", one_video=False)
+    assert [(match.name, match.half) for match in whole] == [("a/m", None), ("a/n", None), ("a/o", None)]
+    assert halves_by_match(found) == {"a/m": ("a/m/1", "a/m/2")}
+
+
+def test_a_split_names_whole_matches_and_its_parts_are_their_recordings(tmp_path: Path):
+    touch(tmp_path, *(f"m{n}/{half}_224p.mkv" for n in (1, 2, 3) for half in (1, 2)))
+    (tmp_path / "splits.toml").write_text('train = ["m1"]\nvalid = ["m2"]\ntest = ["m3"]\n')
+    for splits in (
+        load_splits(tmp_path, find_matches(tmp_path)),
+        load_splits(tmp_path, find_matches(tmp_path), leave_out="m3"),
+    ):
+        assert splits.part("test") == ("m3/1", "m3/2")
+        assert splits.by_match["test"] == ("m3",)
+    with pytest.raises(BallspotError, match="is no match: 'm1/1'"):
+        (tmp_path / "splits.toml").write_text('train = ["m1/1"]\nvalid = ["m1/2"]\ntest = ["m3"]\n')
+        load_splits(tmp_path, find_matches(tmp_path))
 
 
 def test_linked_folders_are_followed_and_loops_end(tmp_path: Path):

@@ -1,8 +1,8 @@
 import pytest
 from click.testing import CliRunner
 
+import ballspot.temporal.sweep as sweeping
 from ballspot.cli import main
-from ballspot.temporal.sweep import search as searching
 
 
 def test_a_budget_without_a_search_is_refused(season, tmp_path):
@@ -18,7 +18,7 @@ def test_a_search_has_the_budget_that_its_help_says(season, tmp_path, monkeypatc
     def note(*words: object, **budget: object) -> None:
         raise AskedError(budget)
 
-    monkeypatch.setattr(searching, "search_space", note)
+    monkeypatch.setattr(sweeping, "search_space", note)  # the command takes it from the room's face
     words = ["sweep", "conclusions", season.features, "--data", season.data, "--out", tmp_path / "o"]
     with pytest.raises(AskedError) as asked:
         CliRunner().invoke(main, [*map(str, words), "--search", "optuna"], catch_exceptions=False)
