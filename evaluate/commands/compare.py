@@ -13,7 +13,7 @@ from .options import block_option, min_count_option, resamples_option, show_tabl
 
 
 @click.command()
-@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN|SWEEP ...")
+@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN|SWEEP|PREDICTIONS ...")
 @click.option(
     "--split",
     type=click.Choice(["valid", "test"]),
@@ -54,7 +54,7 @@ def compare(
 
     Runs alike but for the seed are one setting: its mean, an interval over blocks and seeds, and the paired
     difference to the baseline. A folder of seeds or of a sweep stands for its runs. Runs that leave out other matches
-    each are the folds of one.
+    each are the folds of one. Predictions of anybody (a folder or a zip file) are scored beside runs on their matches.
 
     \b
     ballspot compare runs/transformer runs/tcn --split test

@@ -6,14 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.errors import BallspotError
-from ...cache.runs import RunFolder, baseline_stand_in, expand_runs
-from ..dataset import SPOTS_FILE, LabelSet, label_set_of
+from ...cache.runs import baseline_stand_in, expand_runs
+from ..dataset import LabelSet, label_set_of
 from ..scoring import METRIC, METRICS, OFFICIAL_FPS, Pool, Protocol
 from ..uncertainty import BOOTSTRAP, FEW_BLOCKS, Bootstrap
 from .effects import Effect, effects_of
 from .evaluation import evaluate_pairing
-from .folds import OF_FOLDS, EvaluationSet, Fold, group_folds, open_fold, unit_paths
-from .scored_run import FINGERPRINT, ComparedRun, compared_run, frame_rate, run_names, with_folds
+from .folds import OF_FOLDS, EvaluationSet, Fold, group_folds, open_folds, unit_paths
+from .scored_run import (
+    ABSENT,
+    FINGERPRINT,
+    ComparedRun,
+    compared_run,
+    frame_rate,
+    run_names,
+    scored_predictions,
+    with_folds,
+)
 from .settings import ComparedSetting, compare_settings, group_by_setting, setting_names
 
 
@@ -49,7 +58,7 @@ class Comparison:
         Features are told by the name of their set, with their fingerprint where one name stands for several.
         """
         varied = {key: values for key, values in self.differs.items() if key not in ("seed", FINGERPRINT)}
-        told = [(run.made_from["features"], run.made_from[FINGERPRINT]) for run in self.runs]
+        told = [(run.made_from.get("features", ABSENT), run.made_from.get(FINGERPRINT, ABSENT)) for run in self.runs]
         if len(set(told)) > len({name for name, _ in told}):
             varied["features"] = tuple(f"{name} {fingerprint}" for name, fingerprint in told)
         return [{key: values[group[0]] for key, values in varied.items()} for group in self.groups]
@@ -100,6 +109,8 @@ def compare_runs(
 ) -> Comparison:
     """The runs at ``paths`` side by side on "valid" or "test"; `expand_runs` says what a path may be.
 
+    Predictions of anybody, a folder or a zip file, stand beside runs and are scored now on the same matches.
+
     ``baseline``, a run or the folder of its seeds, comes first, and others are compared with it; else the first does.
     A sweep's baseline of which no run is done is replaced by the first finished setting, which a warning tells.
 
@@ -115,9 +126,7 @@ def compare_runs(
     if not paths:
         raise BallspotError("no run to compare; give the folders of two runs or more")
     first, paths = baseline or paths[0], _baseline_first(expand_runs(paths), baseline)
-    for path in paths:
-        _refuse_predictions(path)
-    opened = [open_fold(RunFolder(path), split) for path in paths]
+    opened = open_folds(paths, split, data_root)
     label_set, units = _label_set(opened), group_folds(opened, split)
     matches = opened[0].matches
     if len(units) < len(opened):
@@ -185,14 +194,16 @@ def _score(
     """A run's numbers, and the metric and frame rate that they are of: as recorded, or those of now."""
     first, *others = folds
     numbers, scored_as = {}, (METRIC, OFFICIAL_FPS)
-    if evaluated.split == "valid":
+    if evaluated.split == "valid" and first.is_run:
         numbers = first.folder.metrics()
         scored_as = (str(numbers.get("metric")), frame_rate(first.folder, numbers))
-    if others or evaluated.split == "test":
+    if others or evaluated.split == "test" or not first.is_run:
         pairing = evaluated.read(folds)
         scored = evaluate_pairing(pairing, protocol=Protocol(*scored_as), bootstrap=Bootstrap(n_resamples=0))
         numbers = scored.as_record(min_count=min_count)
     label_set = evaluated.label_set
+    if not first.is_run:
+        return scored_predictions(first.path, name, numbers, label_set, min_count), scored_as
     run = compared_run(first.folder, first.record, name, numbers, label_set, min_count)
     if others:
         of_others = [
@@ -242,17 +253,6 @@ def _baseline_first(paths: Sequence[Path], baseline: Path | None) -> list[Path]:
     return [*first, *(path for path in paths if path.resolve() not in wanted)]
 
 
-def _refuse_predictions(path: Path) -> None:
-    """Raises BallspotError, with the command that takes them, for the predictions of anybody in a folder or a zip."""
-    is_zip = path.is_file()
-    is_folder = path.is_dir() and any(path.rglob(SPOTS_FILE)) and not any(path.rglob("run.json"))
-    if is_zip or is_folder:
-        raise BallspotError(
-            f"{path}: is no run, and predictions do not say what made them; set them against a run with "
-            f"`ballspot evaluate RUN --against {path}`"
-        )
-
-
 def _stand_in_warnings(first: Path) -> tuple[str, ...]:
     """What to say where ``first``, the path that holds the baseline, is a sweep whose own is not done."""
     stand_in = baseline_stand_in(first)
@@ -266,9 +266,14 @@ def _stand_in_warnings(first: Path) -> tuple[str, ...]:
 
 
 def _differing(made_from: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    keys = dict.fromkeys(key for settings in made_from for key in settings)
-    columns = {key: tuple(settings.get(key) for settings in made_from) for key in keys}
-    return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}
+    """The settings that are not the same in all runs; predictions of anybody, which say none, have "-" there."""
+    known = [settings for settings in made_from if FINGERPRINT in settings]
+    keys = dict.fromkeys(key for settings in known for key in settings)
+    differing = [key for key in keys if any(settings.get(key) != known[0].get(key) for settings in known)]
+    return {
+        key: tuple(settings.get(key) if FINGERPRINT in settings else ABSENT for settings in made_from)
+        for key in differing
+    }
 
 
 def _warnings(differs: Mapping[str, Any], runs: Sequence[ComparedRun]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, data_of_run
-from ..dataset import DataSelection, LabelSet
+from ..dataset import SPOTS_FILE, DataSelection, LabelSet, load_label_set
 from ..scoring import Pairing, Pool, joined, read_pairing
 from .scored_run import first_distinct, made_from, scored_matches
 
@@ -17,23 +17,64 @@ OF_FOLDS = ("train matches", "valid matches")
 
 @dataclass(frozen=True)
 class Fold:
-    """A run's folder and record, all that decided it, and the matches of the split that it is scored on."""
+    """A run's folder and record, all that decided it, and the matches of the split that it is scored on.
+
+    Predictions of anybody take part as one, of which only ``predictions``, their folder or zip file, is known: its
+    record is then that of the run beside which they are scored, and ``beside`` that run's folder, None without one.
+    """
 
     folder: RunFolder
     record: Mapping[str, Any]
     made_from: Mapping[str, Any]
     matches: tuple[str, ...]
+    predictions: Path | None = None
+    beside: Path | None = None
 
     @property
     def path(self) -> Path:
-        """The run's folder."""
+        """The run's folder, or the place of the predictions."""
         return self.folder.path
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is known how the predictions were made."""
+        return self.predictions is None
 
 
 def open_fold(folder: RunFolder, split: str) -> Fold:
     """The run in ``folder``. Raises BallspotError where it records no matches of the split."""
     record = folder.record()
     return Fold(folder, record, made_from(folder, record), tuple(scored_matches(folder, record, split)))
+
+
+def open_folds(paths: Sequence[Path], split: str, data_root: Path | None) -> list[Fold]:
+    """What is compared: runs, and predictions of anybody, which are scored on the matches of the first run.
+
+    Without a run they are scored on the split of ``data_root``, by the classes of ball-12. Raises BallspotError where
+    there is neither.
+    """
+    runs = {path: open_fold(RunFolder(path), split) for path in paths if not _is_of_anybody(path)}
+    first = next(iter(runs.values()), None)
+    if first is None and data_root is None:
+        raise BallspotError(
+            f"{paths[0]}: is no run, and no run is beside it; give --data, the data root of its matches"
+        )
+    if first is not None:
+        record, matches = first.record, first.matches
+    else:
+        data = DataSelection(data_root or Path(), load_label_set())
+        record, matches = {"label_set": data.label_set.as_record()}, data.splits.by_match[split]
+    beside = None if first is None else first.path
+    return [
+        runs[path] if path in runs else Fold(RunFolder(path), record, {"predictions": str(path)}, matches, path, beside)
+        for path in paths
+    ]
+
+
+def _is_of_anybody(path: Path) -> bool:
+    """Whether this is a folder or a zip file of predictions, and no run or folder of runs."""
+    is_folder = path.is_dir() and any(path.rglob(SPOTS_FILE)) and not any(path.rglob("run.json"))
+    return path.is_file() or is_folder
 
 
 def group_folds(runs: Sequence[Fold], split: str) -> list[tuple[Fold, ...]]:
@@ -96,7 +137,7 @@ class EvaluationSet:
         pairings = []
         for fold in folds:
             spots = self._spots(fold)
-            if not spots.is_dir():
+            if not spots.is_dir() and fold.is_run:
                 raise BallspotError(
                     f"{spots}: no {self.split} predictions; run `ballspot predict {fold.path} ...` first"
                 )
@@ -113,16 +154,16 @@ class EvaluationSet:
                 places = [path for fold in folds for path in (self._spots(fold), self._root(fold))]
             except BallspotError:  # whose data root is not found
                 return None
-            if not all(path.is_dir() for path in places):
+            if not all(path.exists() for path in places):
                 return None
             pools.append(self.read(folds).pool(fps))
         return pools
 
     def _spots(self, fold: Fold) -> Path:
-        return fold.path / "predictions" / self.split
+        return fold.predictions or fold.path / "predictions" / self.split
 
     def _root(self, fold: Fold) -> Path:
-        return self.data_root or data_of_run(fold.path, fold.record)
+        return self.data_root or data_of_run(fold.beside or fold.path, fold.record)
 
 
 def _other_matches(

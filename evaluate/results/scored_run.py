@@ -81,17 +81,9 @@ def compared_run(
     """
     trained = numbers if "train_s" in numbers else folder.metrics()
     try:
-        per_class = {label: numbers["per_class"][label] for label in label_set.labels}
-        frequent = [float(row["ap"]) for row in per_class.values() if row["n_truth"] >= min_count]
-        return ComparedRun(
-            name=name,
-            path=folder.path,
+        return replace(
+            _scored(folder.path, name, numbers, label_set, min_count),
             seed=record.get("seed"),
-            mean_ap=float(numbers["mean_ap"]),
-            headline_ap=mean(float(per_class[label]["ap"]) for label in label_set.headline_labels),
-            frequent_ap=sum(frequent) / len(frequent) if frequent else None,
-            original_ap=numbers.get("original_protocol", {}).get("mean_ap"),
-            per_class=per_class,
             made_from=made_from(folder, record),
             cost={key: trained.get(key) for key in COSTS},
             learning=tuple((line["epoch"], line["valid_mean_ap"]) for line in folder.log() if "valid_mean_ap" in line),
@@ -101,6 +93,32 @@ def compared_run(
         raise BallspotError(
             f"{folder.path / 'metrics.json'}: lacks or garbles {error}; train the run again with this ballspot"
         ) from error
+
+
+def scored_predictions(
+    path: Path, name: str, numbers: Mapping[str, Any], label_set: LabelSet, min_count: int
+) -> ComparedRun:
+    """Predictions of anybody as a run of which nothing is known but what they score: ``numbers``."""
+    return replace(_scored(path, name, numbers, label_set, min_count), made_from={"predictions": str(path)})
+
+
+def _scored(path: Path, name: str, numbers: Mapping[str, Any], label_set: LabelSet, min_count: int) -> ComparedRun:
+    per_class = {label: numbers["per_class"][label] for label in label_set.labels}
+    frequent = [float(row["ap"]) for row in per_class.values() if row["n_truth"] >= min_count]
+    return ComparedRun(
+        name=name,
+        path=path,
+        seed=None,
+        mean_ap=float(numbers["mean_ap"]),
+        headline_ap=mean(float(per_class[label]["ap"]) for label in label_set.headline_labels),
+        frequent_ap=sum(frequent) / len(frequent) if frequent else None,
+        original_ap=numbers.get("original_protocol", {}).get("mean_ap"),
+        per_class=per_class,
+        made_from={},
+        cost=dict.fromkeys(COSTS),
+        learning=(),
+        records=(),
+    )
 
 
 def with_folds(run: ComparedRun, others: Sequence[ComparedRun], left_out: Sequence[str]) -> ComparedRun:

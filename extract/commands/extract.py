@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, SIZE, GridType, data_argument, device_option, parse_fps
+from ...cache.terminal import FOLDER, SIZE, GridType, data_argument, device_option, parse_fps, splits_option
 
 if TYPE_CHECKING:
     from ...evaluate.dataset import Match
@@ -57,6 +57,10 @@ if TYPE_CHECKING:
 )
 @click.option("--set", "set_name", help="Name of the feature set.  [default: made of what differs from the defaults]")
 @click.option("--match", "names", multiple=True, help="Only this match, by name or last folder; repeatable.")
+@click.option(
+    "--split", type=click.Choice(["train", "valid", "test", "all"]), help="Only these matches.  [default: every match]"
+)
+@splits_option()
 @click.option(
     "--batch", type=click.IntRange(1), help="Frames a batch.  [default: 8 on a CPU, 4 there with openvino, 64 on a GPU]"
 )
@@ -108,6 +112,8 @@ def extract(
     dtype: str,
     set_name: str | None,
     names: tuple[str, ...],
+    split: str | None,
+    splits_file: Path | None,
     batch: int | None,
     decoder: str,
     on_bad_frame: str,
@@ -130,7 +136,7 @@ def extract(
     import torch
 
     from ...cache.terminal import note
-    from ...evaluate.dataset import find_matches
+    from ...evaluate.dataset import DataSelection
     from ..backbone import BackboneSpec, default_batch_rows, parse_views, parse_weights, settle
     from ..rows import (
         AUTO_DECODER,
@@ -153,7 +159,12 @@ def extract(
     if settled.line:
         note(settled.line)
     devices = _devices(device)
-    chosen = videos_of(_chosen(find_matches(data_root), names, data_root))
+    data = DataSelection(data_root, splits_file=splits_file, one_video=True)
+    matches = tuple(data.matches.values())
+    if split is not None or splits_file is not None:
+        of_split = set(data.splits.part(split or "all"))
+        matches = tuple(match for match in matches if match.name in of_split)
+    chosen = videos_of(_chosen(matches, names, data_root))
     settings = Settings(
         stride=stride,
         batch_rows=batch or default_batch_rows(engine, devices[0]),

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ...cache.errors import BallspotError
+from ...cache.runs import expand_runs, is_sweep
 from ...cache.terminal import (
     FOLDER,
     FiniteRange,
@@ -22,7 +23,7 @@ from ...cache.terminal import (
     splits_option,
     threads_option,
 )
-from ...evaluate.dataset import VIDEO_SUFFIXES, DataSelection, halves_by_match, names_to_predict
+from ...evaluate.dataset import SPOTS_FILE, VIDEO_SUFFIXES, DataSelection, halves_by_match, names_to_predict
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -68,7 +69,7 @@ class Asked:
 
 
 @click.command("predict", short_help="Find the spots of a split, or of any video.")
-@click.argument("run_path", metavar="RUN|BUNDLE", type=FOLDER)
+@click.argument("run_path", metavar="RUN|SWEEP|BUNDLE", type=FOLDER)
 @click.argument("inputs", metavar="FEATURES|VIDEO...", nargs=-1, required=True)
 @click.option("--features", "more", type=FOLDER, multiple=True, help="The further sets that the run was trained on.")
 @data_option("Data root: the match folders.", required=False)
@@ -103,7 +104,8 @@ def predict(context: click.Context, **options: Any) -> None:
 
     With FEATURES and --data, a split is predicted from stored features, extracted as those that RUN was trained on.
     Writes OUT/MATCH/results_spotting.json in SoccerNet's format and OUT/MATCH/scores.npz with the scores of every
-    frame. A RUN of several seeds (`train --seeds`) gives the mean of their scores.
+    frame. A RUN of several seeds (`train --seeds`) gives the mean of their scores. Of a SWEEP each finished run that
+    has not predicted the split yet does so.
 
     With videos, or folders of them, the frames go straight through the backbone and the head, nothing is stored, and
     OUT (default: predictions) also gets a table, OUT/VIDEO/spots.csv.
@@ -142,6 +144,18 @@ def _is_feature_set(text: str) -> bool:
 
 
 def _stores(asked: Asked, data_root: Path) -> None:
+    """The split from stored features: of a run, or of every finished run of a sweep that has not predicted it yet."""
+    if not is_sweep(asked.run_path):
+        _predict_split(asked, data_root)
+        return
+    asked.refuse(("out", "others", "tuned"), "is for one run; a sweep's runs each keep their own predictions")
+    runs = expand_runs([asked.run_path])
+    for number, path in enumerate(runs, start=1):
+        note(f"run {number} of {len(runs)}: {path}")
+        _predict_split(replace(asked, run_path=path), data_root, is_of_sweep=True)
+
+
+def _predict_split(asked: Asked, data_root: Path, *, is_of_sweep: bool = False) -> None:
     from ...cache.disk import locked_folder
     from ...extract.device import pick_device, use_threads
     from ..bundle import read_trained
@@ -167,6 +181,9 @@ def _stores(asked: Asked, data_root: Path) -> None:
     keys = [key for run in trained for key in run.run_keys]
     wholes = list(dict.fromkeys(data.matches[name].whole for name in names))
     claim_folder(out, prediction_record(ensemble, run_keys=keys, checkpoint_name=asked.checkpoint, names=wholes))
+    if is_of_sweep and all((out / name / SPOTS_FILE).is_file() for name in names):
+        note(f"{out}: was predicted before")
+        return
     with locked_folder(out, shared=True):  # a train command that clears up leaves its files alone
         for done in predict_matches(ensemble, source, names, out=out):
             click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")

@@ -4,7 +4,7 @@ import { listen } from "./gestures.js";
 import { listenToKeys } from "./keys.js";
 import { open, SPEEDS } from "./opening.js";
 import { $, clock, fillMarks, layout, marks, page, refresh, request, set, tell, timeline } from "./page.js";
-import { clamp, clockText, readHash } from "./state.js";
+import { clamp, clockText, namesThreshold, readHash } from "./state.js";
 import { choose, closer, go, jump, pan, play, seek, step } from "./walking.js";
 
 const ACTIONS = {
@@ -47,6 +47,7 @@ export function bind() {
   window.addEventListener("hashchange", () => {
     if (location.hash === page.written) return;
     page.state = readHash(location.hash);
+    page.isThresholdChosen = namesThreshold(location.hash);
     page.match = null;
     const { view, state } = page;
     open(view.matches.some((one) => one.name === state.match) ? state.match : view.matches[0].name, state.half);

@@ -82,6 +82,19 @@ export class Model {
     this.differences = this.#differences();
   }
 
+  /**
+   * The threshold to open a match at: the usual one, but where fewer than one spot a minute reaches it, that of the best
+   * F1, or without labels the score of the 20th strongest spot.
+   */
+  openingThreshold(usual) {
+    const { pool } = this.runs.find((run) => run.isThere) ?? this.runs[0];
+    const scores = Array.from(pool.score).sort((a, b) => b - a);
+    const enough = Math.max(this.end / 60, 1);
+    if (!scores.length || scores.filter((score) => score >= usual).length >= enough) return usual;
+    const best = this.hasTruth ? this.bestThreshold() : null;
+    return Math.floor(100 * (best ?? scores[Math.min(19, scores.length - 1)])) / 100;
+  }
+
   bestThreshold() {
     const run = this.shown[0] ?? this.runs[0];
     return bestThreshold(this.truths, run.pool, run.verdicts);

@@ -3,6 +3,7 @@
 import { loadCurves } from "./curves.js";
 import { halvesOf, Model, NO_TEAM } from "./model.js";
 import { $, clock, fillNotes, page, refresh, request, tellOfVideo, timeline } from "./page.js";
+import { DEFAULTS } from "./state.js";
 
 export const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2, 4];
 
@@ -38,6 +39,10 @@ function showHalf(half) {
   $("half").value = state.half;
   const model = page.model = new Model(view, record, state.half);
   page.current = timeline.selected = timeline.hovered = null;
+  if (!page.isThresholdChosen) {
+    model.apply(state);
+    state.score = model.openingThreshold(DEFAULTS.score);
+  }
   timeline.model = model;
   timeline.curves = [new Map(), new Map()];
   $("team").replaceChildren(new Option("all", ""), ...model.teams.map((team) => new Option(team, `=${team}`)));

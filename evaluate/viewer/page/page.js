@@ -3,7 +3,7 @@
 import { Clock } from "./clock.js";
 import { Marks } from "./marks.js";
 import { element, fillCounts, fillGutter, fillKinds, fillLegend } from "./panel.js";
-import { clockText, readHash, writeHash } from "./state.js";
+import { clockText, namesThreshold, readHash, writeHash } from "./state.js";
 import { Timeline } from "./timeline.js";
 
 export const $ = (id) => document.getElementById(id);
@@ -11,7 +11,8 @@ export const $ = (id) => document.getElementById(id);
 /** `current` is the spot that n and p go on from, `atEnd` what they say where there is no further one, `written` the
  * hash that the page itself put into the address. */
 export const page = {
-  view: null, match: null, record: null, model: null, state: readHash(location.hash), current: null, atEnd: "", written: "",
+  view: null, match: null, record: null, model: null, current: null, atEnd: "", written: "",
+  state: readHash(location.hash), isThresholdChosen: namesThreshold(location.hash),
 };
 export const marks = new Marks();
 export const timeline = new Timeline($("base"), $("overlay"), $("overview"));
@@ -60,6 +61,7 @@ function keep() {
 /** Changes settings, reckons anew and shows it. */
 export function set(changes) {
   Object.assign(page.state, changes);
+  if ("score" in changes) page.isThresholdChosen = true;
   refresh();
 }
 

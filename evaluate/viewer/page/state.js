@@ -7,6 +7,11 @@ export const DEFAULTS = {
 const LIMITS = { half: [1, 2], t: [0, 7200], score: [0, 1], tolerance: [0, 60], low: [0, 1], high: [0, 1], from: [0, 7200], span: [0, 7200] };
 const DECIMALS = { t: 3, from: 3, span: 3 };
 
+/** Whether a hash names the threshold; else the page opens each match at one that shows something. */
+export function namesThreshold(hash) {
+  return new URLSearchParams(hash.replace(/^#/, "")).has("score");
+}
+
 /** The settings in a hash; what is missing or makes no sense is as by default. */
 export function readHash(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));

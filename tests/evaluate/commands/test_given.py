@@ -150,11 +150,28 @@ def test_where_no_spot_reaches_the_threshold_one_that_is_reached_is_named(
     assert "no spot reaches" not in call(*words, tmp_path / "none", "--classes", "GOAL").stderr
 
 
-def test_compare_names_the_command_that_takes_predictions_of_others(one_run: Path, spot_file: Callable, tmp_path: Path):
-    theirs = spot_file("l/m2", [("PASS", 1000, 0.9)], root="theirs").parents[2]
+def test_compare_scores_predictions_of_others_beside_runs(one_run: Path, spot_file: Callable, tmp_path: Path):
+    spot_file("l/m2", [("PASS", 1000, 0.9)], root="theirs")
+    theirs = spot_file("l/m3", [("PASS", 9000, 0.9)], root="theirs").parents[2]
     archive = tmp_path / "theirs.zip"
     with zipfile.ZipFile(archive, "w") as written:
-        written.write(theirs / "l/m2/results_spotting.json", "l/m2/results_spotting.json")
+        for match in ("l/m2", "l/m3"):
+            written.write(theirs / match / "results_spotting.json", f"{match}/results_spotting.json")
+    alone = scored(theirs, "--data", one_run.parents[1] / "data", "--splits", _splits(one_run))
     for path in (theirs, archive):
-        result = call("compare", one_run, path, "--split", "test")
-        assert result.exit_code == 1 and f"`ballspot evaluate RUN --against {path}`" in result.stderr
+        page = tmp_path / f"{path.name}.html"
+        words = ("--split", "test", "--block", 1, "--format", "json", "--report", page)
+        result = call("compare", one_run, path, *words)
+        assert result.exit_code == 0, result.output
+        record = json.loads(result.stdout)
+        assert [run["name"] for run in record["runs"]] == ["first", path.name]
+        assert record["runs"][1]["mean_ap"] == alone["mean_ap"] < record["runs"][0]["mean_ap"]
+        assert record["settings"][1]["difference_to_first"]["value"] < 0
+        assert record["differs"] == {} and path.name in page.read_text()
+    result = call("compare", archive, one_run, "--split", "test", "--format", "json")
+    assert [run["name"] for run in json.loads(result.stdout)["runs"]] == ["theirs.zip", "first"]
+    result = call("compare", theirs)
+    assert result.exit_code == 1 and "is no run, and no run is beside it; give --data" in result.stderr
+    words = ("--data", one_run.parents[1] / "data", "--split", "test")
+    (one_run.parents[1] / "data" / "splits.toml").write_text(_splits(one_run).read_text())
+    assert call("compare", theirs, *words).exit_code == 0

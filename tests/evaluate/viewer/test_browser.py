@@ -253,6 +253,34 @@ def test_without_truth_video_or_scores_predictions_are_still_shown(tmp_path: Pat
         until(page, "document.getElementById('clock').textContent.includes('0:02.00')")
 
 
+def test_a_match_of_low_scores_opens_at_a_threshold_that_shows_spots(tmp_path: Path, opened: Callable):
+    """Without labels at the 20th strongest score, with them at the best F1; a link that names one is obeyed."""
+    root = made_up(tmp_path / "p", MATCH, seed=1)
+    file = root / MATCH / "results_spotting.json"
+    document = json.loads(file.read_text())
+    for entry in document["predictions"]:
+        entry["confidence"] = str(float(entry["confidence"]) * 0.45)
+    file.write_text(json.dumps(document))
+    number = "document.getElementById('threshold-number').valueAsNumber"
+    strongest = sorted((float(entry["confidence"]) for entry in document["predictions"]), reverse=True)
+    with serving(root) as server:
+        page = opened(server.url)
+        until(page, f"{number} < 0.45")
+        chosen = page.evaluate("document.getElementById('threshold-number').valueAsNumber")
+        page.click("#best")
+        assert chosen == pytest.approx(
+            page.evaluate("document.getElementById('threshold-number').valueAsNumber"), abs=0.011
+        )
+        assert opened(f"{server.url}#score=0.5").input_value("#threshold-number") == "0.5"
+    (root / MATCH).rename(root / "foreign")
+    with serving(root) as server:
+        page = opened(server.url)
+        until(page, "document.getElementById('threshold-number').valueAsNumber < 0.45")
+        assert (
+            page.evaluate("document.getElementById('threshold-number').valueAsNumber") == int(100 * strongest[19]) / 100
+        )
+
+
 def test_a_video_that_cannot_be_decoded_is_told(
     tmp_path: Path, label_file: Callable, spot_file: Callable, opened: Callable
 ):

@@ -47,6 +47,16 @@ def test_extract_takes_single_matches_and_a_set_name(drawn: Path, tmp_path: Path
     ]
 
 
+def test_extract_takes_the_matches_of_a_split(drawn: Path, tmp_path: Path) -> None:
+    assert extract(drawn, tmp_path, "--set", "a", "--stride", 25, "--split", "valid")[0] == 0
+    assert [path.stem for path in (tmp_path / "a").rglob("*.h5")] == ["match-02"]
+    (tmp_path / "own.toml").write_text('train = ["synth/drawn/match-03"]\nvalid = ["synth/drawn/match-01"]\n')
+    words = ("--set", "b", "--stride", 25, "--splits", tmp_path / "own.toml")
+    assert extract(drawn, tmp_path, *words)[0] == 0
+    assert sorted(path.stem for path in (tmp_path / "b").rglob("*.h5")) == ["match-01", "match-03"]
+    assert extract(drawn, tmp_path, "--set", "c", "--split", "valid", "--match", "match-01")[0] == 1
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,22 @@ def test_a_run_of_a_sweep_is_the_run_that_train_makes(done, season, tmp_path):
         ours, theirs = (load_file(folder / name) for folder in (of_sweep, tmp_path / "run"))
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_a_sweep_is_predicted_by_one_command_and_then_compared(done, season, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(done[0], out)
+    words = (season.features, "--data", season.data, "--split", "test", "--device", "cpu")
+    assert ballspot("compare", out, "--split", "test").exit_code == 1
+    result = ballspot("predict", out, *words)
+    assert result.exit_code == 0, result.output
+    assert f"run {N_RUNS} of {N_RUNS}" in result.stderr
+    assert ballspot("compare", out, "--split", "test").exit_code == 0
+    before = predictions(out)
+    assert ballspot("predict", out, *words).stderr.count("was predicted before") == N_RUNS
+    assert predictions(out) == before
+    refused = ballspot("predict", out, *words, "--out", tmp_path / "elsewhere")
+    assert refused.exit_code == 1 and "--out: is for one run" in refused.stderr
 
 
 def test_done_runs_are_left_alone(done, sweep_file, season):
