@@ -17,7 +17,7 @@ from torch import Tensor
 from ...cache.disk import raise_if_system, write_tensors
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL
-from .temporal_shift import STAGES, ShiftSpec, insert_shift
+from .temporal_shift import BLOCK_TSM, STAGES, ShiftSpec, insert_shift
 from .weights import UNREADABLE, first_line, read_state_dict
 
 DEFAULT_BACKBONE, DEFAULT_SIZE = "regnety_002", (224, 398)
@@ -43,7 +43,7 @@ FAMILIES = (  # the first that fits; T-DEED has keys that begin like E2E-Spot's
 )
 
 
-OF_SHIFT = {"gsf": FAMILIES[0], "gsm": FAMILIES[2], "tsm": FAMILIES[2], None: FAMILIES[1]}  # without any head
+OF_SHIFT = {"gsf": FAMILIES[0], "gsm": FAMILIES[2], BLOCK_TSM: FAMILIES[2], None: FAMILIES[1]}  # without any head
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _shift_of(found: Mapping[str, Tensor]) -> ShiftSpec | None:
     if any(".channel_conv" in key for key in found):
         return ShiftSpec("gsf", stages)
     gated = any(".conv1.gs." in key or ".conv1.gsm." in key for key in found)
-    return ShiftSpec("gsm" if gated else "tsm", stages)
+    return ShiftSpec("gsm" if gated else BLOCK_TSM, stages)
 
 
 def _backbone_of(found: Mapping[str, Tensor], shift: ShiftSpec | None, *, source: str) -> str:

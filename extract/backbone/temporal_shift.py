@@ -2,8 +2,9 @@
 
 TSM (Lin, Gan, Han, ICCV 2019) moves a share of the channels a frame forward and as many a frame back; GSM (Sudhakaran,
 Escalera, Lanz, CVPR 2020) gates what is moved by a 3x3x3 convolution; GSF (the same, TPAMI 2023) also weighs what came
-against what stayed. Parameters have the names of the public code (E2E-Spot's `gsm`, T-DEED's `gs`, and `net` for the
-convolution that follows), so that its checkpoints load as they are.
+against what stayed. E2E-Spot's TSM writes into the tensor that the block holds as its shortcut, so that the block's
+whole input is shifted (`tsm-block`). Parameters have the names of the public code (E2E-Spot's `gsm`, T-DEED's `gs`, and
+`net` for the convolution that follows), so that its checkpoints load as they are.
 """
 
 from abc import ABC, abstractmethod
@@ -17,9 +18,15 @@ from torch import Tensor, nn
 from ...cache.errors import BallspotError
 
 STAGES = ("s1", "s2", "s3", "s4")
-REACH = {"tsm": 1, "gsm": 2, "gsf": 3}  # frames either side that one block adds to what a feature sees
-USUAL_STAGES = {"tsm": STAGES, "gsm": STAGES, "gsf": ("s3", "s4")}  # as E2E-Spot and T-DEED have them
-ATTRIBUTES = {"tsm": "tsm", "gsm": "gsm", "gsf": "gs"}  # what the public code calls them
+BLOCK_TSM = "tsm-block"
+REACH = {"tsm": 1, BLOCK_TSM: 1, "gsm": 2, "gsf": 3}  # frames either side that one block adds to what a feature sees
+USUAL_STAGES = {
+    "tsm": STAGES,
+    BLOCK_TSM: STAGES,
+    "gsm": STAGES,
+    "gsf": ("s3", "s4"),
+}  # as E2E-Spot and T-DEED have them
+ATTRIBUTES = {"tsm": "tsm", BLOCK_TSM: "tsm", "gsm": "gsm", "gsf": "gs"}  # what the public code calls them
 
 
 @dataclass(frozen=True)
@@ -170,11 +177,32 @@ class ShiftedConv(nn.Module):
         return self.net(getattr(self, self.attribute)(images))
 
 
-KINDS: dict[str, type[Shift]] = {"tsm": TemporalShift, "gsm": GateShift, "gsf": GateShiftFuse}
+class ConvOfShiftedBlock(ShiftedConv):
+    """The first convolution of a block whose whole input is shifted: what it is given has been shifted before."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(images)
+
+
+class ShiftInput:
+    """Called before a block: its input as `conv1` has it shifted, for the shortcut too."""
+
+    def __init__(self, shift: Shift) -> None:
+        self.shift = shift
+
+    def __call__(self, block: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        del block
+        images, *more = given
+        return (self.shift(images), *more)
+
+
+KINDS: dict[str, type[Shift]] = {"tsm": TemporalShift, BLOCK_TSM: TemporalShift, "gsm": GateShift, "gsf": GateShiftFuse}
 
 
 def insert_shift(model: nn.Module, spec: ShiftSpec, *, backbone: str) -> Clips:
     """Puts a shift before the first convolution of every block of the stages, in place; returns what sets clip lengths.
+
+    `tsm-block` puts it before the whole block, its shortcut included.
 
     The model then reads pictures (B, 3, H, W) of B / n_frames clips. Raises BallspotError for a model that has no such
     stages, which all RegNets have.
@@ -187,7 +215,11 @@ def insert_shift(model: nn.Module, spec: ShiftSpec, *, backbone: str) -> Clips:
         for block in blocks.values():
             conv: Any = block.conv1
             shift = KINDS[spec.kind](conv.conv.in_channels, clips)
-            block.conv1 = ShiftedConv(conv, shift, ATTRIBUTES[spec.kind])
+            if spec.kind == BLOCK_TSM:
+                block.conv1 = ConvOfShiftedBlock(conv, shift, ATTRIBUTES[spec.kind])
+                block.register_forward_pre_hook(ShiftInput(shift))
+            else:
+                block.conv1 = ShiftedConv(conv, shift, ATTRIBUTES[spec.kind])
     return clips
 
 

@@ -15,7 +15,7 @@ from ballspot.cli import main
 from ballspot.extract.backbone.foreign import Settled, recognise, save_backbone, settle
 from ballspot.extract.backbone.load import load_backbone
 from ballspot.extract.backbone.spec import BackboneSpec
-from ballspot.extract.backbone.temporal_shift import ShiftSpec, insert_shift, parse_backbone
+from ballspot.extract.backbone.temporal_shift import ATTRIBUTES, ShiftSpec, insert_shift, parse_backbone
 from ballspot.extract.backbone.weights import weights_digest
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ HEADS = {
 }
 LAYOUTS = {  # family, our name of the backbone, and what the family calls the shift
     "spot-gsm": ("E2E-Spot", "regnety_002+gsm", "gsm"),
-    "spot-tsm": ("E2E-Spot", "regnety_004+tsm", "tsm"),
+    "spot-tsm": ("E2E-Spot", "regnety_004+tsm-block", "tsm"),
     "spot-plain": ("E2E-Spot", "regnety_002", ""),
     "tdeed-gsf": ("T-DEED", "regnety_002+gsf:s3,s4", "gs"),
     "tdeed-gsf-008": ("T-DEED", "regnety_008+gsf:s3,s4", "gs"),
@@ -47,7 +47,7 @@ def checkpoint(layout: str) -> dict[str, Tensor]:
     for module in model.modules():
         if isinstance(module, torch.nn.Conv3d):
             torch.nn.init.normal_(module.weight, std=0.1)
-    ours = "gs" if shift is not None and shift.kind == "gsf" else shift.kind if shift is not None else ""
+    ours = "" if shift is None else ATTRIBUTES[shift.kind]
     found = {
         "_features." + key.replace(f".conv1.{ours}.", f".conv1.{called}."): value
         for key, value in model.state_dict().items()
