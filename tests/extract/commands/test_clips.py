@@ -171,7 +171,7 @@ def test_a_missing_video_match_or_class_is_named_before_anything_is_cut(folder: 
     write(folder, "league/m3", [entry("PASS", 1000, 0.9)])
     assert "match 'league/m3' has predictions, but is not in --data" in clips(folder, "--match", "m3").stderr
     write(folder, M1, [entry("PASS", 1000, 0.9, half="2")])
-    assert "is of half 2, but a match is one video" in clips(folder, "--match", "m1").stderr
+    assert "is of half 2, but the match is one video" in clips(folder, "--match", "m1").stderr
     assert not (folder / "out").exists()
 
 
