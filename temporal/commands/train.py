@@ -31,8 +31,10 @@ HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
 @click.option("--features", "more", type=FOLDER, multiple=True, help="Another feature set to read beside FEATURES.")
 @data_option()
 @click.option("--run", "run_path", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
-@click.option("--preset", default="best", show_default=True,
-              help="best, fast, original, original-fixed, or a TOML file of your own.")  # fmt: skip
+@click.option("--preset", help="best, fast, original, original-fixed, or a TOML file of your own.  [default: best, "
+              "or of --init that run's configuration]")  # fmt: skip
+@click.option("--init", "start_path", metavar="RUN", type=FOLDER,
+              help="Begin with the best head of this run; classes go by their names.")  # fmt: skip
 @click.option("--head", type=click.Choice(HEADS), help="Kind of head.  [default: the preset's]")
 @set_option
 @click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
@@ -53,7 +55,8 @@ def train(
     more: tuple[Path, ...],
     data_root: Path,
     run_path: Path,
-    preset: str,
+    preset: str | None,
+    start_path: Path | None,
     head: str | None,
     settings: tuple[str, ...],
     seed: int,
@@ -77,9 +80,9 @@ def train(
     ballspot train features/SET --data DATA --run runs/tcn --head tcn --set n_epochs=30
     """
     from ...evaluate.dataset import DataSelection, load_label_set
-    from ..config import load_config
+    from ..config import as_table, changed_config, load_config
     from ..features import open_source
-    from ..training import Experiment, require_tracker, shown_metrics, train_seeds
+    from ..training import Experiment, WarmStart, require_tracker, shown_metrics, train_seeds
 
     use_threads(n_threads)
     if seed + (n_seeds or 1) > SEEDS_BELOW:
@@ -88,14 +91,21 @@ def train(
         raise BallspotError(f"{run_path}: is itself a run, no folder for the runs of seeds; choose another --run")
     if track:
         require_tracker()
+    chosen = [*settings, *([f"head.kind={head}"] if head else [])]
+    start = None if start_path is None else WarmStart.of_run(start_path)
+    if start is not None and preset is None:
+        config = changed_config(as_table(start.description.config), chosen, source=f"{start_path} (--init)")
+    else:
+        config = load_config(preset or "best", chosen)
     experiment = Experiment(
         data=DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True).opened(),
-        config=load_config(preset, [*settings, *([f"head.kind={head}"] if head else [])]),
+        config=config,
         source=open_source(features, more),
         seed=seed,
         shuffle_labels=shuffle_labels,
         device=pick_device(device),
         mistakes=mistakes,
+        start=start,
     )
     paths = [run_path] if n_seeds is None else [run_path / f"seed-{seed + index}" for index in range(n_seeds)]
     found = []

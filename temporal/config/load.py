@@ -34,6 +34,11 @@ def load_config(preset: str = "best", settings: Sequence[str] = ()) -> Config:
     without quotes allowed. Raises BallspotError for an unknown preset or key (naming the nearest) and a bad value.
     """
     table, source = _preset_table(preset)
+    return changed_config(table, settings, source=source)
+
+
+def changed_config(table: dict[str, Any], settings: Sequence[str], *, source: str) -> Config:
+    """The configuration of nested tables, which ``source`` names, with ``settings`` laid over it (`load_config`)."""
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:

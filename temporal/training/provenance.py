@@ -35,7 +35,10 @@ def run_record(experiment: Experiment, *, command: str) -> dict[str, Any]:
         "fingerprint": source.fingerprint,
         "files": source.files([*splits.part("train"), *splits.part("valid")]),
     }
-    return task_record(experiment, command=command, features=features)
+    record = task_record(experiment, command=command, features=features)
+    if experiment.start is not None:
+        record["init"] = {"path": recorded_path(experiment.start.path.parent), "sha256": experiment.start.digest}
+    return record
 
 
 def task_record(task: Task, *, command: str, features: dict[str, Any]) -> dict[str, Any]:

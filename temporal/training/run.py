@@ -83,7 +83,11 @@ def run_experiment(
             experiment.rows.rate,
         )
         torch.manual_seed(epoch_seed(experiment.seed, 0))
-        head = description.build().to(experiment.device)
+        head = description.build()
+        if experiment.start is not None:
+            new = experiment.start.apply(head, description)
+            report(f"begins with {experiment.start.path}" + (f"; new classes: {', '.join(new)}" if new else ""))
+        head = head.to(experiment.device)
         learner = Learner(head, make_optimizer(head, experiment.config))
         progress = RunProgress(run, experiment, learner, description, report, loaded.scaling, tracker)
         progress.resume()

@@ -14,6 +14,7 @@ from ...evaluate.dataset import SCORES_FILE, DataSelection, LabelSet, Match, Spl
 from ..config import ClipGrid, Config, as_table, prediction_views
 from ..features import FeatureLayout, FeatureSource, read_layout
 from ..heads import HeadDescription
+from .warm_start import WarmStart
 
 SPLIT = "valid"
 Report = Callable[[str], None]
@@ -75,9 +76,13 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment(Task):
-    """All that decides a run's result, and the device it runs on: a task on the stored features of ``source``."""
+    """All that decides a run's result, and the device it runs on: a task on the stored features of ``source``.
+
+    ``start`` is the head that the run begins with, None for one that is drawn by the seed.
+    """
 
     source: FeatureSource
+    start: WarmStart | None = None
 
     @cached_property
     def rows(self) -> FeatureSource:
@@ -100,7 +105,11 @@ class Experiment(Task):
             read_layout(self.rows, self.splits.part(SPLIT), prediction_views(config))
         ClipGrid.of(config, layout.frame_spacing)
         with torch.random.fork_rng(devices=[]), torch.device("meta"):  # a head without its numbers
-            HeadDescription(config, self.label_set, layout.dims, self.source.fingerprint).build()
+            description = HeadDescription(config, self.label_set, layout.dims, self.source.fingerprint)
+            head = description.build()
+        if self.start is not None:
+            with torch.random.fork_rng(devices=[]):
+                self.start.apply(head.to_empty(device="cpu"), description)
         return layout
 
     def key(self) -> str:
@@ -117,5 +126,6 @@ class Experiment(Task):
                 "labels": labels,
                 "shuffle_labels": self.shuffle_labels,
                 "mistakes": mistakes,
+                **({} if self.start is None else {"init": self.start.digest}),
             }
         )
