@@ -1,8 +1,6 @@
 """Batch norms multiplied into the convolutions before them: the same numbers in fewer steps."""
 
 import torch
-from timm.layers.conv2d_same import Conv2dSame
-from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
 FOLD_TOLERANCE = 1e-4
@@ -63,11 +61,16 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
 
 def _rest_of(norm: nn.BatchNorm2d) -> nn.Module:
     """What a norm does after normalising: timm's carries the activation."""
+    from timm.layers.norm_act import BatchNormAct2d  # takes seconds to import
+
     return nn.Sequential(*norm.children()) if isinstance(norm, BatchNormAct2d) else nn.Identity()
 
 
 def _conv_norm_pairs(model: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """Convolutions whose output a batch norm reads, both called once in one run of the model."""
+    from timm.layers.conv2d_same import Conv2dSame  # takes seconds to import
+    from timm.layers.norm_act import BatchNormAct2d
+
     outputs: list[tuple[Tensor, nn.Conv2d]] = []
     inputs: list[tuple[Tensor, nn.BatchNorm2d]] = []
     hooks = []

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import timm
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -192,6 +191,8 @@ def _backbone_of(found: Mapping[str, Tensor], shift: ShiftSpec | None, *, source
 
 
 def _wanted(name: str, shift: ShiftSpec | None) -> dict[str, torch.Size]:
+    import timm  # takes seconds to import
+
     with torch.device("meta"):
         model = timm.create_model(name, num_classes=0)
         if shift is not None:

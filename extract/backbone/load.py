@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-import timm
 import torch
 from torch import nn
 
@@ -144,6 +143,8 @@ def picture_settings(name: str) -> tuple[tuple[float, ...], tuple[float, ...], s
 
 
 def _pretrained_cfg(name: str) -> Mapping[str, Any]:
+    import timm  # takes seconds to import
+
     base = name.split(".")[0]
     try:
         cfg = timm.get_pretrained_cfg(name) if timm.is_model(base) else None
@@ -201,6 +202,8 @@ def load_model(spec: BackboneSpec) -> Loaded:
 
 
 def _create(name: str, size: tuple[int, int], cfg: Mapping[str, Any], *, pretrained: bool) -> nn.Module:
+    import timm  # takes seconds to import
+
     options: dict[str, Any] = {"img_size": size} if cfg.get("fixed_input_size") else {}
     cached = cached_hub_file(cfg) if pretrained else None
     if cached is not None:

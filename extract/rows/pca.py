@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from sklearn.decomposition import IncrementalPCA
 
 from ...cache.disk import locked_folder, make_folder, raise_if_system, write_tensors
 from ...cache.errors import BallspotError
@@ -49,6 +48,8 @@ def fit_components(features: FeatureSet, names: Sequence[str], *, dim: int) -> C
     The order of names does not matter: they are read sorted. The sign of each component is set so that its largest
     weight is positive. Raises BallspotError when there are fewer rows or features than `dim`.
     """
+    from sklearn.decomposition import IncrementalPCA  # takes seconds to import
+
     names = sorted(names)
     n_rows = 0
     for name in names:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from timm.layers.norm_act import convert_sync_batchnorm
 from torch.nn.parallel import DistributedDataParallel
 
 from ...cache.errors import BallspotError
@@ -78,6 +77,8 @@ def _learner(finetuning: Finetuning, group: Group) -> tuple[Learner[EndToEnd], H
     model = EndToEnd(loaded, description.build(), section).to(task.device)
     on_gpu = task.device.type == "cuda"
     if group.n_processes > 1 and section.norms == "train" and on_gpu:
+        from timm.layers.norm_act import convert_sync_batchnorm  # takes seconds to import
+
         model.backbone = convert_sync_batchnorm(model.backbone)  # torch's own would drop the activations
     wrapped = None
     if group.n_processes > 1:

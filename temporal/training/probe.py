@@ -6,9 +6,9 @@ from time.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import (
@@ -24,6 +24,9 @@ from ..config import PredictionSection
 from ..decoding import decode_as_configured
 from ..features import FeatureSource, ResidentFeatures, load_features, scale_features
 
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
 NEAR_S = 0.12  # frames this near to an event are its class's examples
 CLEAR_S = 1.0  # background is drawn from frames farther than this from all events
 N_BACKGROUND = 4  # times as many frames of background as near events
@@ -34,7 +37,7 @@ INVERSE_PENALTY = 0.01  # C of scikit-learn
 class FrameProbe:
     """A fitted probe: scores of frames from their features."""
 
-    model: LogisticRegression
+    model: "LogisticRegression"
     n_labels: int
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
@@ -56,6 +59,8 @@ def fit_probe(
 
     Classes are weighed alike. Where two events are near a frame the nearer one's class counts.
     """
+    from sklearn.linear_model import LogisticRegression  # takes seconds to import
+
     random = np.random.default_rng(seed)
     rows, classes = [], []
     for index, (match, arrays) in enumerate(zip(features.matches, labels, strict=True)):
