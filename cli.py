@@ -26,6 +26,8 @@ CACHE: dict[str, Place] = {
     "info": ("cache.commands.stores", "cache_info", "Describe one feature store."),
     "list": ("cache.commands.stores", "cache_list", "List the feature sets below a folder."),
     "verify": ("extract.commands.cache", "cache_verify", "Read every row of stores and check them."),
+    "import": ("extract.commands.cache", "cache_import", "Make a feature set of arrays from elsewhere."),
+    "export": ("extract.commands.cache", "cache_export", "Write a feature set as arrays."),
     "pca": ("extract.commands.cache", "cache_pca", "Make a smaller feature set by principal components."),
     "remove": ("cache.commands.stores", "cache_remove", "Remove feature sets or single stores."),
 }

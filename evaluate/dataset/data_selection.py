@@ -1,7 +1,7 @@
 """The data that a command works on: which matches of a data root, in which parts, with labels of which classes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -21,7 +21,8 @@ class DataSelection:
 
     ``splits_file`` and ``leave_out`` are as in `load_splits`. With ``one_video``, for what reads videos or features, a
     match of two halves in two videos is two recordings, each with its own labels (`find_matches`). ``labels_file`` is
-    the name of the label files; None means the label set's.
+    the name of the label files; None means the label set's. ``stored`` are the recordings that there are features of:
+    they tell of a match without videos whether it has halves.
     """
 
     data_root: Path
@@ -30,6 +31,7 @@ class DataSelection:
     leave_out: str | None = None
     labels_file: str | None = None
     one_video: bool = False
+    stored: frozenset[str] = frozenset()
 
     @property
     def labels_name(self) -> str:
@@ -40,7 +42,14 @@ class DataSelection:
     def matches(self) -> Mapping[str, Match]:
         """All matches by their names, sorted. Errors as `find_matches`."""
         found = find_matches(self.data_root, labels_file=self.labels_name, one_video=self.one_video)
-        return {match.name: match for match in found}
+        return {one.name: one for match in found for one in self._recordings(match)}
+
+    def _recordings(self, match: Match) -> tuple[Match, ...]:
+        """The match, or its halves where it has no video and there are features of both."""
+        names = [f"{match.name}/{half}" for half in (1, 2)]
+        if match.video is not None or match.half is not None or not self.stored.issuperset(names):
+            return (match,)
+        return tuple(replace(match, name=name, half=half) for half, name in enumerate(names, start=1))
 
     @cached_property
     def splits(self) -> Splits:

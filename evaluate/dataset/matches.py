@@ -10,6 +10,7 @@ from ...cache.disk import nearest_name, path_hint, plain_name
 from ...cache.errors import BallspotError
 
 LABELS_FILE = "Labels-ball.json"
+LABEL_FILES = (LABELS_FILE, "Labels-v2.json", "Labels.json")  # a folder with one of them is a match
 SOCCERNET_FPS = {"Labels.json": 2.0, "Labels-v2.json": 2.0}  # what SoccerNet's package scores them at, if not told
 
 
@@ -28,8 +29,8 @@ class Match:
 
     The name has one form of Unicode (NFC), which splits, feature sets and predictions are looked up by; the folder may
     have another.
-    ``video`` or ``labels_path`` is None where the folder has none; at least one of them is there, unless several
-    videos were let pass (see `find_matches`).
+    ``video`` or ``labels_path`` is None where the folder has none; it may have neither where it has labels of another
+    task, or several videos that were let pass (see `find_matches`).
 
     Where a match was filmed as two videos, each ``half`` is a recording of its own, ``<match>/1`` and ``<match>/2``,
     with the labels of that half; ``whole`` is the match that it is of.
@@ -62,7 +63,7 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
     for folder, files in _folders(data_root, frozenset()):
         labels = next((file for file in files if file.name == labels_file), None)
         videos = {file.name: file for file in files if file.suffix.lower() in VIDEO_SUFFIXES}
-        if labels is None and not videos:
+        if labels is None and not videos and not any(file.name in LABEL_FILES for file in files):
             continue
         halves = {} if any(name in videos for name in PREFERRED_VIDEOS) else halves_of(videos.values())
         video = None if halves else _video(folder, videos, one_video=one_video)

@@ -86,7 +86,7 @@ def videos_selection(
         for one in reversed(given):
             recorded |= recorded_matches(one.opened())
     if recorded:
-        return RecordedVideos(given[0].path, label_set, splits_file, None, labels_file, one_video, recorded)
+        return RecordedVideos(given[0].path, label_set, splits_file, None, labels_file, one_video, recorded=recorded)
     return DataSelection(data_root_of(given, data_root), label_set, splits_file, None, labels_file, one_video)
 
 

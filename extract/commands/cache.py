@@ -125,7 +125,8 @@ def cache_pca(
     elif dim is None or data_root is None:
         raise click.UsageError("give --dim and --data to fit, or --fit FILE to apply a fit")
     else:
-        data = DataSelection(data_root, splits_file=splits_file, leave_out=leave_out, one_video=True)
+        stored = frozenset(feature_set.stores)
+        data = DataSelection(data_root, splits_file=splits_file, leave_out=leave_out, one_video=True, stored=stored)
         components = fit_components(feature_set, data.splits.part("train"), dim=dim)
     n_components = len(components.components)
     out = features.resolve().parent / require_set_name(set_name or f"{feature_set.name}-pca{n_components}")
@@ -136,3 +137,65 @@ def cache_pca(
     kept = 100 * float(components.share.sum())
     click.echo(f"{len(stores)} stores of {n_components} components, {kept:.1f} % of the training matches' variance")
     click.echo(f"feature set: {out}")
+
+
+@click.command("import")
+@click.argument("arrays", metavar="ARRAYS", type=FOLDER)
+@click.option("--out", required=True, type=FOLDER, help="Folder of feature sets.")
+@click.option("--set", "set_name", help="Name of the feature set.  [default: what the features are called]")
+@click.option("--fps", "rate", help="Rows a second.  [default: what the files say, or features of that name have]")
+@click.option("--key", help="Which array of a file holds the features.  [default: features, or the only one]")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float16", "float32", "int8"]),
+    default="float16",
+    show_default=True,
+    help="How a feature is stored.",
+)
+def cache_import(arrays: Path, out: Path, set_name: str | None, rate: str | None, key: str | None, dtype: str) -> None:
+    """Make a feature set of arrays from elsewhere.
+
+    ARRAYS is a folder of .npy, .npz, .h5 or .pt files, (rows, features) each: MATCH.npy, MATCH/features.npy, or halves,
+    MATCH/1_NAME.npy and MATCH/2_NAME.npy. Matches go by the names that they have below the data root. Times of rows, in
+    seconds, are read from an array `times` beside the features. Stores that are there already are kept.
+
+    \b
+    ballspot cache import soccernet/ --out features          # *_ResNET_TF2_PCA512.npy: 2 rows a second
+    ballspot cache import mine/ --fps 12.5 --out features --set mine
+    """
+    from ...cache.terminal import parse_fps
+    from ..rows import Reading, find_arrays, import_arrays, require_set_name
+
+    files = find_arrays(arrays)
+    kinds = sorted({file.kind for file in files})
+    if len(kinds) > 1:
+        raise BallspotError(f"{arrays}: holds features of several kinds ({', '.join(kinds)}); give a folder of one")
+    reading = Reading(parse_fps(rate) if rate else None, key, dtype)
+    set_path = out / require_set_name(set_name or kinds[0])
+    for store in import_arrays(files, set_path, reading, kind=set_name or kinds[0]):
+        click.echo(f"{store.path}  {store.n_rows} rows of {store.dim}, {float(store.fps):g} a second")
+    click.echo(f"feature set: {set_path}")
+
+
+@click.command("export")
+@click.argument("features", type=FOLDER)
+@click.option("--out", required=True, type=FOLDER, help="Folder for the arrays, a file a match.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["npz", "npy"]),
+    default="npz",
+    show_default=True,
+    help="npz has features, times in seconds and fps; npy the features alone.",
+)
+def cache_export(features: Path, out: Path, form: str) -> None:
+    """Write a feature set as arrays.
+
+    \b
+    ballspot cache export features/SET --out arrays
+    """
+    from ...cache.stores import open_feature_set
+    from ..rows import export_arrays
+
+    for path in export_arrays(open_feature_set(features), out, as_npz=form == "npz"):
+        click.echo(str(path))

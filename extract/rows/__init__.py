@@ -1,9 +1,10 @@
 """Video and backbone together: rows of features, segment by segment, written into stores.
 
-This room owns the extraction job, its worker processes, principal components, and making the rows of a single video
-anew.
+This room owns the extraction job, its worker processes, principal components, making the rows of a single video anew,
+and feature arrays that others made.
 """
 
+from .arrays import Reading, export_arrays, find_arrays, import_arrays, rate_of_kind
 from .crew import crew_of, n_workers_for
 from .extraction import Crew, ExtractionError, extract_matches, videos_of
 from .job import AUTO_DECODER, ExtractionJob, Recipe, Settings

@@ -170,7 +170,14 @@ def _predict_split(asked: Asked, data_root: Path, *, is_of_sweep: bool = False) 
     checkpoints = tuple(checkpoint for run in trained for checkpoint in run.checkpoints)
     ensemble = Ensemble(checkpoints, pick_device(asked.device), tuned)
     ensemble.require_fingerprint(source)
-    data = DataSelection(data_root, splits_file=asked.splits_file, leave_out=asked.leave_out, one_video=True)
+    data = DataSelection(
+        data_root,
+        ensemble.checkpoints[0].description.label_set,
+        asked.splits_file,
+        asked.leave_out,
+        one_video=True,
+        stored=source.recordings,
+    )
     names = names_to_predict(trained[0].splits, data, asked.split)
     for name in names:
         with source.open(name):  # complains before the work begins

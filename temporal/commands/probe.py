@@ -55,10 +55,13 @@ def probe(
     from ..features import open_source
     from ..training import probe_split
 
-    data = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True).opened()
+    source = open_source(features, more)
+    data = DataSelection(
+        data_root, load_label_set(labels), splits_file, leave_out, one_video=True, stored=source.recordings
+    )
     result = probe_split(
-        open_source(features, more),
-        data,
+        source,
+        data.opened(),
         split=split,
         seed=seed,
         section=load_config("best").prediction,

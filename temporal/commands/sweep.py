@@ -87,6 +87,7 @@ def sweep(
 
     from ...cache.workers import Executor
     from ...evaluate.dataset import DataSelection, load_label_set
+    from ..features import open_source
     from ..sweep import (
         Job,
         SweepProgress,
@@ -107,8 +108,10 @@ def sweep(
     if track:
         require_tracker()
     path = find_sweep(file)
-    data = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True)
-    space = read_space(path, settings=settings, matches=list(data.matches))
+    stored = open_source(features[0]).recordings if features else frozenset[str]()
+    data = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True, stored=stored)
+    wholes = list(dict.fromkeys(match.whole for match in data.matches.values()))
+    space = read_space(path, settings=settings, matches=wholes)
     devices = pick_devices(device)
     n_jobs = n_jobs or default_jobs(devices, n_threads)
     template = Job(

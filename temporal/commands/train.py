@@ -97,10 +97,14 @@ def train(
         config = changed_config(as_table(start.description.config), chosen, source=f"{start_path} (--init)")
     else:
         config = load_config(preset or "best", chosen)
+    source = open_source(features, more)
+    data = DataSelection(
+        data_root, load_label_set(labels), splits_file, leave_out, one_video=True, stored=source.recordings
+    )
     experiment = Experiment(
-        data=DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True).opened(),
+        data=data.opened(),
         config=config,
-        source=open_source(features, more),
+        source=source,
         seed=seed,
         shuffle_labels=shuffle_labels,
         device=pick_device(device),

@@ -130,14 +130,19 @@ def _scores_of(
             )
         if splits_file is None:
             names = recorded_splits(record, str(run.path / "run.json")).part(split)
-            data = DataSelection(data_root, label_set, one_video=True)
+            data = DataSelection(data_root, label_set, one_video=True, stored=_recordings(folder))
             return folder, data, recordings_of(names, halves_by_match(data.matches.values()))
     else:
         if not scores.is_dir():
             raise BallspotError(f"{scores}: no such run{path_hint(scores)}; give a run, or a folder of scores")
         label_set, folder = load_label_set(labels or "ball-12"), scores
-    data = DataSelection(data_root, label_set, splits_file, one_video=True)
+    data = DataSelection(data_root, label_set, splits_file, one_video=True, stored=_recordings(folder))
     return folder, data, data.splits.part(split)
+
+
+def _recordings(folder: Path) -> frozenset[str]:
+    """The recordings that a folder of predictions has scores of."""
+    return frozenset(path.parent.relative_to(folder).as_posix() for path in folder.rglob("scores.npz"))
 
 
 def _before(scores: Path, label_set: "LabelSet", rate: float) -> dict[str, "ClassDecoding"]:

@@ -130,6 +130,11 @@ class FeatureSource:
         return "+".join(feature_set.name for feature_set in self.sets)
 
     @property
+    def recordings(self) -> frozenset[str]:
+        """The names that the first set has stores of."""
+        return frozenset(self.sets[0].stores)
+
+    @property
     def path(self) -> Path:
         """The folder of the first set, for messages."""
         return self.sets[0].path

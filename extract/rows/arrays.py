@@ -1,0 +1,241 @@
+"""Feature arrays that others made, as the stores of a feature set, and the way back."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ...cache.disk import make_folder, path_hint, plain_name, raise_if_system, reason_of, whole_file
+from ...cache.errors import BallspotError
+from ...cache.stores import Block, FeatureSet, FeatureSpec, FeatureStore, StoreHeader, store_path, write_store
+from ...cache.times import axis_of_rows, usual_rate
+
+SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pth")
+OF_HALF = re.compile(r"([12])_(.+)")
+RATES = (  # of published features, by the end of their files' names: SoccerNet's and Baidu's
+    ("25fps_TF2", 25), ("25fps_TF2_PCA512", 25), ("5fps_TF2", 5), ("5fps_TF2_PCA512", 5),
+    ("baidu_soccer_embeddings", 1), ("ResNET_TF2_PCA512", 2), ("ResNET_TF2", 2), ("ResNET_PCA512", 2),
+    ("ResNET", 2), ("C3D_PCA512", 2), ("C3D", 2), ("I3D_PCA512", 2), ("I3D", 2),
+)  # fmt: skip
+FEATURES, TIMES, RATE = "features", "times", "fps"  # what `cache export` calls them
+MOST_OF_STEP = 0.125  # times that lie nearer to a constant rate are regular
+PIECE_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """One file of features: ``match`` is the recording that they are of, ``kind`` what the file calls them."""
+
+    path: Path
+    match: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The rows (n, d) of one recording as they are read, and their times in seconds (n,) and rate, or None."""
+
+    rows: np.ndarray
+    times_s: np.ndarray | None
+    fps: Fraction | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How arrays are read: the frames a second and the names of the arrays in a file, None for what the files say."""
+
+    fps: Fraction | None = None
+    key: str | None = None
+    dtype: str = "float16"
+
+
+def find_arrays(root: Path) -> list[ArrayFile]:
+    """The feature files below ``root``, or that file itself, sorted by their recordings' names.
+
+    ``MATCH/1_NAME.npy`` and ``MATCH/2_NAME.npy`` are the halves ``MATCH/1`` and ``MATCH/2``, as SoccerNet has them. Of
+    other files each is a match by its own name, or by its folder's where all are called alike. Raises BallspotError
+    where there is none, or where two are of one recording.
+    """
+    paths = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise BallspotError(f"{root}: no features in it ({', '.join(SUFFIXES)}){path_hint(root)}; give another folder")
+    above = root.parent if root.is_file() else root
+    stems = {path.stem for path in paths if OF_HALF.fullmatch(path.stem) is None}
+    are_alike = len(stems) == 1 and len(paths) > 1
+    found: dict[str, ArrayFile] = {}
+    for path in paths:
+        folder, half = path.relative_to(above).parent, OF_HALF.fullmatch(path.stem)
+        if half is not None:
+            name, kind = folder / half[1], half[2]
+        else:
+            name, kind = (folder, path.stem) if are_alike else (folder / path.stem, above.resolve().name)
+        match = plain_name(name.as_posix())
+        if match in found:
+            raise BallspotError(f"{path}: is of {match!r}, as {found[match].path} is; give the folder of one kind only")
+        found[match] = ArrayFile(path, match, kind)
+    return sorted(found.values(), key=lambda one: one.match)
+
+
+def import_arrays(files: Sequence[ArrayFile], set_path: Path, reading: Reading, *, kind: str) -> Iterator[FeatureStore]:
+    """Writes the store of each file into the set and yields it, open; stores that are there already are kept.
+
+    ``kind`` names the features: sets of one kind, rate, width and type have one fingerprint. Raises BallspotError for
+    a file that is no two-dimensional array of finite numbers, for one whose rate is not known, and for a set of others.
+    """
+    for file in files:
+        path = store_path(set_path, file.match)
+        if not path.is_file():
+            make_folder(path.parent)
+            _write(file, path, reading, kind)
+        with FeatureStore.open(path) as store:
+            _require_same(store, file)
+            yield store
+
+
+def export_arrays(features: FeatureSet, out: Path, *, as_npz: bool) -> Iterator[Path]:
+    """Writes each store of a set as ``out/MATCH.npz`` (features, times in seconds, fps) or its rows alone as .npy."""
+    for name in features.stores:
+        with features.open(name) as store:
+            axis = axis_of_rows(store.fps, store.n_video_frames, store.frame_index, store.frame_time_us)
+            arrays = {
+                FEATURES: store.read(),
+                TIMES: axis.frame_times_us(store.frame_index) / 1e6,
+                RATE: np.array([store.fps.numerator, store.fps.denominator]),
+            }
+        path = out / f"{name}{'.npz' if as_npz else '.npy'}"
+        make_folder(path.parent)
+        with whole_file(path) as temporary, temporary.open("wb") as stream:
+            if as_npz:
+                np.savez(stream, **arrays)
+            else:
+                np.save(stream, arrays[FEATURES])
+        yield path
+
+
+def rate_of_kind(kind: str) -> Fraction | None:
+    """The frames a second of features that are published under this name, None for others."""
+    return next((Fraction(rate) for name, rate in RATES if kind.endswith(name)), None)
+
+
+def read_arrays_of(path: Path, key: str | None) -> Arrays:
+    """The features in a file, of several arrays the one called ``key``. BallspotError for what is none."""
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".npy":
+            return Arrays(_rows(path, np.load(path, mmap_mode="r", allow_pickle=False)), None, None)
+        if suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return _of_several(path, {name: archive[name] for name in archive.files}, key)
+        if suffix in (".h5", ".hdf5"):
+            return _of_several(path, _of_hdf5(path), key)
+        return _of_several(path, _of_torch(path), key)
+    except BallspotError:
+        raise
+    except Exception as error:  # whatever a library says of a file that is not its own
+        raise_if_system(path, error)
+        why = f"cannot be read as {suffix} ({reason_of(error)[:120]})"
+        raise BallspotError(f"{path}: {why}; give arrays of numbers") from error
+
+
+def _of_hdf5(path: Path) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu":
+            found[name] = item[...]
+
+    with h5py.File(path, "r", locking=False) as file:
+        file.visititems(visit)
+    return found
+
+
+def _of_torch(path: Path) -> dict[str, np.ndarray]:
+    import torch
+
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    named = content if isinstance(content, Mapping) else {FEATURES: content}
+    return {str(name): value.float().numpy() for name, value in named.items() if isinstance(value, torch.Tensor)}
+
+
+def _of_several(path: Path, arrays: Mapping[str, np.ndarray], key: str | None) -> Arrays:
+    wide = [name for name, value in arrays.items() if value.ndim >= 2]
+    chosen = key or (FEATURES if FEATURES in arrays else wide[0] if len(wide) == 1 else None)
+    if chosen is None or chosen not in arrays:
+        there = ", ".join(sorted(arrays)) or "none"
+        raise BallspotError(f"{path}: has the arrays {there}; say with --key which holds the features")
+    times, rate = arrays.get(TIMES), arrays.get(RATE)
+    fps = None if rate is None else Fraction(*map(int, np.ravel(rate))) if rate.dtype.kind in "iu" else None
+    rows = _rows(path, arrays[chosen])
+    if times is not None and times.shape != (len(rows),):
+        raise BallspotError(f"{path}: has {times.size} {TIMES} for {len(rows)} rows; give as many, in seconds")
+    return Arrays(rows, None if times is None else times.astype(np.float64), fps)
+
+
+def _rows(path: Path, array: np.ndarray) -> np.ndarray:
+    narrow = tuple(size for place, size in enumerate(array.shape) if place in (0, array.ndim - 1) or size != 1)
+    if array.dtype.kind not in "fiu" or len(narrow) != 2 or 0 in narrow:
+        raise BallspotError(
+            f"{path}: is an array of {array.dtype} and shape {array.shape}; give numbers, a row for each moment (n, d)"
+        )
+    return array.reshape(narrow)
+
+
+def _write(file: ArrayFile, path: Path, reading: Reading, kind: str) -> None:
+    arrays = read_arrays_of(file.path, reading.key)
+    fps, times_us = _timed(file, arrays, reading.fps)
+    n_rows, dim = arrays.rows.shape
+    said = {"imported": kind, "rate": str(fps), "width": int(dim), "dtype": reading.dtype}
+    header = StoreHeader(
+        match=file.match,
+        fps=fps,
+        n_video_frames=n_rows,
+        n_rows=n_rows,
+        dim=int(dim),
+        spec=FeatureSpec.read(said),
+        video_name=file.path.name,
+        video_bytes=file.path.stat().st_size,
+    )
+    write_store(path, header=header, blocks=list(_blocks(file, arrays.rows, header)), frame_time_us=times_us)
+
+
+def _blocks(file: ArrayFile, rows: np.ndarray, header: StoreHeader) -> Iterator[Block]:
+    for start in range(0, len(rows), PIECE_ROWS):
+        piece = np.asarray(rows[start : start + PIECE_ROWS])
+        with np.errstate(over="ignore"):
+            stored = piece.astype(header.row_dtype)
+        bad = np.flatnonzero(~np.isfinite(stored).all(axis=1))
+        if len(bad):
+            is_large = np.isfinite(piece[bad[0]].astype(np.float64)).all()
+            why = f"does not fit {header.dtype}; give --dtype float32" if is_large else "is not finite; mend the file"
+            raise BallspotError(f"{file.path}: a feature of row {start + int(bad[0])} {why}")
+        yield Block(np.arange(start, start + len(piece), dtype=np.int64), {"original": stored})
+
+
+def _timed(file: ArrayFile, arrays: Arrays, asked: Fraction | None) -> tuple[Fraction, np.ndarray | None]:
+    """The rate of a file's rows and, where they are not evenly spaced from 0, their times in microseconds."""
+    if arrays.times_s is None:
+        fps = asked or arrays.fps or rate_of_kind(file.kind)
+        if fps is None:
+            raise BallspotError(f"{file.path}: does not say how many rows a second it has; give --fps")
+        return fps, None
+    times_us = np.rint(arrays.times_s * 1e6).astype(np.int64)
+    if not np.isfinite(arrays.times_s).all() or np.any(np.diff(times_us) < 0) or times_us[0] < 0:
+        raise BallspotError(f"{file.path}: its {TIMES} are no seconds that grow from 0 on; mend the file")
+    fps = asked or arrays.fps
+    if fps is None:
+        if len(times_us) < 2 or times_us[-1] == times_us[0]:
+            raise BallspotError(f"{file.path}: one time says no rate; give --fps")
+        fps = usual_rate(times_us, Fraction(1, 1_000_000))
+    step_us = 1e6 / float(fps)
+    is_regular = np.abs(times_us - np.arange(len(times_us)) * step_us).max() <= MOST_OF_STEP * step_us
+    return fps, None if is_regular else times_us
+
+
+def _require_same(store: FeatureStore, file: ArrayFile) -> None:
+    if (store.header.video_name, store.header.video_bytes) != (file.path.name, file.path.stat().st_size):
+        raise BallspotError(f"{store.path}: was made of another file than {file.path}; import into another --set")

@@ -1,0 +1,138 @@
+"""Feature arrays of others: imported, trained on, predicted and scored, as SoccerNet's own 2 fps features are."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from ballspot.cache.stores.store import FeatureStore
+from ballspot.cli import main
+
+CLASSES = ("Goal", "Corner", "Foul")
+NAMES = tuple(f"league/2015/m{number}" for number in range(1, 5))
+N_ROWS = 600  # five minutes at two rows a second
+SMALL = ("--preset", "fast", "--device", "cpu", "--head", "tcn", *(word for one in (
+    "clip_frames=32", "clip_stride=1", "pad_frames=2", "width=32", "n_epochs=6", "epoch_frames=16000",
+    "temporal_stride=1", "nms_window=8", "batch_clips=8", "label_radius=0", "offsets=false",
+) for word in ("--set", one)))  # fmt: skip
+
+
+def ballspot(*words: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == code, f"{result.output}\n{result.stderr}\n{result.exception!r}"
+    return result
+
+
+@pytest.fixture(scope="module")
+def league(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four matches of two halves without videos: labels at two frames a second, features of noise and of a signal."""
+    root, random = tmp_path_factory.mktemp("league"), np.random.default_rng(0)
+    for name in NAMES:
+        folder, annotations = root / "data" / name, []
+        folder.mkdir(parents=True)
+        for half in (1, 2):
+            noise = random.standard_normal((N_ROWS, 24)).astype(np.float32)
+            signal = noise.copy()
+            for row in random.choice(np.arange(10, N_ROWS - 10, 12), 20, replace=False):
+                label = int(random.integers(len(CLASSES)))
+                signal[row, label] += 12
+                clock = f"{half} - {row // 120:02d}:{row // 2 % 60:02d}"
+                annotations.append({"gameTime": clock, "label": CLASSES[label], "position": str(500 * row + 250)})
+            for kind, rows in (("noise", noise), ("signal", signal)):
+                (root / kind / name).mkdir(parents=True, exist_ok=True)
+                np.save(root / kind / name / f"{half}_ResNET_TF2_PCA512.npy", rows)
+        (folder / "Labels-v2.json").write_text(json.dumps({"annotations": annotations}))
+    split = {"train": NAMES[:2], "valid": NAMES[2:3], "test": NAMES[3:]}
+    lines = (f"{part} = {json.dumps(names)}\n" for part, names in split.items())
+    (root / "data" / "splits.toml").write_text("".join(lines))
+    (root / "own.toml").write_text(f'labels_file = "Labels-v2.json"\nlabels = {json.dumps(CLASSES)}\n')
+    return root
+
+
+def test_soccernets_features_are_imported_trained_on_and_scored(league: Path) -> None:
+    scores = {}
+    for kind in ("noise", "signal"):
+        told = ballspot("cache", "import", league / kind, "--out", league / "features", "--set", kind).stdout
+        assert f"{NAMES[0]}/1.h5  {N_ROWS} rows of 24, 2 a second" in told
+        features, run = league / "features" / kind, league / "runs" / kind
+        words = (features, "--data", league / "data")
+        ballspot("train", *words, "--labels", league / "own.toml", "--run", run, *SMALL)
+        ballspot("predict", run, *words, "--split", "test", "--device", "cpu")
+        scores[kind] = json.loads(ballspot("evaluate", run, "--fps", 2, "--json").stdout)["mean_ap"]
+        record = json.loads((run / "run.json").read_text())
+        assert record["splits"]["test"] == [NAMES[3]]
+    assert scores["signal"] > 0.9 and scores["noise"] < 0.3
+    ballspot("tune", league / "runs" / "signal", "--split", "valid")
+    ballspot("compare", league / "runs" / "noise", league / "runs" / "signal", "--split", "test")
+    words = ("--data", league / "data", "--labels", league / "own.toml")
+    probed = ballspot("probe", league / "features" / "signal", *words, "--json")
+    assert json.loads(probed.stdout)["mean_ap"] > 0.5
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5", ".pt"])
+def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
+    rows = np.random.default_rng(1).standard_normal((30, 5)).astype(np.float32)
+    (tmp_path / "given" / "a").mkdir(parents=True)
+    path = tmp_path / "given" / "a" / f"m1{suffix}"
+    if suffix == ".npz":
+        np.savez(path, features=rows, other=np.zeros(3))
+    elif suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file["deep/rows"] = rows[:, None, :]  # a dimension of one is none
+    else:
+        torch.save({"rows": torch.from_numpy(rows), "epoch": 3}, path)
+    words = ("cache", "import", tmp_path / "given", "--out", tmp_path / "out", "--set", "x", "--dtype", "float32")
+    assert "does not say how many rows a second it has; give --fps" in ballspot(*words, code=1).stderr
+    ballspot(*words, "--fps", "12.5")
+    with FeatureStore.open(tmp_path / "out" / "x" / "a" / "m1.h5") as store:
+        assert (store.match, store.fps, store.n_video_frames) == ("a/m1", 12.5, 30)
+        np.testing.assert_array_equal(store.read(), rows)
+    ballspot("cache", "verify", tmp_path / "out")
+
+
+def test_a_set_goes_out_and_comes_back(tmp_path: Path) -> None:
+    rows = np.random.default_rng(2).standard_normal((40, 3)).astype(np.float16)
+    times = np.arange(40) / 25
+    times[20:] += 3.2  # a gap
+    (tmp_path / "given").mkdir()
+    np.savez(tmp_path / "given" / "m.npz", features=rows, times=times)
+    ballspot("cache", "import", tmp_path / "given", "--out", tmp_path / "out", "--set", "x")
+    ballspot("cache", "export", tmp_path / "out" / "x", "--out", tmp_path / "again")
+    with np.load(tmp_path / "again" / "m.npz") as again:
+        np.testing.assert_array_equal(again["features"], rows)
+        np.testing.assert_allclose(again["times"], times, atol=1e-6)
+        assert again["fps"].tolist() == [25, 1]
+    ballspot("cache", "import", tmp_path / "again", "--out", tmp_path / "out", "--set", "y")
+    one, two = (FeatureStore.open(tmp_path / "out" / name / "m.h5") for name in ("x", "y"))
+    with one, two:
+        np.testing.assert_array_equal(one.read(), two.read())
+        assert one.frame_time_us is not None and two.frame_time_us is not None
+        assert one.frame_time_us.tolist() == two.frame_time_us.tolist()
+    ballspot("cache", "export", tmp_path / "out" / "x", "--out", tmp_path / "plain", "--format", "npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "plain" / "m.npy"), rows)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (np.zeros((3, 4, 5)), "shape (3, 4, 5); give numbers, a row for each moment (n, d)"),
+        (np.array(["a", "b"]), "is an array of <U1"),
+        (np.full((4, 2), np.nan), "a feature of row 0 is not finite"),
+        (np.full((4, 2), 1e6), "a feature of row 0 does not fit float16; give --dtype float32"),
+        (np.array([{"a": 1}], dtype=object), "cannot be read as .npy"),
+        (np.zeros((0, 4)), "shape (0, 4)"),
+    ],
+)
+def test_what_is_no_array_of_features_is_refused_and_nothing_is_written(
+    tmp_path: Path, content: np.ndarray, told: str
+) -> None:
+    (tmp_path / "given").mkdir()
+    np.save(tmp_path / "given" / "m.npy", content, allow_pickle=True)
+    words = ("cache", "import", tmp_path / "given", "--out", tmp_path / "out", "--fps", "2")
+    error = ballspot(*words, code=1).stderr
+    assert told in error and "m.npy" in error
+    assert not list((tmp_path / "out").rglob("*.h5"))
