@@ -220,6 +220,23 @@ KINDS: dict[str, tuple[str, How | Callable[[Path], Path]]] = {
     "turned by 270 degrees": (".mov", How(rotation=-90, turn="turned 90 degrees clockwise")),
     "mirrored": (".mp4", How(is_mirrored=True, turn="mirrored left to right")),
     "another stream ahead of the default": (".mkv", How(covers=1)),
+    # Beyond what was reported:
+    "HEVC with B-frames": (".mp4", How(codec="libx265", bf=2, options={"x265-params": "log-level=none"})),
+    "HEVC in MPEG-TS": (".ts", How(codec="libx265", bf=2, options={"x265-params": "log-level=none"})),
+    "VP8": (".webm", How(codec="libvpx", time_base=MS, ticks=[40 * k for k in range(N)])),
+    "4:4:4": (".mp4", How(pixels="yuv444p")),
+    "ten bits": (".mp4", How(pixels="yuv420p10le", bf=2)),
+    "29.97 on a clock of 600": (".mov", How(time_base=Fraction(1, 600), ticks=[round(20.02 * k) for k in range(N)])),
+    "a burst of pictures": (".mp4", How(time_base=MS, ticks=[40 * k - 30 * max(min(k - 20, 5), 0) for k in range(N)])),
+    "a gap of twenty minutes": (".mkv", How(ticks=gap(ticks=30_000))),
+    "fragments with late pictures": (
+        ".mp4",
+        How(ticks=range(10, 10 + N), sound_from_s=0.0, container={"movflags": "frag_keyframe+empty_moov"}),
+    ),
+    "turned, in Matroska": (".mkv", How(rotation=90, turn="turned 90 degrees counterclockwise", bf=2)),
+    "five pictures a second": (".mp4", How(time_base=Fraction(1, 5))),
+    "half a picture a second": (".mp4", How(time_base=Fraction(2, 1))),
+    "lossless FFV1": (".mkv", How(codec="ffv1")),
 }
 
 
