@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from . import __version__
 from .cache.errors import BallspotError
+from .cache.version import __version__
 
 Place = tuple[str, str, str]  # module inside the package, its click command, the one-line summary
 

@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--match", action="append", help="[default: the test matches]")
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # the other core decodes
     data = DataSelection(options.data, load_label_set()).opened()
     table(options.run, data, options.match or data.splits.part("test"))
 

@@ -4,6 +4,6 @@ settings, folds and effects. This room combines scoring, uncertainty and diagnos
 
 from .comparison import Comparison, compare_runs
 from .contest import Contest, contest
-from .evaluation import Evaluation, evaluate_predictions
+from .evaluation import Evaluation, evaluate_pairing, evaluate_predictions
 from .scored_run import ComparedRun
 from .settings import ComparedSetting

@@ -82,7 +82,8 @@ def train(
     from ...evaluate.dataset import DataSelection, load_label_set
     from ..config import as_table, changed_config, load_config
     from ..features import open_source
-    from ..training import Experiment, WarmStart, require_tracker, shown_metrics, train_seeds
+    from ..heads import WarmStart
+    from ..training import Experiment, require_tracker, shown_metrics, train_seeds
 
     use_threads(n_threads)
     if seed + (n_seeds or 1) > SEEDS_BELOW:

@@ -15,3 +15,4 @@ from .checkpoints import (
 )
 from .downsampling import token_frames
 from .head import HeadOutput, SpottingHead, n_parameters
+from .warm_start import WarmStart

@@ -23,4 +23,3 @@ from .run import run_experiment, train_seeds
 from .task import SPLIT, Experiment, Report, Task
 from .tracking import require_tracker
 from .validation import validate, validation_material
-from .warm_start import WarmStart

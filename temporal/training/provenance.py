@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from ... import __version__
 from ...cache.runs import recorded_path
+from ...cache.version import __version__
 from ...evaluate.dataset import BALL_FILE, Splits
 from .task import Experiment, Task
 

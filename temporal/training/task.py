@@ -13,8 +13,7 @@ from ...cache.errors import BallspotError
 from ...evaluate.dataset import SCORES_FILE, DataSelection, LabelSet, Match, Splits, Spot
 from ..config import ClipGrid, Config, as_table, prediction_views
 from ..features import FeatureLayout, FeatureSource, read_layout
-from ..heads import HeadDescription
-from .warm_start import WarmStart
+from ..heads import HeadDescription, WarmStart
 
 SPLIT = "valid"
 Report = Callable[[str], None]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...cache.errors import BallspotError
-from ..heads import Checkpoint, HeadDescription, read_checkpoint
+from .checkpoints import Checkpoint, HeadDescription, read_checkpoint
 
 OF_CLASSES = ("class_layer.weight", "class_layer.bias")
 OF_OTHERS = ("offset_layer.", "team_layer.")  # a head may have them or not

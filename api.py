@@ -1,0 +1,264 @@
+"""The public Python interface, `import ballspot`: features, labels, scores and heads, as arrays and plain values.
+
+Names that `ballspot` exports keep their meaning within a major version; modules below `ballspot.` may move.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .cache.errors import BallspotError
+from .cache.stores import ORIGINAL, FeatureSet, open_feature_set
+from .cache.times import TimeAxis, axis_of_rows
+from .evaluate.dataset import DataSelection, LabelSet, Spot, SpotFile, columns_of, load_label_set
+from .evaluate.formats import DEFAULT_FPS, FORMATS, VideoSpots, read_videos, write_videos
+from .evaluate.results import Evaluation, compare_runs, evaluate_pairing, evaluate_predictions
+from .evaluate.scoring import Pairing, Protocol
+from .evaluate.uncertainty import Bootstrap
+
+if TYPE_CHECKING:
+    from .temporal.bundle import Bundle
+    from .temporal.prediction import Ensemble
+
+Events = Mapping[str, Sequence[Spot]]  # the spots of each match by its name
+
+
+@dataclass(frozen=True)
+class Features(Mapping[str, np.ndarray]):
+    """A feature set as a mapping from the names of its matches to their rows, read when they are asked for.
+
+    ``features["league/match-01"]`` is (n, d), float16, or float32 where the set is stored as that or as int8.
+    """
+
+    path: Path
+    sets: FeatureSet = field(repr=False)
+
+    def __getitem__(self, match: str) -> np.ndarray:
+        with self.sets.open(match) as store:
+            return store.read()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sets.stores)
+
+    def __len__(self) -> int:
+        return len(self.sets.stores)
+
+    def times(self, match: str) -> np.ndarray:
+        """When the frame of each row of a match is shown, seconds from the start of its video, float64 (n,)."""
+        with self.sets.open(match) as store:
+            axis = axis_of_rows(store.fps, store.n_video_frames, store.frame_index, store.frame_time_us)
+            return axis.frame_times_us(store.frame_index) / 1e6
+
+    def fps(self, match: str) -> float:
+        """Rows a second of a match."""
+        with self.sets.open(match) as store:
+            spacing = int(store.frame_index[1] - store.frame_index[0]) if store.n_rows > 1 else 1
+            return float(store.fps) / spacing
+
+
+def open_features(path: str | Path) -> Features:
+    """The feature set in a folder. Raises BallspotError where there is none, or a store of it is damaged."""
+    return Features(Path(path), open_feature_set(Path(path)))
+
+
+def read_events(path: str | Path, format: str, *, fps: float | None = None) -> dict[str, tuple[Spot, ...]]:
+    """The labels or predictions of each match in a file or folder of any format of `ballspot data convert`.
+
+    ``fps`` is for files of frames that do not say their rate. Raises BallspotError naming the entry that is malformed.
+    """
+    return {video.name: video.spots for video in read_videos(Path(path), _format(format), fps=fps)}
+
+
+def write_events(path: str | Path, format: str, events: Events, *, fps: float = DEFAULT_FPS) -> list[Path]:
+    """Writes the spots of each match in a format of `ballspot data convert`; the files that were written.
+
+    A file that is there is never overwritten: BallspotError.
+    """
+    videos = [VideoSpots(name, tuple(spots)) for name, spots in events.items()]
+    return write_videos(Path(path), _format(format), videos, fps=fps)
+
+
+def evaluate_spots(
+    predictions: str | Path | Events,
+    truth: str | Path | Events,
+    *,
+    labels: str = "ball-12",
+    metric: str = "at1",
+    fps: float = 25.0,
+    resamples: int = 0,
+) -> Evaluation:
+    """Predictions scored as SoccerNet does: ``.result.mean_ap`` and ``.result.ap`` (K,), in 0..1, and `as_record`.
+
+    ``predictions`` is a folder or zip of results_spotting.json, or the spots of each match (with a confidence each);
+    ``truth`` a data root, or the labels of each match. ``labels`` is a built-in label set or a TOML file, ``metric``
+    at1 to at5, tight or loose, ``resamples`` the draws of a bootstrap for intervals. Raises BallspotError for matches
+    without predictions and for labels that the label set has not.
+    """
+    label_set, protocol, bootstrap = load_label_set(labels), Protocol(metric, fps), Bootstrap(resamples)
+    if isinstance(truth, Mapping) != isinstance(predictions, Mapping):
+        raise BallspotError("evaluate_spots: give files for both predictions and truth, or spots for both")
+    if isinstance(truth, Mapping) and isinstance(predictions, Mapping):
+        pairing = _paired(predictions, truth, label_set)
+        return evaluate_pairing(pairing, protocol=protocol, bootstrap=bootstrap)
+    data = DataSelection(Path(str(truth)), label_set)
+    return evaluate_predictions(Path(str(predictions)), data, protocol=protocol, bootstrap=bootstrap)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run, several seeds of one, or a bundle, ready to score rows and videos."""
+
+    path: Path
+    bundle: "Bundle" = field(repr=False)
+    ensemble: "Ensemble" = field(repr=False)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of the columns of scores."""
+        return self.ensemble.labels
+
+    @property
+    def fps(self) -> float:
+        """The frames a second that the head was trained at."""
+        return float(self.ensemble.rate)
+
+    def score(self, rows: np.ndarray) -> np.ndarray:
+        """The scores (n, K) of the rows (n, d) of one match, which are every frame at `fps`, in 0..1, float32.
+
+        d is the width of the features that the head was trained on. Raises BallspotError for rows of another width,
+        and for a head that scores mirrored rows too, which only stores and videos have.
+        """
+        return self._scored(rows)[0]
+
+    def spots(self, rows: np.ndarray) -> tuple[Spot, ...]:
+        """The spots that the scores of the rows of one match stand for, in milliseconds from its first row."""
+        return self._scored(rows)[1]
+
+    def predict(self, video: str | Path) -> tuple[Spot, ...]:
+        """The spots of a video, as `ballspot predict RUN VIDEO` finds them."""
+        from .evaluate.dataset import SPOTS_FILE, read_spots
+        from .extract.rows import AUTO_DECODER, RowMaker
+        from .temporal.on_video import given_videos, predict_videos
+
+        videos = given_videos([Path(video)])
+        with (
+            TemporaryDirectory() as folder,
+            RowMaker(self.bundle.features, self.ensemble.views, device=self.ensemble.device) as maker,
+        ):
+            (done,) = predict_videos(self.ensemble, maker, videos, out=Path(folder), decoder=AUTO_DECODER)
+            return read_spots(Path(folder) / done.name / SPOTS_FILE)
+
+    def _scored(self, rows: np.ndarray) -> tuple[np.ndarray, tuple[Spot, ...]]:
+        from .temporal.decoding import SavedScores
+        from .temporal.prediction import MatchStream
+
+        width = sum(self.ensemble.checkpoints[0].description.dims)
+        if rows.ndim != 2 or rows.shape[1] != width:
+            raise BallspotError(f"{self.path}: reads rows of {width} numbers, not {rows.shape}")
+        if self.ensemble.views != (ORIGINAL,):
+            raise BallspotError(f"{self.path}: scores mirrored rows too (flip_average); predict from stores or a video")
+        stream = MatchStream(self.ensemble, frame_spacing=1)
+        stream.fit({ORIGINAL: rows})
+        scored = stream.scores([{ORIGINAL: rows}])
+        axis = TimeAxis(Fraction(self.ensemble.rate), len(rows))
+        saved = SavedScores(
+            scored.scores, scored.frame_index, self.labels, axis.fps, axis.n_frames, "", scored.right_share
+        )
+        return scored.scores, self.ensemble.spots(saved)
+
+
+def load_run(path: str | Path, *, device: str = "cpu") -> Run:
+    """The run, the folder of several seeds, or the bundle at ``path``. Raises BallspotError where there is none."""
+    import torch
+
+    from .temporal.bundle import bundle_of, is_bundle, load_bundle
+    from .temporal.prediction import Ensemble
+
+    place = Path(path)
+    bundle = load_bundle(place) if is_bundle(place) else bundle_of([place], with_backbone=False, remedy=None)
+    return Run(place, bundle, Ensemble(bundle.heads, torch.device(device), bundle.postprocessing))
+
+
+def train(
+    features: str | Path,
+    data: str | Path,
+    run: str | Path,
+    *,
+    preset: str = "best",
+    settings: Mapping[str, Any] | None = None,
+    labels: str = "ball-12",
+    seed: int = 0,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Trains a head as `ballspot train` does and returns what its metrics.json holds; a finished run is left as it is.
+
+    ``settings`` are configuration keys and their values, ``{"n_epochs": 10, "head.kind": "gru"}``. Raises BallspotError
+    for unknown keys, matches without features, and a folder that holds another run.
+    """
+    import torch
+
+    from .temporal.config import load_config
+    from .temporal.features import open_source
+    from .temporal.training import Experiment, train_seeds
+
+    source = open_source(Path(features))
+    selection = DataSelection(Path(data), load_label_set(labels), one_video=True, stored=source.recordings)
+    experiment = Experiment(
+        config=load_config(preset, [f"{key}={_as_toml(value)}" for key, value in (settings or {}).items()]),
+        data=selection.opened(),
+        source=source,
+        seed=seed,
+        shuffle_labels=False,
+        device=torch.device(device),
+    )
+    ((_, metrics),) = train_seeds(experiment, [Path(run)], track=False)
+    return metrics
+
+
+def compare(
+    runs: Sequence[str | Path], *, split: str = "valid", data: str | Path | None = None
+) -> list[dict[str, Any]]:
+    """Runs, sweeps and predictions side by side, a dictionary a setting, as `ballspot compare --format csv` has them.
+
+    AP is in 0..1, with its interval, the difference to the first setting and what the settings differ in.
+    """
+    from .evaluate.reporting import settings_rows
+
+    paths = [Path(run) for run in runs]
+    headers, rows = settings_rows(compare_runs(paths, split=split, data_root=None if data is None else Path(data)))
+    return [dict(zip(headers, row, strict=True)) for row in rows]
+
+
+def _paired(predictions: Events, truth: Events, label_set: LabelSet) -> Pairing:
+    missing = [name for name in truth if name not in predictions]
+    if missing:
+        raise BallspotError(
+            f"evaluate_spots: no predictions for match {missing[0]!r}; give an empty list where there are none"
+        )
+    for name, spots in truth.items():
+        for spot in spots:
+            if spot.label not in label_set:
+                raise BallspotError(f"evaluate_spots: match {name!r}: {label_set.unknown(spot.label)}")
+    for name in truth:
+        if any(spot.confidence is None for spot in predictions[name]):
+            raise BallspotError(f"evaluate_spots: match {name!r}: a prediction has no confidence; give one to each")
+    names = tuple(truth)
+    files = tuple(SpotFile(columns_of(predictions[name])) for name in names)
+    return Pairing(label_set, names, tuple(tuple(truth[name]) for name in names), files, (None,) * len(names))
+
+
+def _format(name: str) -> Any:
+    if name not in FORMATS:
+        raise BallspotError(f"format {name!r}: known are {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def _as_toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(list(value)) if isinstance(value, (list, tuple)) else str(value)
