@@ -42,6 +42,15 @@ class Features(Mapping[str, np.ndarray]):
         with self.sets.open(match) as store:
             return store.read()
 
+    def __contains__(self, match: object) -> bool:
+        return match in self.sets.stores
+
+    def get(self, match: str, default: Any = None) -> Any:
+        """The rows of a match, ``default`` where the set has none of it."""
+        if match not in self:
+            return default
+        return self[match]
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.sets.stores)
 
@@ -124,14 +133,15 @@ class Run:
 
     @property
     def fps(self) -> float:
-        """The frames a second that the head was trained at."""
-        return float(self.ensemble.rate)
+        """The frames a second that the head was trained at; 25 where a run of 0.1.0 does not say it."""
+        return float(self.ensemble.rate or DEFAULT_FPS)
 
     def score(self, rows: np.ndarray) -> np.ndarray:
         """The scores (n, K) of the rows (n, d) of one match, which are every frame at `fps`, in 0..1, float32.
 
-        d is the width of the features that the head was trained on. Raises BallspotError for rows of another width,
-        and for a head that scores mirrored rows too, which only stores and videos have.
+        d is the width of the features that the head was trained on; of a set that was extracted with a stride, rows
+        are as far apart as there. Raises BallspotError for rows of another width, and for a head that scores mirrored
+        rows too, which only stores and videos have.
         """
         return self._scored(rows)[0]
 
@@ -146,6 +156,8 @@ class Run:
         from .temporal.on_video import given_videos, predict_videos
 
         videos = given_videos([Path(video)])
+        if len(videos) != 1:
+            raise BallspotError(f"{video}: holds {len(videos)} videos; give one of them")
         with (
             TemporaryDirectory() as folder,
             RowMaker(self.bundle.features, self.ensemble.views, device=self.ensemble.device) as maker,
@@ -162,10 +174,11 @@ class Run:
             raise BallspotError(f"{self.path}: reads rows of {width} numbers, not {rows.shape}")
         if self.ensemble.views != (ORIGINAL,):
             raise BallspotError(f"{self.path}: scores mirrored rows too (flip_average); predict from stores or a video")
-        stream = MatchStream(self.ensemble, frame_spacing=1)
+        spacing = self.bundle.features[0].spec.stride
+        stream = MatchStream(self.ensemble, frame_spacing=spacing)
         stream.fit({ORIGINAL: rows})
         scored = stream.scores([{ORIGINAL: rows}])
-        axis = TimeAxis(Fraction(self.ensemble.rate), len(rows))
+        axis = TimeAxis(self.ensemble.rate or Fraction(25), len(rows) * spacing)
         saved = SavedScores(
             scored.scores, scored.frame_index, self.labels, axis.fps, axis.n_frames, "", scored.right_share
         )

@@ -28,6 +28,7 @@ from .labels import (
 from .labelsets import BALL_FILE, BUILT_IN, PLAYER_8, LabelSet, label_set_of, load_label_set
 from .matches import (
     LABELS_FILE,
+    OF_HALF,
     PREFERRED_VIDEOS,
     VIDEO_SUFFIXES,
     Match,

@@ -23,6 +23,9 @@ PREFERRED_VIDEOS = (
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm"})
 
 
+OF_HALF = {half: re.compile(rf"{half}(?!\d)") for half in (1, 2)}
+
+
 @dataclass(frozen=True)
 class Match:
     """One match folder; ``name`` is its path below the data root with forward slashes, ``gfootball/2026/match-01``.
@@ -59,11 +62,14 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
     if not data_root.is_dir():
         state = "is a file" if data_root.exists() else "does not exist"
         raise BallspotError(f"{data_root}: {state}{path_hint(data_root)}; give the folder that holds the match folders")
-    matches = []
+    matches: list[Match] = []
+    of_other_tasks: list[Match] = []  # with labels of another name alone: taken where there are no matches but these
     for folder, files in _folders(data_root, frozenset()):
         labels = next((file for file in files if file.name == labels_file), None)
         videos = {file.name: file for file in files if file.suffix.lower() in VIDEO_SUFFIXES}
-        if labels is None and not videos and not any(file.name in LABEL_FILES for file in files):
+        if labels is None and not videos:
+            if folder != data_root and any(file.name in LABEL_FILES for file in files):
+                of_other_tasks.append(Match(_name(folder, data_root), folder, None, None))
             continue
         halves = {} if any(name in videos for name in PREFERRED_VIDEOS) else halves_of(videos.values())
         video = None if halves else _video(folder, videos, one_video=one_video)
@@ -74,6 +80,7 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
             matches += [Match(f"{name}/{half}", folder, path, labels, half) for half, path in halves.items()]
         else:
             matches.append(Match(name, folder, video, labels))
+    matches = matches or of_other_tasks
     if not matches:
         raise BallspotError(
             f"{data_root}: no match below this folder{path_hint(data_root)}: none holds {labels_file} or a video; "
@@ -92,17 +99,19 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
 def halves_of(videos: Iterable[Path]) -> dict[int, Path]:
     """The video of each half, by the 1 and 2 that their names begin with, of several sizes the smaller one.
 
-    None where some video is of neither half, or there is none of one of them.
+    None where some video is of neither half, or the names of the two halves differ in more than their number and
+    the size of the pictures.
     """
     ordered = sorted(videos)
-    by_half = {half: [path for path in ordered if re.match(rf"{half}(?!\d)", path.name)] for half in (1, 2)}
-    if not all(by_half.values()) or sum(map(len, by_half.values())) < len(ordered):
-        return {}
+    by_half = {half: {path.name[1:]: path for path in ordered if OF_HALF[half].match(path.name)} for half in (1, 2)}
     sizes = [Path(name).stem for name in PREFERRED_VIDEOS]
-    return {
-        half: next((path for size in sizes for path in own if size in path.stem), own[0])
-        for half, own in by_half.items()
-    }
+    both = [rest for rest in by_half[1] if rest in by_half[2]]
+    alone = [rest for own in by_half.values() for rest in own if rest not in both]
+    is_other = len(ordered) > sum(map(len, by_half.values()))
+    if not both or is_other or not all(any(size in rest for size in sizes) for rest in alone):
+        return {}
+    rest = next((rest for size in sizes for rest in both if size in rest), both[0])
+    return {half: own[rest] for half, own in by_half.items()}
 
 
 def halves_by_match(matches: Iterable[Match]) -> dict[str, tuple[str, ...]]:

@@ -41,10 +41,12 @@ def recorded_matches(predictions: Predictions) -> dict[str, Match]:
         file = predictions.find(name)
         if file is None:
             continue
-        path = predictions.path / PurePosixPath(file).parent / VIDEO_FILE
-        record = read_json(path) if path.is_file() else None
-        if isinstance(record, dict):
-            found[plain_name(name)] = Match(plain_name(name), path.parent, _video_of(path, record), None)
+        folder = predictions.path / PurePosixPath(file).parent
+        for half, place in ((None, folder), (1, folder / "1"), (2, folder / "2")):
+            record = read_json(place / VIDEO_FILE) if (place / VIDEO_FILE).is_file() else None
+            if isinstance(record, dict):
+                own = plain_name(name if half is None else f"{name}/{half}")
+                found[own] = Match(own, place, _video_of(place / VIDEO_FILE, record), None, half)
     return found
 
 

@@ -65,7 +65,10 @@ class Comparison:
 
     def effects(self) -> tuple[Effect, ...]:
         """What each of these keys does by itself, over all classes; none without intervals."""
-        return effects_of(self.settings, self.varied()) if self.settings else ()
+        known = [
+            (one, keys) for one, keys in zip(self.settings, self.varied(), strict=False) if ABSENT not in keys.values()
+        ]
+        return effects_of([one for one, _ in known], [keys for _, keys in known]) if known else ()
 
     def as_record(self) -> dict[str, Any]:
         """The comparison as one JSON object."""
@@ -136,7 +139,7 @@ def compare_runs(
     differs = _differing([run.made_from for run in runs])
     groups = group_by_setting([run.made_from for run in runs])
     warnings = [*_stand_in_warnings(first), *_warnings(differs, runs)]
-    if len(matches) > len(opened[0].matches):
+    if len(units) < len(opened):
         n_runs, n_folds = len(runs), len(opened)
         warnings.append(f"{n_folds} runs are the folds of {n_runs}, each scored on the matches of all its folds")
     comparison = Comparison(

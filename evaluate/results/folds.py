@@ -60,7 +60,7 @@ def open_folds(paths: Sequence[Path], split: str, data_root: Path | None) -> lis
             f"{paths[0]}: is no run, and no run is beside it; give --data, the data root of its matches"
         )
     if first is not None:
-        record, matches = first.record, first.matches
+        record, matches = first.record, tuple(dict.fromkeys(name for run in runs.values() for name in run.matches))
     else:
         data = DataSelection(data_root or Path(), load_label_set())
         record, matches = {"label_set": data.label_set.as_record()}, data.splits.by_match[split]

@@ -10,6 +10,8 @@ import numpy as np
 
 from ...cache.errors import BallspotError
 from ..dataset import (
+    OF_HALF,
+    PREFERRED_VIDEOS,
     VIDEO_SUFFIXES,
     DataSelection,
     Given,
@@ -19,7 +21,6 @@ from ..dataset import (
     SpotColumns,
     columns_of,
     given_predictions,
-    halves_of,
     read_labels,
     resolve_match,
 )
@@ -165,7 +166,14 @@ def videos_of(match: Match) -> dict[int, Path]:
         return {1: match.video}
     if match.video is not None:
         return {2 if re.match(r"2(?![^\W_])", match.video.name) else 1: match.video}
-    return halves_of(p for p in match.folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    files = sorted(path for path in match.folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    of_half = {half: [path for path in files if OF_HALF[half].match(path.name)] for half in (1, 2)}
+    sizes = [Path(name).stem for name in PREFERRED_VIDEOS]
+    return {
+        half: next((path for size in sizes for path in own if size in path.stem), own[0])
+        for half, own in of_half.items()
+        if own
+    }
 
 
 def _one_of_several(name: str, predictions: Predictions, found: Mapping[str, Match]) -> Match | None:

@@ -14,7 +14,7 @@ from .fold_norms import channels_last, fold_batch_norms
 from .foreign import recognise
 from .pooling import with_pooling
 from .spec import BackboneSpec
-from .temporal_shift import Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
+from .temporal_shift import BLOCK_TSM, Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
 from .transforms import INTERPOLATIONS, views_settings
 from .weights import (
     OFFLINE_BACKBONE,
@@ -178,6 +178,8 @@ def load_model(spec: BackboneSpec) -> Loaded:
         found = recognise(state, source=source)
         if found is not None:
             theirs = parse_backbone(found.backbone)
+            if shift is not None and theirs[1] == replace(shift, kind=BLOCK_TSM) and shift.kind == "tsm":
+                theirs = (theirs[0], shift)  # the same tensors: as they were read before the shortcut was shifted too
             if name != theirs[0] or (shift is not None and shift != theirs[1]):
                 asked = name if shift is None else f"{name}+{shift}"
                 raise BallspotError(f"{source}: holds {found.backbone}, not --backbone {asked}; leave --backbone out")

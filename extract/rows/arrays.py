@@ -25,6 +25,7 @@ RATES = (  # of published features, by the end of their files' names: SoccerNet'
 FEATURES, TIMES, RATE = "features", "times", "fps"  # what `cache export` calls them
 MOST_OF_STEP = 0.125  # times that lie nearer to a constant rate are regular
 PIECE_ROWS = 4096
+MICROSECOND = Fraction(1, 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,12 @@ def find_arrays(root: Path) -> list[ArrayFile]:
     if not paths:
         raise BallspotError(f"{root}: no features in it ({', '.join(SUFFIXES)}){path_hint(root)}; give another folder")
     above = root.parent if root.is_file() else root
-    stems = {path.stem for path in paths if OF_HALF.fullmatch(path.stem) is None}
-    are_alike = len(stems) == 1 and len(paths) > 1
+    stems = {path.stem for path in paths if path.parent == above or OF_HALF.fullmatch(path.stem) is None}
+    are_alike = stems == {FEATURES} or (len(stems) == 1 and len(paths) > 1)
     found: dict[str, ArrayFile] = {}
     for path in paths:
-        folder, half = path.relative_to(above).parent, OF_HALF.fullmatch(path.stem)
+        folder = path.relative_to(above).parent
+        half = OF_HALF.fullmatch(path.stem) if folder != Path() else None  # 1_a.npy by itself is a match
         if half is not None:
             name, kind = folder / half[1], half[2]
         else:
@@ -93,7 +95,7 @@ def import_arrays(files: Sequence[ArrayFile], set_path: Path, reading: Reading, 
             make_folder(path.parent)
             _write(file, path, reading, kind)
         with FeatureStore.open(path) as store:
-            _require_same(store, file)
+            _require_same(store, file, reading, kind)
             yield store
 
 
@@ -102,10 +104,11 @@ def export_arrays(features: FeatureSet, out: Path, *, as_npz: bool) -> Iterator[
     for name in features.stores:
         with features.open(name) as store:
             axis = axis_of_rows(store.fps, store.n_video_frames, store.frame_index, store.frame_time_us)
+            rate = store.fps / (int(store.frame_index[1] - store.frame_index[0]) if store.n_rows > 1 else 1)
             arrays = {
                 FEATURES: store.read(),
                 TIMES: axis.frame_times_us(store.frame_index) / 1e6,
-                RATE: np.array([store.fps.numerator, store.fps.denominator]),
+                RATE: np.array([rate.numerator, rate.denominator]),
             }
         path = out / f"{name}{'.npz' if as_npz else '.npy'}"
         make_folder(path.parent)
@@ -169,11 +172,19 @@ def _of_several(path: Path, arrays: Mapping[str, np.ndarray], key: str | None) -
         there = ", ".join(sorted(arrays)) or "none"
         raise BallspotError(f"{path}: has the arrays {there}; say with --key which holds the features")
     times, rate = arrays.get(TIMES), arrays.get(RATE)
-    fps = None if rate is None else Fraction(*map(int, np.ravel(rate))) if rate.dtype.kind in "iu" else None
+    fps = None if rate is None else _rate_of(path, rate)
     rows = _rows(path, arrays[chosen])
     if times is not None and times.shape != (len(rows),):
         raise BallspotError(f"{path}: has {times.size} {TIMES} for {len(rows)} rows; give as many, in seconds")
     return Arrays(rows, None if times is None else times.astype(np.float64), fps)
+
+
+def _rate_of(path: Path, said: np.ndarray) -> Fraction:
+    """The rate that an array `fps` says: one number, or numerator and denominator."""
+    numbers = np.ravel(said).tolist()
+    if len(numbers) not in (1, 2) or not all(np.isfinite(number) and number > 0 for number in numbers):
+        raise BallspotError(f"{path}: its {RATE} is {numbers!r}, no rate; give --fps")
+    return Fraction(str(numbers[0])) / (Fraction(str(numbers[1])) if len(numbers) == 2 else 1)
 
 
 def _rows(path: Path, array: np.ndarray) -> np.ndarray:
@@ -226,16 +237,26 @@ def _timed(file: ArrayFile, arrays: Arrays, asked: Fraction | None) -> tuple[Fra
     times_us = np.rint(arrays.times_s * 1e6).astype(np.int64)
     if not np.isfinite(arrays.times_s).all() or np.any(np.diff(times_us) < 0) or times_us[0] < 0:
         raise BallspotError(f"{file.path}: its {TIMES} are no seconds that grow from 0 on; mend the file")
-    fps = asked or arrays.fps
+    fps, told = asked or arrays.fps, len(times_us) > 1 and times_us[-1] > times_us[0]
+    if fps is not None and told and not 0.9 < float(usual_rate(times_us, MICROSECOND) / fps) < 1.1:
+        found = float(usual_rate(times_us, MICROSECOND))
+        raise BallspotError(
+            f"{file.path}: its {TIMES} are {found:.4g} a second, not {float(fps):.4g}; give --fps, or mend the file"
+        )
     if fps is None:
         if len(times_us) < 2 or times_us[-1] == times_us[0]:
             raise BallspotError(f"{file.path}: one time says no rate; give --fps")
-        fps = usual_rate(times_us, Fraction(1, 1_000_000))
+        fps = usual_rate(times_us, MICROSECOND)
     step_us = 1e6 / float(fps)
     is_regular = np.abs(times_us - np.arange(len(times_us)) * step_us).max() <= MOST_OF_STEP * step_us
     return fps, None if is_regular else times_us
 
 
-def _require_same(store: FeatureStore, file: ArrayFile) -> None:
+def _require_same(store: FeatureStore, file: ArrayFile, reading: Reading, kind: str) -> None:
+    said = store.spec.as_json()
+    asked = {"imported": kind, "dtype": reading.dtype, **({"rate": str(reading.fps)} if reading.fps else {})}
+    for name, value in asked.items():
+        if said.get(name) != value:
+            raise BallspotError(f"{store.path}: has {name} {said.get(name)}, not {value}; import into another --set")
     if (store.header.video_name, store.header.video_bytes) != (file.path.name, file.path.stat().st_size):
         raise BallspotError(f"{store.path}: was made of another file than {file.path}; import into another --set")

@@ -188,7 +188,7 @@ def _predict_split(asked: Asked, data_root: Path, *, is_of_sweep: bool = False) 
     keys = [key for run in trained for key in run.run_keys]
     wholes = list(dict.fromkeys(data.matches[name].whole for name in names))
     claim_folder(out, prediction_record(ensemble, run_keys=keys, checkpoint_name=asked.checkpoint, names=wholes))
-    if is_of_sweep and all((out / name / SPOTS_FILE).is_file() for name in names):
+    if is_of_sweep and all((out / name / SPOTS_FILE).is_file() for name in (*names, *wholes)):
         note(f"{out}: was predicted before")
         return
     with locked_folder(out, shared=True):  # a train command that clears up leaves its files alone
@@ -267,9 +267,9 @@ def _videos(asked: Asked) -> None:
                 RowMaker(bundle.features, ensemble.views, device=ensemble.device, weights=asked.weights, engine=engine)
             )
             predicted = predict_videos(ensemble, maker, videos, out=out, decoder=AUTO_DECODER)
+        stack.callback(write_wholes, out, halves_of_videos(videos))  # also where a video fails
         for done in predicted:
             click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
-    write_wholes(out, halves_of_videos(videos))
     click.echo(f"predictions: {out}")
 
 

@@ -61,7 +61,7 @@ class StoreGroup:
         spacing = _spacing(self.first)
         if self.rate is None or not self.is_resampled:
             return spacing
-        return max(round(self.rate * spacing / self.first.fps), 1)
+        return max(round(self.rate * spacing / self.first.fps), 1) if spacing > 1 else 1
 
     @property
     def n_rows(self) -> int:
@@ -102,8 +102,8 @@ class FeatureSource:
     sets: tuple[FeatureSet, ...]
     rate: Fraction | None = None
 
-    def at_rate(self, rate: Fraction) -> "FeatureSource":
-        """The same sets, read at that rate."""
+    def at_rate(self, rate: Fraction | None) -> "FeatureSource":
+        """The same sets, read at that rate; None: each match at its own."""
         return replace(self, rate=rate)
 
     def usual_rate(self, names: Sequence[str]) -> Fraction:

@@ -14,7 +14,7 @@ from ...extract.video import VideoProbe
 from ..config import prediction_views
 from ..features import MatchRows, ResidentFeatures
 from ..heads import HeadDescription, n_parameters, read_checkpoint
-from ..prediction import Ensemble, claim_folder, prediction_record, score_match, write_prediction
+from ..prediction import Ensemble, claim_folder, prediction_record, score_match, write_prediction, write_wholes
 from ..training import (
     BEST,
     SPLIT,
@@ -128,11 +128,12 @@ def _finish(
     )
     out = run.path / "predictions" / SPLIT
     ensemble = Ensemble((kept,), task.device)
-    record = prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=list(probes))
+    record = prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=task.splits.by_match[SPLIT])
     claim_folder(out, record, replaces_own=True)
     for index, match in enumerate(features.matches):
         scored = score_match(ensemble.heads[0], features, index, config)
         write_prediction(ensemble, out, scored, match.name, axis=match.axis)
+    write_wholes(out, task.splits.halves)
     return progress.finish(n_trained=n_trained)
 
 

@@ -29,8 +29,6 @@ from ..heads import Checkpoint, SpottingHead
 from .score import MatchScores, joined, mean_scores
 from .stream import ScoreStream, score_match
 
-USUAL_FPS = Fraction(25)  # SoccerNet's, of heads from before they said what they were trained at
-
 
 @dataclass(frozen=True)
 class Ensemble:
@@ -52,10 +50,11 @@ class Ensemble:
                     f"a run of label set {other.label_set.name!r} cannot be averaged with one of "
                     f"{label_set.name!r}; choose runs of one label set"
                 )
-            if not is_same_rate(_rate(checkpoint), self.rate):
-                rates = [f"trained at {float(rate):.5g} frames a second" for rate in (_rate(checkpoint), self.rate)]
+            rates = (other.fps, self.rate)
+            if rates[0] is not None and rates[1] is not None and not is_same_rate(rates[0], rates[1]):
+                told = [f"trained at {float(rate):.5g} frames a second" for rate in rates if rate is not None]
                 raise BallspotError(
-                    f"a run {rates[0]} cannot be averaged with one {rates[1]}; choose runs of one frame rate"
+                    f"a run {told[0]} cannot be averaged with one {told[1]}; choose runs of one frame rate"
                 )
             if _scored_grid(other.config) != grid:
                 raise BallspotError(
@@ -79,9 +78,13 @@ class Ensemble:
         return self.checkpoints[0].description.label_set.labels
 
     @property
-    def rate(self) -> Fraction:
-        """The frames a second that the heads were trained at, to which any other material is brought by time."""
-        return _rate(self.checkpoints[0])
+    def rate(self) -> Fraction | None:
+        """The frames a second that the heads were trained at, to which any other material is brought by time.
+
+        None where no checkpoint says it, as those of 0.1.0: then material is read at its own rate.
+        """
+        said = (checkpoint.description.fps for checkpoint in self.checkpoints)
+        return next((fps for fps in said if fps is not None), None)
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -208,10 +211,6 @@ def match_features(
 def _resident(rows: np.ndarray, config: Config) -> Tensor:
     """A copy of the rows, as precise as features in memory are."""
     return torch.from_numpy(np.array(rows)).to(DTYPES[config.clips.resident_dtype])
-
-
-def _rate(checkpoint: Checkpoint) -> Fraction:
-    return checkpoint.description.fps or USUAL_FPS
 
 
 def _scored_grid(config: Config) -> tuple[str, int | None]:

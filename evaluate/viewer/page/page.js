@@ -53,7 +53,7 @@ function keep() {
   hashTimer = setTimeout(() => {
     const whole = timeline.span >= timeline.duration - 1e-6;
     Object.assign(page.state, { t: clock.time, from: whole ? 0 : timeline.from, span: whole ? 0 : timeline.span });
-    page.written = writeHash(page.state);
+    page.written = writeHash(page.state, page.isThresholdChosen);
     history.replaceState(null, "", page.written);
   }, 250);
 }

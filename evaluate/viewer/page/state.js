@@ -32,13 +32,13 @@ export function readHash(hash) {
 }
 
 /** The hash of the settings; those that are as by default are left out, but for the match. */
-export function writeHash(state) {
+export function writeHash(state, isThresholdChosen = true) {
   const parts = new URLSearchParams();
   for (const [name, usual] of Object.entries(DEFAULTS)) {
     const value = state[name];
     if (Array.isArray(usual)) {
       if (value.length) parts.set(name, value.join("."));
-    } else if (value !== usual || name === "match") {
+    } else if (name === "score" ? isThresholdChosen : value !== usual || name === "match") {
       if (typeof value === "number" && name in DECIMALS) parts.set(name, String(Number(value.toFixed(DECIMALS[name]))));
       else parts.set(name, typeof value === "boolean" ? (value ? "1" : "0") : String(value));
     }

@@ -58,6 +58,19 @@ def test_videos_of_two_halves_are_two_recordings_of_one_match(tmp_path: Path):
     assert halves_by_match(found) == {"a/m": ("a/m/1", "a/m/2")}
 
 
+def test_clips_that_are_numbered_are_no_halves(tmp_path: Path):
+    touch(tmp_path, "m/1_kick.mp4", "m/1_pass.mp4", "m/2_pass.mp4")
+    with pytest.raises(BallspotError, match="several videos"):
+        find_matches(tmp_path)
+
+
+def test_a_folder_with_labels_of_another_task_alone_is_no_match_beside_others(tmp_path: Path):
+    touch(tmp_path, "bas/m/Labels-ball.json", "epl/game/Labels-v2.json")
+    assert [match.name for match in find_matches(tmp_path)] == ["bas/m"]
+    (tmp_path / "bas/m/Labels-ball.json").unlink()
+    assert [(match.name, match.labels_path) for match in find_matches(tmp_path)] == [("epl/game", None)]
+
+
 def test_a_split_names_whole_matches_and_its_parts_are_their_recordings(tmp_path: Path):
     touch(tmp_path, *(f"m{n}/{half}_224p.mkv" for n in (1, 2, 3) for half in (1, 2)))
     (tmp_path / "splits.toml").write_text('train = ["m1"]\nvalid = ["m2"]\ntest = ["m3"]\n')

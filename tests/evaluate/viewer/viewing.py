@@ -128,7 +128,8 @@ def settled(page) -> dict[str, list[str]]:
           const { writeHash } = await import('/state.js');
           const whole = timeline.span >= timeline.duration - 1e-6;
           const view = whole ? { from: 0, span: 0 } : { from: timeline.from, span: timeline.span };
-          const address = new URL(writeHash({ ...shown.state, t: clock.time, ...view }), location);
+          const state = { ...shown.state, t: clock.time, ...view };
+          const address = new URL(writeHash(state, shown.isThresholdChosen), location);
           return !clock.video.seeking && clock.pending === null && location.hash === address.hash;
         })()""",
     )
