@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from .cache.version import __version__
 
 if TYPE_CHECKING:
-    from .api import (
+    from .temporal.api import (
         BallspotError,
         Evaluation,
         Features,
@@ -41,7 +41,7 @@ def __getattr__(name: str) -> Any:
     """The public names, each imported when it is asked for: `import ballspot` itself takes no time."""
     if name not in __all__:
         raise AttributeError(f"module 'ballspot' has no attribute {name!r}")
-    from . import api
+    from .temporal import api
 
     return getattr(api, name)
 

@@ -1,5 +1,6 @@
 """The command `train`."""
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
@@ -98,10 +99,10 @@ def train(
         config = changed_config(as_table(start.description.config), chosen, source=f"{start_path} (--init)")
     else:
         config = load_config(preset or "best", chosen)
+    label_set = load_label_set(labels)
+    data = DataSelection(data_root, label_set, splits_file, leave_out, one_video=True).opened()
     source = open_source(features, more)
-    data = DataSelection(
-        data_root, load_label_set(labels), splits_file, leave_out, one_video=True, stored=source.recordings
-    )
+    data = replace(data, stored=source.recordings)
     experiment = Experiment(
         data=data.opened(),
         config=config,

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .cache.errors import BallspotError
-from .cache.stores import ORIGINAL, FeatureSet, open_feature_set
-from .cache.times import TimeAxis, axis_of_rows
-from .evaluate.dataset import DataSelection, LabelSet, Spot, SpotFile, columns_of, load_label_set
-from .evaluate.formats import DEFAULT_FPS, FORMATS, VideoSpots, read_videos, write_videos
-from .evaluate.results import Evaluation, compare_runs, evaluate_pairing, evaluate_predictions
-from .evaluate.scoring import Pairing, Protocol
-from .evaluate.uncertainty import Bootstrap
+from ..cache.errors import BallspotError
+from ..cache.stores import ORIGINAL, FeatureSet, open_feature_set
+from ..cache.times import TimeAxis, axis_of_rows
+from ..evaluate.dataset import DataSelection, LabelSet, Spot, SpotFile, columns_of, load_label_set
+from ..evaluate.formats import DEFAULT_FPS, FORMATS, VideoSpots, read_videos, write_videos
+from ..evaluate.results import Evaluation, compare_runs, evaluate_pairing, evaluate_predictions
+from ..evaluate.scoring import Pairing, Protocol
+from ..evaluate.uncertainty import Bootstrap
 
 if TYPE_CHECKING:
-    from .temporal.bundle import Bundle
-    from .temporal.prediction import Ensemble
+    from .bundle import Bundle
+    from .prediction import Ensemble
 
 Events = Mapping[str, Sequence[Spot]]  # the spots of each match by its name
 
@@ -151,9 +151,9 @@ class Run:
 
     def predict(self, video: str | Path) -> tuple[Spot, ...]:
         """The spots of a video, as `ballspot predict RUN VIDEO` finds them."""
-        from .evaluate.dataset import SPOTS_FILE, read_spots
-        from .extract.rows import AUTO_DECODER, RowMaker
-        from .temporal.on_video import given_videos, predict_videos
+        from ..evaluate.dataset import SPOTS_FILE, read_spots
+        from ..extract.rows import AUTO_DECODER, RowMaker
+        from .on_video import given_videos, predict_videos
 
         videos = given_videos([Path(video)])
         if len(videos) != 1:
@@ -166,8 +166,8 @@ class Run:
             return read_spots(Path(folder) / done.name / SPOTS_FILE)
 
     def _scored(self, rows: np.ndarray) -> tuple[np.ndarray, tuple[Spot, ...]]:
-        from .temporal.decoding import SavedScores
-        from .temporal.prediction import MatchStream
+        from .decoding import SavedScores
+        from .prediction import MatchStream
 
         width = sum(self.ensemble.checkpoints[0].description.dims)
         if rows.ndim != 2 or rows.shape[1] != width:
@@ -189,8 +189,8 @@ def load_run(path: str | Path, *, device: str = "cpu") -> Run:
     """The run, the folder of several seeds, or the bundle at ``path``. Raises BallspotError where there is none."""
     import torch
 
-    from .temporal.bundle import bundle_of, is_bundle, load_bundle
-    from .temporal.prediction import Ensemble
+    from .bundle import bundle_of, is_bundle, load_bundle
+    from .prediction import Ensemble
 
     place = Path(path)
     bundle = load_bundle(place) if is_bundle(place) else bundle_of([place], with_backbone=False, remedy=None)
@@ -215,9 +215,9 @@ def train(
     """
     import torch
 
-    from .temporal.config import load_config
-    from .temporal.features import open_source
-    from .temporal.training import Experiment, train_seeds
+    from .config import load_config
+    from .features import open_source
+    from .training import Experiment, train_seeds
 
     source = open_source(Path(features))
     selection = DataSelection(Path(data), load_label_set(labels), one_video=True, stored=source.recordings)
@@ -240,7 +240,7 @@ def compare(
 
     AP is in 0..1, with its interval, the difference to the first setting and what the settings differ in.
     """
-    from .evaluate.reporting import settings_rows
+    from ..evaluate.reporting import settings_rows
 
     paths = [Path(run) for run in runs]
     headers, rows = settings_rows(compare_runs(paths, split=split, data_root=None if data is None else Path(data)))
