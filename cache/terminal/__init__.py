@@ -11,6 +11,7 @@ from .options import (
     data_argument,
     data_option,
     device_option,
+    dtype_option,
     json_option,
     labels_of_run_option,
     labels_option,

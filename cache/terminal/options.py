@@ -85,6 +85,13 @@ labels_option = click.option(
 labels_of_run_option = click.option(
     "--labels", help="Label set: a built-in name or a TOML file.  [default: that of a RUN, else ball-12]"
 )
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(["float16", "float32", "int8"]),
+    default="float16",
+    show_default=True,
+    help="How a feature is stored: float16 loses 0.02 % of its size, int8 about 1 % of its spread, at half the bytes.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 threads_option = click.option(
     "--threads", "n_threads", type=click.IntRange(min=1), help="Threads that compute on the CPU.  [default: one a core]"

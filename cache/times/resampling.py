@@ -32,8 +32,8 @@ def nearest_frames(axis: TimeAxis, rate: Fraction) -> np.ndarray:
         return np.empty(0, np.int64)
     number = np.arange(n_frames_at(axis, rate), dtype=np.int64)
     if axis.times_us is None:  # in whole numbers: rounded times would settle ties by chance
-        step, unit = axis.fps / rate, 2
-        nearest = -(-(number * (unit * step.numerator) - step.denominator) // (unit * step.denominator))
+        step = axis.fps / rate
+        nearest = -(-(number * (2 * step.numerator) - step.denominator) // (2 * step.denominator))
         return np.minimum(nearest, axis.n_frames - 1)
     wanted_us = (2 * number * (SECOND_US * rate.denominator) + rate.numerator) // (2 * rate.numerator)
     after = np.minimum(np.searchsorted(axis.times_us, wanted_us, side="left"), axis.n_frames - 1)

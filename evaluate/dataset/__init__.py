@@ -25,9 +25,8 @@ from .labels import (
     read_visibility,
     spots_of_half,
 )
-from .labelsets import BALL_FILE, BUILT_IN, PLAYER_8, LabelSet, label_set_of, load_label_set
+from .labelsets import BUILT_IN, LABELS_FILE, PLAYER_8, LabelSet, label_set_of, load_label_set
 from .matches import (
-    LABELS_FILE,
     OF_HALF,
     PREFERRED_VIDEOS,
     VIDEO_SUFFIXES,

@@ -20,7 +20,7 @@ from ...cache.disk import is_file, nearest_name, plain_name, read_toml
 from ...cache.errors import BallspotError
 
 FILE_KEYS = ("name", "labels", "headline_excludes", "labels_file")
-BALL_FILE = "Labels-ball.json"
+LABELS_FILE = "Labels-ball.json"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class LabelSet:
     name: str
     labels: tuple[str, ...]
     headline_excludes: tuple[str, ...] = ()
-    file: str = BALL_FILE
+    file: str = LABELS_FILE
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,7 +69,7 @@ class LabelSet:
 
     def as_record(self) -> dict[str, Any]:
         """The label set as a JSON object, which `label_set_of` reads back."""
-        of_file = {} if self.file == BALL_FILE else {"labels_file": self.file}
+        of_file = {} if self.file == LABELS_FILE else {"labels_file": self.file}
         names = {"labels": list(self.labels), "headline_excludes": list(self.headline_excludes)}
         return {"name": self.name, **names, **of_file}
 
@@ -168,7 +168,7 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
     name = table.get("name", path.stem)
     if not isinstance(name, str) or not name:
         raise BallspotError(f"{path}: name must be a text, found {name!r}")
-    file = table.get("labels_file", BALL_FILE)
+    file = table.get("labels_file", LABELS_FILE)
     if not isinstance(file, str) or not file or "/" in file:
         raise BallspotError(f"{path}: labels_file must be the name of a file, found {file!r}")
     return LabelSet(name=name, labels=labels, headline_excludes=excludes, file=file)
@@ -192,7 +192,7 @@ def label_set_of(record: Mapping[str, Any], place: str) -> LabelSet:
         or not isinstance(excludes, list)
     ):
         raise BallspotError(f"{place}: records no label set; train the run again with this ballspot")
-    return LabelSet(name, tuple(labels), tuple(map(str, excludes)), str(fields.get("labels_file", BALL_FILE)))
+    return LabelSet(name, tuple(labels), tuple(map(str, excludes)), str(fields.get("labels_file", LABELS_FILE)))
 
 
 def _names(path: Path, table: dict[str, object], key: str, *, optional: bool = False) -> tuple[str, ...]:

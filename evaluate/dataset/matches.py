@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ...cache.disk import nearest_name, path_hint, plain_name
 from ...cache.errors import BallspotError
+from .labelsets import LABELS_FILE
 
-LABELS_FILE = "Labels-ball.json"
-LABEL_FILES = (LABELS_FILE, "Labels-v2.json", "Labels.json")  # a folder with one of them is a match
+LABEL_FILES = (LABELS_FILE, "Labels-v2.json", "Labels.json")  # a folder with one of them is a match where no other is
 SOCCERNET_FPS = {"Labels.json": 2.0, "Labels-v2.json": 2.0}  # what SoccerNet's package scores them at, if not told
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, data_option, json_option, leave_out_option, splits_option
+from ...cache.terminal import FOLDER, data_option, dtype_option, json_option, leave_out_option, splits_option
 
 
 @click.command("verify")
@@ -145,13 +145,7 @@ def cache_pca(
 @click.option("--set", "set_name", help="Name of the feature set.  [default: what the features are called]")
 @click.option("--fps", "rate", help="Rows a second.  [default: what the files say, or features of that name have]")
 @click.option("--key", help="Which array of a file holds the features.  [default: features, or the only one]")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float16", "float32", "int8"]),
-    default="float16",
-    show_default=True,
-    help="How a feature is stored.",
-)
+@dtype_option
 def cache_import(arrays: Path, out: Path, set_name: str | None, rate: str | None, key: str | None, dtype: str) -> None:
     """Make a feature set of arrays from elsewhere.
 

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, SIZE, GridType, data_argument, device_option, parse_fps, splits_option
+from ...cache.terminal import (
+    FOLDER,
+    SIZE,
+    GridType,
+    data_argument,
+    device_option,
+    dtype_option,
+    parse_fps,
+    splits_option,
+)
 
 if TYPE_CHECKING:
     from ...evaluate.dataset import Match
@@ -48,13 +57,7 @@ if TYPE_CHECKING:
 )
 @click.option("--grid", type=GridType(), default="1x1", show_default=True, help="Cells that are pooled apart.")
 @click.option("--layers", default="pooled", show_default=True, help="Layers to pool, with commas, e.g. s3,s4.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float16", "float32", "int8"]),
-    default="float16",
-    show_default=True,
-    help="How a feature is stored: float16 loses 0.02 % of its size, int8 about 1 % of its spread, at half the bytes.",
-)
+@dtype_option
 @click.option("--set", "set_name", help="Name of the feature set.  [default: made of what differs from the defaults]")
 @click.option("--match", "names", multiple=True, help="Only this match, by name or last folder; repeatable.")
 @click.option(

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ...cache.disk import below, canonical_json, fingerprint, first_problem, raise_if_system, reason_of, write_tensors
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import BALL_FILE, LabelSet
+from ...evaluate.dataset import LABELS_FILE, LabelSet
 from ..config import config_from_table
 from ..decoding import ClassDecoding, class_decoding
 from ..features import Scaling
@@ -80,7 +80,7 @@ def read_bundle_file(path: Path) -> BundleFile:
             _fail(path, f"tensor {name[:80]!r} holds a number that is not finite")
     labels = header.label_set
     label_set = LabelSet(
-        labels.name, tuple(labels.labels), tuple(labels.headline_excludes), labels.labels_file or BALL_FILE
+        labels.name, tuple(labels.labels), tuple(labels.headline_excludes), labels.labels_file or LABELS_FILE
     )
     heads = tuple(_head_of(path, header, index, label_set, tensors) for index in range(len(header.heads)))
     others = {name: tensor for name, tensor in tensors.items() if name.startswith(("backbone.", "pca."))}

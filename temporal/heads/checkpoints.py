@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ...cache.disk import below, raise_if_system, write_tensors
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import BALL_FILE, LabelSet
+from ...evaluate.dataset import LABELS_FILE, LabelSet
 from ..config import Config, as_table, config_from_table
 from ..features import Scaling
 from .head import SpottingHead, build_head
@@ -190,7 +190,7 @@ def _description(path: Path, header: dict[str, Any]) -> HeadDescription:
         names["name"],
         tuple(names["labels"]),
         tuple(names["headline_excludes"]),
-        names.get("labels_file", BALL_FILE),
+        names.get("labels_file", LABELS_FILE),
     )
     texts = (
         label_set.name,

@@ -13,7 +13,7 @@ import torch
 
 from ...cache.runs import recorded_path
 from ...cache.version import __version__
-from ...evaluate.dataset import BALL_FILE, Splits
+from ...evaluate.dataset import LABELS_FILE, Splits
 from .task import Experiment, Task
 
 
@@ -61,7 +61,7 @@ def task_record(task: Task, *, command: str, features: dict[str, Any]) -> dict[s
         "label_set": task.label_set.name,
         "labels": list(task.label_set.labels),
         "headline_excludes": list(task.label_set.headline_excludes),
-        **({} if task.label_set.file == BALL_FILE else {"labels_file": task.label_set.file}),
+        **({} if task.label_set.file == LABELS_FILE else {"labels_file": task.label_set.file}),
     }
 
 

@@ -61,7 +61,8 @@ def test_a_run_scores_rows_as_predict_scores_the_store(shared, tmp_path: Path) -
     ]
     assert CliRunner().invoke(main, [str(word) for word in words]).exit_code == 0
     np.testing.assert_allclose(scores, read_scores(tmp_path / "out" / name / "scores.npz").scores, atol=2e-6)
-    assert {spot.position_ms for spot in run.spots(rows)} <= set(range(20, 10_000, 40))
+    positions = {spot.position_ms for spot in run.spots(rows)}
+    assert positions and positions <= set(range(20, 10_000, 40))
     with pytest.raises(ballspot.BallspotError, match="reads rows of"):
         run.score(rows[:, :-1])
 
