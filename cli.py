@@ -39,6 +39,7 @@ COMMANDS: dict[str, Place] = {
     "extract": ("extract.commands.extract", "extract", "Turn the videos of a data root into feature stores."),
     "finetune": ("temporal.commands.finetune", "finetune", "Train a backbone and a head together on video."),
     "train": ("temporal.commands.train", "train", "Train a head on a feature set."),
+    "check-head": ("temporal.commands.check_head", "check_head", "Try a head of your own before it is trained."),
     "sweep": ("temporal.commands.sweep", "sweep", "Train every setting of a sweep file, several seeds each."),
     "predict": ("temporal.commands.predict", "predict", "Find the spots of a split, or of any video."),
     "tune": ("temporal.commands.tune", "tune", "Find the post-processing of every class on saved scores."),

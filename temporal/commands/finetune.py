@@ -16,6 +16,7 @@ from ...cache.terminal import (
     set_option,
     splits_option,
     threads_option,
+    trust_option,
 )
 
 
@@ -26,7 +27,7 @@ from ...cache.terminal import (
 @click.option("--weights", default="hub", show_default=True, help="To begin with: as of `ballspot extract`.")
 @click.option("--size", type=SIZE, help="Height and width of the pictures.  [default: the weights', else 224x398]")
 @click.option("--preset", default="finetune", show_default=True, help="A preset, or a TOML file of your own.")
-@click.option("--head", help="Kind of head.  [default: the preset's]")
+@click.option("--head", help="Kind of head, or own code: FILE.py:CLASS.  [default: the preset's]")
 @set_option
 @click.option("--freeze", help="Parts of the backbone that stay as they are, e.g. stem,s1,s2.")
 @click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
@@ -36,6 +37,7 @@ from ...cache.terminal import (
 @labels_option
 @device_option()
 @threads_option
+@trust_option
 def finetune(
     data_root: Path,
     run_path: Path,

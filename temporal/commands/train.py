@@ -18,13 +18,12 @@ from ...cache.terminal import (
     set_option,
     splits_option,
     threads_option,
+    trust_option,
 )
 from ...extract.device import pick_device, use_threads
 
 if TYPE_CHECKING:
     pass
-
-HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
 
 
 @click.command(short_help="Train a head on a feature set.")
@@ -36,7 +35,8 @@ HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
               "or of --init that run's configuration]")  # fmt: skip
 @click.option("--init", "start_path", metavar="RUN", type=FOLDER,
               help="Begin with the best head of this run; classes go by their names.")  # fmt: skip
-@click.option("--head", type=click.Choice(HEADS), help="Kind of head.  [default: the preset's]")
+@click.option("--head", metavar="KIND", help="tcn, transformer, multires, gru, unet, tdeed, linear, or a class of your "
+              "own: FILE.py:CLASS or MODULE:CLASS.  [default: the preset's]")  # fmt: skip
 @set_option
 @click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
               help="All chance comes from it.")  # fmt: skip
@@ -51,6 +51,7 @@ HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
 @click.option("--shuffle-labels", is_flag=True, help="Control: train on events at random times.")
 @click.option("--mistakes", type=FOLDER,
               help="Scores of the training matches by heads not trained on them: hard negatives.")  # fmt: skip
+@trust_option
 def train(
     features: Path,
     more: tuple[Path, ...],

@@ -4,7 +4,7 @@ Every key has its default and its limits here.
 """
 
 from .grid import ClipGrid
-from .load import PLACES, as_table, changed_config, config_from_table, config_value, load_config
+from .load import PLACES, as_table, changed_config, config_from_table, config_value, decisive_table, load_config
 from .sections import (
     DTYPES,
     Chance,
@@ -13,11 +13,14 @@ from .sections import (
     Count,
     CountOrNone,
     HeadSection,
+    LossSection,
+    OffsetLoss,
     PredictionSection,
     Rate,
     Section,
     Suppression,
     TargetSection,
     TrainingSection,
+    is_sigmoid,
     prediction_views,
 )

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...cache.code import portable
 from ...cache.disk import fingerprint
 from ...cache.errors import BallspotError
 from ...cache.stores import Segment
 from ...extract.backbone import Backbone, BackboneSpec, Loaded, default_batch_rows, load_model
 from ...extract.rows import ExtractionJob, SegmentRunner, Settings
 from ...extract.video import VideoProbe, at_rate, probe_video, video_digest
-from ..config import prediction_views
+from ..config import decisive_table, prediction_views
 from ..features import MatchRows, ResidentFeatures
 from ..training import SPLIT, Task
 from .settings import FinetuneSection
@@ -46,10 +47,10 @@ class Finetuning:
         }
         return fingerprint(
             {
-                "config": self.task.config.model_dump(mode="json"),
+                "config": decisive_table(self.task.config),
                 "finetune": self.section.model_dump(mode="json", exclude=left_out),
                 "n_processes": n_processes,
-                "backbone": self.backbone.name,
+                "backbone": portable(self.backbone.name),
                 "weights": weights_sha256,
                 "size": list(self.backbone.size),
                 "seed": self.task.seed,
