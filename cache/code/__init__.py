@@ -4,7 +4,18 @@ This room finds, checks and loads it; what a head, a loss or a backbone must be 
 """
 
 from .loading import blamed, called, is_memory, load_code, wanted_names
-from .places import allow_code, held_source, hold, keep_code, kept_copy, settle_code, source_of
+from .places import (
+    CODE_FOLDER,
+    PLACES_FILE,
+    allow_code,
+    copy_code,
+    held_source,
+    hold,
+    keep_code,
+    kept_copy,
+    settle_code,
+    source_of,
+)
 from .reference import (
     SHOWN_DIGITS,
     Reference,

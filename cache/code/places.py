@@ -41,11 +41,21 @@ def keep_code(texts: Iterable[object], folder: Path) -> None:
         if not copy.is_file() or copy.read_bytes() != content:
             with whole_file(copy) as temporary:
                 temporary.write_bytes(content)
-        places[found.digest] = found.file
+        if _is_placed(found):
+            places[found.digest] = found.file
     path = code_folder(folder) / PLACES_FILE
     there = _places(folder)
     if places and there != {**there, **places}:
         write_json(path, {**there, **places})
+
+
+def copy_code(old: Path, new: Path) -> None:
+    """Gives the folder ``new`` the copies that ``old`` keeps, and what it says of their places, if there are any."""
+    for file in sorted(code_folder(old).glob("*")):
+        target = code_folder(new) / file.name
+        if not target.exists():
+            with whole_file(target) as temporary:
+                temporary.write_bytes(file.read_bytes())
 
 
 def hold(found: Reference, content: bytes, *, source: str) -> None:

@@ -128,13 +128,15 @@ def _each(table: Mapping[str, Any], change: Any) -> dict[str, Any]:
 
 
 def pin_code(text: str, *, where: str, kind: Kind) -> str:
-    """The name with the place and digest that its file has now; nothing is run. A name with a digest stays as it is.
+    """The name with the place and digest that its file has now; nothing is run.
+
+    A name that has a digest already stays as it is; without a folder its file must be of that digest.
 
     ``where`` says, in errors, who asked for it. A file is looked for in the working folder, a module there and then
     among what is installed. Raises BallspotError for a file that is missing, no Python, or does not define the name.
     """
     found = parse_reference(text)
-    if found.digest:
+    if found.digest and (not found.is_file or Path(found.file).is_absolute()):
         return text
     found.values()
     path, is_installed = _find(found.file, where)
@@ -143,6 +145,11 @@ def pin_code(text: str, *, where: str, kind: Kind) -> str:
     if kind == "function" and not isinstance(defined, ast.FunctionDef):
         raise BallspotError(f"{where}: {path}: {found.name} is no function; write `def {found.name}(...)`")
     digest = sha256(content).hexdigest()
+    if found.digest not in ("", digest):
+        raise BallspotError(
+            f"{where}: {path}: its digest is {digest[:SHOWN_DIGITS]}, not {found.digest[:SHOWN_DIGITS]}; bring that "
+            "file back, or leave @... out"
+        )
     remember(digest)
     mark = MARK if kind == "function" and _takes(defined, "labels") else ""
     place = found.file if is_installed else str(path.resolve())

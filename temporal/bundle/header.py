@@ -87,7 +87,7 @@ class SplitsPart(Part):
 class WeightsPart(Part):
     """Where a backbone's weights come from: ``kind`` and, of a seed or a file, its ``name``; ``held`` says in here."""
 
-    kind: Literal["random", "offline", "hub", "file", "run", "unknown"]
+    kind: Literal["random", "offline", "hub", "own", "file", "run", "unknown"]
     name: Name
     held: bool
 

@@ -69,6 +69,7 @@ def finetune(
     """
     import torch
 
+    from ...cache.code import is_reference, pin_code
     from ...cache.runs import RunFolder
     from ...cache.terminal import note
     from ...evaluate.dataset import DataSelection, load_label_set
@@ -81,6 +82,9 @@ def finetune(
     use_threads(n_threads)
     chosen = [*settings, *([f"head.kind={head}"] if head else []), *([f"freeze={freeze}"] if freeze else [])]
     config, section = read_settings(preset, chosen)
+    if backbone is not None and is_reference(backbone):
+        backbone = pin_code(backbone, where="--backbone", kind="function")
+        weights = "own" if weights == "hub" else weights
     settled = settle(parse_weights(weights).path, backbone=backbone, size=size)
     with joined_group(pick_device(device)) as group:
         task = Task(
