@@ -110,7 +110,11 @@ class Trials:
     def gradients(self) -> Trial:
         """Whether the training loss reaches every parameter, and is finite."""
         head = self._head().train()
-        self._loss(head(self._clips(self.config.clips.clip_frames))).backward()
+        loss = self._loss(head(self._clips(self.config.clips.clip_frames)))
+        try:
+            loss.backward()
+        except RuntimeError as error:
+            return f"its gradient cannot be taken: {' '.join(str(error).split())[:160]}; change nothing in place", ""
         found = {name: one.grad for name, one in head.named_parameters() if one.requires_grad}
         lost = [_spoken(name) for name, gradient in found.items() if gradient is None]
         if lost:

@@ -114,6 +114,8 @@ class OwnHead(nn.Module):
         """frames (B, T, D) -> class_logits (B, N, 1 + K), offsets (B, N), team_logits (B, N)."""
         given = self._named(self.own(frames))
         logits = self.own.shaped(given.get("class_logits"), frames, (1 + self.n_classes,), "class_logits")
+        if self.training and torch.is_grad_enabled() and not logits.requires_grad:
+            raise self.own.wrong("its class_logits hang on none of its parameters; leave out detach() and no_grad()")
         offsets = given.get("offsets") if self.wants_offsets else None
         team_logits = given.get("team_logits") if self.wants_teams else None
         if offsets is not None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache.code import is_reference
+from ...cache.code import is_memory, is_reference, shown
 from ...cache.errors import BallspotError
 from ...cache.stores import FLIPPED_VIEW
 from ..clips import (
@@ -195,7 +195,15 @@ def train_step(learner: Learner[Any], batch: Batch, weights: Tensor, config: Con
         losses.append(batch_loss(output, batch.wanted, batch.share, weights, config))
         return losses[-1].total
 
-    descend(learner.model, learner.optimizer, loss, sam_rho=section.sam_rho, gradient_clip=section.gradient_clip)
+    try:
+        descend(learner.model, learner.optimizer, loss, sam_rho=section.sam_rho, gradient_clip=section.gradient_clip)
+    except RuntimeError as error:
+        if is_memory(error) or not is_reference(config.head.kind):
+            raise
+        raise BallspotError(
+            f"{shown(config.head.kind)}: its gradient cannot be taken ({' '.join(str(error).split())[:160]}); "
+            "`ballspot check-head` says more"
+        ) from error
     return losses[0].parts
 
 
