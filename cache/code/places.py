@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..disk import is_file, read_json, whole_file, write_json
 from ..errors import BallspotError
-from .reference import SHOWN_DIGITS, Reference, installed_file, is_reference, parse_reference, read_code
+from .reference import SHOWN_DIGITS, Reference, installed_file, is_reference, parse_reference, portable, read_code
 from .trust import is_allowed, may_run
 
 CODE_FOLDER, PLACES_FILE = "code", "places.json"
@@ -120,7 +120,7 @@ def settle_code(text: str, *, near: Path, owner: str) -> str:
     if not has_copy or not (is_allowed() if path is not None else may_run(found.digest)):
         raise _unlike(found, path, copy if has_copy else None, owner=owner)
     hold(found, copy.read_bytes(), source=str(copy))
-    return str(replace(found, file=str(copy.resolve())))
+    return str(found) if path is None else portable(text)
 
 
 def held_source(text: str) -> tuple[Reference, bytes] | None:
@@ -160,7 +160,7 @@ def _unlike(found: Reference, path: Path | None, copy: Path | None, *, owner: st
     if path is not None:
         digest = _digest(path)[:SHOWN_DIGITS]
         text = f"was recorded with digest {asked}{kept}, and {path} has changed since (digest {digest}); "
-        text += "bring that file back, or train again with the new one"
+        text += "bring that file back, or train or extract anew with the new one"
     else:
         text = f"(digest {asked}{kept}) is not at {found.file} any more; bring the file back"
     return BallspotError(f"{what} {text}" + ("" if copy is None else ", or give --trust-code to run the kept copy"))

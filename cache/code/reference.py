@@ -1,7 +1,7 @@
 """Names of a user's own code: `heads.py:MyHead` as it is asked for, and the same with its file's digest.
 
 A name is `FILE.py:NAME` or `MODULE:NAME`, with options in brackets where NAME takes some: `heads.py:MyHead(depth=3)`.
-What is recorded has the place and the SHA-256 of the file in it, `/home/me/heads.py:MyHead@5f0c...`, so that another
+What is recorded has the place and the SHA-256 of the file in it, `/folder/heads.py:MyHead@5f0c...`, so that another
 file is never taken for it. A loss that judges every class by itself ends with `#sigmoid`: scores hang on that.
 """
 

@@ -55,7 +55,8 @@ def test_features_are_those_of_the_function_and_say_so(project, drawn):
     (folder,) = Path("features").iterdir()
     assert folder.name == f"mine-tiny-{digest[:8]}-own-32x48"
     assert (folder / "code" / f"mine-{digest[:8]}.py").read_text() == Path("mine.py").read_text()
-    assert "0 problems" in (told := ballspot("cache", "verify", folder, "--deep", "--data", drawn)).output, told.output
+    told = ballspot("cache", "verify", folder, "--deep", "--chunks", 1, "--data", drawn)
+    assert told.exit_code == 0, told.output
     Path("mine.py").write_text(Path("mine.py").read_text() + "# changed\n")
     told = ballspot("cache", "verify", folder, "--deep", "--data", drawn)
     assert told.exit_code == 1 and "mine.py has changed since" in told.output
