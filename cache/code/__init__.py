@@ -10,15 +10,12 @@ from .places import (
     allow_code,
     copy_code,
     held_source,
-    hold,
     keep_code,
     kept_copy,
     settle_code,
-    source_of,
 )
 from .reference import (
     SHOWN_DIGITS,
-    Reference,
     is_reference,
     moved_table,
     parse_reference,
@@ -27,4 +24,4 @@ from .reference import (
     portable_table,
     shown,
 )
-from .trust import TRUST_VARIABLE, is_allowed, may_run, remember
+from .trust import TRUST_VARIABLE
