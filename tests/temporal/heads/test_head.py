@@ -11,7 +11,7 @@ from ballspot.temporal.heads.multires import MultiResolution
 from ballspot.temporal.heads.tcn import TCN
 from ballspot.temporal.heads.transformer import EncoderLayer, Transformer, stretched, turn
 
-KINDS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
+KINDS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear", "spot-gru", "mstcn", "asformer")
 
 
 def small(kind: str, **settings) -> HeadSection:
