@@ -27,13 +27,13 @@ PREFIX = "_features."
 WRAPPING = ("module.", "model.", "_model.")  # what wrappers of whole networks put before every name
 OF_OSL = {"backbone._features.": PREFIX, "head._pred_fine.": "_pred_fine."}
 MOST_PIXELS, MOST_STRIDE = 8192, 10_000
-BACKBONES = {  # timm's models of these systems, each with a tensor whose shape tells it from the ones that follow
+BACKBONES = {  # timm's models of these systems, each with a tensor that tells it from the ones below, first its features
     "regnety_002": "s4.b1.conv3.conv.weight",
     "regnety_004": "s4.b1.conv3.conv.weight",
     "regnety_008": "s4.b1.conv3.conv.weight",
     "resnet50": "layer4.0.conv3.weight",  # torchvision's names are timm's
     "resnet18": "layer4.1.conv2.weight",
-    "convnext_tiny": "stages.3.blocks.2.mlp.fc1.weight",
+    "convnext_tiny": "stages.3.blocks.2.mlp.fc2.weight",
 }
 
 
@@ -61,13 +61,14 @@ OF_SHIFT = {"gsf": FAMILIES[0], "gsm": FAMILIES[2], BLOCK_TSM: FAMILIES[2], None
 class Foreign:
     """The backbone of a foreign checkpoint, its tensors under our names, and the others (`head`) under E2E-Spot's.
 
-    `backbone` is the name with its shift, e.g. regnety_002+gsf:s3,s4.
+    `backbone` is the name with its shift, e.g. regnety_002+gsf:s3,s4. `dim` is how many features it gives a picture.
     """
 
     family: Family
     backbone: str
     state: Mapping[str, Tensor]
     head: Mapping[str, Tensor]
+    dim: int
 
 
 def recognise(state: Mapping[str, Tensor], *, source: str) -> Foreign | None:
@@ -90,7 +91,7 @@ def recognise(state: Mapping[str, Tensor], *, source: str) -> Foreign | None:
     family = next((one for one in FAMILIES if any(key.startswith(one.marks) for key in head)), None)
     family = OSL if is_of_osl else family or OF_SHIFT[shift.kind if shift else None]
     name = _backbone_of(found, shift, source=f"{source} ({family.name})")
-    return Foreign(family, name, found, head)
+    return Foreign(family, name, found, head, found[BACKBONES[name.partition("+")[0]]].shape[0])
 
 
 def unwrapped(key: str) -> str:

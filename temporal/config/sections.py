@@ -22,7 +22,7 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 HeadKind = Literal["tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear", "spot-gru", "mstcn", "asformer"]
 Teams = Literal["none", "head", "labels"]
 ClassLoss = Literal["cross-entropy", "sigmoid"]
-Suppression = Literal["soft", "hard", "lopsided", "peaks"]
+Suppression = Literal["soft", "hard", "lopsided", "peaks", "peaks-ties"]
 
 
 class Section(BaseModel):
