@@ -27,7 +27,7 @@ PREFIX = "_features."
 WRAPPING = ("module.", "model.", "_model.")  # what wrappers of whole networks put before every name
 OF_OSL = {"backbone._features.": PREFIX, "head._pred_fine.": "_pred_fine."}
 MOST_PIXELS, MOST_STRIDE = 8192, 10_000
-BACKBONES = {  # timm's models of these systems, each with a tensor that tells it from the ones below, first its features
+BACKBONES = {  # timm's models of these systems, each with the tensor that tells it, of so many rows as it has features
     "regnety_002": "s4.b1.conv3.conv.weight",
     "regnety_004": "s4.b1.conv3.conv.weight",
     "regnety_008": "s4.b1.conv3.conv.weight",

@@ -1,7 +1,7 @@
 """Checkpoints of E2E-Spot (Hong et al., ECCV 2022), and of OSL, which has its network under other names.
 
-Facts: jhong93/spot at commit edec420 (train_e2e.py, test_e2e.py, dataset/frame.py, util/eval.py, eval_soccernet*.py) and
-OpenSportsLab/opensportslib at commit c5286dd (core/utils/checkpoint.py, datasets/localization_dataset.py,
+Facts: jhong93/spot at commit edec420 (train_e2e.py, test_e2e.py, dataset/frame.py, util/eval.py, eval_soccernet*.py)
+and OpenSportsLab/opensportslib at commit c5286dd (core/utils/checkpoint.py, datasets/localization_dataset.py,
 metrics/localization_metric.py). E2E-Spot saves a bare state dict, `_features.*` and `_pred_fine.*`, with a config.json
 beside it; OSL saves `model_state_dict` with `backbone._features.*` and `head._pred_fine.*`.
 """
@@ -91,7 +91,7 @@ def _is_theirs(state: Mapping[str, Tensor]) -> bool:
 
 
 def _data_set(settings: Mapping[str, Any], n_labels: int, *, source: str) -> DataSet:
-    """The data set that the settings name, else the one with so many classes; its settings must be those of the file."""
+    """The data set that the settings name, else the one with so many classes; BallspotError for settings of others."""
     said = settings.get("num_classes", n_labels)
     if said != n_labels:
         raise BallspotError(

@@ -1,6 +1,7 @@
 """The heads of E2E-Spot, which OSL has too: their tensors (`_pred_fine.*`) as those of our heads.
 
-Facts: Hong et al., ECCV 2022; jhong93/spot at commit edec420, model/modules.py, model/common.py, model/impl/asformer.py.
+Facts: Hong et al., ECCV 2022; jhong93/spot at commit edec420: model/modules.py, model/common.py,
+model/impl/asformer.py.
 """
 
 import re
