@@ -11,6 +11,7 @@ from .downsampling import downsample
 from .dropout import Dropout
 from .gru import BiGRU, SpotGRU
 from .multires import MultiResolution
+from .sgp_mixer import SGPMixerNet
 from .stages import MSTCN, ASFormer
 from .tcn import TCN
 from .transformer import Transformer
@@ -56,6 +57,11 @@ class SpottingHead(nn.Module):
     def n_labels(self) -> int:
         """How many labels the classes stand for."""
         return self.n_classes // 2 if self.sided else self.n_classes
+
+    @property
+    def only_clip_frames(self) -> int | None:
+        """The one clip length that the trunk takes, None for a trunk that takes any."""
+        return next((one.clip_frames for one in self.trunk.modules() if isinstance(one, SGPMixerNet)), None)
 
     def forward(self, frames: Tensor) -> HeadOutput:
         """frames (B, T, D) -> class_logits (B, N, 1 + K), offsets (B, N), team_logits (B, N)."""
@@ -105,6 +111,7 @@ TRUNKS = {
     "gru": BiGRU,
     "unet": UNet,
     "tdeed": UNet,
+    "sgp-mixer": SGPMixerNet,
     "linear": LinearTrunk,
     "spot-gru": SpotGRU,
 }
