@@ -1,6 +1,6 @@
 """Segments filled beside one another, by processes that work with one thread each: N of them do N times the work."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 
@@ -29,7 +29,7 @@ def crew_of(executor: Executor, recipe: Recipe) -> Crew:
     executor = replace(executor, name="ballspot-extract")
 
     def run(
-        tasks: Sequence[SegmentTask], is_dropped: Callable[[SegmentTask], bool], on_rows: OnRows
+        tasks: Iterable[SegmentTask], is_dropped: Callable[[SegmentTask], bool], on_rows: OnRows
     ) -> Iterator[Outcome]:
         wanted = (task for task in tasks if not is_dropped(task))
         for ended in executor.run(partial(fill_segment, recipe), wanted, on_told=lambda rows: on_rows(*rows)):
