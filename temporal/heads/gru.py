@@ -1,9 +1,11 @@
-"""The recurrent trunk: a gated recurrent unit that reads the tokens forwards and backwards."""
+"""The recurrent trunks: gated recurrent units that read the tokens forwards and backwards."""
 
 from torch import Tensor, nn
 
 from ..config import HeadSection
 from .downsampling import downsample
+
+MOST_HIDDEN = 768  # of E2E-Spot's GRU in each direction: the features of its largest backbone but the ResNet-50
 
 
 class BiGRU(nn.Module):
@@ -33,3 +35,24 @@ class BiGRU(nn.Module):
         """frames (B, T, D) -> tokens (B, N, width)."""
         tokens = self.project(downsample(frames, self.temporal_stride))  # (B, T, D) -> (B, N, width)
         return self.gru(tokens)[0]
+
+
+class SpotGRU(nn.Module):
+    """The GRU of E2E-Spot (Hong et al., ECCV 2022), which reads the features as they are; any clip length.
+
+    Each direction has as many numbers as there are features, 768 at most, so a token has twice that; `width` has no
+    say. Written from its facts.
+    """
+
+    def __init__(self, dim: int, section: HeadSection, clip_frames: int) -> None:
+        """Clips of any length have the same layers; ``clip_frames`` is not needed."""
+        super().__init__()
+        hidden = min(dim, MOST_HIDDEN)
+        self.width = 2 * hidden
+        self.temporal_stride = section.temporal_stride
+        dropout = section.dropout if section.gru_layers > 1 else 0.0  # between layers only
+        self.gru = nn.GRU(dim, hidden, section.gru_layers, bidirectional=True, batch_first=True, dropout=dropout)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """frames (B, T, D) -> tokens (B, N, 2 * hidden)."""
+        return self.gru(downsample(frames, self.temporal_stride))[0]
