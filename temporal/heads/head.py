@@ -11,6 +11,7 @@ from .downsampling import downsample
 from .dropout import Dropout
 from .gru import BiGRU
 from .multires import MultiResolution
+from .sgp_mixer import SGPMixerNet
 from .tcn import TCN
 from .transformer import Transformer
 from .unet import UNet
@@ -55,6 +56,11 @@ class SpottingHead(nn.Module):
     def n_labels(self) -> int:
         """How many labels the classes stand for."""
         return self.n_classes // 2 if self.sided else self.n_classes
+
+    @property
+    def only_clip_frames(self) -> int | None:
+        """The one clip length that the trunk takes, None for a trunk that takes any."""
+        return next((one.clip_frames for one in self.trunk.modules() if isinstance(one, SGPMixerNet)), None)
 
     def forward(self, frames: Tensor) -> HeadOutput:
         """frames (B, T, D) -> class_logits (B, N, 1 + K), offsets (B, N), team_logits (B, N)."""
@@ -104,6 +110,7 @@ TRUNKS = {
     "gru": BiGRU,
     "unet": UNet,
     "tdeed": UNet,
+    "sgp-mixer": SGPMixerNet,
     "linear": LinearTrunk,
 }
 

@@ -58,6 +58,7 @@ class WarmStart:
             elif name.startswith(OF_OTHERS):
                 state[name] = value
             else:
+                self._require_clips(name, there, value, description)
                 shapes = [None if one is None else tuple(one.shape) for one in (there, value)]
                 raise BallspotError(
                     f"--init {self.path.parent}: its head has {name} {shapes[0] or 'not'}, this one {shapes[1]}; leave "
@@ -66,6 +67,15 @@ class WarmStart:
         with torch.no_grad():
             head.load_state_dict(state)
         return new
+
+    def _require_clips(self, name: str, there: Tensor | None, value: Tensor, description: HeadDescription) -> None:
+        """Raises BallspotError where a tensor differs because it holds the positions of clips of another length."""
+        old, new = (one.config.clips.clip_frames for one in (self.description, description))
+        if there is not None and name.endswith("positions") and there.shape[1:] == value.shape[1:] and old != new:
+            raise BallspotError(
+                f"--init {self.path.parent}: its head has learned positions of clips of {old} frames, this one's have "
+                f"{new}; give --set clip_frames={old}"
+            )
 
 
 def _rows(old: HeadDescription, new: HeadDescription) -> tuple[Mapping[int, int], tuple[str, ...]]:
