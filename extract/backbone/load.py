@@ -14,7 +14,7 @@ from .fold_norms import channels_last, fold_batch_norms
 from .foreign import recognise
 from .pooling import with_pooling
 from .spec import BackboneSpec
-from .temporal_shift import BLOCK_TSM, Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
+from .temporal_shift import BLOCK_TSM, SHIFTED, Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
 from .transforms import INTERPOLATIONS, views_settings
 from .weights import (
     OFFLINE_BACKBONE,
@@ -184,7 +184,7 @@ def load_model(spec: BackboneSpec) -> Loaded:
                 asked = name if shift is None else f"{name}+{shift}"
                 raise BallspotError(f"{source}: holds {found.backbone}, not --backbone {asked}; leave --backbone out")
             state, shift = found.state, theirs[1]
-        has_shift = shift is not None and any(".conv1.net." in key for key in state)
+        has_shift = shift is not None and any(SHIFTED in key for key in state)
     elif weights.kind == "hub" and cached_hub_file(cfg) is None:
         require_hub(name)
     whole = name if shift is None else f"{name}+{shift}"
