@@ -47,9 +47,7 @@ def box_sizes(smallest: tuple[int, int], picture: tuple[int, int]) -> tuple[tupl
     return tuple(zip(heights, widths, strict=False))
 
 
-def choose_boxes(
-    maps: Tensor, *, smallest: tuple[int, int], picture: tuple[int, int], threshold: float = 0.0
-) -> Boxes:
+def choose_boxes(maps: Tensor, *, smallest: tuple[int, int], picture: tuple[int, int], threshold: float = 0.0) -> Boxes:
     """A box for each frame of a clip, by its maps float (T, D, h, w), T at least 4, on a picture of (height, width).
 
     The first size counts that has a box which holds more than `threshold` of what the smoothed map sums to; of this

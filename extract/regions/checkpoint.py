@@ -22,9 +22,10 @@ LAST = "s4.b1.conv3.conv.weight"
 
 @dataclass(frozen=True)
 class RegionPart:
-    """Of a checkpoint its backbones' name, the tensors of a `RegionNetwork`, and the keys that are none of them."""
+    """Of a checkpoint its backbones' name, their features, the tensors of a `RegionNetwork`, and the other keys."""
 
     backbone: str
+    dim: int
     state: Mapping[str, Tensor]
     rest: tuple[str, ...]
 
@@ -60,7 +61,7 @@ def region_part(state: Mapping[str, Tensor], *, source: str) -> RegionPart | Non
             own[name] = torch.tensor(0)
             continue
         fit(state, key, shape, source=f"{source} (AdaSpot, {backbone})")
-    return RegionPart(backbone, own, tuple(rest))
+    return RegionPart(backbone, dim, own, tuple(rest))
 
 
 def fit(state: Mapping[str, Tensor], key: str, shape: Size, *, source: str) -> None:

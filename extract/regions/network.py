@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 from ..backbone import normalisation, resize, shifted_model
 from .boxes import FEWEST_FRAMES, Boxes, choose_boxes, cut_boxes
-from .settings import RegionSettings
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
+from .settings import MEAN, STD, RegionSettings
 
 
 class Seen(NamedTuple):
@@ -59,9 +57,7 @@ class RegionNetwork(nn.Module):
         asked = self.settings
         maps, low = self._look(self.lowres_backbone, self._pictures(pictures, asked.low, asked.low_seen))
         if boxes is None:
-            boxes = choose_boxes(
-                maps, smallest=asked.region, picture=asked.high_seen, threshold=asked.threshold
-            )
+            boxes = choose_boxes(maps, smallest=asked.region, picture=asked.high_seen, threshold=asked.threshold)
         parts = cut_boxes(self._pictures(pictures, asked.high, asked.high_seen), boxes, asked.region)
         _, high = self._look(self.highres_backbone, parts)
         fused = torch.maximum(self.lowres_linear(low), self.highres_linear(high))
