@@ -203,6 +203,19 @@ def load_model(spec: BackboneSpec) -> Loaded:
     return Loaded(replace(spec, name=whole), model, shift, clips)
 
 
+def shifted_model(name: str) -> tuple[nn.Module, Clips | None]:
+    """An untrained model without classifier and with the shift its name says, and what sets its clips' length.
+
+    Raises BallspotError for a model that timm does not know, and for a shift in one that has no place for it.
+    """
+    import timm  # takes seconds to import
+
+    base, shift = parse_backbone(name)
+    _pretrained_cfg(base)  # names the nearest to an unknown one
+    model = timm.create_model(base, num_classes=0)
+    return model, None if shift is None else insert_shift(model, shift, backbone=name)
+
+
 def _create(name: str, size: tuple[int, int], cfg: Mapping[str, Any], *, pretrained: bool) -> nn.Module:
     import timm  # takes seconds to import
 

@@ -20,6 +20,7 @@ from ...cache.errors import BallspotError
 SHIFTED = ".net."  # stands in the name of every tensor of a convolution behind a shift
 STAGES = ("s1", "s2", "s3", "s4")
 BLOCK_TSM = "tsm-block"
+TWO_LOOKS = "+regions"  # behind the name of a backbone that stands twice in a network of extract/regions
 REACH = {"tsm": 1, BLOCK_TSM: 1, "gsm": 2, "gsf": 3}  # frames either side that one block adds to what a feature sees
 USUAL_STAGES = {
     "tsm": STAGES,
@@ -68,8 +69,13 @@ class ShiftSpec:
 def parse_backbone(text: str) -> tuple[str, ShiftSpec | None]:
     """The timm model and the shift that ``regnety_002+gsf:s3,s4`` names; without stages the usual ones of that shift.
 
-    Raises BallspotError for another shift or stage.
+    Raises BallspotError for another shift or stage, and for two looks (`extract/regions`), which no store can hold.
     """
+    if text.endswith(TWO_LOOKS):
+        raise BallspotError(
+            f"{text}: AdaSpot chooses the box of every frame by its whole clip, and clips that overlap choose otherwise, "
+            "so that no row of a store could be a frame's; predict from videos"
+        )
     name, plus, shift = text.partition("+")
     if not plus:
         return name, None

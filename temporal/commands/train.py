@@ -25,8 +25,19 @@ if TYPE_CHECKING:
     pass
 
 HEADS = (
-    "tcn", "transformer", "multires", "gru", "unet", "tdeed", "sgp-mixer", "linear", "spot-gru", "mstcn", "asformer",
-)  # fmt: skip
+    "tcn",
+    "transformer",
+    "multires",
+    "gru",
+    "unet",
+    "tdeed",
+    "sgp-mixer",
+    "linear",
+    "spot-gru",
+    "mstcn",
+    "asformer",
+    "adaspot",
+)
 
 
 @click.command(short_help="Train a head on a feature set.")

@@ -20,8 +20,19 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Chance = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 HeadKind = Literal[
-    "tcn", "transformer", "multires", "gru", "unet", "tdeed", "sgp-mixer", "linear", "spot-gru", "mstcn", "asformer"
-]  # fmt: skip
+    "tcn",
+    "transformer",
+    "multires",
+    "gru",
+    "unet",
+    "tdeed",
+    "sgp-mixer",
+    "linear",
+    "spot-gru",
+    "mstcn",
+    "asformer",
+    "adaspot",
+]
 Teams = Literal["none", "head", "labels"]
 ClassLoss = Literal["cross-entropy", "sigmoid"]
 Suppression = Literal["soft", "hard", "lopsided", "peaks", "peaks-ties"]

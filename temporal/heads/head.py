@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..config import HeadSection
 from .downsampling import downsample
 from .dropout import Dropout
-from .gru import BiGRU, SpotGRU
+from .gru import BiGRU, PlacedGRU, SpotGRU
 from .multires import MultiResolution
 from .sgp_mixer import SGPMixerNet
 from .stages import MSTCN, ASFormer
@@ -61,7 +61,8 @@ class SpottingHead(nn.Module):
     @property
     def only_clip_frames(self) -> int | None:
         """The one clip length that the trunk takes, None for a trunk that takes any."""
-        return next((one.clip_frames for one in self.trunk.modules() if isinstance(one, SGPMixerNet)), None)
+        of_one_length = (SGPMixerNet, PlacedGRU)
+        return next((one.clip_frames for one in self.trunk.modules() if isinstance(one, of_one_length)), None)
 
     def forward(self, frames: Tensor) -> HeadOutput:
         """frames (B, T, D) -> class_logits (B, N, 1 + K), offsets (B, N), team_logits (B, N)."""
@@ -114,6 +115,7 @@ TRUNKS = {
     "sgp-mixer": SGPMixerNet,
     "linear": LinearTrunk,
     "spot-gru": SpotGRU,
+    "adaspot": PlacedGRU,
 }
 
 
