@@ -10,6 +10,7 @@ from torch import Tensor
 from ...cache.disk import read_json
 from ...cache.errors import BallspotError
 from ...extract.backbone import read_state_dict
+from . import tdeed
 from .found import Found
 
 SETTINGS_FILE = "config.json"
@@ -26,7 +27,7 @@ class Reader(Protocol):
         ...
 
 
-READERS: tuple[Reader, ...] = ()
+READERS: tuple[Reader, ...] = (tdeed.read,)
 
 
 def recognise_whole(path: Path, settings_file: Path | None = None) -> Found:
