@@ -11,9 +11,11 @@ from ...cache.runs import RunFolder
 from ...evaluate.dataset import LabelSet
 from ...extract.backbone import RUN_BACKBONE, BackboneSpec, Settled, assemble, load_model, save_backbone, weights_digest
 from ...extract.rows import BundledFeatures
+from ..bundle import features_of_two_looks, region_network
 from ..config import ClipSection, Config, Procedure, as_table, write_procedure
 from ..heads import HeadDescription, Progress, SpottingHead, misfit, write_checkpoint
 from ..training import BEST, adopted_record
+from .adaspot import RegionFeatures
 from .found import Found
 from .network import BackboneFeatures, ClipNetwork
 
@@ -88,9 +90,9 @@ class Adoption:
             run.prepare(key=self.key(config), record=record, config=as_table(config))
             procedure = self.procedure
             settled = Settled(self.found.backbone, procedure.size, procedure.stride)
-            save_backbone(path / RUN_BACKBONE, self.found.backbone_state, settled)
+            save_backbone(path / RUN_BACKBONE, self.found.network_state or self.found.backbone_state, settled)
             wanted = HeadDescription(
-                config, self.label_set, (self.found.dim,), _fingerprint(path, settled), procedure.rate
+                config, self.label_set, (self.found.dim,), _fingerprint(path, settled, procedure), procedure.rate
             )
             write_checkpoint(
                 path / BEST, description=wanted, head=self._head(wanted), progress=Progress(), scaling=None
@@ -112,13 +114,19 @@ def network_of(
     procedure: Procedure, features: BundledFeatures, head: SpottingHead, *, device: torch.device, weights: str | None
 ) -> ClipNetwork:
     """The whole network of an adopted model. Raises BallspotError as `BundledFeatures.backbone` does."""
-    backbone = features.backbone(device=device, weights=weights)
+    if procedure.network == "adaspot":
+        looks = RegionFeatures(region_network(procedure, features, weights), device)
+        return ClipNetwork(looks, head.to(device).eval(), procedure, device)
+    backbone = features.backbone(device=device, weights=weights, folds=False)
     backbone = replace(backbone, spec=replace(backbone.spec, size=procedure.seen))
     return ClipNetwork(BackboneFeatures(backbone, device), head.to(device).eval(), procedure, device)
 
 
-def _fingerprint(run: Path, settled: Settled) -> str:
-    """That of the features which `extract --weights RUN` makes."""
+def _fingerprint(run: Path, settled: Settled, procedure: Procedure) -> str:
+    """That of the features which the head reads, as `extract --weights RUN` makes them where a store can hold them."""
+    if procedure.network == "adaspot":
+        made = features_of_two_looks(run / RUN_BACKBONE, settled, procedure, name=run.name, with_backbone=False)
+        return made.fingerprint
     loaded = load_model(BackboneSpec(settled.backbone, str(run / RUN_BACKBONE), settled.size))
     backbone = assemble(loaded, torch.device("cpu"))
     margin = 0 if backbone.shifted is None else backbone.shifted.reach

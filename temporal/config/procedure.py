@@ -16,6 +16,34 @@ PROCEDURE_FORMAT = "ballspot-adopted/1"
 Pixels = Annotated[int, Field(ge=1, le=8192)]
 
 
+class RegionLooks(Section):
+    """How AdaSpot looks at a picture twice: at all of it coarsely, and closely at a box of it.
+
+    low, low_crop: height and width of the coarse picture, and of the middle part that is then seen of it.
+    high_crop: the middle part of the picture in the procedure's ``size`` that boxes are cut from.
+    region: height and width of the box, which the larger ones are resized to.
+    threshold: share of the picture's strength that a box must hold more than; larger ones are tried until one does.
+    conv_padding: what the backbones' convolutions have around a picture: its margin, its mirror image, or zeros.
+    """
+
+    low: tuple[Pixels, Pixels] = (224, 398)
+    low_crop: tuple[Pixels, Pixels] | None = None
+    high_crop: tuple[Pixels, Pixels] | None = None
+    region: tuple[Pixels, Pixels] = (112, 112)
+    threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    conv_padding: Literal["replicate", "reflect", "zeros"] = "replicate"
+
+    def told(self) -> str:
+        """What `Procedure.told` says of it."""
+        (low, region), crops = ("x".join(map(str, size)) for size in (self.low, self.region)), ""
+        for name, crop in (("coarse", self.low_crop), ("fine", self.high_crop)):
+            crops += "" if crop is None else f", of the {name} one the middle {crop[0]}x{crop[1]}"
+        return (
+            f"seen at {low}, too{crops}; a box of {region} chosen at threshold {self.threshold:g}; convolutions padded "
+            f"with {self.conv_padding}"
+        )
+
+
 class Procedure(Section):
     """What a checkpoint's network is used by; a row is one of every ``stride`` frames of a video.
 
@@ -28,8 +56,11 @@ class Procedure(Section):
         ``first_row`` on (what OSL's code does).
     placing: "stay" leaves a token's scores at its row. "maximum" moves the whole row of class probabilities, background
         included, by the displacement, held inside the clip; where several meet, each class keeps its maximum (T-DEED).
+        "added" moves it to the nearest row, halves up; where several meet they are added, outside they are dropped.
+    token_rows: rows from one token of the head to the next; between tokens nothing is placed but by "added".
     count: a row's sum over clips is divided by the "clips" over it, or by those that "placed" something there.
-    network: what makes a clip's features; "backbone" is one picture network with its temporal shift.
+    network: what makes a clip's features; "backbone" is one picture network with its temporal shift, "adaspot" two of
+        them, as ``regions`` says.
     """
 
     system: Annotated[str, Field(min_length=1, max_length=100)]
@@ -42,9 +73,11 @@ class Procedure(Section):
     first_row: Annotated[int, Field(le=0)] = -5
     padding: Literal["mean", "black"]
     first_clip: Literal["padded", "unpadded"] = "padded"
-    placing: Literal["stay", "maximum"] = "stay"
+    placing: Literal["stay", "maximum", "added"] = "stay"
+    token_rows: Annotated[int, Field(ge=1, le=10_000)] = 1
     count: Literal["clips", "placed"] = "clips"
     network: Literal["backbone", "adaspot"] = "backbone"
+    regions: RegionLooks | None = None
 
     @model_validator(mode="after")
     def _clips_advance(self) -> Self:
@@ -52,8 +85,14 @@ class Procedure(Section):
             raise ValueError(f"overlap_rows {self.overlap_rows} must be smaller than clip_rows {self.clip_rows}")
         if self.first_row <= -self.clip_rows:
             raise ValueError(f"first_row {self.first_row} leaves nothing of the video in a clip of {self.clip_rows}")
+        if self.token_rows > 1 and self.placing != "added":
+            raise ValueError(f'token_rows {self.token_rows} is for placing "added" alone')
         if self.crop is not None and (self.crop[0] > self.size[0] or self.crop[1] > self.size[1]):
             raise ValueError(f"crop {self.crop} is larger than the picture {self.size}")
+        if (self.regions is None) is (self.network == "adaspot"):
+            raise ValueError(f"network {self.network!r} with regions {self.regions}: adaspot alone has them")
+        if self.regions is not None and self.crop is not None:
+            raise ValueError("crop is for one look; AdaSpot's two have low_crop and high_crop")
         return self
 
     @property
@@ -75,10 +114,11 @@ class Procedure(Section):
         """One line with what a user should know of it: what the checkpoint does not say is in it, too."""
         height, width = self.size
         crop = "no crop" if self.crop is None else f"of which the middle {self.crop[0]}x{self.crop[1]}"
+        regions = "" if self.regions is None else f"; {self.regions.told()}"
         unpadded = ", the first clip without padding" if self.first_clip == "unpadded" else ""
         return (
             f"pictures {height}x{width}, {crop}; {float(self.rate):.5g} frames/s, one of every {self.stride}; clips of "
-            f"{self.clip_rows} rows that overlap by {self.overlap_rows}, {self.padding} padding{unpadded}"
+            f"{self.clip_rows} rows that overlap by {self.overlap_rows}, {self.padding} padding{unpadded}{regions}"
         )
 
 

@@ -19,10 +19,23 @@ Rate = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Chance = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
-HeadKind = Literal["tcn", "transformer", "multires", "gru", "unet", "tdeed", "sgp-mixer", "linear"]
+HeadKind = Literal[
+    "tcn",
+    "transformer",
+    "multires",
+    "gru",
+    "unet",
+    "tdeed",
+    "sgp-mixer",
+    "linear",
+    "spot-gru",
+    "mstcn",
+    "asformer",
+    "adaspot",
+]
 Teams = Literal["none", "head", "labels"]
 ClassLoss = Literal["cross-entropy", "sigmoid"]
-Suppression = Literal["soft", "hard", "lopsided", "peaks"]
+Suppression = Literal["soft", "hard", "lopsided", "peaks", "peaks-ties"]
 
 
 class Section(BaseModel):
@@ -72,6 +85,7 @@ class HeadSection(Section):
     branch_factors: tuple[Count, ...] = (1, 2, 4)
     branch_alignment: Literal["frames", "repeat"] = "frames"
     gru_layers: Count = 1
+    n_stages: Count = 3
     unet_levels: CountOrNone = 2
     unet_kernel: Count = 9
     unet_factor: Count | Annotated[float, Field(gt=0.0, le=MOST)] = 4
