@@ -50,7 +50,7 @@ class RegionSettings:
                 )
         if any(side % 2 for side in self.region):
             raise BallspotError(
-                f"region {text_of(self.region)}: a box has as many pixels on either side; give even ones"
+                f"region {text_of(self.region)}: half of a box is whole pixels; give even sides"
             )
         if not box_sizes(self.region, self.high_seen):
             raise BallspotError(
