@@ -33,6 +33,7 @@ BACKBONES = {  # timm's models of these systems, each with the tensor that tells
     "regnety_008": "s4.b1.conv3.conv.weight",
     "resnet50": "layer4.0.conv3.weight",  # torchvision's names are timm's
     "resnet18": "layer4.1.conv2.weight",
+    "efficientnet_b0": "conv_head.weight",
     "convnext_tiny": "stages.3.blocks.2.mlp.fc2.weight",
 }
 

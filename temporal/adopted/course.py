@@ -43,7 +43,7 @@ UNUSED = {  # parts of the file that its code makes and does not use, by the beg
 
 @dataclass(frozen=True)
 class TemporalModel:
-    """Its head as ours: the section, our name of each of their tensors, what to call it, and the clip's rows if said."""
+    """Its head as ours: the section, our name of each of their tensors, what to call it, and a clip's rows, if said."""
 
     section: HeadSection
     names: Mapping[str, str]

@@ -56,6 +56,8 @@ class Procedure(Section):
         ``first_row`` on (what OSL's code does).
     placing: "stay" leaves a token's scores at its row. "maximum" moves the whole row of class probabilities, background
         included, by the displacement, held inside the clip; where several meet, each class keeps its maximum (T-DEED).
+        "added" moves it to the nearest row, halves up; where several meet they are added, outside they are dropped.
+    token_rows: rows from one token of the head to the next; between tokens nothing is placed but by "added".
     count: a row's sum over clips is divided by the "clips" over it, or by those that "placed" something there.
     network: what makes a clip's features; "backbone" is one picture network with its temporal shift, "adaspot" two of
         them, as ``regions`` says.
@@ -71,7 +73,8 @@ class Procedure(Section):
     first_row: Annotated[int, Field(le=0)] = -5
     padding: Literal["mean", "black"]
     first_clip: Literal["padded", "unpadded"] = "padded"
-    placing: Literal["stay", "maximum"] = "stay"
+    placing: Literal["stay", "maximum", "added"] = "stay"
+    token_rows: Annotated[int, Field(ge=1, le=10_000)] = 1
     count: Literal["clips", "placed"] = "clips"
     network: Literal["backbone", "adaspot"] = "backbone"
     regions: RegionLooks | None = None
@@ -82,6 +85,8 @@ class Procedure(Section):
             raise ValueError(f"overlap_rows {self.overlap_rows} must be smaller than clip_rows {self.clip_rows}")
         if self.first_row <= -self.clip_rows:
             raise ValueError(f"first_row {self.first_row} leaves nothing of the video in a clip of {self.clip_rows}")
+        if self.token_rows > 1 and self.placing != "added":
+            raise ValueError(f'token_rows {self.token_rows} is for placing "added" alone')
         if self.crop is not None and (self.crop[0] > self.size[0] or self.crop[1] > self.size[1]):
             raise ValueError(f"crop {self.crop} is larger than the picture {self.size}")
         if (self.regions is None) is (self.network == "adaspot"):

@@ -1,23 +1,12 @@
 """AdaSpot whole: golden vectors of its own code, the family of checkpoints that its code can save, and its runs."""
 
-import json
-from pathlib import Path
-
-import numpy as np
-import pytest
-import torch
-from torch import Tensor
-
-from ballspot.cache.errors import BallspotError
-from ballspot.evaluate.dataset.labelsets import BALL_12
-from ballspot.extract.regions.boxes import Boxes
 from ballspot.extract.regions.network import RegionNetwork
-from ballspot.temporal.adopted import ClipNetwork, recognise_whole, score_pictures
-from ballspot.temporal.adopted.adaspot import RegionFeatures, read
+from ballspot.temporal.adopted import ClipNetwork, recognise_whole
+from ballspot.temporal.adopted.adaspot import RegionFeatures
 from ballspot.temporal.bundle import region_settings
 from ballspot.temporal.heads.head import build_head
 
-from .golden import CPU, GOLDEN, folder_of, golden
+from .golden import CPU, folder_of
 
 CASE = "adaspot_rny002_gsf_ball"
 
