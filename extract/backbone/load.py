@@ -175,6 +175,11 @@ def load_model(spec: BackboneSpec) -> Loaded:
         state, source = offline_state_dict(), "--weights offline"
     elif weights.kind == "file" and weights.path is not None:
         state, source = read_state_dict(weights.path), str(weights.path)
+        if any(key.startswith(("lowres_backbone.", "highres_backbone.")) for key in state):
+            raise BallspotError(
+                f"{source}: a checkpoint of AdaSpot, which looks twice at a picture and chooses where by the whole clip; "
+                "no row of a frame comes of it: adopt it, then predict from videos"
+            )
         found = recognise(state, source=source)
         if found is not None:
             theirs = parse_backbone(found.backbone)

@@ -53,7 +53,10 @@ def read(state: Mapping[str, Tensor], *, source: str, settings: Mapping[str, Any
             )
     procedure = _procedure(settings, clip_rows, n_labels, source=named)
     backbone = part.backbone + TWO_LOOKS
-    region_settings(procedure, backbone)  # sizes that do not go together are told here
+    try:
+        region_settings(procedure, backbone)
+    except BallspotError as error:  # sizes of its config.json that do not go together
+        raise BallspotError(f"{named}: {error}") from error
     auxiliary = [key for key in part.rest if key.startswith(AUXILIARY)]
     is_ball = _is_ball(settings, n_labels)
     return Found(

@@ -129,7 +129,7 @@ def test_another_systems_checkpoint_is_none():
         ({}, {"clip_len": 100}, "has clip_len 8, its settings say 100"),
         ({}, {"num_classes": 12}, "has num_classes 10, its settings say 12"),
         ({}, {"hr_dim": "large"}, "its settings' size"),
-        ({}, {"roi_size": [999, 32]}, "region 999x32: not smaller than the picture"),
+        ({}, {"roi_size": [998, 32]}, "region 998x32: not smaller than the picture"),
         ({}, {"threshold": "none"}, "its settings' regions.threshold"),
         ({}, {"hr_crop": [900, 900]}, "high_crop 900x900: larger than high 448x796"),
     ],
@@ -160,7 +160,7 @@ def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_a_run_its_bundle_and_the_network_by_hand_give_a_video_the_same_scores(adopted, video, tmp_path):
+def test_a_run_and_its_bundle_give_a_video_the_same_scores(adopted, video, tmp_path):
     run("predict", adopted, video, "--out", tmp_path / "run")
     run("export", adopted, "--format", "bundle", "--out", tmp_path / "one.ballspot")
     run("predict", tmp_path / "one.ballspot", video, "--out", tmp_path / "bundle")
@@ -171,9 +171,19 @@ def test_a_run_its_bundle_and_the_network_by_hand_give_a_video_the_same_scores(a
     assert ours.scores.std() > 0
 
 
-def test_what_needs_rows_is_refused_in_one_line(adopted, drawn, tmp_path):
-    told = run("extract", drawn, "--weights", adopted, "--out", tmp_path / "features", code=1)
-    assert "predict from videos" in told
+def test_a_bundle_without_backbones_asks_for_them_and_takes_those_of_the_run(adopted, video, tmp_path):
+    run("export", adopted, "--format", "bundle", "--without-backbone", "--out", tmp_path / "head.ballspot")
+    told = run("predict", tmp_path / "head.ballspot", video, "--out", tmp_path / "none", code=1)
+    assert "two backbones are not there; give the adopted run's folder with --weights" in told.replace("\n", " ")
+    run("predict", tmp_path / "head.ballspot", video, "--weights", adopted, "--out", tmp_path / "given")
+    assert read_scores(next((tmp_path / "given").rglob("scores.npz"))).scores.shape == (10, 10)
+
+
+@pytest.mark.parametrize("name", ["", "checkpoint_best.pt"])
+def test_what_needs_rows_is_refused_in_one_line(name, adopted, drawn, tmp_path):
+    weights = adopted.parent / name if name else adopted
+    told = run("extract", drawn, "--weights", weights, "--out", tmp_path / "features", code=1)
+    assert "predict from videos" in told.replace("\n", " ")
     assert not list(tmp_path.rglob("*.h5"))
 
 

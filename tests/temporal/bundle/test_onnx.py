@@ -38,6 +38,7 @@ HEADS = [
     {"kind": "unet", "teams": "head"},
     {"kind": "tdeed", "teams": "labels"},
     {"kind": "sgp-mixer", "teams": "head"},
+    {"kind": "adaspot"},
     {"kind": "linear"},
 ]
 
