@@ -177,8 +177,8 @@ def load_model(spec: BackboneSpec) -> Loaded:
         state, source = read_state_dict(weights.path), str(weights.path)
         if any(key.startswith(("lowres_backbone.", "highres_backbone.")) for key in state):
             raise BallspotError(
-                f"{source}: a checkpoint of AdaSpot, which looks twice at a picture and chooses where by the whole clip; "
-                "no row of a frame comes of it: adopt it, then predict from videos"
+                f"{source}: a checkpoint of AdaSpot, which chooses by the whole clip where it looks closely; a frame "
+                "has no row of its own that a store could hold: adopt it, then predict from videos"
             )
         found = recognise(state, source=source)
         if found is not None:

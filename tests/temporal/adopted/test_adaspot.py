@@ -153,8 +153,9 @@ def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run adopted from a checkpoint with its config.json beside it; one row a second, to be quick."""
     folder = tmp_path_factory.mktemp("adaspot")
     torch.save(checkpoint("regnety_002+gsf:s3"), folder / "checkpoint_best.pt")
-    (folder / "config.json").write_text(json.dumps({**SIZES, "stride": 25}))
-    told = run("adopt", folder / "checkpoint_best.pt", "--out", folder / "run")
+    as_published = {"paths": {}, "data": {"dataset": "soccernetball", "clip_len": 8}, "model": SIZES, "training": {}}
+    (folder / "config.json").write_text(json.dumps(as_published))
+    told = run("adopt", folder / "checkpoint_best.pt", "--out", folder / "run", "--stride", 25)
     assert "AdaSpot, two regnety_002+gsf:s3, the second on a box of each frame, and a GRU, 10 classes" in told
     assert "a box of 32x32 chosen at threshold 0; convolutions padded with replicate" in told.replace("\n", " ")
     return folder / "run"
