@@ -40,6 +40,9 @@ HEADS = [
     {"kind": "sgp-mixer", "teams": "head"},
     {"kind": "adaspot"},
     {"kind": "linear"},
+    {"kind": "spot-gru", "gru_layers": 3, "offsets": False},
+    {"kind": "mstcn", "n_layers": 5, "offsets": False},
+    {"kind": "asformer", "n_layers": 5, "n_stages": 2},
 ]
 
 
