@@ -179,6 +179,11 @@ def load_model(spec: BackboneSpec) -> Loaded:
         state, source = offline_state_dict(), "--weights offline"
     elif weights.kind == "file" and weights.path is not None:
         state, source = read_state_dict(weights.path), str(weights.path)
+        if any(key.startswith(("lowres_backbone.", "highres_backbone.")) for key in state):
+            raise BallspotError(
+                f"{source}: a checkpoint of AdaSpot, which chooses by the whole clip where it looks closely; a frame "
+                "has no row of its own that a store could hold: adopt it, then predict from videos"
+            )
         found = recognise(state, source=source)
         if found is not None:
             theirs = parse_backbone(found.backbone)

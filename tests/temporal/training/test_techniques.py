@@ -30,7 +30,7 @@ SETTINGS = (
 SMALL = ["--preset", "fast", "--device", "cpu", "--set", "epoch_frames=800"]
 SMALL += [word for setting in SETTINGS for word in ("--set", setting)]
 TECHNIQUES = {
-    "average": ["ema_decay=0.9"],
+    "average": ["ema_decay=0.9", "kind=adaspot"],
     "sharpness": ["sam_rho=0.05", "gradient_clip=1.0"],
     "changed clips": ["mixup_alpha=0.2", "temporal_drop=0.5", "frame_switch=0.3", "index_jitter=0.4"],
     "near": ["sampling=near-actions", "label_radius=1", "offset_background=zero", "offset_loss=mse"],
