@@ -1,4 +1,4 @@
-"""Transformers: their patch tokens over a grid, the sizes of pictures that they read whole, and weights of another size."""
+"""Transformers: patch tokens over a grid, sizes of pictures that are read whole, and weights of another size."""
 
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def test_pictures_are_whole_patches() -> None:
     assert settle(None, backbone="vit_small_patch16_dinov3").size == (224, 400)
     assert settle(None, backbone="vit_tiny_patch16_224", size=(64, 112)).size == (64, 112)
     assert settle(None, backbone="convnext_atto", size=(63, 97)).size == (63, 97)
-    with pytest.raises(BallspotError, match="patches of 14x14 pixels.*; give --size 56x98 or 70x112"):
+    with pytest.raises(BallspotError, match=r"patches of 14x14 pixels.*; give --size 56x98 or 70x112"):
         settle(None, backbone="vit_small_patch14_dinov2", size=(64, 100))
 
 
@@ -105,5 +105,5 @@ def test_weights_of_another_size_are_taken_with_their_positions_resampled(tmp_pa
     torch.testing.assert_close(ours["pos_embed"][:, :1], theirs["pos_embed"][:, :1])
     del theirs["blocks.1.attn.qkv.weight"]
     torch.save(theirs, tmp_path / "w.pth")
-    with pytest.raises(BallspotError, match="lacks the tensor 'blocks.1.attn.qkv.weight'"):
+    with pytest.raises(BallspotError, match=r"lacks the tensor 'blocks.1.attn.qkv.weight'"):
         load_backbone(BackboneSpec("test_vit", str(tmp_path / "w.pth"), (64, 112)), CPU)
