@@ -234,16 +234,19 @@ def train(
 
 
 def compare(
-    runs: Sequence[str | Path], *, split: str = "valid", data: str | Path | None = None
+    runs: Sequence[str | Path], *, split: str | None = None, data: str | Path | None = None, labels: str = "ball-12"
 ) -> list[dict[str, Any]]:
     """Runs, sweeps and predictions side by side, a dictionary a setting, as `ballspot compare --format csv` has them.
 
-    AP is in 0..1, with its interval, the difference to the first setting and what the settings differ in.
+    AP is in 0..1, with its interval, the difference to the first setting and what the settings differ in. ``split`` is
+    "valid" or "test", None for valid; predictions that no run stands beside need ``data`` and ``labels``, and None is
+    then every match with labels.
     """
     from ..evaluate.reporting import settings_rows
 
     paths = [Path(run) for run in runs]
-    headers, rows = settings_rows(compare_runs(paths, split=split, data_root=None if data is None else Path(data)))
+    selection = None if data is None else DataSelection(Path(data), load_label_set(labels))
+    headers, rows = settings_rows(compare_runs(paths, split=split, data=selection))
     return [dict(zip(headers, row, strict=True)) for row in rows]
 
 
