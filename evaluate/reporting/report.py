@@ -58,7 +58,8 @@ def write_report(comparison: Comparison, path: Path, *, title: str) -> Path:
 def page_of(comparison: Comparison, title: str) -> dict[str, Any]:
     """All that the template shows, as plain values; settings are in the order of their mean AP."""
     entries = _entries(comparison)
-    matches = f"{len(comparison.matches)} {comparison.split} match{'' if len(comparison.matches) == 1 else 'es'}"
+    n, part = len(comparison.matches), "" if comparison.split == "all" else f"{comparison.split} "
+    matches = f"{n} {part}match{'' if n == 1 else 'es'}"
     return {
         "title": title,
         "subtitle": (

@@ -61,15 +61,24 @@ def group_by_setting(made_from: Sequence[Mapping[str, Any]]) -> list[list[int]]:
 def setting_names(groups: Sequence[Sequence[int]], paths: Sequence[Path]) -> list[str]:
     """What each setting is called: what its runs are seeds of, the folder where these are `seed-N`, else its first run.
 
-    Where two settings would have one name, folders above are named too, and the first runs where one folder holds seeds
-    of several settings.
+    Settings that would have one name are told apart by folders above, or by their first runs where one folder holds
+    seeds of several.
     """
     firsts = [paths[group[0]] for group in groups]
     folders = [
         path.parent if path.name.startswith("seed-") else seed_of(path)[0] if len(group) > 1 else path
         for path, group in zip(firsts, groups, strict=True)
     ]
-    return first_distinct(*tails(folders), [str(folder) for folder in folders], [str(path) for path in firsts])
+    shortest = [
+        next((name for name, others in of_path if others.count(name) == 1), str(folder))
+        for folder, of_path in zip(folders, _named(tails(folders)), strict=True)
+    ]
+    return first_distinct(shortest, [str(folder) for folder in folders], [str(path) for path in firsts])
+
+
+def _named(tails_of: Sequence[Sequence[str]]) -> list[list[tuple[str, Sequence[str]]]]:
+    """For each path its tails, the shortest first, each beside those of all paths."""
+    return [[(names[index], names) for names in tails_of] for index in range(len(tails_of[0]))]
 
 
 def compare_settings(
