@@ -64,7 +64,7 @@ class Evaluation:
     pitfalls: tuple[Pitfall, ...]
     diagnosis: Diagnosis | None
 
-    def as_record(self, *, min_count: int) -> dict[str, Any]:
+    def as_record(self, *, min_count: int = 10) -> dict[str, Any]:
         """The evaluation as one JSON object; ``min_count`` truths in SoccerNet's count make a class frequent."""
         result = self.result
         record = {
