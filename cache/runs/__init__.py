@@ -15,4 +15,5 @@ from .sweep_record import (
     is_sweep,
     read_sweep_record,
     seed_folders,
+    seed_of,
 )

@@ -26,6 +26,7 @@ from .weights import (
     parse_weights,
     read_state_dict,
     require_hub,
+    resampled,
     weights_digest,
 )
 
@@ -204,6 +205,7 @@ def load_model(spec: BackboneSpec) -> Loaded:
         if shift is not None and has_shift:
             clips = insert_shift(model, shift, backbone=whole)
         if state is not None:
+            state = resampled(model, state) if cfg.get("fixed_input_size") else state
             load_into(model, state, source=source, classifier=names)
         elif weights.kind == "random":
             _open_residuals(model)
