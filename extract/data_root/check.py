@@ -118,7 +118,7 @@ def lint_rates(probes: Sequence[tuple[Match, VideoProbe]]) -> list[Finding]:
 
 
 def _odd_video(probe: VideoProbe) -> Iterator[tuple[str, str]]:
-    n_packets = probe.n_frames + probe.n_hidden + probe.n_undecodable
+    n_packets = probe.n_frames + probe.n_hidden + probe.n_undecodable + (probe.cut_stamp is not None)
     if probe.n_container_frames > n_packets:
         yield ERROR, f"the container counts {probe.n_container_frames} frames, but holds {n_packets}: cut short?"
     elif 0 < probe.n_container_frames < n_packets:

@@ -194,7 +194,9 @@ def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
     if not probe.axis.is_regular:
         note(f"{match.name}: the store gets its frames' times (`frame_time_us`)")
     file = probe.whole or probe
-    n_missing = file.n_container_frames - file.n_frames - file.n_undecodable - file.n_hidden
+    n_missing = (
+        file.n_container_frames - file.n_frames - file.n_undecodable - file.n_hidden - (file.cut_stamp is not None)
+    )
     if n_missing > 0:
         note(f"{match.name}: {n_missing} frames that {probe.path.name} announces are not in it; was it cut short?")
     header = StoreHeader(

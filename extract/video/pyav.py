@@ -8,7 +8,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
-from ..container import turned
+from ..container import FramePlaces, swaps_sides, turned
 from .damage import damaged_frames
 from .packets import nothing, packets_from
 from .probe import REPAIR, Beat, DecodingError, VideoProbe, first_line
@@ -62,6 +62,9 @@ class PyavSource:
         key = int(self.probe.key_index[np.searchsorted(self.probe.key_index, start, side="right") - 1])
         expected = key
         reformatter = VideoReformatter()
+        width, height = self.probe.width, self.probe.height
+        if swaps_sides(self.probe.turn):
+            width, height = height, width
         try:
             for index, frame in self.decoded(start):
                 if index is None or index in bad or index < expected:
@@ -77,7 +80,9 @@ class PyavSource:
                         raise DecodingError(f"{self.probe.path}: frame {expected} is damaged; {REPAIR}")
                 expected = index + 1
                 if index >= start or self.substitute:
-                    yield index, turned(reformatter.reformat(frame, format="rgb24").to_ndarray(), self.probe.turn)
+                    # Where the size changes within the video, players go on with the first one.
+                    shown = reformatter.reformat(frame, width, height, format="rgb24")
+                    yield index, turned(shown.to_ndarray(), self.probe.turn)
                 if expected == stop:
                     return
         except (FFmpegError, OSError) as error:
@@ -90,7 +95,8 @@ class PyavSource:
 
     def decoded(self, start: int) -> Iterator[tuple[int | None, av.VideoFrame]]:
         """Frames from a key frame at or before `start` on, with their index; None for one that no packet announced."""
-        pts, order = self.probe.pts, count()
+        order = count()
+        places = None if self.probe.pts is None else FramePlaces(self.probe.pts)
         for packet in packets_from(self.probe, start, self.beat):
             try:
                 frames = packet.decode()
@@ -100,7 +106,7 @@ class PyavSource:
                 continue
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
-                    yield (next(order) if pts is None else index_of(pts, frame.pts)), frame
+                    yield (next(order) if places is None else places.of(frame.pts)), frame
 
     def _stand_in(self, index: int, picture: np.ndarray) -> np.ndarray:
         self.substituted.add(index)
@@ -111,10 +117,3 @@ class PyavSource:
 
     def __exit__(self, *exception: object) -> None:
         return None
-
-
-def index_of(pts: np.ndarray, stamp: int | None) -> int | None:
-    if stamp is None:
-        return None
-    index = int(np.searchsorted(pts, stamp))
-    return index if index < len(pts) and pts[index] == stamp else None
