@@ -42,7 +42,8 @@ def header_attributes(header: StoreHeader) -> dict[str, str | int]:
     }
     if header.video_turn:
         texts["video_turn"] = header.video_turn
-    return texts | numbers
+    # The name of a file need not be UTF-8, as attributes are.
+    return {name: text.encode("utf-8", "backslashreplace").decode() for name, text in texts.items()} | numbers
 
 
 def fixed(value: str | int) -> Any:

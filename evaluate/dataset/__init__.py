@@ -36,6 +36,7 @@ from .matches import (
     halves_of,
     rate_remark,
     resolve_match,
+    why_no_video,
 )
 from .predictions import SCORES_FILE, Predictions, open_predictions
 from .splits import OF_RUN, SPLITS_FILE, Splits, recorded_splits, recordings_of

@@ -26,7 +26,7 @@ from ...cache.stores import (
 )
 from ...cache.terminal import ProgressLine, note
 from ...cache.times import is_same_rate
-from ...evaluate.dataset import Match
+from ...evaluate.dataset import Match, why_no_video
 from ..video import VideoProbe, image_files, video_bytes, video_digest
 from .job import ExtractionJob
 from .segments import OnRows, Outcome, SegmentRunner, SegmentTask, cut_segments, probed
@@ -164,7 +164,7 @@ def finished_store(match: Match, path: Path, fps: Fraction | None) -> Extracted 
     Raises BallspotError when it is of another video, or not of the frame rate that is asked for.
     """
     if match.video is None:
-        raise BallspotError(f"{match.folder}: match {match.name!r} has no video; put one there or leave it out")
+        raise _no_video(match)
     if not path.exists():
         return None
     with FeatureStore.open(path) as store:
@@ -183,11 +183,16 @@ def finished_store(match: Match, path: Path, fps: Fraction | None) -> Extracted 
         return Extracted(match=match.name, path=path, n_rows=store.n_rows, n_new_rows=0, seconds=0.0)
 
 
+def _no_video(match: Match) -> BallspotError:
+    why = why_no_video(match.folder)
+    return BallspotError(f"{match.folder}: match {match.name!r} has no video{why}; put one there or leave it out")
+
+
 def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
     """What is to be done for a match without a store. Raises BallspotError when its video cannot be read."""
     settings = job.settings
     if match.video is None:
-        raise BallspotError(f"{match.folder}: match {match.name!r} has no video; put one there or leave it out")
+        raise _no_video(match)
     probe = probed(match.video, settings)
     for what in probe.notes():
         note(f"{match.name}: {what}")
