@@ -74,13 +74,19 @@ class MatchPlan:
 
 
 def extract_matches(
-    matches: Sequence[Match], set_path: Path, job: ExtractionJob, *, crew: Crew | None = None
+    matches: Sequence[Match],
+    set_path: Path,
+    job: ExtractionJob,
+    *,
+    crew: Crew | None = None,
+    takes_any_rate: bool = False,
 ) -> list[Extracted]:
     """The stores of all `matches` in `set_path`: complete ones are kept, unfinished ones resumed, the rest made.
 
     A match that fails does not keep the others from being finished; then ExtractionError names each that failed: no
     readable video, a store of another video, a frame that cannot be decoded, a disk that takes no more. Raises
     BallspotError at once for a set that was made with other settings. Without a `crew` all is done in this process.
+    With `takes_any_rate` a complete store is kept also where it is of another frame rate than the job's.
     """
     make_folder(set_path)
     require_same_settings(set_path, job.spec)
@@ -90,7 +96,7 @@ def extract_matches(
     for match in matches:
         path = store_path(set_path, match.name)
         try:
-            found = finished_store(match, path, job.settings.fps)
+            found = finished_store(match, path, None if takes_any_rate else job.settings.fps)
             if found is not None:
                 done[match.name] = found
             else:
@@ -216,6 +222,7 @@ def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
         video_bytes=probe.n_bytes,
         video_sha256=video_digest(probe.path),
         video_turn=probe.turn,
+        picture_fps=str(file.fps) if probe.path.is_dir() and file is not probe else "",
         weights=job.backbone.spec.weights,
     )
     decoder = "jpg" if probe.path.is_dir() else settings.decoder
