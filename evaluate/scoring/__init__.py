@@ -3,7 +3,7 @@ tolerance, and AP by team.
 """
 
 from .exact import exact_ap, exact_curves
-from .matching import Pool, match_truths, pool_spots, reach_frames, windows
+from .matching import Pool, best_threshold, match_truths, pool_spots, reach_frames, windows
 from .metrics import (
     APResult,
     average_precision,

@@ -8,4 +8,4 @@ from .card import write_card
 from .file import is_bundle
 from .hub import pull, push
 from .onnx import export_backbone, export_head, require_onnx
-from .trained import read_trained
+from .trained import read_trained, threshold_of

@@ -3,4 +3,13 @@
 from .ensemble import Ensemble, MatchStream
 from .score import MatchScores, joined
 from .stream import score_match
-from .write import PredictedMatch, claim_folder, predict_matches, prediction_record, write_prediction, write_wholes
+from .write import (
+    PredictedMatch,
+    chosen_threshold,
+    claim_folder,
+    keep_threshold,
+    predict_matches,
+    prediction_record,
+    write_prediction,
+    write_wholes,
+)
