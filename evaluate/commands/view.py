@@ -2,12 +2,13 @@
 
 import threading
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from ...cache.terminal import FOLDER, data_option, labels_of_run_option, note, split_of_option, splits_option
-from ..dataset import given_predictions, label_set_for, split_remark, videos_selection
+from ..dataset import given_predictions, label_set_for, recorded_threshold, split_remark, videos_selection
 from ..scoring import OFFICIAL_FPS, Protocol
 from ..viewer import find_view, sides_of
 
@@ -67,6 +68,10 @@ def view(
     of_runs = splits_file is None and all(one.run is not None for one in given)
     names = None if of_runs else selection.part(split or "all")
     shown = find_view(sides, selection, names, fps=protocol.fps, wanted=wanted)
+    recorded = recorded_threshold(given[0])
+    if recorded is not None:
+        shown = replace(shown, threshold=recorded.value)
+        note(f"note: {recorded.remark()}")
     of_run = split_remark(given, split)
     if of_run is not None:
         note(f"note: {of_run}")

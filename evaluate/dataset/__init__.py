@@ -36,8 +36,19 @@ from .matches import (
     halves_of,
     rate_remark,
     resolve_match,
+    why_no_video,
 )
 from .predictions import SCORES_FILE, Predictions, open_predictions
 from .splits import OF_RUN, SPLITS_FILE, Splits, recorded_splits, recordings_of
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
+from .thresholds import (
+    THRESHOLD_FILE,
+    Threshold,
+    decided_threshold,
+    read_threshold,
+    recorded_threshold,
+    rounded_down,
+    threshold_in,
+    write_threshold,
+)
 from .video_records import VIDEO_FILE, is_recorded, video_record, videos_selection

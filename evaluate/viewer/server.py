@@ -258,6 +258,7 @@ def resources_of(view: View) -> dict[str, Resource]:
         "label_set": view.label_set.name,
         "labels": list(view.label_set.labels),
         "sides": [side.name for side in view.sides],
+        "threshold": view.threshold,
         "matches": listed,
     }
     table["/view.json"] = Resource("application/json", make=partial(_json_bytes, record))
