@@ -2,6 +2,7 @@
 
 import os
 import random
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +16,13 @@ import torch
 from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
 
+import ballspot
 from ballspot.cli import main
 from ballspot.extract.data_root.synth import synthesize
+
+# The repository's root is the package. pytest imports it once more by the name of its folder, or, where that is no
+# Python name ("ballspot-main"), as a module "__init__", in which no relative import works: here it finds the package.
+sys.modules.setdefault("__init__", ballspot)
 
 # A busy machine is no failure: speed is measured by the scripts in bench/, never by a test.
 # Examples are random for a person, and the same every time in continuous integration: no chance decides there.
