@@ -27,9 +27,9 @@ class Executor:
     """Where tasks are done and how many at a time: `on` is local, ray, ray:ADDRESS, slurm, or slurm:local.
 
     On this machine every worker is a process that is dealt one of the devices; with `renews` each task gets a process
-    of its own, and with `preload` these are forked from one that has imported that module. On a cluster every task gets
-    `n_threads` processors or one GPU; functions and tasks are paths and plain values there, which must mean the same
-    everywhere. SLURM writes its logs to `logs` and is told `name` and `minutes`, what a task takes at most. A task
+    of its own, and with `preload` these are forked from one that has imported those modules. On a cluster every task
+    gets `n_threads` processors or one GPU; functions and tasks are paths and plain values there, which must mean the
+    same everywhere. SLURM writes its logs to `logs` and is told `name` and `minutes`, what a task takes at most. A task
     whose process ends by itself (killed for want of memory, say) is tried three times, but for SLURM, which has rules
     of its own; `option` is what the command calls `n_workers`. Raises BallspotError when `on` is another word.
     """
@@ -39,7 +39,7 @@ class Executor:
     devices: Sequence[str] = ("cpu",)
     n_threads: int = 1
     renews: bool = False
-    preload: str | None = None
+    preload: Sequence[str] = ()
     option: str = "--workers"
     name: str = "ballspot"
     logs: Path = Path()
@@ -225,12 +225,12 @@ def _with_told(function: Function[Task], device: str, task: Task) -> tuple[Any, 
     return function(task, device, told.append), told
 
 
-def _context(preload: str | None) -> Any:
-    """Processes forked from a server that has imported a module once; where there is no such server, new ones."""
-    if preload is None or "forkserver" not in multiprocessing.get_all_start_methods():
+def _context(preload: Sequence[str]) -> Any:
+    """Processes forked from a server that has imported modules once; where there is no such server, new ones."""
+    if not preload or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
+    context.set_forkserver_preload(list(preload))
     return context
 
 

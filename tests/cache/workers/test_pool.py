@@ -48,8 +48,12 @@ def tasks(tmp_path: Path) -> list[Task]:
     return [Task(name, tmp_path) for name in ("a", "b", "c", "d")]
 
 
-@pytest.mark.parametrize("preload", [None, "ballspot.cache.workers"])
-def test_every_task_is_done_once_and_told_of(tasks: list[Task], preload: str | None) -> None:
+# A process has one such server: what sweeps want of it must be in it, whichever test starts it.
+SERVER = ("ballspot.temporal.sweep.job", "torch._dynamo")
+
+
+@pytest.mark.parametrize("preload", [(), SERVER])
+def test_every_task_is_done_once_and_told_of(tasks: list[Task], preload: tuple[str, ...]) -> None:
     told: list[tuple[str, int]] = []
     executor = Executor(2, devices=["left", "right"], preload=preload)
     ended = list(executor.run(do, tasks, on_told=told.append))

@@ -32,6 +32,7 @@ from ballspot.extract.rows.job import ExtractionJob
 from ballspot.extract.rows.segments import OnRows, Outcome, SegmentTask
 
 from ...changes import killed_at, watch
+from ...processes import fork_workers
 
 N_KILLS = int(os.environ.get("BALLSPOT_KILLS", "3"))
 SEED = int(os.environ.get("BALLSPOT_KILL_SEED", "1"))
@@ -57,6 +58,7 @@ def extract(data: Path, out: Path, n_workers: int) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
+    fork_workers()
     words = ["extract", data, "--out", out, "--set", "s", "--weights", "random", "--size", "64x96"]
     main([*map(str, words), "--workers", str(n_workers)])
 
@@ -113,7 +115,7 @@ def kill_at(process: ForkProcess, out: Path, moment: str, *, row_bytes: int, rng
     """Kills the process, and every second time all that it started, at the moment; False when it ended before."""
     before, _, stores_before = state(out)
     wanted = before + rng.uniform(0, 0.15 * row_bytes)
-    delay_s = {"start": 6.0, "rows": 0.05, "assembly": 0.03, "stored": 0.003}[moment] * rng.random()
+    delay_s = {"start": 2.0, "rows": 0.05, "assembly": 0.03, "stored": 0.003}[moment] * rng.random()
     while process.is_alive():
         n_bytes, n_temporary, n_stores = state(out)
         if (

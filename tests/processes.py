@@ -1,9 +1,13 @@
-"""Commands in forked processes that are killed, or held, before a change that they make on disk (tests/changes.py)."""
+"""Commands in forked processes, which load nothing anew; killed or held, where that is asked for, before a change that
+they make on disk (tests/changes.py).
+"""
 
+import multiprocessing
 import os
 import random
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,13 +15,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import timm  # noqa: F401  # here, once: every fork would import it
+
+from ballspot.cache.workers import pool
 from ballspot.cli import main
 
-from ..changes import OnChange, watch
-from .harness import Ended
+from .changes import OnChange, watch
 
 PLACE = "place"  # the folder that changes are told of lies below one of this name
 LIMIT_S = 1800.0  # of a machine that has other things to do
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: exit code, what it said, and the traceback of what it did not catch."""
+
+    code: int
+    stdout: str
+    stderr: str
+    trace: str = ""
+
+    @property
+    def error(self) -> str:
+        """The one line that a refusal ends with."""
+        return self.stderr.rstrip("\n").rpartition("\n")[2]
 
 
 @dataclass
@@ -81,6 +102,20 @@ def started(words: Sequence[object], log: Path, on_change: OnChange | None = Non
     return Child(pid, log, read)
 
 
+def run_forked(*words: object) -> Ended:
+    """How the command ends in a forked process; what it says on both streams is in ``stderr``."""
+    with tempfile.TemporaryDirectory() as folder:
+        return started(words, Path(folder) / "log").wait()
+
+
+def fork_workers() -> None:
+    """From now on workers on this machine are forks of this process, which must itself be a fork that soon ends.
+
+    The server that forks workers elsewhere is, if there is one, another process's child and would outlive this one.
+    """
+    pool._context = lambda preload: multiprocessing.get_context("fork")
+
+
 def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: int) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
@@ -88,6 +123,7 @@ def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: i
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # of a process that ends
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # the same
     sys.dont_write_bytecode = True
+    fork_workers()
     code: Any = 70
     try:
         changes = watch(on_change or (lambda number, text: None), below=PLACE)
