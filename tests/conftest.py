@@ -3,6 +3,7 @@
 import os
 import random
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -55,6 +56,16 @@ def same_draws() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def kept_backbones(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Backbones are loaded, and decoders are started, in a fraction of the time."""
+    from .kept import keep  # not where pytest-xdist only hands out tests: it takes seconds to import
+
+    with pytest.MonkeyPatch.context() as patch:
+        keep(patch, request.path.relative_to(Path(__file__).parent))
+        yield
 
 
 @pytest.fixture(scope="session")

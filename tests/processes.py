@@ -19,6 +19,7 @@ import timm  # noqa: F401  # here, once: every fork would import it
 
 from ballspot.cache.workers import pool
 from ballspot.cli import main
+from ballspot.extract.video import process as decoding
 
 from .changes import OnChange, watch
 
@@ -77,6 +78,12 @@ class Child:
                 os.killpg(self.pid, signal.SIGKILL)
             self._end(os.waitpid(self.pid, 0)[1])
 
+    def kill_alone(self) -> None:
+        """SIGKILL to it, where it has not ended yet; what it started must end by itself."""
+        if not self.is_over():
+            os.kill(self.pid, signal.SIGKILL)
+            self._end(os.waitpid(self.pid, 0)[1])
+
     def _end(self, status: int) -> None:
         self.status = status
         os.set_blocking(self.pipe, False)
@@ -109,11 +116,12 @@ def run_forked(*words: object) -> Ended:
 
 
 def fork_workers() -> None:
-    """From now on workers on this machine are forks of this process, which must itself be a fork that soon ends.
+    """From now on workers and decoders are forks of this process, which must itself be a fork that soon ends.
 
     The server that forks workers elsewhere is, if there is one, another process's child and would outlive this one.
     """
-    pool._context = lambda preload: multiprocessing.get_context("fork")
+    decoding.START = "fork"
+    pool.process_context = lambda preload: multiprocessing.get_context("fork")
 
 
 def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: int) -> None:
@@ -139,6 +147,8 @@ def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: i
         traceback.print_exc()
         sys.stderr.flush()
     finally:
+        if "ray" in sys.modules:
+            sys.modules["ray"].shutdown()
         os._exit(code if isinstance(code, int) else 1)
 
 
@@ -195,6 +205,19 @@ class Gate:
     def close(self) -> None:
         for descriptor in (*self.came, *self.may_go):
             os.close(descriptor)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that come from this one, at any depth; none where the system does not tell."""
+    found: list[int] = []
+    parents, stats = {pid}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it may just have ended
+            stats[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    while parents:
+        parents = {child for child, parent in stats.items() if parent in parents}
+        found += parents
+    return found
 
 
 def chosen(rng: random.Random, n_all: int, n_wanted: int) -> list[int]:

@@ -1,6 +1,5 @@
 """Tasks done beside one another: by processes on this machine, by Ray, or by SLURM."""
 
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -12,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import BallspotError
 from .clusters import MAX_TRIES, Ended, Request, ray_tasks, slurm_tasks
-from .processes import end_with_parent
+from .processes import end_with_parent, process_context
 
 POLL_S = 0.5
 PATIENCE_S = 10.0
@@ -123,7 +122,7 @@ class LocalWorkers(Generic[Task]):
 
     def __init__(self, executor: Executor, function: Function[Task], on_told: Tell) -> None:
         self.executor, self.function, self.on_told = executor, function, on_told
-        self.context = _context(executor.preload)
+        self.context = process_context(executor.preload)
         devices = executor.devices
         self.slots = deque(devices[k % len(devices)] for k in range(executor.n_workers))
         self.workers: list[Worker[Task]] = []
@@ -223,15 +222,6 @@ def _with_told(function: Function[Task], device: str, task: Task) -> tuple[Any, 
     """The function's result, and what it told on the way."""
     told: list[Any] = []
     return function(task, device, told.append), told
-
-
-def _context(preload: Sequence[str]) -> Any:
-    """Processes forked from a server that has imported modules once; where there is no such server, new ones."""
-    if not preload or "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
-    return context
 
 
 def _stop_none(running: Sequence[Any]) -> Collection[Any]:

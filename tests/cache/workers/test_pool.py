@@ -14,6 +14,8 @@ import pytest
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.workers import Executor
 
+from ...preloaded import SERVER  # not of a module that imports torch: every worker imports this one
+
 NEEDS_SUBMITIT = pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
 
 
@@ -46,10 +48,6 @@ def do(task: Task, device: str, tell) -> tuple[str, str, int]:
 @pytest.fixture
 def tasks(tmp_path: Path) -> list[Task]:
     return [Task(name, tmp_path) for name in ("a", "b", "c", "d")]
-
-
-# A process has one such server: what sweeps want of it must be in it, whichever test starts it.
-SERVER = ("ballspot.temporal.sweep.job", "torch._dynamo")
 
 
 @pytest.mark.parametrize("preload", [(), SERVER])

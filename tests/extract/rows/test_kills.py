@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from ballspot.cache.stores.journal import Journal
 from ballspot.cache.stores.layout import Block
@@ -52,6 +53,11 @@ def data(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def words_for(data: Path, out: Path, n_workers: int) -> list[str]:
+    words = ["extract", data, "--out", out, "--set", "s", "--weights", "random", "--size", "64x96"]
+    return [*map(str, words), "--workers", str(n_workers)]
+
+
 def extract(data: Path, out: Path, n_workers: int) -> None:
     """The command, in a process group of its own, silent; forked from here, so that nothing is loaded anew."""
     os.setsid()
@@ -59,8 +65,7 @@ def extract(data: Path, out: Path, n_workers: int) -> None:
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     fork_workers()
-    words = ["extract", data, "--out", out, "--set", "s", "--weights", "random", "--size", "64x96"]
-    main([*map(str, words), "--workers", str(n_workers)])
+    main(words_for(data, out, n_workers))
 
 
 def started(data: Path, out: Path, n_workers: int) -> ForkProcess:
@@ -140,8 +145,8 @@ def kill_at(process: ForkProcess, out: Path, moment: str, *, row_bytes: int, rng
 
 def test_killed_at_random_moments_and_resumed_it_ends_in_the_same_bytes(data: Path, tmp_path: Path) -> None:
     began = time.monotonic()
-    process = started(data, tmp_path / "whole", 1)
-    process.join()
+    done = CliRunner().invoke(main, words_for(data, tmp_path / "whole", 1))
+    assert done.exit_code == 0, done.stderr
     whole = contents(tmp_path / "whole")
     row_bytes = sum(path.stat().st_size for path in (tmp_path / "whole").rglob("*.h5"))
     assert whole and all(name.endswith(".h5") for name in whole)
