@@ -1,3 +1,3 @@
-"""What a test process's server has imported, from which its workers and decoders are forked: there is one to a process."""
+"""What has been imported by the server from which a test process forks workers and decoders: it has one."""
 
 SERVER = ("timm", "torch._dynamo", "ballspot.temporal.sweep.job", "ballspot.extract.rows.crew")

@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 import timm  # noqa: F401  # here, once: every fork would import it
 
-from ballspot.cache.workers import pool
+from ballspot.cache.workers import pool, process_context
 from ballspot.cli import main
 from ballspot.extract.video import process as decoding
 
@@ -115,13 +116,17 @@ def run_forked(*words: object) -> Ended:
         return started(words, Path(folder) / "log").wait()
 
 
-def fork_workers() -> None:
-    """From now on workers and decoders are forks of this process, which must itself be a fork that soon ends.
+def as_a_process_of_its_own(command: str) -> None:
+    """Makes a fork start its own processes: the server that they are forked from elsewhere is another one's child.
 
-    The server that forks workers elsewhere is, if there is one, another process's child and would outlive this one.
+    Decoders are new processes, workers of an extraction are forked from a server of this process; the workers of a
+    sweep, which has no threads, are forks of this process.
     """
-    decoding.START = "fork"
-    pool.process_context = lambda preload: multiprocessing.get_context("fork")
+    forkserver._forkserver.__init__()
+    decoding.START = "spawn"
+    pool.process_context = process_context
+    if command == "sweep":
+        pool.process_context = lambda preload: multiprocessing.get_context("fork")
 
 
 def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: int) -> None:
@@ -131,7 +136,7 @@ def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: i
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # of a process that ends
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # the same
     sys.dont_write_bytecode = True
-    fork_workers()
+    as_a_process_of_its_own(str(words[0]))
     code: Any = 70
     try:
         changes = watch(on_change or (lambda number, text: None), below=PLACE)

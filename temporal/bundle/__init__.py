@@ -9,3 +9,4 @@ from .file import is_bundle
 from .hub import pull, push
 from .onnx import export_backbone, export_head, require_onnx
 from .trained import read_trained
+from .two_looks import features_of_two_looks, region_network, region_settings

@@ -33,7 +33,7 @@ from ballspot.extract.rows.job import ExtractionJob
 from ballspot.extract.rows.segments import OnRows, Outcome, SegmentTask
 
 from ...changes import killed_at, watch
-from ...processes import fork_workers
+from ...processes import as_a_process_of_its_own
 
 N_KILLS = int(os.environ.get("BALLSPOT_KILLS", "3"))
 SEED = int(os.environ.get("BALLSPOT_KILL_SEED", "1"))
@@ -64,7 +64,7 @@ def extract(data: Path, out: Path, n_workers: int) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    fork_workers()
+    as_a_process_of_its_own("extract")
     main(words_for(data, out, n_workers))
 
 
