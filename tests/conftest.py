@@ -36,8 +36,9 @@ settings.register_profile(
 settings.load_profile("ballspot")
 
 LONGEST = (  # files whose tests take longest come first, so that no core is left with one of them at the end
-    "test_demo.py", "test_plan.py", "test_robustness.py", "test_optuna_search.py", "finetune/test_run.py",
-    "test_clusters.py", "test_kills.py", "test_extraction.py", "on_video/test_predict.py", "test_frame_rates.py",
+    "test_robustness.py", "test_plan.py", "finetune/test_run.py", "test_demo.py", "on_video/test_predict.py",
+    "test_engines.py", "test_clusters.py", "test_optuna_search.py", "test_frame_rates.py", "test_extraction.py",
+    "test_official.py", "test_pool.py", "test_kills.py",
 )  # fmt: skip
 
 
