@@ -44,6 +44,14 @@ def trained_run(features: Path, drawn: Path, tmp_path_factory: pytest.TempPathFa
     return trained(features, drawn, tmp_path_factory.mktemp("run") / "run", "scaling=none")
 
 
+@pytest.fixture(scope="module")
+def own(trained_run: Path, video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The predictions of the video at its own rate."""
+    out = tmp_path_factory.mktemp("own")
+    run("predict", trained_run, video, "--out", out)
+    return out / "64p"
+
+
 def test_a_run_and_its_bundle_say_the_rate_of_the_training(trained_run: Path, tmp_path: Path) -> None:
     assert read_checkpoint(trained_run / "best.safetensors").description.fps == 25
     run("export", trained_run, "--format", "bundle", "--out", tmp_path / "a.ballspot")
@@ -52,13 +60,12 @@ def test_a_run_and_its_bundle_say_the_rate_of_the_training(trained_run: Path, tm
 
 @pytest.mark.parametrize("fps", [Fraction(50), Fraction(30), Fraction(60000, 1001)], ids=str)
 def test_a_video_of_another_rate_gives_the_scores_of_the_same_moments(
-    trained_run: Path, video: Path, tmp_path: Path, fps: Fraction
+    trained_run: Path, own: Path, video: Path, tmp_path: Path, fps: Fraction
 ) -> None:
     other = at_another_rate(video, tmp_path / "other.mp4", fps)
-    run("predict", trained_run, video, "--out", tmp_path / "own")
     done = run("predict", trained_run, other, "--out", tmp_path / "brought")
     assert f"other: 25 frames a second are read, by time, of its {float(fps):.5g}" in done.stderr
-    one, two = (read_scores(tmp_path / name / "scores.npz") for name in ("own/64p", "brought/other"))
+    one, two = (read_scores(path / "scores.npz") for path in (own, tmp_path / "brought/other"))
     assert (two.fps, two.n_video_frames) == (25, len(two.scores))
     shared = min(len(one.scores), len(two.scores))
     assert abs(len(one.scores) - len(two.scores)) <= 1
