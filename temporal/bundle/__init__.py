@@ -8,4 +8,5 @@ from .card import write_card
 from .file import is_bundle
 from .hub import pull, push
 from .onnx import export_backbone, export_head, require_onnx
+from .run_features import sets_of_run
 from .trained import read_trained
