@@ -20,6 +20,7 @@ from .labels import (
     labels_in,
     read_label,
     read_labels,
+    read_note,
     read_position,
     read_team,
     read_visibility,
@@ -40,4 +41,4 @@ from .matches import (
 from .predictions import SCORES_FILE, Predictions, open_predictions
 from .splits import OF_RUN, SPLITS_FILE, Splits, recorded_splits, recordings_of
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
-from .video_records import VIDEO_FILE, is_recorded, video_record, videos_selection
+from .video_records import VIDEO_FILE, LooseVideos, is_recorded, labels_of_video, video_record, videos_selection

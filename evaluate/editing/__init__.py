@@ -19,5 +19,5 @@ from .actions import (
     Undo,
     read_action,
 )
-from .book import REJECTED_WITHIN_MS, BookState, ConflictError, LabelBook, Rejection
-from .journal import journal_of
+from .book import REJECTED_WITHIN_MS, BookState, ConflictError, LabelBook
+from .journal import Rejection, journal_of, rejections_beside

@@ -37,6 +37,7 @@ from .journal import (
     cut,
     journal_of,
     read_journal,
+    rejected_by,
     saved_line,
     tidy,
 )
@@ -146,7 +147,7 @@ class LabelBook:
         elif journal.is_whole and not journal.is_saved and _last_digest(journal, before=1) == digest:
             self._finish(document, journal)
         else:
-            rejected = _rejected(journal.base, journal.steps)
+            rejected = rejected_by(journal.base, journal.steps)
             last = journal.steps[-1].revision if journal.steps else journal.base.revision
             self.remark = f"{self.path.name} was changed by another program; undo begins there"
             self._begin(document, Base(digest, last + 1, rejected), starts_anew=True)
@@ -225,7 +226,7 @@ class LabelBook:
             revision=self.revision,
             spots=tuple(self.document.spots(str(self.path))),
             entries=self.document.entries,
-            rejected=_rejected(self.base, self.steps),
+            rejected=rejected_by(self.base, self.steps),
             undoes=undo[-1].does if undo else None,
             redoes=redo[-1].does if redo else None,
             remark=self.remark,
@@ -310,17 +311,6 @@ def _stacks(steps: Sequence[Step]) -> tuple[list[Step], list[Step]]:
             undo.append(step)
             redo = []
     return undo, redo
-
-
-def _rejected(base: Base, steps: Sequence[Step]) -> tuple[Rejection, ...]:
-    kept = dict.fromkeys(base.rejected)
-    for step in steps:
-        for rejection, made in step.rejects:
-            if made:
-                kept[rejection] = None
-            else:
-                kept.pop(rejection, None)
-    return tuple(kept)
 
 
 def _last_digest(journal: JournalContent, *, before: int = 0) -> str:

@@ -147,6 +147,24 @@ def read_journal(path: Path) -> JournalContent | None:
     return JournalContent(base, tuple(steps), not steps or saved == steps[-1].revision, n_bytes, is_whole)
 
 
+def rejections_beside(labels: Path) -> tuple[Rejection, ...]:
+    """What was rejected of the predictions of a match, as the journal beside its label file says; none without one."""
+    content = read_journal(journal_of(labels))
+    return () if content is None else rejected_by(content.base, content.steps)
+
+
+def rejected_by(base: Base, steps: Sequence[Step]) -> tuple[Rejection, ...]:
+    """The rejections that stand after the steps."""
+    kept = dict.fromkeys(base.rejected)
+    for step in steps:
+        for rejection, made in step.rejects:
+            if made:
+                kept[rejection] = None
+            else:
+                kept.pop(rejection, None)
+    return tuple(kept)
+
+
 def append(path: Path, text: str, *, n_bytes: int, synced: bool = True) -> int:
     """Writes ``text`` behind the first ``n_bytes`` of the journal and forces it to the disk; the length after it.
 

@@ -38,7 +38,7 @@ ODD = {
         {"zz": [1, {"b": None, "a": "ü"}], "label": "OUT", "gameTime": "1 - 00:02", "position": 2000, "id": 7},
         {"gameTime": "2 - 00:01", "label": "NO SUCH CLASS", "position": "1000"},
     ],
-    "author": {"name": "somebody", "α": True},
+    "author": {"name": "somebody", "b": True},
 }
 
 
