@@ -42,6 +42,7 @@ COMMANDS: dict[str, Place] = {
     "train": ("temporal.commands.train", "train", "Train a head on a feature set."),
     "learn": ("temporal.commands.learn", "learn", "Learn from corrected labels, in seconds."),
     "sweep": ("temporal.commands.sweep", "sweep", "Train every setting of a sweep file, several seeds each."),
+    "adopt": ("temporal.commands.adopt", "adopt", "Make a run of another system's checkpoint."),
     "predict": ("temporal.commands.predict", "predict", "Find the spots of a split, or of any video."),
     "tune": ("temporal.commands.tune", "tune", "Find the post-processing of every class on saved scores."),
     "probe": ("temporal.commands.probe", "probe", "Score single frames by logistic regression: the floor for heads."),

@@ -50,6 +50,11 @@ class Executor:
         if self.on != "local" and kind != "ray" and (kind != "slurm" or address not in ("", "local")):
             raise BallspotError(f"--on {self.on}: no such place; give ray, ray:ADDRESS, slurm or slurm:local")
 
+    @staticmethod
+    def is_elsewhere(on: str | None) -> bool:
+        """Whether `on` names other machines, whose cores and GPUs are not this one's."""
+        return on not in (None, "local", "ray", "slurm:local")
+
     def run(
         self,
         function: Function[Task],

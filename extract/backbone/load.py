@@ -14,7 +14,7 @@ from .fold_norms import channels_last, fold_batch_norms
 from .foreign import recognise
 from .pooling import with_pooling
 from .spec import BackboneSpec
-from .temporal_shift import BLOCK_TSM, Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
+from .temporal_shift import BLOCK_TSM, SHIFTED, Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
 from .transforms import INTERPOLATIONS, views_settings
 from .weights import (
     OFFLINE_BACKBONE,
@@ -184,7 +184,7 @@ def load_model(spec: BackboneSpec) -> Loaded:
                 asked = name if shift is None else f"{name}+{shift}"
                 raise BallspotError(f"{source}: holds {found.backbone}, not --backbone {asked}; leave --backbone out")
             state, shift = found.state, theirs[1]
-        has_shift = shift is not None and any(".conv1.net." in key for key in state)
+        has_shift = shift is not None and any(SHIFTED in key for key in state)
     elif weights.kind == "hub" and cached_hub_file(cfg) is None:
         require_hub(name)
     whole = name if shift is None else f"{name}+{shift}"
@@ -201,6 +201,19 @@ def load_model(spec: BackboneSpec) -> Loaded:
         if shift is not None and clips is None:  # new shifts in a backbone that was trained without
             clips = insert_shift(model, shift, backbone=whole)
     return Loaded(replace(spec, name=whole), model, shift, clips)
+
+
+def shifted_model(name: str) -> tuple[nn.Module, Clips | None]:
+    """An untrained model without classifier and with the shift its name says, and what sets its clips' length.
+
+    Raises BallspotError for a model that timm does not know, and for a shift in one that has no place for it.
+    """
+    import timm  # takes seconds to import
+
+    base, shift = parse_backbone(name)
+    _pretrained_cfg(base)  # names the nearest to an unknown one
+    model = timm.create_model(base, num_classes=0)
+    return model, None if shift is None else insert_shift(model, shift, backbone=name)
 
 
 def _create(name: str, size: tuple[int, int], cfg: Mapping[str, Any], *, pretrained: bool) -> nn.Module:

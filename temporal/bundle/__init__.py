@@ -10,3 +10,4 @@ from .hub import pull, push
 from .onnx import export_backbone, export_head, require_onnx
 from .run_features import sets_of_run
 from .trained import read_trained
+from .two_looks import features_of_two_looks, region_network, region_settings

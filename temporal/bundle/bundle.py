@@ -18,7 +18,7 @@ from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, seed_folders
 from ...evaluate.dataset import LabelSet, recorded_splits
 from ...extract.rows import BundledFeatures
-from ..config import as_table
+from ..config import Procedure, as_table, procedure_of, procedure_record, read_procedure
 from ..decoding import ClassDecoding, read_postprocessing
 from ..heads import Checkpoint, read_checkpoint
 from .feature_parts import features_of_parts, features_part
@@ -46,6 +46,7 @@ class Bundle:
     run_keys, seeds: of the runs, in the order of `heads`.
     splits: names of the matches the run was trained and validated on and is to be tested on.
     metrics: what each run's metrics.json says of its head, None for a run that is not done.
+    procedure: of an adopted model, how its system looks at a video; None for a head that reads rows.
     """
 
     heads: tuple[Checkpoint, ...]
@@ -57,6 +58,7 @@ class Bundle:
     seeds: tuple[int, ...]
     splits: Mapping[str, tuple[str, ...]]
     metrics: tuple[Mapping[str, Any] | None, ...] = field(default=())
+    procedure: Procedure | None = None
 
 
 def bundle_of(
@@ -91,6 +93,10 @@ def bundle_of(
             raise BallspotError(f"{folder.path}: trained on other features than {folders[0].path}; bundle like runs")
         if head.description.label_set.labels != first.label_set.labels:
             raise BallspotError(f"{folder.path}: trained on other labels than {folders[0].path}; bundle like runs")
+    procedures = [read_procedure(folder.path) for folder in folders]
+    if len(folders) > 1 and any(procedures):
+        adopted = next(folder for folder, found in zip(folders, procedures, strict=True) if found is not None)
+        raise BallspotError(f"{adopted.path}: an adopted model goes over a video in its own way; give it alone")
     if tuned is None:
         beside = [runs[0] / TUNED_FILE, folders[0].path / TUNED_FILE]
         tuned = next((path for path in beside if path.is_file()), None)
@@ -112,6 +118,7 @@ def bundle_of(
         seeds=tuple(seeds),
         splits=splits.by_part,
         metrics=tuple(_metrics_of(folder) if folder.is_done else None for folder in folders),
+        procedure=procedures[0],
     )
 
 
@@ -161,6 +168,7 @@ def save_bundle(bundle: Bundle, out: Path) -> None:
         "sets": [features_part(features) for features in bundle.features],
         "postprocessing": None if how is None else {label: vars(decoding) for label, decoding in how.items()},
         "splits": {part: list(names) for part, names in bundle.splits.items()},
+        **({} if bundle.procedure is None else {"procedure": procedure_record(bundle.procedure)}),
     }
     try:
         write_bundle_file(out, header, tensors)
@@ -183,6 +191,7 @@ def load_bundle(path: Path) -> Bundle:
         seeds=tuple(head.seed for head in header.heads),
         splits={part: tuple(names) for part, names in header.splits.model_dump().items()},
         metrics=tuple(None if head.metrics is None else head.metrics.model_dump() for head in header.heads),
+        procedure=None if header.procedure is None else procedure_of(header.procedure, str(path)),
     )
 
 

@@ -121,6 +121,7 @@ class BundleHeader(Part):
     sets: Annotated[list[SetPart], Field(min_length=1, max_length=64)]
     postprocessing: dict[Name, dict[Name, Any]] | None
     splits: SplitsPart
+    procedure: dict[Name, Any] | None = None
     tensors_sha256: Digest
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from ...cache.runs import RunFolder, find_recorded, not_found, places_of
 from ...cache.stores import EngineSpec, FeatureSpec, FeatureStore, open_feature_set
 from ...extract.backbone import (
     RUN_BACKBONE,
+    TWO_LOOKS,
     BackboneSpec,
     assemble,
     load_model,
@@ -23,6 +24,8 @@ from ...extract.backbone import (
     weights_digest,
 )
 from ...extract.rows import FIT_FILE, BundledFeatures, Components, load_components
+from ..config import read_procedure
+from .two_looks import features_of_two_looks
 
 REMEDY = "give --features FOLDER"
 MOST_TRIED = 100  # sets of feature sets that a run's record may mean, where each is found in several places
@@ -236,6 +239,11 @@ def _trained_here(run: RunFolder, wanted: str, *, with_backbone: bool) -> Bundle
     settled = own_settings(path)
     if settled is None:
         raise BallspotError(f"{path}: does not say how it is extracted with; fine-tune again")
+    name = _plain(run.name)
+    if settled.backbone.endswith(TWO_LOOKS):
+        made = features_of_two_looks(path, settled, read_procedure(run.path), name=name, with_backbone=with_backbone)
+        _require_wanted(path, made.fingerprint, wanted)
+        return made
     loaded = load_model(BackboneSpec(settled.backbone, str(path), settled.size))
     weights = loaded.model.state_dict()
     held = _held(weights, weights_digest(weights), str(path)) if with_backbone else None
@@ -243,10 +251,13 @@ def _trained_here(run: RunFolder, wanted: str, *, with_backbone: bool) -> Bundle
     margin = 0 if backbone.shifted is None else backbone.shifted.reach
     spec = backbone.features(stride=settled.stride, views=parse_views(settled.views), margin=margin)
     found = spec.fingerprint
+    _require_wanted(path, found, wanted)
+    return BundledFeatures(name, found, spec, EngineSpec(""), "run", name, held, None)
+
+
+def _require_wanted(path: Path, found: str, wanted: str) -> None:
     if found != wanted:
         raise BallspotError(f"{path}: gives features of fingerprint {found[:12]}, the head reads {wanted[:12]}")
-    name = _plain(run.name)
-    return BundledFeatures(name, found, spec, EngineSpec(""), "run", name, held, None)
 
 
 def _plain(name: str) -> str:

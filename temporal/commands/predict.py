@@ -237,14 +237,17 @@ def has_openvino() -> bool:
 
 def _videos(asked: Asked) -> None:
     from ...extract.device import pick_device, use_threads
-    from ...extract.rows import AUTO_DECODER, RowMaker
+    from ...extract.rows import RowMaker
+    from ..adopted import AdoptedScorer
     from ..decoding import read_postprocessing
-    from ..on_video import given_videos, halves_of_videos, predict_keeping, predict_videos
+    from ..on_video import RowScorer, given_videos, halves_of_videos, predict_keeping, predict_videos
     from ..prediction import Ensemble, claim_folder, prediction_record, write_wholes
 
     videos = given_videos([Path(text) for text in asked.inputs])
     bundle = _loaded(asked)
     tuned = bundle.postprocessing if asked.tuned is None else read_postprocessing(asked.tuned)
+    if bundle.procedure is not None:
+        asked.refuse(("engine", "keep_features"), "is for heads that read rows; an adopted model sees whole clips")
     engine = _engine_here(bundle, asked.engine)
     ensemble = Ensemble(bundle.heads, pick_device(asked.device), tuned)
     out = asked.out or Path("predictions")
@@ -252,7 +255,11 @@ def _videos(asked: Asked) -> None:
     claim_folder(out, record)
     use_threads(asked.n_threads, spare=1)  # one core decodes
     with ExitStack() as stack:
-        if asked.keep_features is not None:
+        if bundle.procedure is not None:
+            note(f"{bundle.procedure.system}: {bundle.procedure.told()}")
+            scorer = AdoptedScorer.of(bundle, device=ensemble.device, weights=asked.weights)
+            predicted = predict_videos(ensemble, scorer, videos, out=out)
+        elif asked.keep_features is not None:
             predicted = predict_keeping(
                 ensemble,
                 bundle.features,
@@ -266,7 +273,7 @@ def _videos(asked: Asked) -> None:
             maker = stack.enter_context(
                 RowMaker(bundle.features, ensemble.views, device=ensemble.device, weights=asked.weights, engine=engine)
             )
-            predicted = predict_videos(ensemble, maker, videos, out=out, decoder=AUTO_DECODER)
+            predicted = predict_videos(ensemble, RowScorer(ensemble, maker, out), videos, out=out)
         stack.callback(write_wholes, out, halves_of_videos(videos))  # also where a video fails
         for done in predicted:
             click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
