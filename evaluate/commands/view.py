@@ -1,16 +1,13 @@
 """The command `ballspot view`."""
 
-import secrets
 import threading
 import webbrowser
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.runs import following_run
 from ...cache.terminal import FOLDER, data_option, labels_of_run_option, note, split_of_option, splits_option
 from ..dataset import (
     VIDEO_SUFFIXES,
@@ -24,12 +21,10 @@ from ..dataset import (
 from ..scoring import OFFICIAL_FPS, Protocol
 from ..viewer import (
     EditDesk,
-    Trainer,
+    Session,
     View,
     ViewServer,
     find_view,
-    learned_lines,
-    open_sides,
     resources_of,
     sides_of,
 )
@@ -98,9 +93,7 @@ def view(
         raise click.UsageError("--edit writes labels: name their data root with --data, or give their videos")
     if queue_file is not None and not edits:
         raise click.UsageError("--queue asks for answers: give --edit, too")
-    protocol = Protocol(fps=fps)
     given = given_predictions(predictions, split)
-    sides = sides_of(given)
     label_set = label_set_for(given, labels)
     if videos:
         selection: DataSelection = LooseVideos.of(videos, label_set, labels_file)
@@ -111,46 +104,16 @@ def view(
         )
         of_runs = bool(given) and splits_file is None and all(one.run is not None for one in given)
         names = None if of_runs else selection.part(split or "all")
-    shown = find_view(sides, selection, names, fps=protocol.fps, wanted=wanted)
+    shown = find_view(sides_of(given), selection, names, fps=Protocol(fps=fps).fps, wanted=wanted)
     of_run = split_remark(given, split)
     if of_run is not None:
         note(f"note: {of_run}")
-    desk = None
+    session = None
     if edits:
         desk = EditDesk(shown, None if videos else data_root, extra=queue_facts(queue_file, shown))
-    turns = None
-    if desk is not None and data_root is not None and len(given) == 1 and given[0].run is not None:
-        turns = Turns(given[0].run, selection, shown, desk, labels)
-    serve(shown, desk, turns, port=port, opens=opens)
-
-
-@dataclass
-class Turns:
-    """Learning from the page: how a turn is made, and how the page is given what came of it."""
-
-    run: Path
-    selection: DataSelection
-    shown: View
-    desk: EditDesk
-    labels: str | None
-    server: ViewServer | None = None
-
-    def trainer(self) -> Trainer:
-        """What `ballspot learn` is run by, with the data root and the matches of this page."""
-        options = ["--data", str(self.selection.data_root)]
-        options += ["--labels", self.labels] if self.labels else []
-        for match in self.shown.matches:
-            options += ["--also", match.name]
-        return Trainer(self.run, place_of=following_run, options=options, on_done=self.swap_in)
-
-    def swap_in(self, run: Path) -> None:
-        """Shows the spots of before and after, A and B, in place of those that the page had."""
-        sides = open_sides([run / "before", run / "predictions" / "all"], split=None)
-        names = [match.name for match in self.shown.matches]
-        view = find_view(sides, self.selection, names, fps=self.shown.fps)
-        self.desk.extra["learned"] = learned_lines(run)
-        if self.server is not None:
-            self.server.resources = resources_of(view, self.desk)
+        run = given[0].run if len(given) == 1 and data_root is not None else None
+        session = Session(shown, selection, desk, run, labels)
+    serve(shown, session, port=port, opens=opens)
 
 
 def queue_facts(path: Path | None, shown: View) -> dict[str, Any]:
@@ -179,16 +142,13 @@ def queue_facts(path: Path | None, shown: View) -> dict[str, Any]:
     }
 
 
-def serve(shown: View, desk: EditDesk | None, turns: Turns | None, *, port: int, opens: bool) -> None:
+def serve(shown: View, session: Session | None, *, port: int, opens: bool) -> None:
     """Serves the page until Ctrl-C."""
-    trainer, more = None, {}
-    if desk is not None and turns is not None:
-        trainer, desk.learns = turns.trainer(), f"/learn/{secrets.token_hex(8)}"
-        more = {desk.learns: trainer.answer}
-    writes = None if desk is None else desk.writes(more)
+    desk = None if session is None else session.desk
+    writes = None if session is None else session.desk.writes(session.writes())
     with ViewServer(resources_of(shown, desk), port=port, writes=writes) as server:
-        if turns is not None:
-            turns.server = server
+        if session is not None:
+            session.server = server
         click.echo(server.url)
         n_matches = len(shown.matches)
         note(f"{n_matches} match{'' if n_matches == 1 else 'es'}; Ctrl-C ends")
@@ -199,5 +159,5 @@ def serve(shown: View, desk: EditDesk | None, turns: Turns | None, *, port: int,
         except KeyboardInterrupt:
             note("ended")
         finally:
-            if trainer is not None:
-                trainer.stop()
+            if session is not None:
+                session.stop()

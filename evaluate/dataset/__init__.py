@@ -26,7 +26,7 @@ from .labels import (
     read_visibility,
     spots_of_half,
 )
-from .labelsets import BUILT_IN, LABELS_FILE, PLAYER_8, LabelSet, label_set_of, load_label_set
+from .labelsets import BUILT_IN, LABELS_FILE, PLAYER_8, LabelSet, add_label, label_set_of, load_label_set
 from .matches import (
     OF_HALF,
     PREFERRED_VIDEOS,

@@ -28,7 +28,6 @@ class EditDesk:
     def __init__(self, view: View, root: Path | None, *, extra: Mapping[str, Any] | None = None) -> None:
         self.root, self.extra = root, dict(extra or {})
         self.label_set: LabelSet = view.label_set
-        self.learns: str | None = None  # where learning is asked for
         self.token = secrets.token_urlsafe(24)
         self.matches = {match.name: match for match in view.matches}
         self.addresses = {name: f"/edit/{secrets.token_hex(8)}" for name in self.matches}
@@ -44,7 +43,6 @@ class EditDesk:
         """What the page is told of editing."""
         return {
             "edits": True,
-            **({} if self.learns is None else {"learns": self.learns}),
             "rejected_within_ms": REJECTED_WITHIN_MS,
             **self.extra,
         }

@@ -141,14 +141,14 @@ class ViewHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         writes = self.server.writes
         assert writes is not None  # noqa: S101  parse_request let it pass
-        self.close_connection = True  # until the body is read
+        closes, self.close_connection = self.close_connection, True  # until the body is read
         try:
             check_request(self.headers, hosts=self.server.hosts, token=writes.token)
             write = writes.table.get(self.path)
             if write is None:
                 raise Refusal(HTTPStatus.NOT_FOUND, "nothing here")
             body = self._read(body_length(self.headers))
-            self.close_connection = self.headers.get("Connection", "").lower() == "close"
+            self.close_connection = closes
             status, record = write(parse_json(body, "the request"))
         except Refusal as refusal:
             self._send(refusal.status, f"{refusal}\n".encode("utf-8", "replace"))

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import DataSelection, Match, Splits, Spot, halves_by_match, read_labels
@@ -89,12 +88,21 @@ def corrected_data(
     )
 
 
-def fill(spots: Sequence[Spot], labels: Sequence[Spot], labels_path: Path, threshold: float) -> tuple[Spot, ...]:
+def rejected_of(match: Match) -> tuple[tuple[str, int], ...]:
+    """What was rejected of the predictions of a recording: class and ms of each."""
+    if match.labels_path is None:
+        return ()
+    found = rejections_beside(match.labels_path.resolve())
+    return tuple((one.label, one.position_ms) for one in found if one.half == (match.half or one.half))
+
+
+def fill(
+    spots: Sequence[Spot], labels: Sequence[Spot], rejected: Sequence[tuple[str, int]], threshold: float
+) -> tuple[Spot, ...]:
     """The predictions of a match that stand in for labels where nobody has decided: those from the threshold up.
 
-    None near a label of any class, which somebody has looked at, and none that was rejected.
+    None near a label of any class, which somebody has looked at, and none of a class that was ``rejected`` there.
     """
-    rejected = [(one.label, one.position_ms) for one in rejections_beside(labels_path.resolve())]
     times = [one.position_ms for one in labels]
     return tuple(
         Spot(one.label, one.position_ms, one.half, one.team)

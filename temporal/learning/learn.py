@@ -31,11 +31,12 @@ from ..features import FeatureSource, open_source
 from ..heads import WarmStart, read_checkpoint
 from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record
 from ..training import BEST, SPLIT, Experiment, train_seeds
-from .corrected import Correction, corrected_data, fill, find_corrections
+from .corrected import Correction, corrected_data, fill, find_corrections, rejected_of
 
 RECORD = "learned.json"
 BEFORE, BEFORE_VALID = "before", "before-valid"  # predictions of the old head, in the new run's folder
 NEAR_MS = 500
+MOST_FRAMES = 150_000  # a whole match and a half: what two cores do in some ten seconds
 SHOWN = 0.5  # the score from which spots are counted as found
 
 
@@ -131,14 +132,14 @@ def _turn(plan: LearnPlan, device: torch.device, known: _Known, waiting: Path) -
     labels = {name: data.spots_of(data.matches[name]) for name in names}
     spots_before = _predict(known.old, source, shown, waiting / BEFORE, device)
     filled = {
-        one.name: fill(spots_before[one.name], labels[one.name], path, plan.fill_from)
+        one.name: fill(spots_before[one.name], labels[one.name], rejected_of(data.matches[one.name]), plan.fill_from)
         for one in corrections
-        if one.is_new and (path := data.matches[one.name].labels_path) is not None
+        if one.is_new
     }
     corrected = corrected_data(data, known.of_run, corrections, filled)
     experiment = Experiment(
         data=corrected,
-        config=_config(plan, known.start),
+        config=_config(plan, known.start, n_rows=_n_rows(source, corrected.splits.part("train"))),
         source=source,
         seed=plan.seed,
         shuffle_labels=False,
@@ -212,11 +213,21 @@ def _check(plan: LearnPlan, corrections: Sequence[Correction], source: FeatureSo
         raise BallspotError(f"{plan.out}: is a run already; choose another --run")
 
 
-def _config(plan: LearnPlan, start: WarmStart) -> Any:
-    """The old run's configuration, for a short turn."""
+def _n_rows(source: FeatureSource, names: Sequence[str]) -> int:
+    total = 0
+    for name in names:
+        with source.open(name) as group:
+            total += group.n_rows
+    return total
+
+
+def _config(plan: LearnPlan, start: WarmStart, *, n_rows: int) -> Any:
+    """The old run's configuration, for a short turn: of much video a pass draws `MOST_FRAMES`."""
     table = as_table(start.description.config)
-    rate = table["training"]["learning_rate"] * plan.rate_share
+    rate, frames = table["training"]["learning_rate"] * plan.rate_share, table["training"]["epoch_frames"]
     short = [f"n_epochs={plan.n_epochs}", "warmup_epochs=0.2", f"learning_rate={rate!r}"]
+    if frames != "auto" or n_rows > MOST_FRAMES:
+        short.append(f"epoch_frames={min(MOST_FRAMES, n_rows if frames == 'auto' else frames)}")
     return changed_config(table, [*short, *plan.settings], source=f"{plan.run} (learn)")
 
 

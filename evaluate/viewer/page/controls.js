@@ -3,6 +3,7 @@
 import { acceptAll, drag, EDITS } from "./editing.js";
 import { listen } from "./gestures.js";
 import { listenToKeys } from "./keys.js";
+import { bindNewClass } from "./learning.js";
 import { bindLoupe, toggleLoupe } from "./loupe.js";
 import { open, SPEEDS } from "./opening.js";
 import { $, clock, fillMarks, layout, marks, page, refresh, request, set, tell, timeline } from "./page.js";
@@ -46,6 +47,7 @@ export function bind() {
   for (const [id, key] of Object.entries(EDIT_BUTTONS)) $(id).addEventListener("click", () => page.desk && EDITS[key]());
   $("accept-all").addEventListener("click", () => page.desk && acceptAll());
   fillPalette();
+  bindNewClass();
   for (const [id, key] of Object.entries(BUTTONS)) $(id).addEventListener("click", () => page.model && ACTIONS[key]());
   listen(timeline, {
     onView: () => request(true),

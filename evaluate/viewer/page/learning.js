@@ -1,7 +1,7 @@
 // Learning from the page: asks for a turn, shows how far it is, and opens what came of it.
 
 import { post, showState } from "./desk.js";
-import { page } from "./page.js";
+import { $, page } from "./page.js";
 
 const LOOK_MS = 1000;
 let isAtWork = false;
@@ -30,4 +30,22 @@ export async function learn() {
   }
   isAtWork = false;
   return null;
+}
+
+/** Ties the button that adds a class to the label set's file. */
+export function bindNewClass() {
+  $("add-class").hidden = !page.view.adds;
+  $("add-class").addEventListener("click", () => {
+    $("new-class-name").value = "";
+    $("new-class").querySelector("form").onsubmit = ({ submitter }) => {
+      if (submitter?.value !== "cancel") add($("new-class-name").value);
+    };
+    $("new-class").showModal();
+  });
+}
+
+async function add(label) {
+  const answer = await post(page.view.adds, { label });
+  if (answer?.ok) location.reload();
+  else showState(answer ? (await answer.text()).trim() : "the server is gone", true);
 }

@@ -10,8 +10,17 @@ from pathlib import Path
 import pytest
 
 from ballspot.cache.errors import BallspotError
-from ballspot.evaluate.dataset import DataSelection
-from ballspot.evaluate.viewer import EditDesk, Trainer, ViewServer, find_view, learned_lines, open_sides, resources_of
+from ballspot.evaluate.dataset import DataSelection, load_label_set
+from ballspot.evaluate.viewer import (
+    EditDesk,
+    Session,
+    Trainer,
+    ViewServer,
+    find_view,
+    learned_lines,
+    open_sides,
+    resources_of,
+)
 
 from .test_edit_page import labels, press, saved
 from .viewing import MATCH, PATIENCE_S, until
@@ -140,15 +149,14 @@ def test_r_learns_and_shows_before_and_after(root: Path, spot_file: Callable, tm
             tmp_path / "runs" / "best", place_of=lambda _: run, options=[], on_done=swap,
             command=[sys.executable, "-c", SAYS],
         )  # fmt: skip
-        desk.learns = "/learn/1"
+        desk.extra["learns"] = "/learn/1"
         server.resources = resources_of(view, desk)
-        server.writes = desk.writes({desk.learns: trainer.answer})
+        server.writes = desk.writes({"/learn/1": trainer.answer})
         serve(desk, server)
         page = opened(server.url)
         page.keyboard.press("r")
-        until(page, "document.getElementById('sides').children.length === 2")
-        page.wait_for_selector("#counts tr.total")
-        until(page, "document.getElementById('notes').textContent.includes('mAP@1 25.00 before, 50.00 after')")
+        page.locator("#sides li:nth-child(2)").wait_for()  # the page opens itself again
+        page.locator("#notes li", has_text="mAP@1 25.00 before, 50.00 after").wait_for()
         page.keyboard.press(".")
         press(page, "Delete")
         saved(page)
@@ -160,3 +168,55 @@ def test_a_record_that_says_nothing_is_refused(tmp_path: Path):
     (tmp_path / "learned.json").write_text('{"changes": []}')
     with pytest.raises(BallspotError, match="learn again"):
         learned_lines(tmp_path)
+
+
+def test_a_class_is_added_to_the_label_set_that_was_named(root: Path, tmp_path: Path, opened: Callable):
+    own = tmp_path / "own.toml"
+    own.write_text('name = "own"  # mine ]\nlabels = [\n  "PASS", # the first ]\n  "OUT",\n]\n')
+    label_set = load_label_set(str(own))
+    data = DataSelection(root, label_set)
+    view = find_view((), data, fps=25.0)
+    session = Session(view, data, EditDesk(view, root), labels=str(own))
+    writes = session.desk.writes(session.writes())
+    with ViewServer(resources_of(view, session.desk), writes=writes) as server:
+        session.server = server
+        serve(session.desk, server)
+        page = opened(server.url)
+        page.click("#add-class")
+        page.fill("#new-class-name", "CORNER <b>")
+        page.keyboard.press("Enter")
+        page.locator("#classes button:nth-child(3)").wait_for()  # the page opens itself again
+        page.locator("#told", has_text="1 labels").wait_for()
+        press(page, "3")
+        assert labels(root)[0] == ("CORNER <b>", 20)
+        server.shutdown()
+    assert own.read_text().startswith('name = "own"  # mine ]\nlabels = [\n  "PASS", # the first ]\n  "OUT",')
+    assert load_label_set(str(own)).labels == ("PASS", "OUT", "CORNER <b>")
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({"label": "PASS"}, "already"),
+        ({"label": " "}, "no name of a class"),
+        ({"label": "x" * 61}, "no name of a class"),
+        ({"label": "a\nb"}, "no name of a class"),
+        ({"label": 5}, "expected an object"),
+        ({"label": "X", "path": "/etc/passwd"}, "expected an object"),
+        (None, "expected an object"),
+    ],
+)
+def test_what_is_no_new_class_is_refused(root: Path, tmp_path: Path, sent: object, said: str):
+    own = tmp_path / "own.toml"
+    own.write_text('labels = ["PASS"]\n')
+    data = DataSelection(root, load_label_set(str(own)))
+    view = find_view((), data, fps=25.0)
+    session = Session(view, data, EditDesk(view, root), labels=str(own))
+    with pytest.raises(BallspotError, match=said):
+        session.add_class(sent)
+    assert own.read_text() == 'labels = ["PASS"]\n'
+
+
+def test_no_class_is_added_to_a_built_in_set(root: Path):
+    view = find_view((), DataSelection(root), fps=25.0)
+    assert Session(view, DataSelection(root), EditDesk(view, root), labels="ball-12").writes() == {}

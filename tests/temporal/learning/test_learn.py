@@ -9,10 +9,10 @@ from click.testing import CliRunner, Result
 
 from ballspot.cache.runs import following_run
 from ballspot.cli import main
-from ballspot.evaluate.dataset import DataSelection, Spot, load_label_set
+from ballspot.evaluate.dataset import DataSelection, Match, Spot, load_label_set
 from ballspot.evaluate.editing import Add, Delete, LabelBook, Reject
 from ballspot.temporal.learning import compare_spots
-from ballspot.temporal.learning.corrected import fill
+from ballspot.temporal.learning.corrected import fill, rejected_of
 
 LABELS = load_label_set()
 SMALL = ("--set", "epoch_frames=2000", "--set", "width=16", "--set", "n_epochs=4", "--head", "tcn", "--device", "cpu")
@@ -105,9 +105,11 @@ def test_predictions_fill_where_nobody_has_decided_alone(tmp_path: Path):
         Spot("PASS", 20_000, confidence=0.4),  # below the score
         Spot("SHOT", 30_000, confidence=0.5, team="left"),
     ]
-    filled = fill(spots, held.state().spots, path, 0.5)
+    rejected = rejected_of(Match("m", tmp_path, None, path))
+    filled = fill(spots, held.state().spots, rejected, 0.5)
     assert filled == (Spot("PASS", 9400), Spot("SHOT", 30_000, team="left"))
-    assert fill(spots, held.state().spots, path, 2) == ()
+    assert fill(spots, held.state().spots, rejected, 2) == ()
+    assert rejected_of(Match("m/2", tmp_path, None, path, 2)) == ()  # of the other half
 
 
 def test_spots_of_two_heads_are_compared_by_class_and_time():
