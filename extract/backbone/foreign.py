@@ -8,6 +8,7 @@ RegNetY, or what has timm's names, too; keys alone tell them apart.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -223,6 +224,7 @@ def _backbone_of(found: Mapping[str, Tensor], shift: ShiftSpec | None, *, source
     return name if shift is None else f"{name}+{shift}"
 
 
+@cache
 def _wanted(name: str, shift: ShiftSpec | None) -> dict[str, torch.Size]:
     import timm  # takes seconds to import
 

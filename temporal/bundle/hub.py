@@ -56,7 +56,7 @@ def push(
         save_bundle(bundle, folder / BUNDLE_NAME)
         write_card(bundle, folder / CARD_NAME, run=source if source.is_dir() else None, title=repo)
         write_config(bundle, folder / CONFIG_NAME)
-        with _asking(repo):
+        with asking_hub(repo):
             created = api.create_repo(repo, private=not is_public, exist_ok=True)
             if not is_public and not api.model_info(created.repo_id).private:
                 raise BallspotError(f"{repo}: everybody sees this repository; give --public, or another REPO")
@@ -83,7 +83,7 @@ def pull(repo: str, out: Path, *, revision: str | None = None, with_features: bo
     api = HfApi(endpoint=constants.ENDPOINT)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with _asking(repo):
+        with asking_hub(repo):
             there = api.list_repo_files(repo, revision=revision)
             wanted = [file for file in (BUNDLE_NAME, CARD_NAME, CONFIG_NAME) if file in there]
             if BUNDLE_NAME not in wanted:
@@ -111,12 +111,19 @@ def write_config(bundle: Bundle, out: Path) -> None:
 def _is_store(file: str) -> bool:
     """Whether a repository's file is one of those that `push` makes of feature sets, below their folder."""
     path = PurePosixPath(file)
-    is_safe = not path.is_absolute() and ".." not in path.parts and "\\" not in file and ":" not in file
-    return is_safe and path.parts[:1] == (FEATURES_FOLDER,) and (path.suffix == ".h5" or path.name == FIT_FILE)
+    return (
+        is_plain_path(file) and path.parts[:1] == (FEATURES_FOLDER,) and (path.suffix == ".h5" or path.name == FIT_FILE)
+    )
+
+
+def is_plain_path(file: str) -> bool:
+    """Whether a repository's file lies below its folder on every system."""
+    path = PurePosixPath(file)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in file and ":" not in file
 
 
 @contextmanager
-def _asking(repo: str) -> Iterator[Any]:
+def asking_hub(repo: str) -> Iterator[Any]:
     """Raises BallspotError, in one line, for whatever the hub or its client refuses, and within seconds of silence."""
     reason = hub_silence()
     if reason:

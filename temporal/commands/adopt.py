@@ -30,17 +30,20 @@ def adopt(checkpoint: str, run_path: Path, labels: str | None, settings_file: Pa
     """Make a run of another system's checkpoint: backbone, head, and how it goes over a video.
 
     CHECKPOINT is a file of E2E-Spot, opensportslib (OSL), T-DEED, SoccerNet's 2025 kit, AdaSpot or the course
-    baseline, or one of our bundles. What the file cannot say is an option; what was chosen is printed.
+    baseline, or one of our bundles; or hub:OWNER/NAME, that file of a repository on the Hugging Face hub, of several
+    hub:OWNER/NAME/FILE, of a revision hub:OWNER/NAME@REVISION. Nothing in it is run. What the file cannot say is an
+    option; what was chosen is printed.
 
     \b
     ballspot adopt checkpoint_best.pt --out runs/tdeed
+    ballspot adopt hub:someone/e2e-spot --out runs/spot --crop none
     ballspot predict runs/tdeed my-match.mp4
     ballspot extract DATA --weights runs/tdeed
     """
-    from ..adopted import Adoption, recognise_whole, settled_labels, settled_procedure
+    from ..adopted import Adoption, checkpoint_path, recognise_whole, settled_labels, settled_procedure
     from ..training import command_line
 
-    path = Path(checkpoint)
+    path = checkpoint_path(checkpoint)
     found = recognise_whole(path, settings_file)
     procedure = settled_procedure(found, {name: value for name, value in options.items() if value is not None})
     adoption = Adoption(found, procedure, settled_labels(found, labels, source=checkpoint), path)

@@ -39,6 +39,9 @@ HEADS = [
     {"kind": "tdeed", "teams": "labels"},
     {"kind": "sgp-mixer", "teams": "head"},
     {"kind": "linear"},
+    {"kind": "spot-gru", "gru_layers": 3, "offsets": False},
+    {"kind": "mstcn", "n_layers": 5, "offsets": False},
+    {"kind": "asformer", "n_layers": 5, "n_stages": 2},
 ]
 
 
