@@ -18,7 +18,7 @@ from ...evaluate.dataset import DataSelection, LabelSet, find_matches, read_labe
 from ...evaluate.results import evaluate_predictions
 from ...evaluate.scoring import Protocol
 from ...extract.rows import BundledFeatures
-from ..config import decisive_table
+from ..config import travelling_table
 from ..heads import n_parameters
 from .bundle import Bundle
 
@@ -103,7 +103,7 @@ def _page(bundle: Bundle, run: Path | None, title: str | None, data_root: Path |
         "features": [_features(one) for one in bundle.features],
         "is_packed": run is None or title is not None,
         "extract_line": _extract_line(bundle.features[0]) if len(bundle.features) == 1 else "",
-        "config": tomli_w.dumps(decisive_table(first)).strip(),
+        "config": tomli_w.dumps(travelling_table(first)).strip(),
         "file": BUNDLE_NAME,
     }
 

@@ -56,6 +56,7 @@ class HeadPart(Part):
     scaled: bool
     metrics: MetricsPart | None
     fps: Annotated[str, Field(pattern=r"^[1-9]\d{0,8}(/[1-9]\d{0,8})?$")] | None = None
+    threshold: Number | None = None
 
 
 class LabelSetPart(Part):
@@ -138,6 +139,7 @@ class BundleHeader(Part):
     postprocessing: dict[Name, dict[Name, Any]] | None
     splits: SplitsPart
     code: Annotated[list[CodePart], Field(max_length=64)] | None = None
+    procedure: dict[Name, Any] | None = None
     tensors_sha256: Digest
 
     def code_of(self, name: str) -> bytes | None:

@@ -18,6 +18,9 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
+ADDED = {"head": ("n_stages",)}  # keys that 0.1.0 did not have
+
+
 PLACES: dict[str, tuple[str, str]] = {leaf: (section, leaf) for section, leaves in SECTIONS.items() for leaf in leaves}
 OWN_CODE: dict[str, tuple[str, Any]] = {  # the keys that may name own code, and what it must be
     "kind": ("head", "class"),
@@ -99,9 +102,22 @@ def as_table(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
 
-def decisive_table(config: Config) -> dict[str, Any]:
-    """`as_table` without the folders of own code, which decide nothing: what keys and files for others have."""
+def travelling_table(config: Config) -> dict[str, Any]:
+    """`as_table` without the folders of own code, which decide nothing: what files for others have."""
     return portable_table(as_table(config))
+
+
+def deciding_table(config: Config) -> dict[str, Any]:
+    """What of the configuration is part of a run's key: as `as_table`, but keys newer than 0.1.0 only where changed.
+
+    So a run of 0.1.0 is the same run to the versions that came after it.
+    """
+    table, default = travelling_table(config), as_table(Config())
+    for section, leaves in ADDED.items():
+        for leaf in leaves:
+            if table[section][leaf] == default[section][leaf]:
+                del table[section][leaf]
+    return table
 
 
 def _preset_table(preset: str) -> tuple[dict[str, Any], str]:

@@ -16,7 +16,7 @@ from ...cache.stores import Segment
 from ...extract.backbone import Backbone, BackboneSpec, Loaded, default_batch_rows, load_model
 from ...extract.rows import ExtractionJob, SegmentRunner, Settings
 from ...extract.video import VideoProbe, at_rate, probe_video, video_digest
-from ..config import decisive_table, prediction_views
+from ..config import deciding_table, prediction_views
 from ..features import MatchRows, ResidentFeatures
 from ..training import SPLIT, Task
 from .settings import FinetuneSection
@@ -47,7 +47,7 @@ class Finetuning:
         }
         return fingerprint(
             {
-                "config": decisive_table(self.task.config),
+                "config": deciding_table(self.task.config),
                 "finetune": self.section.model_dump(mode="json", exclude=left_out),
                 "n_processes": n_processes,
                 "backbone": portable(self.backbone.name),

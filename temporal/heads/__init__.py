@@ -14,5 +14,5 @@ from .checkpoints import (
     write_checkpoint,
 )
 from .downsampling import token_frames
-from .head import HeadOutput, SpottingHead, WholeHead, n_parameters, sketch_device
+from .head import HeadOutput, SpottingHead, WholeHead, build_head, n_parameters, sketch_device
 from .warm_start import WarmStart

@@ -11,8 +11,10 @@ from ..config import HeadSection
 from ..own import OwnHead, OwnModule, tried
 from .downsampling import downsample
 from .dropout import Dropout
-from .gru import BiGRU
+from .gru import BiGRU, PlacedGRU, SpotGRU
 from .multires import MultiResolution
+from .sgp_mixer import SGPMixerNet
+from .stages import MSTCN, ASFormer
 from .tcn import TCN
 from .transformer import Transformer
 from .unet import UNet
@@ -57,6 +59,12 @@ class SpottingHead(nn.Module):
     def n_labels(self) -> int:
         """How many labels the classes stand for."""
         return self.n_classes // 2 if self.sided else self.n_classes
+
+    @property
+    def only_clip_frames(self) -> int | None:
+        """The one clip length that the trunk takes, None for a trunk that takes any."""
+        of_one_length = (SGPMixerNet, PlacedGRU)
+        return next((one.clip_frames for one in self.trunk.modules() if isinstance(one, of_one_length)), None)
 
     def forward(self, frames: Tensor) -> HeadOutput:
         """frames (B, T, D) -> class_logits (B, N, 1 + K), offsets (B, N), team_logits (B, N)."""
@@ -121,8 +129,15 @@ TRUNKS = {
     "gru": BiGRU,
     "unet": UNet,
     "tdeed": UNet,
+    "sgp-mixer": SGPMixerNet,
     "linear": LinearTrunk,
+    "spot-gru": SpotGRU,
+    "adaspot": PlacedGRU,
 }
+
+
+# Each of these is also told how many class logits there are, background included: its stages answer, too.
+STAGED_TRUNKS = {"mstcn": MSTCN, "asformer": ASFormer}
 
 
 def build_head(section: HeadSection, *, dims: Sequence[int], n_labels: int, clip_frames: int) -> SpottingHead:
@@ -144,6 +159,8 @@ def build_head(section: HeadSection, *, dims: Sequence[int], n_labels: int, clip
         said = tried(trunk if trunk.width else whole, dim=dim, clip_frames=clip_frames)
         if trunk.width is None:
             return WholeHead(fused(whole), n_classes=n_classes, sided=sided, said=said)
+    elif section.kind in STAGED_TRUNKS:
+        trunk = STAGED_TRUNKS[section.kind](dim, section, clip_frames, n_logits=1 + n_classes)
     else:
         trunk = TRUNKS[section.kind](dim, section, clip_frames)
     return SpottingHead(
