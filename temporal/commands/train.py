@@ -35,8 +35,12 @@ if TYPE_CHECKING:
               "or of --init that run's configuration]")  # fmt: skip
 @click.option("--init", "start_path", metavar="RUN", type=FOLDER,
               help="Begin with the best head of this run; classes go by their names.")  # fmt: skip
-@click.option("--head", metavar="KIND", help="tcn, transformer, multires, gru, unet, tdeed, sgp-mixer, linear, spot-gru, "
-              "mstcn, asformer, adaspot, or a class of your own: FILE.py:CLASS or MODULE:CLASS.  [default: the preset's]")  # fmt: skip
+@click.option(
+    "--head",
+    metavar="KIND",
+    help="tcn, transformer, multires, gru, unet, tdeed, sgp-mixer, linear, spot-gru, mstcn, asformer, adaspot, or a "
+    "class of your own: FILE.py:CLASS or MODULE:CLASS.  [default: the preset's]",
+)
 @set_option
 @click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
               help="All chance comes from it.")  # fmt: skip
