@@ -157,15 +157,18 @@ def build_head(section: HeadSection, *, dims: Sequence[int], n_labels: int, clip
         trunk = OwnModule(section, dim=dim, n_classes=n_classes, clip_frames=clip_frames)
         whole = OwnHead(trunk, n_classes=n_classes, offsets=section.offsets, teams=section.teams == "head")
         said = tried(trunk if trunk.width else whole, dim=dim, clip_frames=clip_frames)
-        if trunk.width is None:
+        width = trunk.width
+        if width is None:
             return WholeHead(fused(whole), n_classes=n_classes, sided=sided, said=said)
     elif section.kind in STAGED_TRUNKS:
         trunk = STAGED_TRUNKS[section.kind](dim, section, clip_frames, n_logits=1 + n_classes)
+        width = trunk.width
     else:
         trunk = TRUNKS[section.kind](dim, section, clip_frames)
+        width = trunk.width
     return SpottingHead(
         fused(trunk),
-        width=trunk.width,
+        width=width,
         n_classes=n_classes,
         class_dropout=section.class_dropout,
         offsets=section.offsets,
