@@ -20,12 +20,13 @@ from .labels import (
     labels_in,
     read_label,
     read_labels,
+    read_note,
     read_position,
     read_team,
     read_visibility,
     spots_of_half,
 )
-from .labelsets import BALL_12, BUILT_IN, LABELS_FILE, PLAYER_8, LabelSet, label_set_of, load_label_set
+from .labelsets import BALL_12, BUILT_IN, LABELS_FILE, PLAYER_8, LabelSet, add_label, label_set_of, load_label_set
 from .matches import (
     OF_HALF,
     PREFERRED_VIDEOS,
@@ -51,4 +52,4 @@ from .thresholds import (
     threshold_in,
     write_threshold,
 )
-from .video_records import VIDEO_FILE, is_recorded, video_record, videos_selection
+from .video_records import VIDEO_FILE, LooseVideos, is_recorded, labels_of_video, video_record, videos_selection

@@ -58,6 +58,14 @@ def features_of_run(
     return tuple(_of_store(store, folder, run.path, with_backbone=with_backbone) for store, folder in stores)
 
 
+def sets_of_run(run: RunFolder, wanted: str) -> tuple[Path, ...]:
+    """The folders of the feature sets that a run was trained on, in their order, where they lie now.
+
+    Raises BallspotError where none of what is found has the fingerprint ``wanted``, the run's.
+    """
+    return tuple(folder for _, folder in _recorded(run, run.record(), wanted, REMEDY))
+
+
 def _given(sets: Sequence[Path], wanted: str) -> list[tuple[Path, Path]]:
     """A store of every set and the set's folder. Raises BallspotError for sets of other settings than ``wanted``."""
     opened = [open_feature_set(path) for path in sets]
