@@ -16,13 +16,10 @@ from ..dataset import (
     LooseVideos,
     given_predictions,
     label_set_for,
+    recorded_threshold,
     split_remark,
     videos_selection,
 )
-    recorded = recorded_threshold(given[0]) if given else None
-    if recorded is not None:
-        shown = replace(shown, threshold=recorded.value)
-        note(f"note: {recorded.remark()}")
 from ..scoring import OFFICIAL_FPS, Protocol
 from ..viewer import (
     EditDesk,
