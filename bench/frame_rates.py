@@ -23,7 +23,7 @@ from ballspot.evaluate.dataset import DataSelection, load_label_set
 from ballspot.evaluate.results import evaluate_predictions
 from ballspot.extract.rows import RowMaker
 from ballspot.temporal.bundle import bundle_of
-from ballspot.temporal.on_video import given_videos, predict_videos
+from ballspot.temporal.on_video import RowScorer, given_videos, predict_videos
 from ballspot.temporal.prediction import Ensemble
 
 RATES = (Fraction(25), Fraction(30000, 1001), Fraction(50), Fraction(60))
@@ -56,7 +56,7 @@ def scored(run: Path, video: Path, out: Path, data: DataSelection, match: str, a
         heads = tuple(replace(one, description=replace(one.description, fps=as_trained_at)) for one in heads)
     ensemble = Ensemble(heads, torch.device("cpu"), None)
     with RowMaker(bundle.features, ensemble.views, device=ensemble.device) as maker:
-        for _ in predict_videos(ensemble, maker, given_videos([video]), out=out, decoder="pyav"):
+        for _ in predict_videos(ensemble, RowScorer(ensemble, maker, out), given_videos([video]), out=out):
             pass
     (done,) = [path for path in out.iterdir() if path.is_dir()]
     place = out / match

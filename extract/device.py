@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..cache.errors import BallspotError
+from ..cache.terminal import note
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +22,30 @@ def pick_device(name: str) -> "torch.device":
         reason = str(error).splitlines()[0]
         raise BallspotError(f"device {name!r} cannot be used here ({reason}); give auto or cpu") from error
     return device
+
+
+def pick_devices(name: str, *, on: str | None = None) -> list[str]:
+    """The devices that workers are dealt: every GPU there is for "auto" and "cuda", else the CPU, else that one.
+
+    ``on`` is the cluster where the work is done, None for this machine. There a device is a kind, "cuda" or "cpu", and
+    this machine needs none: which GPU a task gets is the cluster's to say.
+    """
+    import torch
+
+    if on not in (None, "local"):
+        kind = name.partition(":")[0]
+        if kind == "auto":
+            kind = "cuda" if torch.cuda.is_available() else "cpu"
+            note(
+                f"--device auto: tasks are asked for a {'GPU' if kind == 'cuda' else 'CPU'}, as there is one here; "
+                "--device cuda or cpu asks for either"
+            )
+        if kind not in ("cuda", "cpu"):
+            raise BallspotError(f"--device {name}: is not for clusters; give cuda or cpu")
+        return [kind]
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [str(pick_device(name))]
 
 
 def use_threads(n_threads: int | None, *, spare: int = 0) -> None:

@@ -4,7 +4,9 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +15,8 @@ from ..terminal import note
 
 POLL_S = 1.0
 MAX_TRIES = 3  # of a task whose process ends by itself
+MAX_ELEMENTS = 300  # of a SLURM array: clusters allow 1,000 or so, and each element costs its start
+LEAST_MINUTES = 60
 Task = TypeVar("Task")
 
 
@@ -50,7 +54,9 @@ def ray_tasks(
     ray = _extra("ray", "ray")
     if not ray.is_initialized():
         _start_ray(ray, request.n_workers * request.n_cpus, address)
-    resources = {"num_gpus": 1} if request.on_gpu else {"num_cpus": request.n_cpus}
+    resources: dict[str, Any] = {"num_cpus": request.n_cpus}
+    if request.on_gpu:  # Ray ends a GPU's process after each task; kept, it loads torch and the model once
+        resources |= {"num_gpus": 1, "max_calls": 0}
 
     def call(task: Task) -> Any:  # Ray takes functions alone, no other callable
         return function(task)
@@ -78,14 +84,15 @@ def slurm_tasks(
 ) -> Iterator[Ended[Task]]:
     """The tasks as a SLURM array; SBATCH_* variables choose the rest. At the address "local" as processes here.
 
-    Raises BallspotError where jobs cannot be submitted.
+    An array has at most 300 elements, each of which then does several tasks, one after another. Raises BallspotError
+    where jobs cannot be submitted.
     """
     cluster = address or "slurm"
     submitit = _extra("submitit", "slurm")
     try:
         executor = submitit.AutoExecutor(folder=request.logs, cluster=cluster)
         parameters: dict[str, Any] = {
-            "timeout_min": request.minutes,
+            "timeout_min": max(request.minutes, LEAST_MINUTES),
             "cpus_per_task": request.n_cpus,
             "name": request.name,
         }
@@ -94,21 +101,21 @@ def slurm_tasks(
         if cluster == "slurm":
             parameters["slurm_array_parallelism"] = request.n_workers
         executor.update_parameters(**parameters)
-        waiting, running = iter(tasks), {}
+        # SLURM itself keeps an array to its number at a time; a machine of its own does not.
+        waiting = iter(_grouped(list(tasks), MAX_ELEMENTS) if cluster == "slurm" else ((task,) for task in tasks))
+        running: dict[Any, tuple[Task, ...]] = {}
         while True:
-            chosen = []
-            # SLURM itself keeps an array to its number at a time; a machine of its own does not.
-            while cluster == "slurm" or len(running) + len(chosen) < request.n_workers:
-                if (task := next(waiting, None)) is None:
-                    break
-                chosen.append(task)
+            n_more = None if cluster == "slurm" else request.n_workers - len(running)
+            chosen = list(islice(waiting, n_more))
             if chosen:
-                running.update(zip(executor.map_array(function, chosen), chosen, strict=True))
+                longest = request.minutes * max(map(len, chosen))
+                executor.update_parameters(timeout_min=max(longest, LEAST_MINUTES))
+                running.update(zip(executor.map_array(partial(_one_by_one, function), chosen), chosen, strict=True))
             if not running:
                 return
-            on_poll(list(running.values()))
+            on_poll([task for group in running.values() for task in group])
             for job in [job for job in running if job.done()]:
-                yield _slurm_ended(job, running.pop(job))
+                yield from _slurm_ended(job, running.pop(job))
             if running:
                 time.sleep(POLL_S)
     except (OSError, RuntimeError) as error:
@@ -121,11 +128,31 @@ def last_line(error: BaseException) -> str:
     return lines[-1][:160] if lines else type(error).__name__
 
 
-def _slurm_ended(job: Any, task: Task) -> Ended[Task]:
-    problem = job.exception()
+def _grouped(tasks: Sequence[Task], n_most: int) -> list[tuple[Task, ...]]:
+    """The tasks in order, in at most so many groups of nearly one size."""
+    n_groups = min(n_most, len(tasks))
+    bounds = [len(tasks) * number // n_groups for number in range(n_groups + 1)] if tasks else [0]
+    return [tuple(tasks[start:stop]) for start, stop in pairwise(bounds)]
+
+
+def _one_by_one(function: Callable[[Task], Any], group: Sequence[Task]) -> list[tuple[Any, str | None]]:
+    """Does a group's tasks: of each its result, or why it could not be done, which does not keep the others from it."""
+    done: list[tuple[Any, str | None]] = []
+    for task in group:
+        try:
+            done.append((function(task), None))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told where the tasks were given out
+            done.append((None, last_line(error)))
+    return done
+
+
+def _slurm_ended(job: Any, group: Sequence[Task]) -> Iterator[Ended[Task]]:
+    where, problem = f"--on slurm: job {job.job_id} failed", job.exception()
     if problem is not None:
-        return Ended(task, error=f"--on slurm: job {job.job_id} failed ({last_line(problem)})")
-    return Ended(task, job.result())
+        yield from (Ended(task, error=f"{where} ({last_line(problem)})") for task in group)
+        return
+    for task, (result, error) in zip(group, job.result(), strict=True):
+        yield Ended(task, result) if error is None else Ended(task, error=f"{where} ({error})")
 
 
 def _start_ray(ray: Any, n_cpus: int, address: str) -> None:

@@ -85,6 +85,10 @@ class DataSelection:
             raise BallspotError(f"{self.data_root}: no match {name!r}; {hint}")
         return self.matches[name]
 
+    def labels_at(self, match: Match) -> Path | None:
+        """Where the label file of a match is, or would be."""
+        return match.labels_path or match.folder / self.labels_name
+
     def spots_of(self, match: Match) -> tuple[Spot, ...]:
         """The labels of a match in the order of its file. Raises BallspotError where it has none."""
         return self._spots(match, "", "score other matches")
@@ -108,10 +112,12 @@ class DataSelection:
 def names_to_predict(of_run: Splits, data: DataSelection, split: str) -> tuple[str, ...]:
     """The matches to predict: of the run's own split where the data root has them, else of the data's, which is said.
 
+    A run that knows no matches, as one that was adopted, takes the data's.
+
     Raises BallspotError where the data's split then names matches that the run was trained or validated on as others.
     """
     root, there = data.data_root, data.matches
-    if data.splits_file is not None or data.leave_out is not None:
+    if data.splits_file is not None or data.leave_out is not None or not any(of_run.by_match.values()):
         return data.splits.part(split)
     names = recordings_of(of_run.part(split), halves_by_match(there.values()))
     missing = sorted(set(names) - set(there))

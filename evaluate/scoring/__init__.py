@@ -4,7 +4,7 @@ tolerance, AP by team, and the F1 of the player-centric task.
 
 from .exact import exact_ap, exact_curves
 from .f1 import F1Result, f1_at_confidence
-from .matching import Pool, match_truths, pool_spots, reach_frames, windows
+from .matching import Pool, best_threshold, match_truths, pool_spots, reach_frames, windows
 from .metrics import (
     APResult,
     average_precision,

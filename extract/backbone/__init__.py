@@ -2,10 +2,11 @@
 them, and checkpoints of other systems. It knows neither labels nor stores.
 """
 
-from .engines import Engine, default_batch_rows, make_engine, normalisation, normalised
-from .foreign import Settled, own_settings, save_backbone, settle
-from .load import Backbone, Loaded, assemble, feature_dim, load_backbone, load_model, picture_settings
+from .engines import Engine, TorchEngine, default_batch_rows, make_engine, normalisation, normalised
+from .foreign import Foreign, Settled, own_settings, recognise, save_backbone, settle, unwrapped
+from .load import Backbone, Loaded, assemble, feature_dim, load_backbone, load_model, picture_settings, shifted_model
 from .spec import BackboneSpec
+from .temporal_shift import TWO_LOOKS
 from .transforms import INTERPOLATIONS, Photo, parse_views, resize, see
-from .weights import RUN_BACKBONE, first_line, hub_silence, load_into, parse_weights, weights_digest
+from .weights import RUN_BACKBONE, first_line, hub_silence, load_into, parse_weights, read_state_dict, weights_digest
 from .window_engine import WindowEngine, require_margin, window_engine

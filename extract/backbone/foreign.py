@@ -1,11 +1,14 @@
 """Checkpoints that other systems left: whose they are, what of them is the backbone, and how it saw its pictures.
 
-E2E-Spot (Hong et al., ECCV 2022), T-DEED (Xarles et al., CVPR workshop 2024) with the 2025 kit, and the baseline of the
-course all keep a timm RegNetY under `_features.`; keys alone tell them apart.
+E2E-Spot (Hong et al., ECCV 2022), OSL (OpenSportsLab), which has its network under other names, T-DEED (Xarles et al.,
+CVPR workshop 2024) with the 2025 kit, and the baseline of the course all keep their backbone under `_features.`, a timm
+RegNetY, or what has timm's names, too; keys alone tell them apart.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -17,14 +20,24 @@ from ...cache.disk import raise_if_system, write_tensors
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL
 from .spec import size_of_patches
-from .temporal_shift import BLOCK_TSM, STAGES, ShiftSpec, insert_shift
+from .temporal_shift import BLOCK_TSM, LAYOUTS, SHIFTED, STAGES, ShiftSpec, insert_shift
 from .weights import UNREADABLE, first_line, read_state_dict
 
 DEFAULT_BACKBONE, DEFAULT_SIZE = "regnety_002", (224, 398)
 OWN_FORMAT = "ballspot-backbone/1"
 PREFIX = "_features."
+WRAPPING = ("module.", "model.", "_model.")  # what wrappers of whole networks put before every name
+OF_OSL = {"backbone._features.": PREFIX, "head._pred_fine.": "_pred_fine."}
 MOST_PIXELS, MOST_STRIDE = 8192, 10_000
-BACKBONES = ("regnety_002", "regnety_004", "regnety_008")
+BACKBONES = {  # timm's models of these systems, each with the tensor that tells it, of so many rows as it has features
+    "regnety_002": "s4.b1.conv3.conv.weight",
+    "regnety_004": "s4.b1.conv3.conv.weight",
+    "regnety_008": "s4.b1.conv3.conv.weight",
+    "resnet50": "layer4.0.conv3.weight",  # torchvision's names are timm's
+    "resnet18": "layer4.1.conv2.weight",
+    "efficientnet_b0": "conv_head.weight",
+    "convnext_tiny": "stages.3.blocks.2.mlp.fc2.weight",
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,7 @@ FAMILIES = (  # the first that fits; T-DEED has keys that begin like E2E-Spot's
     Family("course baseline", ("_transformer.", "_tcn.", "_fc.", "_offset_head."), (224, 398)),
     Family("E2E-Spot", ("_pred_fine.",), (224, 398)),
 )
+OSL = Family("OSL", tuple(OF_OSL), (224, 398))
 
 
 OF_SHIFT = {"gsf": FAMILIES[0], "gsm": FAMILIES[2], BLOCK_TSM: FAMILIES[2], None: FAMILIES[1]}  # without any head
@@ -48,15 +62,16 @@ OF_SHIFT = {"gsf": FAMILIES[0], "gsm": FAMILIES[2], BLOCK_TSM: FAMILIES[2], None
 
 @dataclass(frozen=True)
 class Foreign:
-    """The backbone of a foreign checkpoint: its tensors under our names, and what was left out.
+    """The backbone of a foreign checkpoint, its tensors under our names, and the others (`head`) under E2E-Spot's.
 
-    `backbone` is the name with its shift, e.g. regnety_002+gsf:s3,s4.
+    `backbone` is the name with its shift, e.g. regnety_002+gsf:s3,s4. `dim` is how many features it gives a picture.
     """
 
     family: Family
     backbone: str
     state: Mapping[str, Tensor]
-    n_of_head: int
+    head: Mapping[str, Tensor]
+    dim: int
 
 
 def recognise(state: Mapping[str, Tensor], *, source: str) -> Foreign | None:
@@ -64,17 +79,35 @@ def recognise(state: Mapping[str, Tensor], *, source: str) -> Foreign | None:
 
     Raises BallspotError where keys of a backbone are missing, left over, or of no known width; it names the first.
     """
-    if not any(key.startswith(PREFIX) for key in state):
+    names = {key: plain_name(key) for key in state}
+    is_of_osl = any(unwrapped(key).startswith(OSL.marks) for key in state)
+    if not any(name.startswith(PREFIX) for name in names.values()):
         return None
-    found = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
-    rest = [key for key in state if not key.startswith(PREFIX)]
+    if len(set(names.values())) < len(names):
+        twice = next(name for name, count in Counter(names.values()).items() if count > 1)
+        raise BallspotError(f"{source}: holds {twice!r} twice, once behind a prefix; save one network's state dict")
+    found = {name.removeprefix(PREFIX): state[key] for key, name in names.items() if name.startswith(PREFIX)}
+    head = {name: state[key] for key, name in names.items() if not name.startswith(PREFIX)}
     shift = _shift_of(found)
     if shift is not None and shift.kind == "gsm":  # T-DEED's code calls every shift gs
         found = {key.replace(".conv1.gs.", ".conv1.gsm."): value for key, value in found.items()}
-    family = next((one for one in FAMILIES if any(key.startswith(one.marks) for key in rest)), None)
-    family = family or OF_SHIFT[shift.kind if shift else None]
+    family = next((one for one in FAMILIES if any(key.startswith(one.marks) for key in head)), None)
+    family = OSL if is_of_osl else family or OF_SHIFT[shift.kind if shift else None]
     name = _backbone_of(found, shift, source=f"{source} ({family.name})")
-    return Foreign(family, name, found, len(rest))
+    return Foreign(family, name, found, head, found[BACKBONES[name.partition("+")[0]]].shape[0])
+
+
+def unwrapped(key: str) -> str:
+    """A tensor's name without what wrappers of the whole network put before it, in any order."""
+    while key.startswith(WRAPPING):
+        key = key.partition(".")[2]
+    return key
+
+
+def plain_name(key: str) -> str:
+    """A tensor's name as E2E-Spot has it: without wrappers, and without the modules that OSL puts around it."""
+    key = unwrapped(key)
+    return next((plain + key.removeprefix(there) for there, plain in OF_OSL.items() if key.startswith(there)), key)
 
 
 @dataclass(frozen=True)
@@ -110,7 +143,7 @@ def settle(
             height, width = size or foreign.family.size
             line = (
                 f"{path}: a checkpoint of {foreign.family.name}: {foreign.backbone}, {len(foreign.state)} tensors, at "
-                f"{height}x{width} pixels; {foreign.n_of_head} tensors of its head are left out"
+                f"{height}x{width} pixels; {len(foreign.head)} tensors of its head are left out"
             )
             found = Settled(foreign.backbone, foreign.family.size, 1, line)
     name, line, whole = backbone or found.backbone, found.line, size or found.size
@@ -155,28 +188,29 @@ def save_backbone(path: Path, state: Mapping[str, Tensor], settled: Settled) -> 
 
 
 def _shift_of(found: Mapping[str, Tensor]) -> ShiftSpec | None:
-    shifted = [key for key in found if ".conv1.net." in key]
-    stages = tuple(stage for stage in STAGES if any(key.startswith(f"{stage}.") for key in shifted))
-    if not stages:
+    shifted = [key for key in found if SHIFTED in key]
+    places = {place: stage for layout in LAYOUTS for place, stage in zip(layout.stages, STAGES, strict=True)}
+    there = {stage for place, stage in places.items() if any(key.startswith(f"{place}.") for key in shifted)}
+    if not there:
         return None
+    stages = tuple(sorted(there))
     if any(".channel_conv" in key for key in found):
         return ShiftSpec("gsf", stages)
-    gated = any(".conv1.gs." in key or ".conv1.gsm." in key for key in found)
+    gated = any(".gs." in key or ".gsm." in key for key in found)
     return ShiftSpec("gsm" if gated else BLOCK_TSM, stages)
 
 
 def _backbone_of(found: Mapping[str, Tensor], shift: ShiftSpec | None, *, source: str) -> str:
-    """The name of the RegNetY that all of the tensors fit; the widths of the last stage say which it should be."""
-    widths = {name: _wanted(name, shift) for name in BACKBONES}
-    last = "s4.b1.conv3.conv.weight"
-    if last not in found:
+    """The name of the model that all of the tensors fit; the widths of the last stage say which it should be."""
+    there = [(name, last) for name, last in BACKBONES.items() if last in found]
+    if not there:
+        last = next(iter(BACKBONES.values()))
         raise BallspotError(f"{source}: lacks the backbone's tensor '{PREFIX}{last}'; give a whole checkpoint")
-    name = next((one for one, wanted in widths.items() if wanted[last] == found[last].shape), None)
-    if name is None:
-        raise BallspotError(
-            f"{source}: its last stage has {tuple(found[last].shape)}, which is none of {', '.join(BACKBONES)}"
-        )
-    wanted = widths[name]
+    fitting = ((name, _wanted(name, shift), last) for name, last in there)
+    name, wanted = next(((one, wanted) for one, wanted, last in fitting if wanted[last] == found[last].shape), ("", {}))
+    if not name:
+        shape = tuple(found[there[0][1]].shape)
+        raise BallspotError(f"{source}: its last stage has {shape}, which is none of {', '.join(BACKBONES)}")
     missing = sorted(key for key in wanted if key not in found and not key.endswith("num_batches_tracked"))
     if missing:
         raise BallspotError(
@@ -196,6 +230,7 @@ def _backbone_of(found: Mapping[str, Tensor], shift: ShiftSpec | None, *, source
     return name if shift is None else f"{name}+{shift}"
 
 
+@cache
 def _wanted(name: str, shift: ShiftSpec | None) -> dict[str, torch.Size]:
     import timm  # takes seconds to import
 

@@ -14,7 +14,7 @@ from .fold_norms import channels_last, fold_batch_norms
 from .foreign import recognise
 from .pooling import with_pooling
 from .spec import BackboneSpec
-from .temporal_shift import BLOCK_TSM, Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
+from .temporal_shift import BLOCK_TSM, SHIFTED, Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
 from .transforms import INTERPOLATIONS, views_settings
 from .weights import (
     OFFLINE_BACKBONE,
@@ -109,12 +109,16 @@ def load_backbone(spec: BackboneSpec, device: torch.device) -> Backbone:
     return assemble(load_model(spec), device)
 
 
-def assemble(loaded: Loaded, device: torch.device) -> Backbone:
-    """The backbone that extracts with a model, which is taken over and changed: norms folded, on `device`."""
+def assemble(loaded: Loaded, device: torch.device, *, folds: bool = True) -> Backbone:
+    """The backbone that extracts with a model, which is taken over and changed: norms folded, on `device`.
+
+    Without `folds` it computes step by step as it was trained, a third slower: where a system's own numbers are to be
+    met although its network amplifies the last bit of a float.
+    """
     spec, model = loaded.spec, loaded.model.eval()
     digest = weights_digest(model.state_dict())
     feature_dim(spec, model, torch.device("cpu"))  # what cannot read such pictures is told so
-    model = channels_last(fold_batch_norms(model, size=spec.size).to(device))
+    model = channels_last(fold_batch_norms(model, size=spec.size).to(device)) if folds else model.to(device)
     shifted = None
     if loaded.shift is not None and loaded.clips is not None:
         reach, is_late = reach_of(model, loaded.shift), loaded.shift.stages[0] in ("s3", "s4")
@@ -176,6 +180,11 @@ def load_model(spec: BackboneSpec) -> Loaded:
         state, source = offline_state_dict(), "--weights offline"
     elif weights.kind == "file" and weights.path is not None:
         state, source = read_state_dict(weights.path), str(weights.path)
+        if any(key.startswith(("lowres_backbone.", "highres_backbone.")) for key in state):
+            raise BallspotError(
+                f"{source}: a checkpoint of AdaSpot, which chooses by the whole clip where it looks closely; a frame "
+                "has no row of its own that a store could hold: adopt it, then predict from videos"
+            )
         found = recognise(state, source=source)
         if found is not None:
             theirs = parse_backbone(found.backbone)
@@ -185,7 +194,7 @@ def load_model(spec: BackboneSpec) -> Loaded:
                 asked = name if shift is None else f"{name}+{shift}"
                 raise BallspotError(f"{source}: holds {found.backbone}, not --backbone {asked}; leave --backbone out")
             state, shift = found.state, theirs[1]
-        has_shift = shift is not None and any(".conv1.net." in key for key in state)
+        has_shift = shift is not None and any(SHIFTED in key for key in state)
     elif weights.kind == "hub" and cached_hub_file(cfg) is None:
         require_hub(name)
     whole = name if shift is None else f"{name}+{shift}"
@@ -203,6 +212,19 @@ def load_model(spec: BackboneSpec) -> Loaded:
         if shift is not None and clips is None:  # new shifts in a backbone that was trained without
             clips = insert_shift(model, shift, backbone=whole)
     return Loaded(replace(spec, name=whole), model, shift, clips)
+
+
+def shifted_model(name: str) -> tuple[nn.Module, Clips | None]:
+    """An untrained model without classifier and with the shift its name says, and what sets its clips' length.
+
+    Raises BallspotError for a model that timm does not know, and for a shift in one that has no place for it.
+    """
+    import timm  # takes seconds to import
+
+    base, shift = parse_backbone(name)
+    _pretrained_cfg(base)  # names the nearest to an unknown one
+    model = timm.create_model(base, num_classes=0)
+    return model, None if shift is None else insert_shift(model, shift, backbone=name)
 
 
 def _create(name: str, size: tuple[int, int], cfg: Mapping[str, Any], *, pretrained: bool) -> nn.Module:

@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from ...cache.errors import BallspotError
 
+SHIFTED = ".net."  # stands in the name of every tensor of a convolution behind a shift
 STAGES = ("s1", "s2", "s3", "s4")
 BLOCK_TSM = "tsm-block"
+TWO_LOOKS = "+regions"  # behind the name of a backbone that stands twice in a network of extract/regions
 REACH = {"tsm": 1, BLOCK_TSM: 1, "gsm": 2, "gsf": 3}  # frames either side that one block adds to what a feature sees
 USUAL_STAGES = {
     "tsm": STAGES,
@@ -26,6 +28,30 @@ USUAL_STAGES = {
     "gsm": STAGES,
     "gsf": ("s3", "s4"),
 }  # as E2E-Spot and T-DEED have them
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a timm model has what a shift needs: its four stages, their blocks, and the convolution that is shifted.
+
+    `before` are the modules before the first stage, `maps` and `head` those after the last.
+    """
+
+    stages: tuple[str, str, str, str]
+    conv: str
+    before: tuple[str, ...]
+    maps: tuple[str, ...]
+    head: tuple[str, ...]
+    blocks: str = ""
+
+
+LAYOUTS = (
+    Layout(STAGES, "conv1", ("stem",), ("final_conv",), ("head",)),  # RegNet
+    Layout(("layer1", "layer2", "layer3", "layer4"), "conv1", ("conv1", "bn1", "act1", "maxpool"), (),
+           ("global_pool", "fc")),  # ResNet
+    Layout(("stages.0", "stages.1", "stages.2", "stages.3"), "conv_dw", ("stem",), ("norm_pre",), ("head",),
+           ".blocks"),  # ConvNeXt
+)  # fmt: skip
 ATTRIBUTES = {"tsm": "tsm", BLOCK_TSM: "tsm", "gsm": "gsm", "gsf": "gs"}  # what the public code calls them
 
 
@@ -43,8 +69,13 @@ class ShiftSpec:
 def parse_backbone(text: str) -> tuple[str, ShiftSpec | None]:
     """The timm model and the shift that ``regnety_002+gsf:s3,s4`` names; without stages the usual ones of that shift.
 
-    Raises BallspotError for another shift or stage.
+    Raises BallspotError for another shift or stage, and for two looks (`extract/regions`), which no store can hold.
     """
+    if text.endswith(TWO_LOOKS):
+        raise BallspotError(
+            f"{text}: AdaSpot chooses each frame's box by the whole clip, and clips that overlap choose otherwise: a "
+            "frame has no row of its own that a store could hold; predict from videos"
+        )
     name, plus, shift = text.partition("+")
     if not plus:
         return name, None
@@ -205,22 +236,44 @@ def insert_shift(model: nn.Module, spec: ShiftSpec, *, backbone: str) -> Clips:
     `tsm-block` puts it before the whole block, its shortcut included.
 
     The model then reads pictures (B, 3, H, W) of B / n_frames clips. Raises BallspotError for a model that has no such
-    stages, which all RegNets have.
+    stages, which RegNets, ResNets and ConvNeXts have.
     """
     clips = Clips()
-    for stage in spec.stages:
-        blocks = dict(getattr(model, stage, nn.Module()).named_children())
-        if not blocks or not all(hasattr(getattr(block, "conv1", None), "conv") for block in blocks.values()):
-            raise BallspotError(f"--backbone {backbone}: temporal shift is for timm's RegNets, e.g. regnety_002+{spec}")
-        for block in blocks.values():
-            conv: Any = block.conv1
-            shift = KINDS[spec.kind](conv.conv.in_channels, clips)
+    layout = layout_of(model)
+    if layout is None:
+        raise BallspotError(
+            f"--backbone {backbone}: temporal shift is for timm's RegNets, ResNets and ConvNeXts, e.g. "
+            f"regnety_002+{spec}"
+        )
+    for stage in _places(layout, spec.stages):
+        for block in model.get_submodule(stage + layout.blocks).children():
+            conv: Any = getattr(block, layout.conv)
+            shift = KINDS[spec.kind](getattr(conv, "conv", conv).in_channels, clips)
             if spec.kind == BLOCK_TSM:
-                block.conv1 = ConvOfShiftedBlock(conv, shift, ATTRIBUTES[spec.kind])
+                setattr(block, layout.conv, ConvOfShiftedBlock(conv, shift, ATTRIBUTES[spec.kind]))
                 block.register_forward_pre_hook(ShiftInput(shift))
             else:
-                block.conv1 = ShiftedConv(conv, shift, ATTRIBUTES[spec.kind])
+                setattr(block, layout.conv, ShiftedConv(conv, shift, ATTRIBUTES[spec.kind]))
     return clips
+
+
+def layout_of(model: nn.Module) -> Layout | None:
+    """Where a model has its stages, None for one that shifts are not written for."""
+    for layout in LAYOUTS:
+        try:
+            stages = [model.get_submodule(stage + layout.blocks) for stage in layout.stages]
+        except AttributeError:
+            continue
+        convs = [getattr(block, layout.conv, None) for stage in stages for block in stage.children()]
+        kinds = (ShiftedConv, nn.Conv2d)
+        if convs and all(isinstance(conv, kinds) or hasattr(conv, "conv") for conv in convs):
+            return layout
+    return None
+
+
+def _places(layout: Layout, stages: tuple[str, ...]) -> tuple[str, ...]:
+    """What a model calls the stages that we call s1 to s4."""
+    return tuple(layout.stages[STAGES.index(stage)] for stage in stages)
 
 
 def reach_of(model: nn.Module, spec: ShiftSpec) -> int:
@@ -229,26 +282,36 @@ def reach_of(model: nn.Module, spec: ShiftSpec) -> int:
 
 
 class Back(nn.Module):
-    """The stages of a RegNet from its first shift on: maps of frames -> features (B, D)."""
+    """The stages of a model from its first shift on: maps of frames -> features (B, D)."""
 
-    def __init__(self, model: nn.Module, stages: tuple[str, ...]) -> None:
+    def __init__(self, model: nn.Module, layout: Layout, first: int) -> None:
         super().__init__()
-        self.stages = stages
-        for name in (*stages, "final_conv", "head"):
-            self.add_module(name, model.get_submodule(name))
+        self.maps = tuple(_flat(name) for name in (*layout.stages[first:], *layout.maps))
+        self.last = tuple(_flat(name) for name in layout.head)
+        for name in (*layout.stages[first:], *layout.maps, *layout.head):
+            self.add_module(_flat(name), model.get_submodule(name))
 
     def forward_features(self, maps: Tensor) -> Tensor:
         """The last feature map (B, D, h, w)."""
-        for name in (*self.stages, "final_conv"):
+        for name in self.maps:
             maps = self.get_submodule(name)(maps)
         return maps
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.get_submodule("head")(self.forward_features(maps))
+        features = self.forward_features(maps)
+        for name in self.last:
+            features = self.get_submodule(name)(features)
+        return features
+
+
+def _flat(name: str) -> str:
+    """A module's place as a name of its own, which may have no points."""
+    return name.replace(".", "_")
 
 
 def split_at_shift(model: nn.Module, spec: ShiftSpec) -> tuple[nn.Sequential, Back]:
-    """The parts of a shifted RegNet before and from its first shift on; together they are the model."""
+    """The parts of a shifted model before and from its first shift on; together they are the model."""
+    layout = layout_of(model) or LAYOUTS[0]
     first = STAGES.index(spec.stages[0])
-    front = [model.get_submodule(name) for name in ("stem", *STAGES[:first])]
-    return nn.Sequential(*front), Back(model, STAGES[first:])
+    front = [model.get_submodule(name) for name in (*layout.before, *layout.stages[:first])]
+    return nn.Sequential(*front), Back(model, layout, first)

@@ -1,5 +1,6 @@
 """Where a backbone's weights come from: the hub, a seed, a file, or a package that needs no network."""
 
+import codecs
 import hashlib
 import os
 import pickle
@@ -15,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError
@@ -48,6 +50,16 @@ UNREADABLE = (  # what reading bytes that are no tensors can end in
     pickle.UnpicklingError,
     struct.error,
 )
+
+
+SCALAR = np.float64(0).__reduce__()[0]  # what a single number is pickled by
+NUMPY_NUMBERS: list[Any] = [  # single numbers of NumPy, which OSL and others keep beside the tensors; none runs code
+    np.dtype,
+    (SCALAR, "numpy.core.multiarray.scalar"),
+    (SCALAR, "numpy._core.multiarray.scalar"),  # the same since NumPy 2
+    codecs.encode,
+    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "u1", "?")),
+]
 
 
 THREE_WAYS = (
@@ -105,7 +117,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(NUMPY_NUMBERS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         raise_if_system(path, error)
         raise BallspotError(f"{path}: not a weights file ({first_line(error)}); give .pth or .safetensors") from error

@@ -98,7 +98,9 @@ if TYPE_CHECKING:
 )
 @device_option()
 @click.option(
-    "--workers", type=click.IntRange(1), help="Processes at once.  [default: one a GPU, or one a CPU core, up to 16]"
+    "--workers",
+    type=click.IntRange(1),
+    help="Processes at once.  [default: one a CPU core, or two cores of a GPU, up to 16]",
 )
 @click.option("--on", help="Where the segments are filled instead: ray[:ADDRESS], slurm, slurm:local.")
 def extract(
@@ -141,6 +143,7 @@ def extract(
     from ...cache.terminal import note
     from ...evaluate.dataset import DataSelection
     from ..backbone import BackboneSpec, default_batch_rows, parse_views, parse_weights, settle
+    from ..device import pick_devices
     from ..rows import (
         AUTO_DECODER,
         ExtractionError,
@@ -161,7 +164,7 @@ def extract(
     default_name = default_set_name(backbone, stride, views=views, dtype=dtype)
     if settled.line:
         note(settled.line)
-    devices = _devices(device)
+    devices = pick_devices(device, on=on)
     data = DataSelection(data_root, splits_file=splits_file, one_video=True)
     matches = tuple(data.matches.values())
     if split is not None or splits_file is not None:
@@ -186,7 +189,7 @@ def extract(
     recipe = Recipe(backbone, devices[0], settings)
     set_path = out / require_set_name(set_name or default_name)
     torch.set_num_threads(1)
-    job = recipe.job()
+    job = (replace(recipe, device="cpu") if on else recipe).job()  # nothing is computed here for a cluster
     crew = _crew(recipe, on, workers, devices, n_rows=_rough_rows(chosen, stride), set_path=set_path)
     started = time.monotonic()
     try:
@@ -214,21 +217,6 @@ def _chosen(matches: Sequence[Match], names: Sequence[str], data_root: Path) -> 
     return [match for match in matches if not names or match.name in chosen or match.whole in chosen]
 
 
-def _devices(name: str) -> list[str]:
-    """The devices that a name stands for: all GPUs for `auto` and `cuda`, where there are any."""
-    import torch
-
-    if name in ("auto", "cuda") and torch.cuda.is_available():
-        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    if name == "auto":
-        return ["cpu"]
-    try:
-        torch.zeros(1, device=name)
-        return [name]
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise BallspotError(f"--device {name}: not usable here; give auto, cpu or cuda") from error
-
-
 def _rough_rows(matches: Sequence[Match], stride: int) -> int:
     """About how many rows there will be, by the files' sizes (2 kB a frame of 224 lines): enough to choose workers."""
     from ..video import video_bytes
@@ -241,9 +229,10 @@ def _crew(
     recipe: Recipe, on: str | None, workers: int | None, devices: list[str], *, n_rows: int, set_path: Path
 ) -> Crew | None:
     from ...cache.workers import Executor
-    from ..rows import crew_of, n_workers_for
+    from ..rows import MAX_AUTO_WORKERS, crew_of, n_workers_for
 
-    n_workers = workers or n_workers_for(2**40 if on else n_rows, devices)
+    most = MAX_AUTO_WORKERS if Executor.is_elsewhere(on) else n_workers_for(2**40 if on else n_rows, devices)
+    n_workers = workers or most
     if on is None and n_workers == 1:
         return None
     return crew_of(Executor(n_workers, on or "local", devices, logs=set_path / ".slurm"), recipe)

@@ -1,6 +1,6 @@
 """Segments filled beside one another, by processes that work with one thread each: N of them do N times the work."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 
@@ -12,24 +12,38 @@ from .job import Recipe
 from .segments import OnRows, Outcome, SegmentRunner, SegmentTask
 
 MAX_AUTO_WORKERS = 16
+MAX_WORKERS_A_GPU = 8  # each has a context and weights there, about half a gigabyte
+MINUTES_A_SEGMENT = 10  # at most, on a slow core, with a large backbone
 
 
 def n_workers_for(n_rows: int, devices: Sequence[str], *, n_cpus: int | None = None) -> int:
-    """How many workers `auto` means: one a GPU, else one a CPU core that this process may use, 16 at most.
+    """How many workers `auto` means: one a CPU core that this process may use, 16 at most.
 
-    Few rows get fewer: a worker takes some seconds to start, and has 2,048 rows at least.
+    On GPUs each worker is a process that computes and one that decodes, which is what limits it: one for every two
+    cores, up to eight a GPU, and one a GPU at least. Few rows get fewer: a worker takes some seconds to start, and has
+    2,048 rows at least.
     """
+    n_cpus = n_cpus or n_usable_cpus()
     if devices and devices[0].startswith("cuda"):
-        return len(devices)
-    return max(1, min(n_cpus or n_usable_cpus(), MAX_AUTO_WORKERS, n_rows // 2048))
+        n_of_cores = min(n_cpus // 2, MAX_WORKERS_A_GPU * len(devices))
+        return max(min(n_of_cores, n_rows // 2048), min(len(devices), max(n_rows // 2048, 1)))
+    return max(1, min(n_cpus, MAX_AUTO_WORKERS, n_rows // 2048))
 
 
 def crew_of(executor: Executor, recipe: Recipe) -> Crew:
     """The crew that fills segments by the executor; on a cluster, paths must mean the same everywhere."""
-    executor = replace(executor, name="ballspot-extract")
+    n_threads = 2 if executor.devices[0].startswith("cuda") else 1  # beside a GPU's process one decodes
+    # On this machine workers are forked from a process that has imported torch and timm: both take seconds.
+    executor = replace(
+        executor,
+        preload=(__name__, "timm"),
+        name="ballspot-extract",
+        n_threads=n_threads,
+        minutes=MINUTES_A_SEGMENT,
+    )
 
     def run(
-        tasks: Sequence[SegmentTask], is_dropped: Callable[[SegmentTask], bool], on_rows: OnRows
+        tasks: Iterable[SegmentTask], is_dropped: Callable[[SegmentTask], bool], on_rows: OnRows
     ) -> Iterator[Outcome]:
         wanted = (task for task in tasks if not is_dropped(task))
         for ended in executor.run(partial(fill_segment, recipe), wanted, on_told=lambda rows: on_rows(*rows)):

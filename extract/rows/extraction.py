@@ -1,6 +1,7 @@
 """Stage one: the videos of matches become the stores of a feature set, each written whole, resumed if cut short."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +16,6 @@ from ...cache.stores import (
     FeatureStore,
     Journal,
     JournalRows,
-    Segment,
-    StoreHeader,
     find_stores,
     part_path,
     read_header,
@@ -27,13 +26,14 @@ from ...cache.stores import (
 from ...cache.terminal import ProgressLine, note
 from ...cache.times import is_same_rate
 from ...evaluate.dataset import Match
-from ..video import VideoProbe, image_files, video_bytes, video_digest
+from ..video import image_files, video_bytes
 from .job import ExtractionJob
-from .segments import OnRows, Outcome, SegmentRunner, SegmentTask, cut_segments, probed
+from .plans import MatchPlan, Unplanned, no_video, planned
+from .segments import OnRows, Outcome, SegmentRunner, SegmentTask
 
 FINISH_PATIENCE_S = 60.0
 # Runs tasks, in their order or beside one another, but for those that the second argument says to drop by then.
-Crew = Callable[[Sequence[SegmentTask], Callable[[SegmentTask], bool], OnRows], Iterator[Outcome]]
+Crew = Callable[[Iterable[SegmentTask], Callable[[SegmentTask], bool], OnRows], Iterator[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -55,56 +55,44 @@ class ExtractionError(BallspotError):
         self.results = results
 
 
-@dataclass(frozen=True)
-class MatchPlan:
-    """One match to extract: its video, what the store will say of itself, its segments and its decoder."""
-
-    name: str
-    probe: VideoProbe
-    header: StoreHeader
-    store: Path
-    segments: tuple[Segment, ...]
-    decoder: str
-
-    def tasks(self) -> list[SegmentTask]:
-        """One task a segment."""
-        return [
-            SegmentTask(self.header, self.probe.path, self.store, segment, self.decoder) for segment in self.segments
-        ]
-
-
 def extract_matches(
-    matches: Sequence[Match], set_path: Path, job: ExtractionJob, *, crew: Crew | None = None
+    matches: Sequence[Match],
+    set_path: Path,
+    job: ExtractionJob,
+    *,
+    crew: Crew | None = None,
+    takes_any_rate: bool = False,
 ) -> list[Extracted]:
     """The stores of all `matches` in `set_path`: complete ones are kept, unfinished ones resumed, the rest made.
 
     A match that fails does not keep the others from being finished; then ExtractionError names each that failed: no
     readable video, a store of another video, a frame that cannot be decoded, a disk that takes no more. Raises
     BallspotError at once for a set that was made with other settings. Without a `crew` all is done in this process.
+    With `takes_any_rate` a complete store is kept also where it is of another frame rate than the job's.
     """
     make_folder(set_path)
     require_same_settings(set_path, job.spec)
-    plans: dict[str, MatchPlan] = {}
+    wanted: list[tuple[Match, Path]] = []
     done: dict[str, Extracted] = {}
     failed: dict[str, str] = {}
     for match in matches:
         path = store_path(set_path, match.name)
         try:
-            found = finished_store(match, path, job.settings.fps)
+            found = finished_store(match, path, None if takes_any_rate else job.settings.fps)
             if found is not None:
                 done[match.name] = found
             else:
-                plans[match.name] = plan_match(match, path, job)
+                wanted.append((match, path))
         except BallspotError as error:
             failed[match.name] = str(error)
             note(f"{match.name}: {error}")
     if done:
         note(f"{set_path}: {len(done)} of {len(matches)} matches were complete")
-    n_rows = sum(plan.header.n_rows for plan in plans.values())
-    title = next(iter(plans)) if len(plans) == 1 else f"{len(plans)} matches"
-    if plans:
-        with ProgressLine(title, n_rows, unit="frames") as progress:
+    if wanted:
+        title = wanted[0][0].name if len(wanted) == 1 else f"{len(wanted)} matches"
+        with ProgressLine(title, 0, unit="frames") as progress, closing(planned(wanted, job)) as plans:
             _run(plans, crew or one_by_one(job), progress, done, failed)
+            progress.stays = progress.total > 0
     results = [done[match.name] for match in matches if match.name in done]
     if failed:
         rest = f"{len(failed)} of {len(matches)} matches failed, the others are complete: " if len(matches) > 1 else ""
@@ -127,7 +115,7 @@ def one_by_one(job: ExtractionJob) -> Crew:
     """A crew of this process alone."""
 
     def run(
-        tasks: Sequence[SegmentTask], is_dropped: Callable[[SegmentTask], bool], on_rows: OnRows
+        tasks: Iterable[SegmentTask], is_dropped: Callable[[SegmentTask], bool], on_rows: OnRows
     ) -> Iterator[Outcome]:
         with SegmentRunner(job) as runner:
             for task in tasks:
@@ -164,7 +152,7 @@ def finished_store(match: Match, path: Path, fps: Fraction | None) -> Extracted 
     Raises BallspotError when it is of another video, or not of the frame rate that is asked for.
     """
     if match.video is None:
-        raise BallspotError(f"{match.folder}: match {match.name!r} has no video; put one there or leave it out")
+        raise no_video(match)
     if not path.exists():
         return None
     with FeatureStore.open(path) as store:
@@ -183,47 +171,16 @@ def finished_store(match: Match, path: Path, fps: Fraction | None) -> Extracted 
         return Extracted(match=match.name, path=path, n_rows=store.n_rows, n_new_rows=0, seconds=0.0)
 
 
-def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
-    """What is to be done for a match without a store. Raises BallspotError when its video cannot be read."""
-    settings = job.settings
-    if match.video is None:
-        raise BallspotError(f"{match.folder}: match {match.name!r} has no video; put one there or leave it out")
-    probe = probed(match.video, settings)
-    for what in probe.notes():
-        note(f"{match.name}: {what}")
-    if not probe.axis.is_regular:
-        note(f"{match.name}: the store gets its frames' times (`frame_time_us`)")
-    file = probe.whole or probe
-    n_missing = file.n_container_frames - file.n_frames - file.n_undecodable - file.n_hidden
-    if n_missing > 0:
-        note(f"{match.name}: {n_missing} frames that {probe.path.name} announces are not in it; was it cut short?")
-    header = StoreHeader(
-        match=match.name,
-        fps=probe.fps,
-        n_video_frames=probe.n_frames,
-        n_rows=-(-probe.n_frames // settings.stride),
-        dim=job.backbone.dim,
-        spec=job.spec,
-        views=settings.views,
-        video_name=probe.path.name,
-        video_bytes=probe.n_bytes,
-        video_sha256=video_digest(probe.path),
-        video_turn=probe.turn,
-        weights=job.backbone.spec.weights,
-    )
-    decoder = "jpg" if probe.path.is_dir() else settings.decoder
-    segments = tuple(cut_segments(probe, stride=settings.stride, aligned_rows=job.aligned_rows))
-    return MatchPlan(match.name, probe, header, path, segments, decoder)
-
-
 def _run(
-    plans: Mapping[str, MatchPlan],
+    plans: Iterator[MatchPlan | Unplanned],
     crew: Crew,
     progress: ProgressLine,
     done: dict[str, Extracted],
     failed: dict[str, str],
 ) -> None:
-    """Runs all plans' segments and writes the store of each match whose segments are all there."""
+    """Runs the segments of all plans, as they are made, and writes the store of each match whose segments are all
+    there.
+    """
 
     def on_rows(n_rows: int, is_new: bool) -> None:
         if is_new:
@@ -232,28 +189,40 @@ def _run(
             progress.done += n_rows
             progress.first += n_rows
 
-    left = {name: len(plan.segments) for name, plan in plans.items()}
-    made: dict[str, tuple[int, float]] = dict.fromkeys(plans, (0, 0.0))
-    undecodable: set[str] = set()
-    tasks = [task for plan in plans.values() for task in plan.tasks()]
-    for outcome in crew(tasks, lambda task: task.header.match in failed, on_rows):
+    at_work: dict[str, MatchPlan] = {}
+    left: dict[str, int] = {}
+    made: dict[str, tuple[int, float]] = {}
+    undecodable: dict[str, Path] = {}
+
+    def tasks() -> Iterator[SegmentTask]:
+        for plan in plans:
+            for line in plan.remarks:
+                note(f"{plan.name}: {line}")
+            if isinstance(plan, Unplanned):
+                failed[plan.name] = plan.problem
+                continue
+            at_work[plan.name], left[plan.name], made[plan.name] = plan, len(plan.segments), (0, 0.0)
+            progress.expect(progress.total - progress.done + plan.header.n_rows)
+            yield from plan.tasks()
+
+    for outcome in crew(tasks(), lambda task: task.header.match in failed, on_rows):
         name = outcome.task.header.match
         if outcome.error:
             failed.setdefault(name, outcome.error)
             if outcome.is_undecodable:
-                undecodable.add(name)
+                undecodable[name] = outcome.task.store
             continue
         left[name] -= 1
         made[name] = (made[name][0] + outcome.n_new_rows, made[name][1] + outcome.seconds)
         if left[name] == 0:
-            plan = plans[name]
+            plan = at_work.pop(name)  # with its time stamps, which are many
             try:
                 finish_match(plan)
                 done[name] = Extracted(name, plan.store, plan.header.n_rows, *made[name])
             except BallspotError as error:
                 failed[name] = str(error)
-    for name in undecodable:
-        remove_parts(plans[name].store)  # rows beside a damaged place may be wrong already
+    for store in undecodable.values():
+        remove_parts(store)  # rows beside a damaged place may be wrong already
 
 
 def finish_match(plan: MatchPlan) -> None:

@@ -28,7 +28,7 @@ class SegmentTask:
     """One segment to fill: the store it belongs to and what that will say of itself, the video, the decoder to use."""
 
     header: StoreHeader
-    video: Path
+    probe: VideoProbe
     store: Path
     segment: Segment
     decoder: str
@@ -81,8 +81,7 @@ class SegmentRunner:
         started = time.monotonic()
         n_new_rows = 0
         try:
-            probe = probed(task.video, self.job.settings)
-            name, version = self.open(probe, task.decoder)
+            name, version = self.open(task.probe, task.decoder)
             header = replace(task.header, decoder=name, decoder_version=version, engine=str(self.engine.spec))
             with Journal.open(
                 task.part,

@@ -8,7 +8,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
-from ..container import turned
+from ..container import FramePlaces, swaps_sides, turned
 from .damage import damaged_frames
 from .packets import nothing, packets_from
 from .probe import REPAIR, Beat, DecodingError, VideoProbe, first_line
@@ -29,6 +29,7 @@ class PyavSource:
             raise DecodingError(f"{probe.path}: a folder of pictures, not a video")
         self.probe, self.substitute, self.beat = probe, substitute, beat
         self.substituted: set[int] = set()
+        self._reformatter = VideoReformatter()
 
     def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
         """See `VideoSource`. Opens the file anew for each call."""
@@ -37,31 +38,31 @@ class PyavSource:
             bad = frozenset(damaged_frames(self.probe, start, stop, self.beat).tolist())
         good = self._good_frames(start, stop, bad)
         if not self.substitute:
-            yield from (picture for index, picture in good if (index - start) % step == 0)
+            yield from (self._picture(frame) for index, frame in good if (index - start) % step == 0)
             return
         expected, last = start, None
-        for index, picture in good:
+        for index, frame in good:
             if index < start:
-                last = picture
+                last = frame
                 continue
-            stand_in = picture if last is None else last
+            stand_in = frame if last is None else last
             yield from (self._stand_in(k, stand_in) for k in range(expected, index) if (k - start) % step == 0)
             if (index - start) % step == 0:
-                yield picture
-            expected, last = index + 1, picture
+                yield self._picture(frame)
+            expected, last = index + 1, frame
         if expected < stop and last is None:
             raise DecodingError(f"{self.probe.path}: no good frame from {start} to {stop}; {REPAIR}")
         if last is not None:
             yield from (self._stand_in(k, last) for k in range(expected, stop) if (k - start) % step == 0)
 
-    def _good_frames(self, start: int, stop: int, bad: frozenset[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Index and picture of the frames from `start` on; with `bad` ones left out, from the key frame on.
+    def _good_frames(self, start: int, stop: int, bad: frozenset[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Index and frame from `start` on; with `bad` ones left out, from the key frame on. Only frames that are wanted
+        are made pictures.
 
         Without `substitute` all frames from the key frame on must be there and whole: later ones may hang on them.
         """
         key = int(self.probe.key_index[np.searchsorted(self.probe.key_index, start, side="right") - 1])
         expected = key
-        reformatter = VideoReformatter()
         try:
             for index, frame in self.decoded(start):
                 if index is None or index in bad or index < expected:
@@ -77,7 +78,7 @@ class PyavSource:
                         raise DecodingError(f"{self.probe.path}: frame {expected} is damaged; {REPAIR}")
                 expected = index + 1
                 if index >= start or self.substitute:
-                    yield index, turned(reformatter.reformat(frame, format="rgb24").to_ndarray(), self.probe.turn)
+                    yield index, frame
                 if expected == stop:
                     return
         except (FFmpegError, OSError) as error:
@@ -90,7 +91,8 @@ class PyavSource:
 
     def decoded(self, start: int) -> Iterator[tuple[int | None, av.VideoFrame]]:
         """Frames from a key frame at or before `start` on, with their index; None for one that no packet announced."""
-        pts, order = self.probe.pts, count()
+        order = count()
+        places = None if self.probe.pts is None else FramePlaces(self.probe.pts)
         for packet in packets_from(self.probe, start, self.beat):
             try:
                 frames = packet.decode()
@@ -100,21 +102,21 @@ class PyavSource:
                 continue
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
-                    yield (next(order) if pts is None else index_of(pts, frame.pts)), frame
+                    yield (next(order) if places is None else places.of(frame.pts)), frame
 
-    def _stand_in(self, index: int, picture: np.ndarray) -> np.ndarray:
+    def _picture(self, frame: av.VideoFrame) -> np.ndarray:
+        """The picture as it is shown; where the size changes within the video, in the first one, as players do."""
+        width, height = self.probe.width, self.probe.height
+        if swaps_sides(self.probe.turn):
+            width, height = height, width
+        return turned(self._reformatter.reformat(frame, width, height, format="rgb24").to_ndarray(), self.probe.turn)
+
+    def _stand_in(self, index: int, frame: av.VideoFrame) -> np.ndarray:
         self.substituted.add(index)
-        return picture
+        return self._picture(frame)
 
     def __enter__(self) -> "PyavSource":
         return self
 
     def __exit__(self, *exception: object) -> None:
         return None
-
-
-def index_of(pts: np.ndarray, stamp: int | None) -> int | None:
-    if stamp is None:
-        return None
-    index = int(np.searchsorted(pts, stamp))
-    return index if index < len(pts) and pts[index] == stamp else None

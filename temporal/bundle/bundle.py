@@ -18,13 +18,14 @@ from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, seed_folders
 from ...evaluate.dataset import LabelSet, recorded_splits
 from ...extract.rows import BundledFeatures
-from ..config import as_table
+from ..config import Procedure, as_table, procedure_of, procedure_record, read_procedure
 from ..decoding import ClassDecoding, read_postprocessing
 from ..heads import Checkpoint, read_checkpoint
 from .feature_parts import features_of_parts, features_part
 from .file import is_bundle, read_bundle_file, write_bundle_file
 from .header import MetricsPart
 from .run_features import REMEDY, features_of_run
+from .trained import threshold_of
 
 TUNED_FILE = "tuned.json"
 OR_WITHOUT = f"{REMEDY}, or --without-backbone: then it predicts from features only"
@@ -46,6 +47,8 @@ class Bundle:
     run_keys, seeds: of the runs, in the order of `heads`.
     splits: names of the matches the run was trained and validated on and is to be tested on.
     metrics: what each run's metrics.json says of its head, None for a run that is not done.
+    threshold: the confidence from which on spots were best on the validation matches; None where that is not known.
+    procedure: of an adopted model, how its system looks at a video; None for a head that reads rows.
     """
 
     heads: tuple[Checkpoint, ...]
@@ -57,6 +60,8 @@ class Bundle:
     seeds: tuple[int, ...]
     splits: Mapping[str, tuple[str, ...]]
     metrics: tuple[Mapping[str, Any] | None, ...] = field(default=())
+    threshold: float | None = None
+    procedure: Procedure | None = None
 
 
 def bundle_of(
@@ -91,6 +96,10 @@ def bundle_of(
             raise BallspotError(f"{folder.path}: trained on other features than {folders[0].path}; bundle like runs")
         if head.description.label_set.labels != first.label_set.labels:
             raise BallspotError(f"{folder.path}: trained on other labels than {folders[0].path}; bundle like runs")
+    procedures = [read_procedure(folder.path) for folder in folders]
+    if len(folders) > 1 and any(procedures):
+        adopted = next(folder for folder, found in zip(folders, procedures, strict=True) if found is not None)
+        raise BallspotError(f"{adopted.path}: an adopted model goes over a video in its own way; give it alone")
     if tuned is None:
         beside = [runs[0] / TUNED_FILE, folders[0].path / TUNED_FILE]
         tuned = next((path for path in beside if path.is_file()), None)
@@ -112,6 +121,8 @@ def bundle_of(
         seeds=tuple(seeds),
         splits=splits.by_part,
         metrics=tuple(_metrics_of(folder) if folder.is_done else None for folder in folders),
+        threshold=threshold_of(runs[0], others=runs[1:], tuned=tuned),
+        procedure=procedures[0],
     )
 
 
@@ -161,6 +172,7 @@ def save_bundle(bundle: Bundle, out: Path) -> None:
         "sets": [features_part(features) for features in bundle.features],
         "postprocessing": None if how is None else {label: vars(decoding) for label, decoding in how.items()},
         "splits": {part: list(names) for part, names in bundle.splits.items()},
+        **({} if bundle.procedure is None else {"procedure": procedure_record(bundle.procedure)}),
     }
     try:
         write_bundle_file(out, header, tensors)
@@ -183,6 +195,8 @@ def load_bundle(path: Path) -> Bundle:
         seeds=tuple(head.seed for head in header.heads),
         splits={part: tuple(names) for part, names in header.splits.model_dump().items()},
         metrics=tuple(None if head.metrics is None else head.metrics.model_dump() for head in header.heads),
+        threshold=header.heads[0].threshold,
+        procedure=None if header.procedure is None else procedure_of(header.procedure, str(path)),
     )
 
 
@@ -212,6 +226,7 @@ def _head_part(bundle: Bundle, index: int) -> dict[str, Any]:
     fps = head.description.fps
     return {
         **({} if fps is None else {"fps": str(fps)}),
+        **({} if index or bundle.threshold is None else {"threshold": bundle.threshold}),
         "config": as_table(head.description.config),
         "dims": list(head.description.dims),
         "features_fingerprint": head.description.features_fingerprint,

@@ -54,6 +54,7 @@ class HeadPart(Part):
     scaled: bool
     metrics: MetricsPart | None
     fps: Annotated[str, Field(pattern=r"^[1-9]\d{0,8}(/[1-9]\d{0,8})?$")] | None = None
+    threshold: Number | None = None
 
 
 class LabelSetPart(Part):
@@ -121,6 +122,7 @@ class BundleHeader(Part):
     sets: Annotated[list[SetPart], Field(min_length=1, max_length=64)]
     postprocessing: dict[Name, dict[Name, Any]] | None
     splits: SplitsPart
+    procedure: dict[Name, Any] | None = None
     tensors_sha256: Digest
 
     @model_validator(mode="after")

@@ -79,7 +79,8 @@ def require_onnx() -> None:
 def export_head(source: Path, out: Path, *, checkpoint: str = "best") -> ExportedFile:
     """Writes the head of a run or bundle as ONNX: features (B, T, D) in, any B and T; see docs/sharing.md for the rest.
 
-    Raises BallspotError for several heads, and, leaving nothing, where an output differs from torch's by above 1e-4.
+    T is the clip's frames alone where the head takes no other length (sgp-mixer). Raises BallspotError for several
+    heads, and, leaving nothing, where an output differs from torch's by above 1e-4.
     """
     trained = read_trained(source, checkpoint=checkpoint)
     kept, *others = trained.checkpoints
@@ -89,9 +90,13 @@ def export_head(source: Path, out: Path, *, checkpoint: str = "best") -> Exporte
     model = ScaledHead(head, kept.scaling).eval()
     clip_frames = kept.description.config.clips.clip_frames
     tried = [(batch, max(round(share * clip_frames), 2)) for batch, share in SHAPES]
+    if head.only_clip_frames is not None:
+        tried = [(batch, clip_frames) for batch, _ in SHAPES]
     dim = sum(kept.description.dims)
     names = [name for name in ("class_logits", "offsets", "team_logits") if _has(head, name)]
-    axes = {"features": {0: "batch", 1: "frames"}} | {name: {0: "batch", 1: "tokens"} for name in names}
+    lengths = {1: "frames"} if head.only_clip_frames is None else {}
+    axes = {"features": {0: "batch"} | lengths}
+    axes |= {name: {0: "batch"} | ({1: "tokens"} if lengths else {}) for name in names}
     random = torch.Generator().manual_seed(0)
     examples = [torch.randn(batch, length, dim, generator=random) for batch, length in tried]
     difference = _export(

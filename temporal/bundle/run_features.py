@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from itertools import islice, product
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from ...cache.runs import RunFolder, find_recorded, not_found, places_of
 from ...cache.stores import EngineSpec, FeatureSpec, FeatureStore, open_feature_set
 from ...extract.backbone import (
     RUN_BACKBONE,
+    TWO_LOOKS,
     BackboneSpec,
     assemble,
     load_model,
@@ -23,6 +24,8 @@ from ...extract.backbone import (
     weights_digest,
 )
 from ...extract.rows import FIT_FILE, BundledFeatures, Components, load_components
+from ..config import read_procedure
+from .two_looks import features_of_two_looks
 
 REMEDY = "give --features FOLDER"
 MOST_TRIED = 100  # sets of feature sets that a run's record may mean, where each is found in several places
@@ -53,6 +56,14 @@ def features_of_run(
         name = _plain(str(_features_of(record).get("set") or "features"))
         return (BundledFeatures(name, wanted, FeatureSpec(), EngineSpec(""), "unknown", "unknown", None, None),)
     return tuple(_of_store(store, folder, run.path, with_backbone=with_backbone) for store, folder in stores)
+
+
+def sets_of_run(run: RunFolder, wanted: str) -> tuple[Path, ...]:
+    """The folders of the feature sets that a run was trained on, in their order, where they lie now.
+
+    Raises BallspotError where none of what is found has the fingerprint ``wanted``, the run's.
+    """
+    return tuple(folder for _, folder in _recorded(run, run.record(), wanted, REMEDY))
 
 
 def _given(sets: Sequence[Path], wanted: str) -> list[tuple[Path, Path]]:
@@ -159,8 +170,14 @@ def _origin(text: str, backbone: str) -> tuple[str, str]:
         return text, backbone
     if not text:
         return "unknown", "unknown"
-    path = Path(text)
+    path = PureWindowsPath(text) if re.match(r"[A-Za-z]:[\\/]", text) else PurePath(text)
     return ("run", _plain(path.parent.name)) if path.name == RUN_BACKBONE else ("file", _plain(path.name))
+
+
+def shared_weights(text: str) -> str:
+    """What a store that is given to others says of its weights: of a file its name, of a run's also the run's."""
+    origin, name = _origin(text, "")
+    return {"file": name, "run": f"{name}/{RUN_BACKBONE}"}.get(origin, text)
 
 
 def _is_ours(text: str, origin: str) -> bool:
@@ -228,6 +245,11 @@ def _trained_here(run: RunFolder, wanted: str, *, with_backbone: bool) -> Bundle
     settled = own_settings(path)
     if settled is None:
         raise BallspotError(f"{path}: does not say how it is extracted with; fine-tune again")
+    name = _plain(run.name)
+    if settled.backbone.endswith(TWO_LOOKS):
+        made = features_of_two_looks(path, settled, read_procedure(run.path), name=name, with_backbone=with_backbone)
+        _require_wanted(path, made.fingerprint, wanted)
+        return made
     loaded = load_model(BackboneSpec(settled.backbone, str(path), settled.size))
     weights = loaded.model.state_dict()
     held = _held(weights, weights_digest(weights), str(path)) if with_backbone else None
@@ -235,10 +257,13 @@ def _trained_here(run: RunFolder, wanted: str, *, with_backbone: bool) -> Bundle
     margin = 0 if backbone.shifted is None else backbone.shifted.reach
     spec = backbone.features(stride=settled.stride, views=parse_views(settled.views), margin=margin)
     found = spec.fingerprint
+    _require_wanted(path, found, wanted)
+    return BundledFeatures(name, found, spec, EngineSpec(""), "run", name, held, None)
+
+
+def _require_wanted(path: Path, found: str, wanted: str) -> None:
     if found != wanted:
         raise BallspotError(f"{path}: gives features of fingerprint {found[:12]}, the head reads {wanted[:12]}")
-    name = _plain(run.name)
-    return BundledFeatures(name, found, spec, EngineSpec(""), "run", name, held, None)
 
 
 def _plain(name: str) -> str:

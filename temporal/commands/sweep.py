@@ -21,6 +21,8 @@ from ...cache.terminal import (
     splits_option,
 )
 
+CLUSTER_JOBS = 16  # runs at a time on other machines, whose number nobody here knows
+
 
 @click.command(short_help="Train every setting of a sweep file, several seeds each.")
 @click.argument("file", metavar="FILE")
@@ -28,7 +30,7 @@ from ...cache.terminal import (
 @data_option()
 @click.option("--out", type=FOLDER, required=True, help="Folder of the sweep: runs lie in OUT/SETTING/seed-N.")
 @click.option("--jobs", "n_jobs", type=click.IntRange(min=1),
-              help="Runs at a time.  [default: cores / --threads, or one a GPU]")  # fmt: skip
+              help="Runs at a time.  [default: cores / --threads, one a GPU, 16 on a cluster]")  # fmt: skip
 @click.option("--threads", "n_threads", type=click.IntRange(min=1), default=1, show_default=True,
               help="Threads of a run; the same number gives the same bits.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Laid over every run; may be repeated.")
@@ -87,6 +89,7 @@ def sweep(
 
     from ...cache.workers import Executor
     from ...evaluate.dataset import DataSelection, load_label_set
+    from ...extract.device import pick_devices
     from ..features import open_source
     from ..sweep import (
         Job,
@@ -112,8 +115,8 @@ def sweep(
     data = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True, stored=stored)
     wholes = list(dict.fromkeys(match.whole for match in data.matches.values()))
     space = read_space(path, settings=settings, matches=wholes)
-    devices = pick_devices(device)
-    n_jobs = n_jobs or default_jobs(devices, n_threads)
+    devices = pick_devices(device, on=on)
+    n_jobs = n_jobs or (CLUSTER_JOBS if Executor.is_elsewhere(on) else default_jobs(devices, n_threads))
     template = Job(
         run=out,
         config=space.setting(space.baseline()).config,
@@ -190,17 +193,6 @@ def going_on_later(out: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise BallspotError(f"{out}: interrupted; the same command goes on where it stands") from None
-
-
-def pick_devices(name: str) -> list[str]:
-    """The devices that "auto" or a name means: every GPU there is, else the CPU, else that one."""
-    import torch
-
-    from ...extract.device import pick_device
-
-    if name == "auto" and torch.cuda.is_available():
-        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    return [str(pick_device(name))]
 
 
 def default_jobs(devices: Sequence[str], n_threads: int) -> int:

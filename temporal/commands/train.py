@@ -24,7 +24,20 @@ from ...extract.device import pick_device, use_threads
 if TYPE_CHECKING:
     pass
 
-HEADS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
+HEADS = (
+    "tcn",
+    "transformer",
+    "multires",
+    "gru",
+    "unet",
+    "tdeed",
+    "sgp-mixer",
+    "linear",
+    "spot-gru",
+    "mstcn",
+    "asformer",
+    "adaspot",
+)
 
 
 @click.command(short_help="Train a head on a feature set.")

@@ -17,6 +17,9 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
+ADDED = {"head": ("n_stages",)}  # keys that 0.1.0 did not have
+
+
 PLACES: dict[str, tuple[str, str]] = {leaf: (section, leaf) for section, leaves in SECTIONS.items() for leaf in leaves}
 MOST_SHOWN = 12  # names in one line of an error
 
@@ -77,6 +80,19 @@ def config_from_table(table: Mapping[str, Any], *, source: str) -> Config:
 def as_table(config: Config) -> dict[str, Any]:
     """The configuration as nested plain values that TOML and JSON can hold; `config_from_table` reads it back."""
     return config.model_dump(mode="json")
+
+
+def deciding_table(config: Config) -> dict[str, Any]:
+    """What of the configuration is part of a run's key: as `as_table`, but keys newer than 0.1.0 only where changed.
+
+    So a run of 0.1.0 is the same run to the versions that came after it.
+    """
+    table, default = as_table(config), as_table(Config())
+    for section, leaves in ADDED.items():
+        for leaf in leaves:
+            if table[section][leaf] == default[section][leaf]:
+                del table[section][leaf]
+    return table
 
 
 def _preset_table(preset: str) -> tuple[dict[str, Any], str]:

@@ -7,7 +7,7 @@ by its leaf alone. A section holds plain values only: models and functions recei
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ...cache.stores import FLIPPED_VIEW, ORIGINAL
 
@@ -19,10 +19,23 @@ Rate = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Chance = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
-HeadKind = Literal["tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear"]
+HeadKind = Literal[
+    "tcn",
+    "transformer",
+    "multires",
+    "gru",
+    "unet",
+    "tdeed",
+    "sgp-mixer",
+    "linear",
+    "spot-gru",
+    "mstcn",
+    "asformer",
+    "adaspot",
+]
 Teams = Literal["none", "head", "labels"]
 ClassLoss = Literal["cross-entropy", "sigmoid"]
-Suppression = Literal["soft", "hard", "lopsided", "peaks"]
+Suppression = Literal["soft", "hard", "lopsided", "peaks", "peaks-ties"]
 
 
 class Section(BaseModel):
@@ -72,9 +85,15 @@ class HeadSection(Section):
     branch_factors: tuple[Count, ...] = (1, 2, 4)
     branch_alignment: Literal["frames", "repeat"] = "frames"
     gru_layers: Count = 1
+    n_stages: Count = 3
     unet_levels: CountOrNone = 2
     unet_kernel: Count = 9
-    unet_factor: Count = 4
+    unet_factor: Count | Annotated[float, Field(gt=0.0, le=MOST)] = 4
+
+    @field_validator("unet_factor")
+    @classmethod
+    def _whole_where_it_can_be(cls, value: float) -> float:
+        return int(value) if float(value).is_integer() else value
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -82,6 +101,8 @@ class HeadSection(Section):
             raise ValueError(f"kernel_size {self.kernel_size} must be odd: the window is centred")
         if self.unet_kernel % 2 == 0:
             raise ValueError(f"unet_kernel {self.unet_kernel} must be odd: the window is centred")
+        if self.kind != "sgp-mixer" and not isinstance(self.unet_factor, int):
+            raise ValueError(f"unet_factor {self.unet_factor:g} must be whole: only head sgp-mixer takes fractions")
         if not self.dilations:
             raise ValueError("dilations must name at least one convolution")
         if not self.branch_factors or self.branch_factors[0] != 1:

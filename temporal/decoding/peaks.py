@@ -10,8 +10,8 @@ from .suppression import WEAKENINGS, Peaks, local_peaks, suppress
 
 def decode_scores(scores: np.ndarray, *, suppression: Suppression, nms_window: int, score_floor: float) -> Peaks:
     """The peaks of scores (n, K). ``nms_window`` counts rows of ``scores``: either side, in all for "lopsided"."""
-    if suppression == "peaks":
-        return local_peaks(scores, nms_window, floor=score_floor)
+    if suppression in ("peaks", "peaks-ties"):
+        return local_peaks(scores, nms_window, floor=score_floor, ties=suppression == "peaks-ties")
     return suppress(scores, WEAKENINGS[suppression](nms_window), floor=score_floor)
 
 

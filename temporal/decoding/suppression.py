@@ -48,15 +48,18 @@ def lopsided_weakening(width: int) -> Weakening:
     return Weakening(np.zeros(-(-width // 2)), np.zeros(max(width // 2 - 1, 0)))
 
 
-def local_peaks(scores: np.ndarray, window: int, *, floor: float) -> Peaks:
-    """The scores that nothing within ``window`` rows either side exceeds, of equal ones the earliest; none is changed.
+def local_peaks(scores: np.ndarray, window: int, *, floor: float, ties: bool = False) -> Peaks:
+    """The scores that nothing within ``window`` rows either side exceeds; none is changed.
 
+    Of equal ones the earliest stays, with ``ties`` all do (E2E-Spot and OSL: util/eval.py non_maximum_supression).
     Unlike hard suppression a score beside a peak does not come up again where the peak's reach ends.
     """
     high = np.where(scores >= floor, scores, 0.0).astype(np.float64)
     row, label_index = np.nonzero(
         (high > 0) & (high == maximum_filter1d(high, 2 * window + 1, axis=0, mode="constant"))
     )
+    if ties:
+        return Peaks(row, label_index, high[row, label_index])
     before = row[:, None] - np.arange(1, window + 1)  # (m, window)
     equal = (before >= 0) & (high[before.clip(min=0), label_index[:, None]] == high[row, label_index][:, None])
     first = ~equal.any(axis=1)

@@ -15,7 +15,7 @@ from ...cache.stores import Segment
 from ...extract.backbone import Backbone, BackboneSpec, Loaded, default_batch_rows, load_model
 from ...extract.rows import ExtractionJob, SegmentRunner, Settings
 from ...extract.video import VideoProbe, at_rate, probe_video, video_digest
-from ..config import prediction_views
+from ..config import deciding_table, prediction_views
 from ..features import MatchRows, ResidentFeatures
 from ..training import SPLIT, Task
 from .settings import FinetuneSection
@@ -46,7 +46,7 @@ class Finetuning:
         }
         return fingerprint(
             {
-                "config": self.task.config.model_dump(mode="json"),
+                "config": deciding_table(self.task.config),
                 "finetune": self.section.model_dump(mode="json", exclude=left_out),
                 "n_processes": n_processes,
                 "backbone": self.backbone.name,

@@ -14,5 +14,5 @@ from .checkpoints import (
     write_checkpoint,
 )
 from .downsampling import token_frames
-from .head import HeadOutput, SpottingHead, n_parameters
+from .head import HeadOutput, SpottingHead, build_head, n_parameters
 from .warm_start import WarmStart

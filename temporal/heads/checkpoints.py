@@ -239,7 +239,7 @@ def _scaling(tensors: Mapping[str, Tensor], dims: tuple[int, ...]) -> Scaling:
 def misfit(description: HeadDescription, state: Mapping[str, Tensor]) -> str:
     """Why tensors are not the described head's, "" when they are; told before a byte is taken for that head."""
     section = description.config.head
-    n_layers = max(section.n_layers, section.gru_layers, section.unet_levels, len(section.dilations))
+    n_layers = max(section.n_layers, section.gru_layers, section.unet_levels, section.n_stages, len(section.dilations))
     if n_layers > max(len(state), 64) or description.config.clips.clip_frames > MOST_CLIP_FRAMES:
         return ": its configuration asks for more layers or frames than its tensors can be of"
     try:

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from ..config import HeadSection
 from .downsampling import downsample
 from .dropout import Dropout
-from .gru import BiGRU
+from .gru import BiGRU, PlacedGRU, SpotGRU
 from .multires import MultiResolution
+from .sgp_mixer import SGPMixerNet
+from .stages import MSTCN, ASFormer
 from .tcn import TCN
 from .transformer import Transformer
 from .unet import UNet
@@ -55,6 +57,12 @@ class SpottingHead(nn.Module):
     def n_labels(self) -> int:
         """How many labels the classes stand for."""
         return self.n_classes // 2 if self.sided else self.n_classes
+
+    @property
+    def only_clip_frames(self) -> int | None:
+        """The one clip length that the trunk takes, None for a trunk that takes any."""
+        of_one_length = (SGPMixerNet, PlacedGRU)
+        return next((one.clip_frames for one in self.trunk.modules() if isinstance(one, of_one_length)), None)
 
     def forward(self, frames: Tensor) -> HeadOutput:
         """frames (B, T, D) -> class_logits (B, N, 1 + K), offsets (B, N), team_logits (B, N)."""
@@ -104,8 +112,15 @@ TRUNKS = {
     "gru": BiGRU,
     "unet": UNet,
     "tdeed": UNet,
+    "sgp-mixer": SGPMixerNet,
     "linear": LinearTrunk,
+    "spot-gru": SpotGRU,
+    "adaspot": PlacedGRU,
 }
+
+
+# Each of these is also told how many class logits there are, background included: its stages answer, too.
+STAGED_TRUNKS = {"mstcn": MSTCN, "asformer": ASFormer}
 
 
 def build_head(section: HeadSection, *, dims: Sequence[int], n_labels: int, clip_frames: int) -> SpottingHead:
@@ -115,12 +130,16 @@ def build_head(section: HeadSection, *, dims: Sequence[int], n_labels: int, clip
     by the attention heads.
     """
     dim = dims[0] if len(dims) == 1 else section.fused_width * len(dims)
-    trunk = TRUNKS[section.kind](dim, section, clip_frames)
     sided = section.teams == "labels"
+    n_classes = 2 * n_labels if sided else n_labels
+    if section.kind in STAGED_TRUNKS:
+        trunk = STAGED_TRUNKS[section.kind](dim, section, clip_frames, n_logits=1 + n_classes)
+    else:
+        trunk = TRUNKS[section.kind](dim, section, clip_frames)
     return SpottingHead(
         trunk if len(dims) == 1 else FusedTrunk(trunk, dims=dims, set_width=section.fused_width),
         width=trunk.width,
-        n_classes=2 * n_labels if sided else n_labels,
+        n_classes=n_classes,
         class_dropout=section.class_dropout,
         offsets=section.offsets,
         teams=section.teams == "head",

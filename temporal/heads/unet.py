@@ -6,7 +6,8 @@ of SGP layers with SGP-Mixers at its skips of T-DEED (Xarles et al. 2024; arturx
 of SN-BAS have two levels, window 9, factor 4). "residual" (head `unet`) is ours, lighter, and learns much more from
 little data (docs/heads.md): features meet in the instant branch, nothing is added but what a part computes, the mixer
 adds to both of its sides, and no further layer follows it. In both, unlike the published code, there is dropout, and
-pooled tokens stand over exactly two finer ones, over which they are put back.
+pooled tokens stand over exactly two finer ones, over which they are put back. The trunk that pools and puts back as the
+published code does is in sgp_mixer.py; its layers are those of the published form here.
 """
 
 import torch
@@ -18,6 +19,7 @@ from .downsampling import downsample, n_tokens
 from .dropout import Dropout
 from .transformer import stretched
 
+N_GROUPS = 16  # of a group norm, at most
 BRANCH_SD = 0.1  # of the published form's initial weights in the branches (TriDet has 1)
 
 
@@ -55,7 +57,7 @@ class Feedforward(nn.Module):
         super().__init__()
         inner = (4 if is_published(section) else 2) * width
         self.layers = nn.Sequential(
-            nn.GroupNorm(_groups(width), width),
+            nn.GroupNorm(_groups(width, section), width),
             nn.Conv1d(width, inner, 1),
             nn.GELU(),
             nn.Conv1d(inner, width, 1),
@@ -110,12 +112,16 @@ class SGPMixer(nn.Module):
         """(B, W, n), (B, W, N) -> (B, W, N), n = ceil(N / 2)."""
         if self.published:
             fine = _normed(self.norm_fine, fine)
-            coarse = spread_by_halves(_normed(self.norm_coarse, coarse), fine.shape[-1])  # (B, W, N)
+            coarse = self.spread(_normed(self.norm_coarse, coarse), fine.shape[-1])  # (B, W, N)
             sides = (*self.fine(fine), *self.coarse(coarse), fine, coarse)
             return self.feedforward(F.gelu(self.join(torch.cat(sides, dim=1))))
-        coarse = spread_by_halves(coarse, fine.shape[-1])  # (B, W, N)
+        coarse = self.spread(coarse, fine.shape[-1])  # (B, W, N)
         sides = (*self.fine(_normed(self.norm_fine, fine)), *self.coarse(_normed(self.norm_coarse, coarse)))
         return self.feedforward(fine + coarse + self.join(torch.cat(sides, dim=1)))
+
+    def spread(self, coarse: Tensor, length: int) -> Tensor:
+        """Coarse tokens over the finer ones: (B, W, n) -> (B, W, length)."""
+        return spread_by_halves(coarse, length)
 
 
 class UNet(nn.Module):
@@ -159,14 +165,14 @@ class UNet(nn.Module):
 
 def is_published(section: HeadSection) -> bool:
     """Whether the layers are those of the papers ("published") or ours ("residual")."""
-    return section.kind == "tdeed"
+    return section.kind in ("tdeed", "sgp-mixer")
 
 
 def long_window(section: HeadSection) -> int:
     """Tokens of the longer window, odd so that it stays centred: of 9 with factor 4 it has 33, as published 41."""
     if not is_published(section):
-        return section.unet_factor * (section.unet_kernel - 1) + 1
-    window = (section.unet_kernel + 1) * section.unet_factor
+        return int(section.unet_factor) * (section.unet_kernel - 1) + 1
+    window = round((section.unet_kernel + 1) * section.unet_factor)
     return window + 1 - window % 2
 
 
@@ -192,6 +198,11 @@ def _normed(norm: nn.LayerNorm, tokens: Tensor) -> Tensor:
     return norm(tokens.transpose(1, 2)).transpose(1, 2)  # norms run over the last place: (B, N, W)
 
 
-def _groups(width: int) -> int:
-    """The most groups up to 16 that divide the width into four numbers or more (one group below that)."""
-    return next((n for n in range(16, 1, -1) if width % n == 0 and width // n >= 4), 1)
+def _groups(width: int, section: HeadSection) -> int:
+    """The most groups up to 16 that divide the width into four numbers or more (one group below that).
+
+    T-DEED's own layers always have 16.
+    """
+    if section.kind == "sgp-mixer":
+        return N_GROUPS
+    return next((n for n in range(N_GROUPS, 1, -1) if width % n == 0 and width // n >= 4), 1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...cache.errors import BallspotError
 from .checkpoints import Checkpoint, HeadDescription, read_checkpoint
 
-OF_CLASSES = ("class_layer.weight", "class_layer.bias")
+OF_ANSWERS, OF_READING = "answers.", "from_answers."  # of a trunk whose stages answer, too
 OF_OTHERS = ("offset_layer.", "team_layer.")  # a head may have them or not
 
 
@@ -49,15 +49,17 @@ class WarmStart:
         state: dict[str, Tensor] = {}
         for name, value in wanted.items():
             there = given.get(name)
-            if name in OF_CLASSES and there is not None and there.shape[1:] == value.shape[1:]:
+            axis = _class_axis(name)
+            if axis is not None and there is not None and _beside(there, axis) == _beside(value, axis):
                 state[name] = value.clone()
                 for place, row in rows.items():
-                    state[name][place] = there[row]
+                    state[name].select(axis, place).copy_(there.select(axis, row))
             elif there is not None and there.shape == value.shape:
                 state[name] = there
             elif name.startswith(OF_OTHERS):
                 state[name] = value
             else:
+                self._require_clips(name, there, value, description)
                 shapes = [None if one is None else tuple(one.shape) for one in (there, value)]
                 raise BallspotError(
                     f"--init {self.path.parent}: its head has {name} {shapes[0] or 'not'}, this one {shapes[1]}; leave "
@@ -66,6 +68,28 @@ class WarmStart:
         with torch.no_grad():
             head.load_state_dict(state)
         return new
+
+    def _require_clips(self, name: str, there: Tensor | None, value: Tensor, description: HeadDescription) -> None:
+        """Raises BallspotError where a tensor differs because it holds the positions of clips of another length."""
+        old, new = (one.config.clips.clip_frames for one in (self.description, description))
+        if there is not None and name.endswith("positions") and there.shape[1:] == value.shape[1:] and old != new:
+            raise BallspotError(
+                f"--init {self.path.parent}: its head has learned positions of clips of {old} frames, this one's have "
+                f"{new}; give --set clip_frames={old}"
+            )
+
+
+def _class_axis(name: str) -> int | None:
+    """Along which axis of a head's tensor the classes lie; None where they do not."""
+    _, found, leaf = name.rpartition(OF_READING)
+    if found:
+        return 1 if leaf.endswith("weight") else None
+    return 0 if name.startswith("class_layer.") or OF_ANSWERS in name else None
+
+
+def _beside(tensor: Tensor, axis: int) -> list[int]:
+    """The shape of a tensor but for one axis."""
+    return [size for place, size in enumerate(tensor.shape) if place != axis]
 
 
 def _rows(old: HeadDescription, new: HeadDescription) -> tuple[Mapping[int, int], tuple[str, ...]]:

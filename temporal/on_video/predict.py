@@ -1,8 +1,9 @@
 """Prediction straight from videos: features are made, scored and forgotten; spots are what stays."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from ...cache.disk import make_folder, read_json, whole_file, write_json
 from ...cache.errors import BallspotError
@@ -19,6 +20,7 @@ from ...evaluate.dataset import (
 )
 from ...evaluate.formats import VideoSpots, write_csv
 from ...extract.rows import (
+    AUTO_DECODER,
     FIT_FILE,
     BundledFeatures,
     ExtractionError,
@@ -28,7 +30,7 @@ from ...extract.rows import (
     project_set,
     save_components,
 )
-from ...extract.video import at_rate, probe_video, video_bytes
+from ...extract.video import VideoProbe, at_rate, probe_video, video_bytes
 from ..features import RowFile, open_source
 from ..prediction import Ensemble, MatchScores, MatchStream, PredictedMatch, predict_matches, write_prediction
 from .videos import GivenVideo
@@ -36,8 +38,41 @@ from .videos import GivenVideo
 TABLE_FILE = "spots.csv"
 
 
+class VideoScorer(Protocol):
+    """What turns a video into the scores of its rows."""
+
+    def n_rows(self, probe: VideoProbe) -> int:
+        """How many rows a video has."""
+        ...
+
+    def score(self, probe: VideoProbe, *, match: str, on_rows: Callable[[int], None]) -> MatchScores:
+        """The scores of a video; ``on_rows`` is told how many rows were read. DecodingError for a frame that is not
+        there.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class RowScorer:
+    """Heads over the rows of a backbone: what waits for the end of a video waits in ``spill``."""
+
+    ensemble: Ensemble
+    maker: RowMaker
+    spill: Path
+    decoder: str = AUTO_DECODER
+
+    def n_rows(self, probe: VideoProbe) -> int:
+        """How many rows a video has."""
+        return self.maker.n_rows(probe)
+
+    def score(self, probe: VideoProbe, *, match: str, on_rows: Callable[[int], None]) -> MatchScores:
+        """The mean scores of the heads."""
+        rows = _watched(self.maker.rows(probe, self.decoder, match=match), on_rows)
+        return score_rows(self.ensemble, rows, maker=self.maker, spill=self.spill)
+
+
 def predict_videos(
-    ensemble: Ensemble, maker: RowMaker, videos: Sequence[GivenVideo], *, out: Path, decoder: str
+    ensemble: Ensemble, scorer: VideoScorer, videos: Sequence[GivenVideo], *, out: Path
 ) -> Iterator[PredictedMatch]:
     """Writes ``out/<name>/``: results_spotting.json, scores.npz and spots.csv of each video, and yields it when done.
 
@@ -54,9 +89,8 @@ def predict_videos(
             probe = at_rate(own, ensemble.rate)
             if probe is not own:
                 note(f"{video.name}: {probe.notes()[-1]}")
-            with ProgressLine(video.name, maker.n_rows(probe), unit="frames") as progress:
-                rows = _watched(maker.rows(probe, decoder, match=video.name), progress)
-                scored = score_rows(ensemble, rows, maker=maker, spill=out)
+            with ProgressLine(video.name, scorer.n_rows(probe), unit="frames") as progress:
+                scored = scorer.score(probe, match=video.name, on_rows=progress.advance)
             done = write_prediction(ensemble, out, scored, video.name, axis=probe.axis)
             write_table(out / video.name, video.name, float(own.fps))
             yield done
@@ -97,9 +131,9 @@ def write_table(folder: Path, name: str, fps: float) -> None:
         temporary.write_text(write_csv([VideoSpots(name, spots)], fps), encoding="utf-8", newline="")
 
 
-def _watched(rows: Iterator[dict], progress: ProgressLine) -> Iterator[dict]:
+def _watched(rows: Iterator[dict], on_rows: Callable[[int], None]) -> Iterator[dict]:
     for piece in rows:
-        progress.advance(len(piece[ORIGINAL]))
+        on_rows(len(piece[ORIGINAL]))
         yield piece
 
 
@@ -163,10 +197,10 @@ def _made(features: BundledFeatures, matches: Sequence[Match], folder: Path, job
     """The feature set of these videos, in ``folder``, under the name that it has in training."""
     path = folder / features.name
     if features.components is None:
-        extract_matches(matches, path, job)
+        extract_matches(matches, path, job, takes_any_rate=True)  # rows are brought to the rate when they are read
         return path
     parent = folder / f"{features.name}-whole"
-    extract_matches(matches, parent, job)
+    extract_matches(matches, parent, job, takes_any_rate=True)
     save_components(features.components, path / FIT_FILE)
     project_set(open_feature_set(parent), features.components, path)
     return path

@@ -1,6 +1,16 @@
 """A head and rows become the scores of a match, whole or while its rows arrive, and spots written to a folder."""
 
 from .ensemble import Ensemble, MatchStream
-from .score import MatchScores, joined
+from .offsets import place_scores
+from .score import MatchScores, Sides, joined, match_scores, require_finite
 from .stream import score_match
-from .write import PredictedMatch, claim_folder, predict_matches, prediction_record, write_prediction, write_wholes
+from .write import (
+    PredictedMatch,
+    chosen_threshold,
+    claim_folder,
+    keep_threshold,
+    predict_matches,
+    prediction_record,
+    write_prediction,
+    write_wholes,
+)

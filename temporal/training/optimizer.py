@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..config import Config, TrainingSection
 
@@ -74,11 +75,12 @@ class WeightAverage:
     def update(self, head: nn.Module, *, n_steps_done: int) -> None:
         """Takes in the weights after a step, ``n_steps_done`` of the whole training before it."""
         decay = min(self.decay, (1 + n_steps_done) / (10 + n_steps_done))
-        for name, value in head.state_dict().items():
-            if value.is_floating_point():
-                self.weights[name].lerp_(value, 1.0 - decay)
-            else:  # what counts, such as the batches that a norm has seen
-                self.weights[name].copy_(value)
+        state = head.state_dict()
+        moving = [name for name, value in state.items() if value.is_floating_point()]
+        average = get_ema_multi_avg_fn(decay)  # all at once: on a GPU one operation instead of one a tensor
+        average([self.weights[name] for name in moving], [state[name] for name in moving], 0)
+        for name in state.keys() - moving:  # what counts, such as the batches that a norm has seen
+            self.weights[name].copy_(state[name])
 
 
 Model = TypeVar("Model", bound=nn.Module)

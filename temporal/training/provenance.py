@@ -13,7 +13,7 @@ import torch
 
 from ...cache.runs import recorded_path
 from ...cache.version import __version__
-from ...evaluate.dataset import LABELS_FILE, Splits
+from ...evaluate.dataset import LABELS_FILE, LabelSet, Splits
 from .task import Experiment, Task
 
 
@@ -45,11 +45,7 @@ def task_record(task: Task, *, command: str, features: dict[str, Any]) -> dict[s
     """What run.json says of a training, ``features`` being what it says of where they came from."""
     splits = task.splits
     return {
-        "command_line": command,
-        "version": __version__,
-        "git_commit": git_commit(),
-        "torch": torch.__version__,
-        "timm": version("timm"),
+        **_versions(command),
         "device": str(task.device),
         "n_threads": torch.get_num_threads(),
         "seed": task.seed,
@@ -58,10 +54,38 @@ def task_record(task: Task, *, command: str, features: dict[str, Any]) -> dict[s
         "features": features,
         "data": recorded_path(task.data.data_root),
         "splits": {**as_lists(splits), "source": splits.source},
-        "label_set": task.label_set.name,
-        "labels": list(task.label_set.labels),
-        "headline_excludes": list(task.label_set.headline_excludes),
-        **({} if task.label_set.file == LABELS_FILE else {"labels_file": task.label_set.file}),
+        **_labels(task.label_set),
+    }
+
+
+def adopted_record(label_set: LabelSet, *, command: str, features: dict[str, Any]) -> dict[str, Any]:
+    """What run.json says of a model that was trained elsewhere: no match is known to be its training's."""
+    return {
+        **_versions(command),
+        "seed": 0,
+        "started": timestamp(),
+        "features": features,
+        "splits": {"train": [], "valid": [], "test": [], "source": "none: trained elsewhere"},
+        **_labels(label_set),
+    }
+
+
+def _versions(command: str) -> dict[str, Any]:
+    return {
+        "command_line": command,
+        "version": __version__,
+        "git_commit": git_commit(),
+        "torch": torch.__version__,
+        "timm": version("timm"),
+    }
+
+
+def _labels(label_set: LabelSet) -> dict[str, Any]:
+    return {
+        "label_set": label_set.name,
+        "labels": list(label_set.labels),
+        "headline_excludes": list(label_set.headline_excludes),
+        **({} if label_set.file == LABELS_FILE else {"labels_file": label_set.file}),
     }
 
 

@@ -11,7 +11,7 @@ import torch
 from ...cache.disk import fingerprint
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import SCORES_FILE, DataSelection, LabelSet, Match, Splits, Spot
-from ..config import ClipGrid, Config, as_table, prediction_views
+from ..config import ClipGrid, Config, deciding_table, prediction_views
 from ..features import FeatureLayout, FeatureSource, read_layout
 from ..heads import HeadDescription, WarmStart
 
@@ -117,7 +117,7 @@ class Experiment(Task):
         mistakes = {name: sha256(path.read_bytes()).hexdigest() for name, path in self.mistake_files().items()}
         return fingerprint(
             {
-                "config": as_table(self.config),
+                "config": deciding_table(self.config),
                 "seed": self.seed,
                 "features": self.source.fingerprint,
                 "label_set": self.label_set.as_record(),

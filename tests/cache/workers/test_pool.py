@@ -14,6 +14,8 @@ import pytest
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.workers import Executor
 
+from ...preloaded import SERVER  # not of a module that imports torch: every worker imports this one
+
 NEEDS_SUBMITIT = pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
 
 
@@ -48,8 +50,8 @@ def tasks(tmp_path: Path) -> list[Task]:
     return [Task(name, tmp_path) for name in ("a", "b", "c", "d")]
 
 
-@pytest.mark.parametrize("preload", [None, "ballspot.cache.workers"])
-def test_every_task_is_done_once_and_told_of(tasks: list[Task], preload: str | None) -> None:
+@pytest.mark.parametrize("preload", [(), SERVER])
+def test_every_task_is_done_once_and_told_of(tasks: list[Task], preload: tuple[str, ...]) -> None:
     told: list[tuple[str, int]] = []
     executor = Executor(2, devices=["left", "right"], preload=preload)
     ended = list(executor.run(do, tasks, on_told=told.append))
@@ -125,3 +127,75 @@ def test_a_cluster_tells_of_a_task_when_it_has_ended(tasks: list[Task], tmp_path
 def test_another_word_is_refused() -> None:
     with pytest.raises(BallspotError, match=r"^--on moon: no such place; give ray, ray:ADDRESS, slurm or slurm:local$"):
         Executor(1, "moon")
+
+
+class FakeScheduler:
+    """A SLURM that allows arrays of 1,000 elements and asks for the processors of a task, as submitit submits to it."""
+
+    def __init__(self, **kwargs: object) -> None:
+        self.asked = dict(kwargs)
+        self.arrays: list[int] = []
+
+    def update_parameters(self, **parameters: object) -> None:
+        self.asked |= parameters
+
+    def map_array(self, function, groups: list) -> list["FakeJob"]:
+        assert len(groups) <= 1000, "sbatch: error: Batch job submission failed: Invalid job array specification"
+        assert self.asked["cpus_per_task"]
+        self.arrays.append(len(groups))
+        return [FakeJob(number, function(group)) for number, group in enumerate(groups)]
+
+
+@dataclass(frozen=True, eq=False)
+class FakeJob:
+    """A job that has ended."""
+
+    job_id: int
+    value: object
+
+    def done(self) -> bool:
+        return True
+
+    def exception(self) -> None:
+        return None
+
+    def result(self) -> object:
+        return self.value
+
+
+@NEEDS_SUBMITIT
+@pytest.mark.parametrize("n_tasks", [1, 299, 66_000])
+def test_an_array_stays_within_what_a_scheduler_allows(n_tasks: int, monkeypatch, tmp_path: Path) -> None:
+    import submitit
+
+    schedulers: list[FakeScheduler] = []
+
+    def made(**kwargs: object) -> FakeScheduler:
+        schedulers.append(FakeScheduler(**kwargs))
+        return schedulers[-1]
+
+    monkeypatch.setattr(submitit, "AutoExecutor", made)
+    executor = Executor(4, "slurm", devices=["cuda"], n_threads=2, logs=tmp_path, minutes=10)
+
+    def doubled(task: int, device: str, tell) -> int:
+        assert device == "cuda"
+        tell(task)
+        if task == 7:
+            raise RuntimeError("a node was lost")
+        return 2 * task
+
+    told: list[int] = []
+    ended = list(executor.run(doubled, range(n_tasks), on_told=told.append))
+
+    (scheduler,) = schedulers
+    assert sum(scheduler.arrays) == min(n_tasks, 300)
+    assert (scheduler.asked["cpus_per_task"], scheduler.asked["gpus_per_node"]) == (2, 1)
+    assert scheduler.asked["slurm_array_parallelism"] == 4
+    assert scheduler.asked["timeout_min"] == max(60, 10 * -(-n_tasks // 300))
+    assert [one.task for one in ended] == list(range(n_tasks))
+    failed = [one for one in ended if one.error is not None]
+    assert [one.result for one in ended if one.error is None] == [2 * task for task in told]
+    if n_tasks > 7:  # one task of an element fails, the others of it are done
+        assert [(one.task, one.error) for one in failed] == [(7, "--on slurm: job 7 failed (a node was lost)")] or (
+            [(one.task, one.error) for one in failed] == [(7, "--on slurm: job 0 failed (a node was lost)")]
+        )

@@ -142,13 +142,15 @@ def test_where_no_spot_reaches_the_threshold_one_that_is_reached_is_named(
     spot_file("l/m1", [("PASS", 1000, score), ("PASS", 3000, score / 2)])
     spot_file("l/m2", [("SHOT", 1000, score / 2)])
     words = ("export", tmp_path / "predictions", "--format", "csv", "--out")
-    result = call(*words, tmp_path / "out")
+    result = call(*words, tmp_path / "out", "--threshold", 0.5)
     assert f"note: no spot reaches --threshold 0.5: {said}\n" in result.stderr
     given = said.rpartition(" ")[2]
     assert "1 spots of 2 matches" in call(*words, tmp_path / "again", "--threshold", given).stdout or score == 0
     result = call(*words, tmp_path / "shots", "--classes", "SHOT", "--threshold", score / 2)
     assert "no spot reaches" not in result.stderr and "1 spots of 2 matches" in result.stdout
     assert "no spot reaches" not in call(*words, tmp_path / "none", "--classes", "GOAL").stderr
+    chosen = call(*words, tmp_path / "chosen")  # without a number, where fewer than one a minute reaches 0.5
+    assert "3 spots of 2 matches" in chosen.stdout and "up: the 3 strongest, since fewer" in chosen.stderr
 
 
 def test_compare_scores_predictions_of_others_beside_runs(one_run: Path, spot_file: Callable, tmp_path: Path):

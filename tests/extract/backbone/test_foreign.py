@@ -61,12 +61,43 @@ def test_every_foreign_layout_is_recognised_and_loads_completely(layout, tmp_pat
     state = checkpoint(layout)
     found = recognise(state, source="c.pt")
     assert found is not None
-    assert (found.family.name, found.n_of_head) == (family, len(HEADS[family]))
+    assert (found.family.name, len(found.head)) == (family, len(HEADS[family]))
     assert parse_backbone(found.backbone) == parse_backbone(name)
     torch.save(state, tmp_path / "checkpoint_best.pt")
     backbone = load_backbone(BackboneSpec(parse_backbone(name)[0], str(tmp_path / "checkpoint_best.pt"), SIZE), CPU)
     assert backbone.spec.name == found.backbone
     assert backbone.weights_sha256 == weights_digest(found.state)
+
+
+def as_osl(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Under the names of OSL's modules."""
+    places = {"_features": "backbone._features", "_pred_fine": "head._pred_fine"}
+    return {f"{places[key.partition('.')[0]]}.{key.partition('.')[2]}": value for key, value in state.items()}
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "_model.", "model.module.", "module._model."])
+def test_names_of_osl_and_of_wrappers_are_read_as_those_of_the_network_within(prefix, tmp_path):
+    state = checkpoint("spot-gsm")
+    plain, osl = recognise(state, source="c.pt"), as_osl(state)
+    for tensors, family in ((state, "E2E-Spot"), (osl, "OSL")):
+        found = recognise({prefix + key: value for key, value in tensors.items()}, source="c.pt")
+        assert plain is not None and found is not None
+        assert (found.family.name, found.backbone) == (family, plain.backbone)
+        assert found.state.keys() == plain.state.keys() and found.head.keys() == plain.head.keys()
+    lists = {"optimizer_state_dict": {"state": {}, "param_groups": [{"lr": 0.001}]},
+             "best_criterion_valid": np.float64(0.5), "n": np.int64(3), "half": np.float32(0.5)}  # fmt: skip
+    torch.save({"epoch": 3, "model_state_dict": {prefix + key: value for key, value in osl.items()}, **lists},
+               tmp_path / "best_checkpoint.pt")  # fmt: skip
+    settled = settle(tmp_path / "best_checkpoint.pt")
+    assert plain is not None
+    assert settled.backbone == plain.backbone
+    assert "a checkpoint of OSL" in settled.line and "2 tensors of its head are left out" in settled.line
+
+
+def test_one_tensor_under_two_names_is_refused():
+    state = checkpoint("spot-plain")
+    with pytest.raises(BallspotError, match=r"holds '_features\.stem.conv\.weight' twice"):
+        recognise({**state, "module._features.stem.conv.weight": torch.zeros(1)}, source="c.pt")
 
 
 @pytest.mark.parametrize("wrapper", ["state_dict", "model"])

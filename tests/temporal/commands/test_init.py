@@ -69,3 +69,33 @@ def test_a_head_of_another_shape_is_refused_before_anything_is_written(first, se
     assert not (tmp_path / "run").exists()
     result = ballspot("train", season.features, "--data", season.data, "--run", tmp_path / "run", "--init", tmp_path)
     assert result.exit_code == 1 and "no trained head (best.safetensors is missing)" in result.stderr
+
+
+def test_a_head_of_clips_of_one_length_says_which_clip_frames_to_set(season, tmp_path):
+    of_tdeed = (
+        *SMALL,
+        "--head",
+        "sgp-mixer",
+        "--set",
+        "unet_levels=1",
+        "--set",
+        "n_epochs=1",
+        "--set",
+        "warmup_epochs=0",
+    )
+    words = ("train", season.features, "--data", season.data)
+    result = ballspot(*words, "--run", tmp_path / "first", *of_tdeed)
+    assert result.exit_code == 0, result.output
+    n_frames = read_checkpoint(tmp_path / "first" / "best.safetensors").description.config.clips.clip_frames
+    further = (*words, "--run", tmp_path / "run", "--init", tmp_path / "first")
+    result = ballspot(*still(*further, "--set", "clip_frames=24"))
+    assert result.exit_code == 1
+    assert result.stderr.strip().splitlines()[-1] == (
+        f"Error: --init {tmp_path / 'first'}: its head has learned positions of clips of {n_frames} frames, this one's "
+        f"have 24; give --set clip_frames={n_frames}"
+    )
+    assert not (tmp_path / "run").exists()
+    result = ballspot(*still(*further))
+    assert result.exit_code == 0, result.output
+    one, other = (read_checkpoint(tmp_path / name / "best.safetensors").head for name in ("first", "run"))
+    assert all(alike(one[name], other[name]) for name in one)

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ballspot.cache.errors import BallspotError
 from ballspot.temporal.config.load import load_config
 from ballspot.temporal.config.sections import HeadSection
 from ballspot.temporal.heads.downsampling import downsample, n_tokens, spread_by_frames, spread_by_repeats, token_frames
@@ -11,7 +12,21 @@ from ballspot.temporal.heads.multires import MultiResolution
 from ballspot.temporal.heads.tcn import TCN
 from ballspot.temporal.heads.transformer import EncoderLayer, Transformer, stretched, turn
 
-KINDS = ("tcn", "transformer", "multires", "gru", "unet", "tdeed", "linear")
+KINDS = (
+    "tcn",
+    "transformer",
+    "multires",
+    "gru",
+    "unet",
+    "tdeed",
+    "sgp-mixer",
+    "linear",
+    "spot-gru",
+    "mstcn",
+    "asformer",
+    "adaspot",
+)
+OF_ANY_LENGTH = tuple(kind for kind in KINDS if kind not in ("sgp-mixer", "adaspot"))
 
 
 def small(kind: str, **settings) -> HeadSection:
@@ -28,7 +43,7 @@ def test_every_head_answers_for_every_token_of_fifty_frames(kind, temporal_strid
     assert output.offsets.shape == (2, expected)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OF_ANY_LENGTH)
 @pytest.mark.parametrize("length", [1, 7, 49, 120])
 def test_every_head_takes_clips_of_another_length_than_it_was_made_for(kind, length):
     head = build_head(small(kind, temporal_stride=2), dims=(12,), n_labels=5, clip_frames=50)
@@ -262,3 +277,24 @@ def test_an_encoder_decoder_returns_to_the_tokens_it_began_with(n_levels):
     head = build_head(small("unet", unet_levels=n_levels), dims=(12,), n_labels=5, clip_frames=50)
     for length in (1, 2, 5, 50, 51):
         assert head(torch.randn(2, length, 12)).class_logits.shape == (2, n_tokens(length, 2), 6)
+
+
+@pytest.mark.parametrize("length", [1, 49, 51, 100])
+def test_the_head_of_adaspot_refuses_clips_of_another_length_in_one_line(length):
+    head = build_head(small("adaspot"), dims=(12,), n_labels=5, clip_frames=50)
+    with pytest.raises(BallspotError, match=f"a clip of {length} frames, where its encoding is of 50") as refused:
+        head(torch.randn(1, length, 12))
+    assert "\n" not in str(refused.value)
+    assert head.only_clip_frames == 50
+
+
+def test_the_head_of_adaspot_adds_its_encoding_to_the_features_and_has_a_gru_as_wide_each_way():
+    torch.manual_seed(0)
+    head = build_head(HeadSection(kind="adaspot", width=0, temporal_stride=1), dims=(12,), n_labels=5, clip_frames=8)
+    frames = torch.randn(2, 8, 12)
+    gru = nn.GRU(12, 12, batch_first=True, bidirectional=True)
+    gru.load_state_dict(head.eval().trunk.gru.state_dict())
+    expected = head.class_layer(gru(frames + head.trunk.positions)[0])
+    torch.testing.assert_close(head(frames).class_logits, expected)
+    assert head.class_layer.in_features == 24
+    assert head.trunk.positions.abs().min() > 0

@@ -1,0 +1,133 @@
+"""An adopted model as a run: written from what a checkpoint holds, and made a network again."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ...cache.disk import file_digest, fingerprint
+from ...cache.errors import BallspotError
+from ...cache.runs import RunFolder
+from ...evaluate.dataset import LabelSet
+from ...extract.backbone import RUN_BACKBONE, BackboneSpec, Settled, assemble, load_model, save_backbone, weights_digest
+from ...extract.rows import BundledFeatures
+from ..bundle import features_of_two_looks, region_network
+from ..config import ClipSection, Config, Procedure, as_table, write_procedure
+from ..heads import HeadDescription, Progress, SpottingHead, misfit, write_checkpoint
+from ..training import BEST, adopted_record
+from .adaspot import RegionFeatures
+from .found import Found
+from .network import BackboneFeatures, ClipNetwork
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """A checkpoint's model with the settings and the classes that it is used with."""
+
+    found: Found
+    procedure: Procedure
+    label_set: LabelSet
+    source: Path
+
+    def __post_init__(self) -> None:
+        """Raises BallspotError where classes or clip length are not the checkpoint's."""
+        found, n_labels = self.found, len(self.label_set)
+        if n_labels != found.n_labels:
+            raise BallspotError(
+                f"{self.source}: its head tells {found.n_labels} classes apart, label set {self.label_set.name!r} has "
+                f"{n_labels}; give --labels FILE with the {found.n_labels} in the order of the training"
+            )
+        if found.clip_rows is not None and self.procedure.clip_rows != found.clip_rows:
+            raise BallspotError(
+                f"{self.source}: its head is for clips of {found.clip_rows} rows, not {self.procedure.clip_rows}; "
+                "leave --clip-rows out"
+            )
+
+    @property
+    def config(self) -> Config:
+        """The run's configuration: clips and windows over stored rows that are nearest to the system's own."""
+        procedure, found = self.procedure, self.found
+        pad_frames = min(-procedure.first_row, procedure.clip_rows - 1)
+        section = found.prediction.model_copy(
+            update={"window_overlap": procedure.overlap_rows / procedure.clip_rows, "phases": "one"}
+        )
+        clips = ClipSection(
+            clip_frames=procedure.clip_rows, clip_stride=procedure.stride, pad_frames=pad_frames, scaling="none"
+        )
+        return Config.model_validate(
+            {"clips": clips, "head": found.head, "prediction": section.model_dump()},
+        )
+
+    def key(self, config: Config) -> str:
+        """The digest of all that decides what the run predicts."""
+        return fingerprint(
+            {
+                "adopted": self.procedure.model_dump(mode="json"),
+                "backbone": [self.found.backbone, weights_digest(dict(self.found.backbone_state))],
+                "network": weights_digest(dict(self.found.network_state)),
+                "head": weights_digest(dict(self.found.head_state)),
+                "config": as_table(config),
+                "labels": self.label_set.as_record(),
+            }
+        )
+
+    def write(self, path: Path, *, command: str) -> None:
+        """Writes the run's folder; a write that was broken off is taken up again.
+
+        Raises BallspotError where the folder holds something else.
+        """
+        run, config = RunFolder(path), self.config
+        features = {"set": self.found.backbone, "fingerprint": "", "files": {}}
+        record = {
+            **adopted_record(self.label_set, command=command, features=features),
+            "adopted": {
+                "system": self.found.system,
+                "checkpoint": self.source.name,
+                "sha256": file_digest(self.source),
+            },
+        }
+        with run.at_work(waits=False):
+            run.prepare(key=self.key(config), record=record, config=as_table(config))
+            procedure = self.procedure
+            settled = Settled(self.found.backbone, procedure.size, procedure.stride)
+            save_backbone(path / RUN_BACKBONE, self.found.network_state or self.found.backbone_state, settled)
+            wanted = HeadDescription(
+                config, self.label_set, (self.found.dim,), _fingerprint(path, settled, procedure), procedure.rate
+            )
+            write_checkpoint(
+                path / BEST, description=wanted, head=self._head(wanted), progress=Progress(), scaling=None
+            )
+            write_procedure(path, procedure)
+            run.update(status="adopted")
+
+    def _head(self, description: HeadDescription) -> SpottingHead:
+        problem = misfit(description, self.found.head_state)
+        if problem:
+            raise BallspotError(f"{self.source}: its head{problem}")
+        with torch.random.fork_rng(devices=[]):
+            head = description.build()
+        head.load_state_dict(dict(self.found.head_state))
+        return head.eval()
+
+
+def network_of(
+    procedure: Procedure, features: BundledFeatures, head: SpottingHead, *, device: torch.device, weights: str | None
+) -> ClipNetwork:
+    """The whole network of an adopted model. Raises BallspotError as `BundledFeatures.backbone` does."""
+    if procedure.network == "adaspot":
+        looks = RegionFeatures(region_network(procedure, features, weights), device)
+        return ClipNetwork(looks, head.to(device).eval(), procedure, device)
+    backbone = features.backbone(device=device, weights=weights, folds=False)
+    backbone = replace(backbone, spec=replace(backbone.spec, size=procedure.seen))
+    return ClipNetwork(BackboneFeatures(backbone, device), head.to(device).eval(), procedure, device)
+
+
+def _fingerprint(run: Path, settled: Settled, procedure: Procedure) -> str:
+    """That of the features which the head reads, as `extract --weights RUN` makes them where a store can hold them."""
+    if procedure.network == "adaspot":
+        made = features_of_two_looks(run / RUN_BACKBONE, settled, procedure, name=run.name, with_backbone=False)
+        return made.fingerprint
+    loaded = load_model(BackboneSpec(settled.backbone, str(run / RUN_BACKBONE), settled.size))
+    backbone = assemble(loaded, torch.device("cpu"))
+    margin = 0 if backbone.shifted is None else backbone.shifted.reach
+    return backbone.features(stride=settled.stride, margin=margin).fingerprint

@@ -1,0 +1,60 @@
+"""The command `adopt`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...cache.terminal import FOLDER, SIZE, note
+
+PUBLISHED = "  [default: the system's published setting]"
+
+
+@click.command("adopt", short_help="Make a run of another system's checkpoint.")
+@click.argument("checkpoint", metavar="CHECKPOINT")
+@click.option("--out", "run_path", type=FOLDER, required=True, help="Folder of the run.")
+@click.option("--labels", help="Label set: its classes in the order of the training.  [default: the published ones]")
+@click.option("--settings", "settings_file", type=FOLDER,
+              help="The system's own settings in JSON.  [default: config.json beside CHECKPOINT]")  # fmt: skip
+@click.option("--size", type=SIZE, help="Height and width that pictures are resized to." + PUBLISHED)
+@click.option("--crop", help="Middle part of the picture that is seen, HxW or none." + PUBLISHED)
+@click.option("--fps", help="Frames a second that videos are read at." + PUBLISHED)
+@click.option("--stride", type=click.IntRange(1, 10_000), help="Frames from row to row." + PUBLISHED)
+@click.option("--clip-rows", type=click.IntRange(2, 100_000), help="Rows of a clip." + PUBLISHED)
+@click.option("--overlap-rows", type=click.IntRange(0, 100_000), help="Rows that two clips share." + PUBLISHED)
+@click.option("--first-row", type=click.IntRange(-100_000, 0), help="Row where the first clip begins." + PUBLISHED)
+@click.option("--padding", type=click.Choice(("mean", "black")), help="What stands outside the video." + PUBLISHED)
+@click.option("--first-clip", type=click.Choice(("padded", "unpadded")),
+              help="Whether the first clip's start is padded." + PUBLISHED)  # fmt: skip
+@click.option("--low", type=SIZE, help="AdaSpot: height and width of its coarse picture." + PUBLISHED)
+@click.option("--region", type=SIZE, help="AdaSpot: height and width of the box seen closely." + PUBLISHED)
+@click.option("--threshold", type=click.FloatRange(0.0, 1.0),
+              help="AdaSpot: strength a box must hold; larger ones are tried until one does." + PUBLISHED)  # fmt: skip
+@click.option("--conv-padding", type=click.Choice(("replicate", "reflect", "zeros")),
+              help="AdaSpot: what its convolutions have around a picture." + PUBLISHED)  # fmt: skip
+def adopt(checkpoint: str, run_path: Path, labels: str | None, settings_file: Path | None, **options: Any) -> None:
+    """Make a run of another system's checkpoint: backbone, head, and how it goes over a video.
+
+    CHECKPOINT is a file of E2E-Spot, opensportslib (OSL), T-DEED, SoccerNet's 2025 kit, AdaSpot or the course
+    baseline, or one of our bundles; or hub:OWNER/NAME, that file of a repository on the Hugging Face hub, of several
+    hub:OWNER/NAME/FILE, of a revision hub:OWNER/NAME@REVISION. Nothing in it is run. What the file cannot say is an
+    option; what was chosen is printed.
+
+    \b
+    ballspot adopt checkpoint_best.pt --out runs/tdeed
+    ballspot adopt hub:someone/e2e-spot --out runs/spot --crop none
+    ballspot predict runs/tdeed my-match.mp4
+    ballspot extract DATA --weights runs/tdeed
+    """
+    from ..adopted import Adoption, checkpoint_path, recognise_whole, settled_labels, settled_procedure
+    from ..training import command_line
+
+    path = checkpoint_path(checkpoint)
+    found = recognise_whole(path, settings_file)
+    procedure = settled_procedure(found, {name: value for name, value in options.items() if value is not None})
+    adoption = Adoption(found, procedure, settled_labels(found, labels, source=checkpoint), path)
+    adoption.write(run_path, command=command_line())
+    click.echo(f"{run_path}: {found.system}, {found.variant}, {found.n_labels} classes")
+    for line in found.left_out:
+        note(line)
+    note(procedure.told())
