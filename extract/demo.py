@@ -1,6 +1,7 @@
 """The demonstration: the user's own commands, one after the other, on seven short matches."""
 
 import json
+import runpy
 import shlex
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from ..cache.errors import BallspotError
 from ..cache.runs import RunFolder
 from ..cache.terminal import note
+from ..cache.workers import process_context
 
 MATCHES = Path(__file__).resolve().parents[1] / "tests" / "matches"
 HEADS = ("tcn", "transformer")
@@ -18,6 +20,12 @@ HEADS = ("tcn", "transformer")
 
 # The pretrained backbone costs twice as much a pixel: half the pixels of every second frame keep the demo short.
 LESS = ("--size", "160x284", "--stride", "2")
+
+LOADED_ONCE = (
+    "timm",
+    "torch._dynamo",
+    "ballspot.temporal.training",
+)  # seconds of every command that trains or extracts
 
 
 def demo_matches() -> Path:
@@ -27,6 +35,21 @@ def demo_matches() -> Path:
             f"{MATCHES}: the demo's matches come with the repository, not the package; give --data DATA"
         )
     return MATCHES
+
+
+def exit_code(*words: object) -> int | None:
+    """How a ballspot command ends in a process of its own; its output goes to the terminal."""
+    sys.stdout.flush()
+    process = process_context(LOADED_ONCE).Process(target=run_command, args=([str(word) for word in words],))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def run_command(words: list[str]) -> None:
+    """What that process does: the command, as `python -m ballspot.cli` would."""
+    sys.argv = ["ballspot", *words]
+    runpy.run_module("ballspot.cli", run_name="__main__")
 
 
 @dataclass(frozen=True)
@@ -59,20 +82,14 @@ class Demo:
     def command(self, *words: object) -> None:
         """Shows a command as one would type it, and runs it."""
         note("\n$ ballspot " + shlex.join(str(word) for word in words))
-        sys.stdout.flush()
-        done = subprocess.run(self.line(*words), check=False)
-        if done.returncode != 0:
+        if exit_code(*words) != 0:
             raise BallspotError(f"the demo stopped: `ballspot {words[0]}` failed with the error above")
-
-    def line(self, *words: object) -> list[str]:
-        """The process that runs a ballspot command with this very interpreter."""
-        return [sys.executable, "-m", "ballspot.cli", *(str(word) for word in words)]
 
     def extract_plain(self) -> tuple[Path, str]:
         """The regnety_002 feature set and its weights: the hub's where it can be reached, else random, said loudly."""
         features, words = self.extraction("plain", "regnety_002", "hub")
         note("\n$ ballspot " + shlex.join(words))
-        if subprocess.run(self.line(*words), check=False).returncode == 0:
+        if exit_code(*words) == 0:
             return features, "hub"
         note(
             "\n*** The model hub cannot be reached: regnety_002 gets RANDOM weights here. ***\n"
@@ -106,7 +123,8 @@ class Demo:
     def test_scores(self, run: Path) -> str:
         """The run's means on the test matches, as `ballspot evaluate --json` gives them."""
         words = ("evaluate", run / "predictions" / "test", "--data", self.data, "--split", "test", "--json")
-        done = subprocess.run(self.line(*words), capture_output=True, text=True, check=False)
+        line = [sys.executable, "-m", "ballspot.cli", *(str(word) for word in words)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BallspotError(f"{run}: its predictions cannot be scored ({done.stderr.strip()})")
         scores = json.loads(done.stdout)

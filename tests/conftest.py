@@ -2,6 +2,8 @@
 
 import os
 import random
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +17,13 @@ import torch
 from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
 
+import ballspot
 from ballspot.cli import main
 from ballspot.extract.data_root.synth import synthesize
+
+# The repository's root is the package. pytest imports it once more by the name of its folder, or, where that is no
+# Python name ("ballspot-main"), as a module "__init__", in which no relative import works: here it finds the package.
+sys.modules.setdefault("__init__", ballspot)
 
 # A busy machine is no failure: speed is measured by the scripts in bench/, never by a test.
 # Examples are random for a person, and the same every time in continuous integration: no chance decides there.
@@ -29,8 +36,9 @@ settings.register_profile(
 settings.load_profile("ballspot")
 
 LONGEST = (  # files whose tests take longest come first, so that no core is left with one of them at the end
-    "test_demo.py", "test_plan.py", "test_robustness.py", "test_optuna_search.py", "finetune/test_run.py",
-    "test_clusters.py", "test_kills.py", "test_extraction.py", "on_video/test_predict.py", "test_frame_rates.py",
+    "test_robustness.py", "test_plan.py", "finetune/test_run.py", "test_demo.py", "on_video/test_predict.py",
+    "test_engines.py", "test_clusters.py", "test_optuna_search.py", "test_frame_rates.py", "test_extraction.py",
+    "test_official.py", "test_pool.py", "test_kills.py",
 )  # fmt: skip
 
 
@@ -49,6 +57,16 @@ def same_draws() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def kept_backbones(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Backbones are loaded, and decoders are started, in a fraction of the time."""
+    from .kept import keep  # not where pytest-xdist only hands out tests: it takes seconds to import
+
+    with pytest.MonkeyPatch.context() as patch:
+        keep(patch, request.path.relative_to(Path(__file__).parent))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -16,4 +16,5 @@ from .sweep_record import (
     is_sweep,
     read_sweep_record,
     seed_folders,
+    seed_of,
 )

@@ -1,6 +1,5 @@
 """Tasks done beside one another: by processes on this machine, by Ray, or by SLURM."""
 
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -12,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import BallspotError
 from .clusters import MAX_TRIES, Ended, Request, ray_tasks, slurm_tasks
-from .processes import end_with_parent
+from .processes import end_with_parent, process_context
 
 POLL_S = 0.5
 PATIENCE_S = 10.0
@@ -27,9 +26,9 @@ class Executor:
     """Where tasks are done and how many at a time: `on` is local, ray, ray:ADDRESS, slurm, or slurm:local.
 
     On this machine every worker is a process that is dealt one of the devices; with `renews` each task gets a process
-    of its own, and with `preload` these are forked from one that has imported that module. On a cluster every task gets
-    `n_threads` processors or one GPU; functions and tasks are paths and plain values there, which must mean the same
-    everywhere. SLURM writes its logs to `logs` and is told `name` and `minutes`, what a task takes at most. A task
+    of its own, and with `preload` these are forked from one that has imported those modules. On a cluster every task
+    gets `n_threads` processors or one GPU; functions and tasks are paths and plain values there, which must mean the
+    same everywhere. SLURM writes its logs to `logs` and is told `name` and `minutes`, what a task takes at most. A task
     whose process ends by itself (killed for want of memory, say) is tried three times, but for SLURM, which has rules
     of its own; `option` is what the command calls `n_workers`. Raises BallspotError when `on` is another word.
     """
@@ -39,7 +38,7 @@ class Executor:
     devices: Sequence[str] = ("cpu",)
     n_threads: int = 1
     renews: bool = False
-    preload: str | None = None
+    preload: Sequence[str] = ()
     option: str = "--workers"
     name: str = "ballspot"
     logs: Path = Path()
@@ -128,7 +127,7 @@ class LocalWorkers(Generic[Task]):
 
     def __init__(self, executor: Executor, function: Function[Task], on_told: Tell) -> None:
         self.executor, self.function, self.on_told = executor, function, on_told
-        self.context = _context(executor.preload)
+        self.context = process_context(executor.preload)
         devices = executor.devices
         self.slots = deque(devices[k % len(devices)] for k in range(executor.n_workers))
         self.workers: list[Worker[Task]] = []
@@ -228,15 +227,6 @@ def _with_told(function: Function[Task], device: str, task: Task) -> tuple[Any, 
     """The function's result, and what it told on the way."""
     told: list[Any] = []
     return function(task, device, told.append), told
-
-
-def _context(preload: str | None) -> Any:
-    """Processes forked from a server that has imported a module once; where there is no such server, new ones."""
-    if preload is None or "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
-    return context
 
 
 def _stop_none(running: Sequence[Any]) -> Collection[Any]:

@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 try:
     import resource
@@ -23,6 +25,18 @@ def end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+def process_context(preload: Sequence[str]) -> Any:
+    """Processes forked from a server that has imported modules once; where there is no such server, new ones.
+
+    A process has one server, which imports what was asked for when it was first needed.
+    """
+    if not preload or "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    return context
 
 
 def peak_memory_mb() -> float:

@@ -2,6 +2,7 @@
 
 import threading
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..dataset import (
     LooseVideos,
     given_predictions,
     label_set_for,
+    recorded_threshold,
     split_remark,
     videos_selection,
 )
@@ -105,6 +107,10 @@ def view(
         of_runs = bool(given) and splits_file is None and all(one.run is not None for one in given)
         names = None if of_runs else selection.part(split or "all")
     shown = find_view(sides_of(given), selection, names, fps=Protocol(fps=fps).fps, wanted=wanted)
+    recorded = recorded_threshold(given[0]) if given else None
+    if recorded is not None:
+        shown = replace(shown, threshold=recorded.value)
+        note(f"note: {recorded.remark()}")
     of_run = split_remark(given, split)
     if of_run is not None:
         note(f"note: {of_run}")

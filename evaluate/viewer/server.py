@@ -307,6 +307,7 @@ def resources_of(view: View, desk: EditDesk | None = None) -> dict[str, Resource
         "label_set": view.label_set.name,
         "labels": list(view.label_set.labels),
         "sides": [side.name for side in view.sides],
+        "threshold": view.threshold,
         "matches": listed,
         **({} if desk is None else desk.facts()),
     }

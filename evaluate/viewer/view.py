@@ -55,12 +55,13 @@ class ViewedMatch:
 
 @dataclass(frozen=True)
 class View:
-    """Everything that the page can ask for."""
+    """Everything that the page can ask for; ``threshold`` is what the first side's predictions count from, if known."""
 
     sides: tuple[Side, ...]
     matches: tuple[ViewedMatch, ...]
     label_set: LabelSet
     fps: float
+    threshold: float | None = None
 
 
 def open_sides(paths: Sequence[Path], *, split: str | None) -> tuple[Side, ...]:

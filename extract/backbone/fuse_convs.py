@@ -100,6 +100,7 @@ def _fused(normalised: Normalised, pictures: Tensor) -> nn.Module:
         if isinstance(_module(graph, node), (nn.Identity, nn.Dropout)):
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
+    graph.graph.eliminate_dead_code()
     for number, node in enumerate(list(graph.graph.nodes)):
         conv = _module(graph, node)
         if type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str):
@@ -141,7 +142,7 @@ def _fold_normalisation(graph: fx.GraphModule, normalised: Normalised, pictures:
 def _fuse_one(graph: fx.GraphModule, node: Any, conv: nn.Conv2d, name: str) -> None:
     """Puts one call in the place of the last of convolution, sum and activation that follow one another alone."""
     order = {other: place for place, other in enumerate(graph.graph.nodes)}
-    last, other = node, None
+    chain, other = [node], None
     after = _only_user(node)
     if after is not None and after.op == "call_function" and after.target in (operator.add, operator.iadd, torch.add):
         first, second = after.args[0], after.args[1] if len(after.args) > 1 else None
@@ -151,13 +152,15 @@ def _fuse_one(graph: fx.GraphModule, node: Any, conv: nn.Conv2d, name: str) -> N
             and partner is not node
             and partner.meta["tensor_meta"].shape == (node.meta["tensor_meta"].shape)
         ):
-            last, other = after, partner
+            chain, other = [node, after], partner
     activation, bounds = "none", []
-    after = _only_user(last)
-    if after is not None and order[after] > order[last]:
+    after = _only_user(chain[-1])
+    if after is not None and order[after] > order[chain[-1]]:
         found = _activation(_module(graph, after))
         if found is not None:
-            last, (activation, bounds) = after, found
+            chain.append(after)
+            activation, bounds = found
+    last = chain[-1]
     shape = node.args[0].meta["tensor_meta"].shape
     graph.add_submodule(name, FusedConv(conv, shape, activation=activation, bounds=bounds, adds=other is not None))
     with graph.graph.inserting_before(last):
@@ -165,7 +168,8 @@ def _fuse_one(graph: fx.GraphModule, node: Any, conv: nn.Conv2d, name: str) -> N
     call.meta = dict(last.meta or node.meta)
     call.meta["tensor_meta"] = node.meta["tensor_meta"]
     last.replace_all_uses_with(call)
-    graph.graph.eliminate_dead_code()
+    for replaced in reversed(chain):  # none but the next in the chain read it
+        graph.graph.erase_node(replaced)
 
 
 def _module(graph: fx.GraphModule, node: Any) -> nn.Module | None:

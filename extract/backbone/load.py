@@ -26,6 +26,7 @@ from .weights import (
     parse_weights,
     read_state_dict,
     require_hub,
+    resampled,
     weights_digest,
 )
 
@@ -179,6 +180,11 @@ def load_model(spec: BackboneSpec) -> Loaded:
         state, source = offline_state_dict(), "--weights offline"
     elif weights.kind == "file" and weights.path is not None:
         state, source = read_state_dict(weights.path), str(weights.path)
+        if any(key.startswith(("lowres_backbone.", "highres_backbone.")) for key in state):
+            raise BallspotError(
+                f"{source}: a checkpoint of AdaSpot, which chooses by the whole clip where it looks closely; a frame "
+                "has no row of its own that a store could hold: adopt it, then predict from videos"
+            )
         found = recognise(state, source=source)
         if found is not None:
             theirs = parse_backbone(found.backbone)
@@ -199,6 +205,7 @@ def load_model(spec: BackboneSpec) -> Loaded:
         if shift is not None and has_shift:
             clips = insert_shift(model, shift, backbone=whole)
         if state is not None:
+            state = resampled(model, state) if cfg.get("fixed_input_size") else state
             load_into(model, state, source=source, classifier=names)
         elif weights.kind == "random":
             _open_residuals(model)

@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import struct
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -164,6 +165,22 @@ def load_into(model: torch.nn.Module, state: Mapping[str, Tensor], *, source: st
     if left_over:
         raise BallspotError(f"{source}: tensor {left_over[0]!r} has no place; give weights of this very backbone")
     model.load_state_dict(state)
+
+
+def resampled(model: torch.nn.Module, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Weights of a transformer for pictures of the model's size: its positions resampled as timm does for the hub's.
+
+    timm's filter also knows the names that the authors of DINOv2, MAE and CLIP gave their tensors. Weights that fit are
+    left alone, and those that it cannot read are given back as they are.
+    """
+    wanted = {name: value.shape for name, value in model.state_dict().items()}
+    if {name: value.shape for name, value in state.items() if name in wanted} == wanted:
+        return state
+    fit: Any = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    try:
+        return state if fit is None else fit(dict(state), model)
+    except (LookupError, AttributeError, RuntimeError, TypeError, ValueError):
+        return state
 
 
 def cached_hub_file(pretrained_cfg: Mapping[str, Any]) -> Path | None:

@@ -33,7 +33,14 @@ def n_workers_for(n_rows: int, devices: Sequence[str], *, n_cpus: int | None = N
 def crew_of(executor: Executor, recipe: Recipe) -> Crew:
     """The crew that fills segments by the executor; on a cluster, paths must mean the same everywhere."""
     n_threads = 2 if executor.devices[0].startswith("cuda") else 1  # beside a GPU's process one decodes
-    executor = replace(executor, name="ballspot-extract", n_threads=n_threads, minutes=MINUTES_A_SEGMENT)
+    # On this machine workers are forked from a process that has imported torch and timm: both take seconds.
+    executor = replace(
+        executor,
+        preload=(__name__, "timm"),
+        name="ballspot-extract",
+        n_threads=n_threads,
+        minutes=MINUTES_A_SEGMENT,
+    )
 
     def run(
         tasks: Iterable[SegmentTask], is_dropped: Callable[[SegmentTask], bool], on_rows: OnRows

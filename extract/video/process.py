@@ -22,6 +22,7 @@ PATIENCE_S = 120.0
 BEAT_S = 1.0  # between two signs of life, while frames are passed over
 RING_BYTES = 32 * 2**20
 MIN_SLOTS, MAX_SLOTS = 3, 8
+START = "spawn"  # how the process begins, in the words of multiprocessing
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class DecodingProcess:
         self._process = self._connection = self._ring = None
 
     def _start(self, shape: tuple[int, ...]) -> None:
-        context = multiprocessing.get_context("spawn")
+        context: Any = multiprocessing.get_context(START)
         slot_bytes = int(np.prod(shape))
         n_slots = min(max(RING_BYTES // slot_bytes, MIN_SLOTS), MAX_SLOTS)
         # Anonymous shared memory: nothing with a name is left behind when both processes are killed.

@@ -56,8 +56,9 @@ class BackboneFeatures:
     def padding(self, kind: str) -> Tensor:
         """The map of a black picture, or of one whose every pixel is zero once it is normalised."""
         height, width = self.backbone.spec.size
-        colour = torch.tensor(self.backbone.mean) * 255 if kind == "mean" else torch.zeros(3)
-        return self.maps(colour.expand(1, height, width, 3))[0]
+        if kind == "mean":
+            return self.front(torch.zeros(1, 3, height, width, device=self.device))[0]
+        return self.maps(torch.zeros(1, height, width, 3))[0]
 
     def features(self, maps: Tensor) -> Tensor:
         """(T, ...) -> (T, D)."""

@@ -9,5 +9,5 @@ from .file import is_bundle
 from .hub import asking_hub, is_plain_path, pull, push
 from .onnx import export_backbone, export_head, require_onnx
 from .run_features import sets_of_run
-from .trained import read_trained
+from .trained import read_trained, threshold_of
 from .two_looks import features_of_two_looks, region_network, region_settings

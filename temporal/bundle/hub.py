@@ -12,13 +12,14 @@ from huggingface_hub import HfApi, constants
 
 from ...cache.disk import fingerprint, make_folder, whole_file
 from ...cache.errors import BallspotError
-from ...cache.stores import FeatureStore, open_feature_set
+from ...cache.stores import FeatureStore, open_feature_set, share_store
 from ...extract.backbone import first_line, hub_silence
 from ...extract.rows import FIT_FILE
 from ..config import as_table
 from .bundle import Bundle, load_bundle, open_bundle, save_bundle, without_backbone
 from .card import BUNDLE_NAME, write_card
 from .file import is_bundle
+from .run_features import shared_weights
 
 CARD_NAME, CONFIG_NAME = "README.md", "config.toml"
 FEATURES_FOLDER = "features"
@@ -62,14 +63,30 @@ def push(
                 raise BallspotError(f"{repo}: everybody sees this repository; give --public, or another REPO")
             api.upload_folder(repo_id=created.repo_id, folder_path=folder, commit_message="A head of ballspot")
             for path in features:
-                api.upload_folder(
-                    repo_id=created.repo_id,
-                    folder_path=path,
-                    path_in_repo=f"{FEATURES_FOLDER}/{path.resolve().name}",
-                    allow_patterns=["*.h5", FIT_FILE],
-                    commit_message="Its features",
-                )
+                _push_features(api, created.repo_id, path)
     return f"{constants.ENDPOINT}/{created.repo_id}", bundle
+
+
+def _push_features(api: HfApi, repo_id: str, path: Path) -> None:
+    """Sends a feature set, store after store, without the places on this machine that the stores say."""
+    place = f"{FEATURES_FOLDER}/{path.resolve().name}"
+    feature_set = open_feature_set(path)
+    fit = path / FIT_FILE
+    with tempfile.TemporaryDirectory() as name:
+        for number, (match, store) in enumerate(feature_set.stores.items(), start=1):
+            shown = Path(name) / f"{number}.h5"
+            share_store(store, shown, said=shared_weights)
+            api.upload_file(
+                path_or_fileobj=shown,
+                path_in_repo=f"{place}/{match}.h5",
+                repo_id=repo_id,
+                commit_message=f"Its features, {number} of {len(feature_set.stores)}",
+            )
+            shown.unlink()
+    if fit.is_file():
+        api.upload_file(
+            path_or_fileobj=fit, path_in_repo=f"{place}/{FIT_FILE}", repo_id=repo_id, commit_message="Its components"
+        )
 
 
 def pull(repo: str, out: Path, *, revision: str | None = None, with_features: bool = False) -> Bundle:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from itertools import islice, product
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import torch
@@ -170,8 +170,14 @@ def _origin(text: str, backbone: str) -> tuple[str, str]:
         return text, backbone
     if not text:
         return "unknown", "unknown"
-    path = Path(text)
+    path = PureWindowsPath(text) if re.match(r"[A-Za-z]:[\\/]", text) else PurePath(text)
     return ("run", _plain(path.parent.name)) if path.name == RUN_BACKBONE else ("file", _plain(path.name))
+
+
+def shared_weights(text: str) -> str:
+    """What a store that is given to others says of its weights: of a file its name, of a run's also the run's."""
+    origin, name = _origin(text, "")
+    return {"file": name, "run": f"{name}/{RUN_BACKBONE}"}.get(origin, text)
 
 
 def _is_ours(text: str, origin: str) -> bool:

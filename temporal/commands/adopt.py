@@ -26,6 +26,12 @@ PUBLISHED = "  [default: the system's published setting]"
 @click.option("--padding", type=click.Choice(("mean", "black")), help="What stands outside the video." + PUBLISHED)
 @click.option("--first-clip", type=click.Choice(("padded", "unpadded")),
               help="Whether the first clip's start is padded." + PUBLISHED)  # fmt: skip
+@click.option("--low", type=SIZE, help="AdaSpot: height and width of its coarse picture." + PUBLISHED)
+@click.option("--region", type=SIZE, help="AdaSpot: height and width of the box seen closely." + PUBLISHED)
+@click.option("--threshold", type=click.FloatRange(0.0, 1.0),
+              help="AdaSpot: strength a box must hold; larger ones are tried until one does." + PUBLISHED)  # fmt: skip
+@click.option("--conv-padding", type=click.Choice(("replicate", "reflect", "zeros")),
+              help="AdaSpot: what its convolutions have around a picture." + PUBLISHED)  # fmt: skip
 def adopt(checkpoint: str, run_path: Path, labels: str | None, settings_file: Path | None, **options: Any) -> None:
     """Make a run of another system's checkpoint: backbone, head, and how it goes over a video.
 

@@ -8,6 +8,7 @@ from ...cache.workers import Executor, Tell
 from .job import Job, do_job, record_failure
 
 OnPoll = Callable[[Sequence[Job]], Collection[Job]]  # hears which jobs are running, says which of them to stop
+OPTIMIZERS = "torch._dynamo"  # torch imports it, in seconds, when the first optimizer is made
 JobRunner = Callable[[Iterable[Job], OnPoll], Iterator[Job]]
 """Does the jobs, taking each when there is room for it, and yields each one that ended."""
 
@@ -18,7 +19,7 @@ def job_runner(executor: Executor) -> JobRunner:
     A job whose process ends by itself is taken up again where its run stands; one that is stopped stays there.
     """
     executor = replace(
-        executor, renews=True, preload=f"{__package__}.job", option="--jobs", name="ballspot-sweep"
+        executor, renews=True, preload=(f"{__package__}.job", OPTIMIZERS), option="--jobs", name="ballspot-sweep"
     )  # forked from a process that has imported torch once
 
     def run(jobs: Iterable[Job], on_poll: OnPoll) -> Iterator[Job]:

@@ -8,7 +8,6 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,6 +17,8 @@ from click.testing import CliRunner
 
 from ballspot.cli import main
 
+from ..processes import Ended
+
 ROUNDS = int(os.environ.get("BALLSPOT_FAULTS_ROUNDS", "20"))
 SEED = int(os.environ.get("BALLSPOT_FAULTS_SEED", "1"))
 REPORT = os.environ.get("BALLSPOT_FAULTS_REPORT")
@@ -25,21 +26,6 @@ REFUSED, SAME, OTHER = "refused clearly", "same result", "another result"
 VOLATILE = ("started", "finished", "train_s", "peak_memory_mb", "epoch_s", "command_line")
 
 tried: dict[str, Counter[str]] = {}  # by case: how often each outcome came
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended: exit code, what it said, and the traceback of what it did not catch."""
-
-    code: int
-    stdout: str
-    stderr: str
-    trace: str = ""
-
-    @property
-    def error(self) -> str:
-        """The one line that a refusal ends with."""
-        return self.stderr.rstrip("\n").rpartition("\n")[2]
 
 
 class HungError(BaseException):

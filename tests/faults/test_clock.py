@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ..processes import killed_when, started
 from .harness import SAME, ballspot, contents, note_outcome, restored, spread
-from .processes import killed_when, started
 from .season import Season, write_predicted
 
 DAY_S = 86_400.0

@@ -17,8 +17,8 @@ import pytest
 
 from ballspot.extract.data_root.synth import synthesize
 
+from ..processes import killed_when, started
 from .harness import OTHER, REFUSED, ROUNDS, SEED, Ended, ballspot, contents, judged, note_outcome, restored, sized
-from .processes import killed_when, started
 from .season import LABELS, Season, write_season
 
 KNOWN_AS = {".h5": "store"}

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from ..changes import killed_at
+from ..processes import chosen, killed_when, started
 from .harness import ROUNDS, SAME, SEED, ballspot, contents, is_temporary, note_outcome, restored, sized, spread
-from .processes import chosen, killed_when, started
 from .season import Season, write_season
 
 Words = Callable[[Season], Sequence[object]]

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from ..disks import IS_ROOT, remount, small_disk
+from ..processes import started
 from .harness import REFUSED, SAME, Ended, ballspot, contents, note_outcome, require_refusal, restored, sized, spread
-from .processes import started
 from .season import Season, write_predicted, write_season
 from .test_killed import COMMANDS, Killed
 

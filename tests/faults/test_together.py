@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ..processes import Gate, chosen, started
 from .harness import (
     REFUSED,
     SAME,
@@ -28,7 +29,6 @@ from .harness import (
     sized,
     spread,
 )
-from .processes import Gate, chosen, started
 from .season import SETTINGS, Season, write_season
 
 PATIENCE_S = 3.0

@@ -16,7 +16,7 @@ def ballspot(*words, cwd):
 
 @pytest.mark.slow
 def test_the_demo_runs_every_stage_and_says_where_to_look(tmp_path):
-    drawn = ballspot("data", "synth", "drawn", "--matches", "4", "--minutes", "0.15", cwd=tmp_path)
+    drawn = ballspot("data", "synth", "drawn", "--matches", "3", "--minutes", "0.1", cwd=tmp_path)
     assert drawn.returncode == 0, drawn.stderr
     done = ballspot("demo", "--data", "drawn", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -4,7 +4,7 @@ import { loadCurves } from "./curves.js";
 import { openDesk, showState } from "./desk.js";
 import { halvesOf, Model, NO_TEAM } from "./model.js";
 import { $, clock, fillNotes, page, refresh, request, tellOfVideo, timeline } from "./page.js";
-import { DEFAULTS } from "./state.js";
+import { clamp, DEFAULTS } from "./state.js";
 
 export const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2, 4];
 
@@ -46,7 +46,7 @@ function showHalf(half) {
   page.current = timeline.selected = timeline.hovered = null;
   if (!page.isThresholdChosen) {
     model.apply(state);
-    state.score = model.openingThreshold(DEFAULTS.score);
+    state.score = view.threshold === null ? model.openingThreshold(DEFAULTS.score) : clamp(view.threshold, 0, 1);
   }
   timeline.model = model;
   timeline.curves = [new Map(), new Map()];

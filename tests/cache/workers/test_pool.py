@@ -14,6 +14,8 @@ import pytest
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.workers import Executor
 
+from ...preloaded import SERVER  # not of a module that imports torch: every worker imports this one
+
 NEEDS_SUBMITIT = pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
 
 
@@ -48,8 +50,8 @@ def tasks(tmp_path: Path) -> list[Task]:
     return [Task(name, tmp_path) for name in ("a", "b", "c", "d")]
 
 
-@pytest.mark.parametrize("preload", [None, "ballspot.cache.workers"])
-def test_every_task_is_done_once_and_told_of(tasks: list[Task], preload: str | None) -> None:
+@pytest.mark.parametrize("preload", [(), SERVER])
+def test_every_task_is_done_once_and_told_of(tasks: list[Task], preload: tuple[str, ...]) -> None:
     told: list[tuple[str, int]] = []
     executor = Executor(2, devices=["left", "right"], preload=preload)
     ended = list(executor.run(do, tasks, on_told=told.append))

@@ -23,7 +23,7 @@ from ballspot.evaluate.scoring.protocol import METRICS, Protocol
 
 official = pytest.importorskip("SoccerNet.Evaluation.ActionSpotting", reason="the official package is not installed")
 
-N_CASES = int(os.environ.get("BALLSPOT_OFFICIAL_CASES", "420"))
+N_CASES = int(os.environ.get("BALLSPOT_OFFICIAL_CASES", "210"))
 ABC = LabelSet("abc", ("A", "B", "C"))
 LABELS, SPOTS = "Labels-ball.json", "results_spotting.json"
 Entries = list[dict[str, object]]

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,15 @@ from click.testing import CliRunner
 
 from ballspot.cli import main
 
+from ...processes import run_forked
+
+
+def words_for(data: Path, out: Path, *more: object) -> list[object]:
+    return ["extract", data, "--out", out, "--set", "s", "--weights", "random", "--size", "64x96", *more]
+
 
 def extract(data: Path, out: Path, *more: object) -> tuple[int, str]:
-    words = ["extract", data, "--out", out, "--set", "s", "--weights", "random", "--size", "64x96", *more]
-    result = CliRunner().invoke(main, [str(word) for word in words])
+    result = CliRunner().invoke(main, [str(word) for word in words_for(data, out, *more)])
     return result.exit_code, result.stderr
 
 
@@ -28,37 +32,30 @@ def here(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byt
     return stores(out)
 
 
-@pytest.fixture
-def own_ray(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    ray = pytest.importorskip("ray", reason="ray is not installed")
-    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-    yield
-    ray.shutdown()
-
-
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
-@pytest.mark.usefixtures("own_ray")
-def test_ray_with_two_workers_gives_the_same_stores(drawn: Path, tmp_path: Path, here: dict[str, bytes]) -> None:
-    import ray
-
-    assert not ray.is_initialized()
-    for _ in range(3):
-        code, error = extract(drawn, tmp_path, "--on", "ray", "--workers", 2)
-        if "cannot be reached or started" not in error:  # Ray gives its own processes 15 s to start
+def test_ray_with_two_workers_gives_the_same_stores(
+    drawn: Path, tmp_path: Path, here: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for _ in range(3):  # each in a process of its own, which ends with all that Ray has started
+        ended = run_forked(*words_for(drawn, tmp_path / "out", "--on", "ray", "--workers", 2))
+        if "cannot be reached or started" not in ended.stderr:  # Ray gives its own processes 15 s to start
             break
-        ray.shutdown()
-    assert code == 0, error
-    assert stores(tmp_path) == here
-    assert ray.is_initialized()  # so it was Ray that made them
+    assert ended.code == 0, ended.stderr
+    assert stores(tmp_path / "out") == here
+    assert "ray: starting with 2 CPUs" in ended.stderr  # so it was Ray that made them
 
 
 @pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
 def test_slurm_jobs_on_the_local_cluster_give_the_same_stores(
     drawn: Path, tmp_path: Path, here: dict[str, bytes]
 ) -> None:
-    code, error = extract(drawn, tmp_path, "--on", "slurm:local", "--workers", 2)
+    chosen = [f"synth/drawn/match-0{number}" for number in (1, 2)]
+    words = [word for match in chosen for word in ("--match", match)]
+    code, error = extract(drawn, tmp_path, "--on", "slurm:local", "--workers", 2, *words)
     assert code == 0, error
-    assert stores(tmp_path) == here
+    assert stores(tmp_path) == {f"s/{match}.h5": here[f"s/{match}.h5"] for match in chosen}
     assert list((tmp_path / "s" / ".slurm").glob("*_log.out"))  # so it was submitit that made them
 
 

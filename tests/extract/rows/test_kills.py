@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from ballspot.cache.stores.journal import Journal
 from ballspot.cache.stores.layout import Block
@@ -32,6 +33,7 @@ from ballspot.extract.rows.job import ExtractionJob
 from ballspot.extract.rows.segments import OnRows, Outcome, SegmentTask
 
 from ...changes import killed_at, watch
+from ...processes import as_a_process_of_its_own
 
 N_KILLS = int(os.environ.get("BALLSPOT_KILLS", "3"))
 SEED = int(os.environ.get("BALLSPOT_KILL_SEED", "1"))
@@ -51,14 +53,19 @@ def data(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def words_for(data: Path, out: Path, n_workers: int) -> list[str]:
+    words = ["extract", data, "--out", out, "--set", "s", "--weights", "random", "--size", "64x96"]
+    return [*map(str, words), "--workers", str(n_workers)]
+
+
 def extract(data: Path, out: Path, n_workers: int) -> None:
     """The command, in a process group of its own, silent; forked from here, so that nothing is loaded anew."""
     os.setsid()
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    words = ["extract", data, "--out", out, "--set", "s", "--weights", "random", "--size", "64x96"]
-    main([*map(str, words), "--workers", str(n_workers)])
+    as_a_process_of_its_own("extract")
+    main(words_for(data, out, n_workers))
 
 
 def started(data: Path, out: Path, n_workers: int) -> ForkProcess:
@@ -113,7 +120,7 @@ def kill_at(process: ForkProcess, out: Path, moment: str, *, row_bytes: int, rng
     """Kills the process, and every second time all that it started, at the moment; False when it ended before."""
     before, _, stores_before = state(out)
     wanted = before + rng.uniform(0, 0.15 * row_bytes)
-    delay_s = {"start": 6.0, "rows": 0.05, "assembly": 0.03, "stored": 0.003}[moment] * rng.random()
+    delay_s = {"start": 2.0, "rows": 0.05, "assembly": 0.03, "stored": 0.003}[moment] * rng.random()
     while process.is_alive():
         n_bytes, n_temporary, n_stores = state(out)
         if (
@@ -138,8 +145,8 @@ def kill_at(process: ForkProcess, out: Path, moment: str, *, row_bytes: int, rng
 
 def test_killed_at_random_moments_and_resumed_it_ends_in_the_same_bytes(data: Path, tmp_path: Path) -> None:
     began = time.monotonic()
-    process = started(data, tmp_path / "whole", 1)
-    process.join()
+    done = CliRunner().invoke(main, words_for(data, tmp_path / "whole", 1))
+    assert done.exit_code == 0, done.stderr
     whole = contents(tmp_path / "whole")
     row_bytes = sum(path.stat().st_size for path in (tmp_path / "whole").rglob("*.h5"))
     assert whole and all(name.endswith(".h5") for name in whole)

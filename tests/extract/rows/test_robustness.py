@@ -10,17 +10,20 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from ballspot.cli import main
 
 from ...disks import IS_ROOT, remount, small_disk
+from ...processes import Ended, run_forked, started
 
 
-def command(data: Path, out: Path, *more: object) -> list[str]:
-    words = ["extract", data, "--out", out, "--set", "s", "--weights", "random", "--size", "64x96", *more]
-    return [sys.executable, "-m", "ballspot.cli", *map(str, words)]
+def command(data: Path, out: Path, *more: object) -> list[object]:
+    return ["extract", data, "--out", out, "--set", "s", "--weights", "random", "--size", "64x96", *more]
 
 
-def extract(data: Path, out: Path, *more: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(data, out, *more), capture_output=True, text=True, check=False, timeout=1800)
+def extract(data: Path, out: Path, *more: object) -> Ended:
+    return run_forked(*command(data, out, *more))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -36,23 +39,22 @@ def contents(folder: Path) -> dict[str, bytes]:
 def whole(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of an extraction that nothing interrupted, with one worker."""
     out = tmp_path_factory.mktemp("whole")
-    done = extract(drawn, out, "--workers", 1)
-    assert done.returncode == 0, done.stderr
+    # In this process: its backbone is there in all that is forked from it.
+    done = CliRunner().invoke(main, [str(word) for word in command(drawn, out, "--workers", 1)])
+    assert done.exit_code == 0, done.stderr
     return contents(out)
 
 
 def test_two_extractions_of_one_set_at_once_leave_it_whole(
     drawn: Path, tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
-    processes = [
-        subprocess.Popen(command(drawn, tmp_path, "--workers", 1), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    errors = [process.communicate(timeout=1800)[1].decode() for process in processes]
-    for process, error in zip(processes, errors, strict=True):
-        is_told = "another process is extracting this match; wait for it or stop it" in error
-        assert process.returncode == 0 or is_told, error
-    assert contents(tmp_path) == whole  # each may have refused a match, but one that the other was at
+    out = tmp_path / "out"
+    words = command(drawn, out, "--workers", 1)
+    children = [started(words, tmp_path / f"log-{number}") for number in range(2)]
+    for ended in [child.wait() for child in children]:
+        is_told = "another process is extracting this match; wait for it or stop it" in ended.stderr
+        assert ended.code == 0 or is_told, ended.stderr
+    assert contents(out) == whole  # each may have refused a match, but one that the other was at
 
 
 @pytest.fixture
@@ -61,12 +63,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield disk
 
 
-def the_error(done: subprocess.CompletedProcess[str]) -> str:
+def the_error(done: Ended) -> str:
     """The one line that a failed command ends with."""
-    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    line = done.stderr.splitlines()[-1]
-    assert line.startswith("Error: "), done.stderr
-    return line
+    assert done.code == 1 and not done.trace, done.stderr
+    assert done.error.startswith("Error: "), done.stderr
+    return done.error
 
 
 @pytest.mark.parametrize(("size", "n_workers"), [("100k", 1), ("300k", 1), ("460k", 2)])  # a store takes 200 kB
@@ -79,7 +80,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_no_half_store(
     for path in disk.rglob("*.h5"):
         assert path.read_bytes() == whole[str(path.relative_to(disk))]
     remount(disk, "size=4m")
-    assert extract(drawn, disk, "--workers", 1).returncode == 0
+    assert extract(drawn, disk, "--workers", 1).code == 0
     assert contents(disk) == whole
 
 
@@ -87,9 +88,9 @@ def test_a_disk_that_is_read_only_gives_what_it_has_and_takes_nothing(
     drawn: Path, disk: Path, whole: dict[str, bytes]
 ) -> None:
     first = "synth/drawn/match-01"
-    assert extract(drawn, disk, "--match", first).returncode == 0
+    assert extract(drawn, disk, "--match", first).code == 0
     remount(disk, "ro")
-    assert extract(drawn, disk, "--match", first).returncode == 0
+    assert extract(drawn, disk, "--match", first).code == 0
     error = the_error(extract(drawn, disk))
     assert "match-02.h5" in error and "Read-only file system" in error
     error = the_error(extract(drawn, disk, "--set", "other"))
@@ -99,11 +100,10 @@ def test_a_disk_that_is_read_only_gives_what_it_has_and_takes_nothing(
     remount(disk, "ro")
     error = the_error(extract(drawn, disk, "--match", first))
     assert "match-01.h5.0-250.part: cannot be removed (Read-only file system)" in error
-    words = [sys.executable, "-m", "ballspot.cli", "cache", "remove", str(disk / "s"), "--yes"]
-    error = the_error(subprocess.run(words, capture_output=True, text=True, check=False))
+    error = the_error(run_forked("cache", "remove", disk / "s", "--yes"))
     assert "cannot be removed (Read-only file system)" in error
     remount(disk, "rw")
-    assert extract(drawn, disk).returncode == 0
+    assert extract(drawn, disk).code == 0
     assert contents(disk) == whole
 
 
@@ -114,27 +114,27 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(drawn: Path, tmp_path:
         (tmp_path / "closed").mkdir(mode=0o500)
         place = tmp_path / "closed" / "out"
     done = extract(drawn, place, "--workers", 1)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("Error: ") and str(place) in done.stderr
-    assert "cannot make this folder" in done.stderr and "Traceback" not in done.stderr
+    error = the_error(done)
+    assert str(place) in error and "cannot make this folder" in error
 
 
 def test_a_missing_data_root_is_a_clear_error(tmp_path: Path) -> None:
     done = extract(tmp_path / "gone", tmp_path / "out")
-    assert done.returncode == 1
+    assert done.code == 1
     assert done.stderr == f"Error: {tmp_path / 'gone'}: does not exist; give the folder that holds the match folders\n"
 
 
 def test_a_worker_that_is_killed_is_replaced(drawn: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
-    process = subprocess.Popen(command(drawn, tmp_path, "--workers", 2), stderr=subprocess.PIPE)
+    words = [sys.executable, "-m", "ballspot.cli", *map(str, command(drawn, tmp_path, "--workers", 2))]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE)
     killed = False
     while process.poll() is None and not killed:
         parts = [path for path in tmp_path.rglob("*.part") if path.stat().st_size > 5000]
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        if not children.exists():
+        if children_of(process.pid) is None:
             process.kill()
             pytest.skip("this system does not say which processes are children")
-        workers = [int(pid) for pid in children.read_text().split() if b"spawn_main" in cmdline(int(pid))]
+        servers = [pid for pid in children_of(process.pid) or () if b"forkserver" in cmdline(pid)]
+        workers = [pid for server in servers for pid in children_of(server) or ()]
         if parts and workers:
             with suppress(ProcessLookupError):  # it may just have ended
                 os.kill(workers[0], signal.SIGKILL)
@@ -143,6 +143,15 @@ def test_a_worker_that_is_killed_is_replaced(drawn: Path, tmp_path: Path, whole:
     _, error = process.communicate(timeout=1800)
     assert killed and process.returncode == 0, error
     assert contents(tmp_path) == whole
+
+
+def children_of(pid: int) -> list[int] | None:
+    """The processes that this one's first thread has started; None where the system does not say."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    try:
+        return [int(child) for child in path.read_text().split()]
+    except OSError:
+        return [] if Path("/proc/self/task").exists() and not Path(f"/proc/{pid}").exists() else None
 
 
 def cmdline(pid: int) -> bytes:

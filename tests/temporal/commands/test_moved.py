@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,18 +18,13 @@ from ballspot.extract.backbone import BackboneSpec, load_model
 from ballspot.temporal.bundle import run_features
 from ballspot.temporal.training import run as training_module
 
+from ...faults.season import Season
+
 ABSOLUTE, TYPED = "absolute", "as typed"
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(Season):
     """A project folder with data, features and a run, whose record holds ``paths`` in one of two ways."""
-
-    root: Path
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data"
 
     @property
     def features(self) -> Path:

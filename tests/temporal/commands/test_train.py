@@ -2,27 +2,11 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
 from ballspot.cache.terminal.console import ProgressLine, note
-from ballspot.cli import main
 from ballspot.temporal.decoding.scores import read_scores
 
-SETTINGS = (
-    "kind=transformer",
-    "clip_frames=20",
-    "width=16",
-    "n_layers=1",
-    "n_attention_heads=2",
-    "n_epochs=2",
-    "warmup_epochs=0",
-)
-SMALL = ["--preset", "fast", "--device", "cpu", "--set", "epoch_frames=800"]
-SMALL += [word for setting in SETTINGS for word in ("--set", setting)]
-
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
+from ..small import SMALL, ballspot
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from ballspot.cli import main
 from ballspot.evaluate.dataset.matches import find_matches
 from ballspot.extract.backbone.load import load_model
 from ballspot.extract.backbone.spec import BackboneSpec
+from ballspot.extract.data_root.synth import synthesize
 from ballspot.extract.video.probe import probe_video
 from ballspot.extract.video.sources import open_source
 from ballspot.temporal.config.sections import HeadSection
@@ -66,9 +68,17 @@ def assert_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor])
 
 
 @pytest.fixture(scope="module")
-def tuned(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def brief(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three drawn matches of four seconds, one of each part: every validation extracts them anew."""
+    out = tmp_path_factory.mktemp("brief") / "data"
+    synthesize(out, n_matches=3, minutes=4 / 60, fps=Fraction(25), size=SIZE, seed=1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def tuned(brief: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("tuned") / "run"
-    ballspot(words_for(drawn, run))
+    ballspot(words_for(brief, run))
     return run
 
 
@@ -85,41 +95,48 @@ def test_a_run_is_left_with_all_that_the_other_commands_read(tuned):
 
 
 @pytest.mark.parametrize("backbone", ["regnety_002+gsf:s4", "regnety_002"])
-def test_the_metrics_of_a_run_are_those_of_its_predictions(drawn, tmp_path, tuned, backbone):
+def test_the_metrics_of_a_run_are_those_of_its_predictions(brief, tmp_path, tuned, backbone):
     run = tuned
     if backbone == "regnety_002":
         run = tmp_path / "run"
-        ballspot(words_for(drawn, run, "n_epochs=1", backbone=backbone))
-    words = ["evaluate", run / "predictions" / "valid", "--data", drawn, "--split", "valid", "--json"]
+        ballspot(words_for(brief, run, "n_epochs=1", "copies=2", "class_loss=sigmoid", backbone=backbone))
+    words = ["evaluate", run / "predictions" / "valid", "--data", brief, "--split", "valid", "--json"]
     found = json.loads(ballspot(list(map(str, words))).stdout)
     assert found["mean_ap"] == pytest.approx(RunFolder(run).metrics()["mean_ap"], abs=1e-9)
 
 
-def test_tune_takes_a_fine_tuned_run(tuned, drawn):
-    ballspot(["tune", str(tuned), "--data", str(drawn)])
+def test_tune_takes_a_fine_tuned_run(tuned, brief):
+    ballspot(["tune", str(tuned), "--data", str(brief)])
 
 
-def test_the_last_checkpoint_is_no_head(tuned, drawn, tmp_path):
-    words = ["extract", drawn, "--out", tmp_path, "--weights", tuned, "--set", "tuned", "--workers", 1]
+@pytest.fixture(scope="module")
+def extracted(tuned: Path, brief: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The features that the run's backbone gives."""
+    out = tmp_path_factory.mktemp("extracted")
+    words = ["extract", brief, "--out", out, "--weights", tuned, "--set", "tuned", "--workers", 1]
     ballspot(list(map(str, words)))
-    words = ["predict", tuned, tmp_path / "tuned", "--data", drawn, "--split", "valid", "--checkpoint", "last"]
+    return out / "tuned"
+
+
+def test_the_last_checkpoint_is_no_head(tuned, brief, extracted):
+    words = ["predict", tuned, extracted, "--data", brief, "--split", "valid", "--checkpoint", "last"]
     result = CliRunner().invoke(main, list(map(str, words)))
     assert result.exit_code == 1 and "give --checkpoint best" in result.stderr
 
 
-def test_mirrored_views_are_extracted_where_prediction_wants_them(drawn, tmp_path):
+def test_mirrored_views_are_extracted_where_prediction_wants_them(brief, tmp_path):
     run = tmp_path / "run"
-    ballspot(words_for(drawn, run, "n_epochs=1", "flip_average=true"))
-    words = ["extract", drawn, "--out", tmp_path, "--weights", run, "--set", "tuned", "--workers", 1]
+    ballspot(words_for(brief, run, "n_epochs=1", "flip_average=true"))
+    words = ["extract", brief, "--out", tmp_path, "--weights", run, "--set", "tuned", "--workers", 1]
     ballspot(list(map(str, words)))
-    words = ["predict", run, tmp_path / "tuned", "--data", drawn, "--split", "test", "--device", "cpu"]
+    words = ["predict", run, tmp_path / "tuned", "--data", brief, "--split", "test", "--device", "cpu"]
     ballspot(list(map(str, words)))
 
 
-def test_a_checkpoint_that_brings_its_shift_is_fine_tuned_with_it(drawn, tmp_path, tuned):
+def test_a_checkpoint_that_brings_its_shift_is_fine_tuned_with_it(brief, tmp_path, tuned):
     state = load_file(tuned / "backbone.safetensors")
     torch.save({f"_features.{name}": value for name, value in state.items()}, tmp_path / "c.pt")
-    words = words_for(drawn, tmp_path / "run", "n_epochs=1", backbone="regnety_002")
+    words = words_for(brief, tmp_path / "run", "n_epochs=1", backbone="regnety_002")
     words[words.index("random:3")] = str(tmp_path / "c.pt")
     ballspot(words)
     assert RunFolder(tmp_path / "run").config()["finetune"]["backbone"] == "regnety_002+gsf:s4"
@@ -137,12 +154,9 @@ def test_batch_norms_over_several_gpus_keep_their_activations():
     assert not any(isinstance(module, (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)) for module in model.modules())
 
 
-def test_extract_and_predict_give_what_training_saw(tuned, drawn, tmp_path):
+def test_extract_and_predict_give_what_training_saw(tuned, brief, extracted, tmp_path):
     """The cached pipeline and the model on video: the same spots from the same checkpoint."""
-    ballspot(
-        ["extract", str(drawn), "--out", str(tmp_path), "--weights", str(tuned), "--set", "tuned", "--workers", "1"]
-    )
-    ballspot(["predict", str(tuned), str(tmp_path / "tuned"), "--data", str(drawn), "--split", "valid",
+    ballspot(["predict", str(tuned), str(extracted), "--data", str(brief), "--split", "valid",
               "--out", str(tmp_path / "cached"), "--device", "cpu"])  # fmt: skip
     files = sorted((tuned / "predictions" / "valid").rglob("results_spotting.json"))
     assert files
@@ -155,7 +169,7 @@ def test_extract_and_predict_give_what_training_saw(tuned, drawn, tmp_path):
         )
 
 
-def test_the_same_seed_gives_the_same_bits_with_and_without_a_break(tuned, drawn, tmp_path, monkeypatch):
+def test_the_same_seed_gives_the_same_bits_with_and_without_a_break(tuned, brief, tmp_path, monkeypatch):
     import ballspot.temporal.finetune.epoch as module
 
     train, run = module.Epochs.train, tmp_path / "run"
@@ -167,14 +181,14 @@ def test_the_same_seed_gives_the_same_bits_with_and_without_a_break(tuned, drawn
 
     with monkeypatch.context() as patch:
         patch.setattr(module.Epochs, "train", stop)
-        assert CliRunner().invoke(main, words_for(drawn, run)).exit_code == 1
+        assert CliRunner().invoke(main, words_for(brief, run)).exit_code == 1
     assert not RunFolder(run).is_done
-    assert "resuming after epoch 1 of 2" in ballspot(words_for(drawn, run)).stderr
+    assert "resuming after epoch 1 of 2" in ballspot(words_for(brief, run)).stderr
     for name in ("last.safetensors", "best.safetensors", "backbone.safetensors"):
         ours, theirs = weights(run, name), weights(tuned, name)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
-    assert "nothing to do" in ballspot(words_for(drawn, run)).stderr
+    assert "nothing to do" in ballspot(words_for(brief, run)).stderr
 
 
 @dataclass(frozen=True)
@@ -186,25 +200,25 @@ class Steady:
 
 
 @pytest.fixture(scope="module")
-def steady(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> "Steady":
+def steady(brief: Path, tmp_path_factory: pytest.TempPathFactory) -> "Steady":
     """The last state of a run whose norms stay as they are, so that a batch's size decides nothing but the step."""
     run = tmp_path_factory.mktemp("steady") / "run"
-    ballspot(words_for(drawn, run, "norms=frozen"))
+    ballspot(words_for(brief, run, "norms=frozen", "n_epochs=1"))
     return Steady(weights(run), RunFolder(run).log())
 
 
 @pytest.mark.parametrize("more", [("batch_clips=1", "accumulate=4"), ("checkpointing=true",)])
-def test_smaller_batches_and_less_memory_change_no_number(drawn, tmp_path, steady, more):
-    ballspot(words_for(drawn, tmp_path / "run", "norms=frozen", *more))
+def test_smaller_batches_and_less_memory_change_no_number(brief, tmp_path, steady, more):
+    ballspot(words_for(brief, tmp_path / "run", "norms=frozen", "n_epochs=1", *more))
     assert_close(weights(tmp_path / "run"), steady.state)
     for ours, theirs in zip(RunFolder(tmp_path / "run").log(), steady.log, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
 
 
-def test_two_processes_are_one_with_twice_the_batch(drawn, tmp_path, steady):
+def test_two_processes_are_one_with_twice_the_batch(brief, tmp_path, steady):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--no-python"]
     command += [sys.executable, "-m", "ballspot.cli"]
-    words = words_for(drawn, tmp_path / "two", "norms=frozen", "batch_clips=2")
+    words = words_for(brief, tmp_path / "two", "norms=frozen", "n_epochs=1", "batch_clips=2")
     done = subprocess.run(
         [*command, *words], capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
@@ -216,9 +230,9 @@ def test_two_processes_are_one_with_twice_the_batch(drawn, tmp_path, steady):
     assert json.loads((tmp_path / "two" / "run.json").read_text())["n_processes"] == 2
 
 
-def test_frozen_parts_stay_as_they_are(drawn, tmp_path):
+def test_frozen_parts_stay_as_they_are(brief, tmp_path):
     run = tmp_path / "run"
-    ballspot([*words_for(drawn, run), "--freeze", "stem,s1,s2"])
+    ballspot([*words_for(brief, run, "n_epochs=1"), "--freeze", "stem,s1,s2"])
     before = load_model(BackboneSpec("regnety_002+gsf:s4", "random:3", SIZE)).model.state_dict()
     after = load_file(run / "backbone.safetensors")
     frozen = [name for name in before if name.split(".")[0] in ("stem", "s1", "s2")]
@@ -227,9 +241,9 @@ def test_frozen_parts_stay_as_they_are(drawn, tmp_path):
     assert all(not torch.equal(before[name], after[name]) for name in moved)
 
 
-@pytest.mark.parametrize("more", [("copies=2",), ("mixup_alpha=0.4",), ("teams=labels",), ("class_loss=sigmoid",)])
-def test_other_ways_of_training_work_too(drawn, tmp_path, more):
-    ballspot(words_for(drawn, tmp_path / "run", "n_epochs=1", *more, backbone="regnety_002"))
+def test_other_ways_of_training_work_too(brief, tmp_path):
+    more = ("mixup_alpha=0.4", "teams=labels")  # copies of a clip and the loss of a sigmoid: with the metrics, above
+    ballspot(words_for(brief, tmp_path / "run", "n_epochs=1", *more, backbone="regnety_002"))
     assert RunFolder(tmp_path / "run").is_done
 
 
@@ -277,31 +291,34 @@ if __name__ == "__main__":
     clips = ClipStarts(torch.tensor([0, 0, 0]), torch.tensor([-4, 37, probe.n_frames - 5]))
     size = (probe.height, probe.width)
     dataset = VideoClips([probe], clips, clip_frames=6, clip_stride=3, size=size, interpolation="bilinear")
-    found = list(read_clips(dataset, [2, 0, 1], n_workers=int(sys.argv[2])))
-    np.savez(sys.argv[3], number=[clip.number for clip in found],
-             pictures=np.stack([clip.pictures.numpy() for clip in found]),
-             inside=np.stack([clip.inside.numpy() for clip in found]))
+    for n_workers in (0, 2):
+        found = list(read_clips(dataset, [2, 0, 1], n_workers=n_workers))
+        np.savez(f"{sys.argv[2]}/{n_workers}.npz", number=[clip.number for clip in found],
+                 pictures=np.stack([clip.pictures.numpy() for clip in found]),
+                 inside=np.stack([clip.inside.numpy() for clip in found]))
 """
 
 
-@pytest.mark.parametrize("n_workers", [0, 2])
-def test_clips_are_the_frames_of_the_video_and_black_outside_it(video, tmp_path, n_workers):
+def test_clips_are_the_frames_of_the_video_and_black_outside_it(video, tmp_path):
     """In a process of its own: this one has other decoders' libraries in it, which a training has not."""
     script = tmp_path / "read.py"
     script.write_text(READS_AHEAD)
-    words = [sys.executable, script, video, n_workers, tmp_path / "clips.npz"]
+    words = [sys.executable, script, video, tmp_path]
     done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    found, probe = np.load(tmp_path / "clips.npz"), probe_video(video)
+    probe = probe_video(video)
     with open_source(probe, "pyav") as source:
         every = np.stack(list(source.frames(0, probe.n_frames)))
-    assert found["number"].tolist() == [2, 0, 1]
-    for start, pictures, inside in zip((probe.n_frames - 5, -4, 37), found["pictures"], found["inside"], strict=True):
-        frames = start + 3 * np.arange(6)
-        expected = (frames >= 0) & (frames < probe.n_frames)
-        assert inside.tolist() == expected.tolist()
-        assert np.array_equal(pictures[inside], every[frames[inside]])
-        assert not pictures[~inside].any()
+    for n_workers in (0, 2):
+        found = np.load(tmp_path / f"{n_workers}.npz")
+        assert found["number"].tolist() == [2, 0, 1]
+        starts = (probe.n_frames - 5, -4, 37)
+        for start, pictures, inside in zip(starts, found["pictures"], found["inside"], strict=True):
+            frames = start + 3 * np.arange(6)
+            expected = (frames >= 0) & (frames < probe.n_frames)
+            assert inside.tolist() == expected.tolist()
+            assert np.array_equal(pictures[inside], every[frames[inside]])
+            assert not pictures[~inside].any()
 
 
 def test_changes_come_from_the_seed_alone_and_leave_pictures_when_off():
@@ -330,11 +347,11 @@ def test_wrong_settings_are_named(settings, message):
         read_settings("finetune", settings)
 
 
-def test_a_match_without_video_is_named(drawn, tmp_path):
+def test_a_match_without_video_is_named(brief, tmp_path):
     import shutil
 
     data = tmp_path / "data"
-    shutil.copytree(drawn, data)
+    shutil.copytree(brief, data)
     match = find_matches(data)[0]
     assert match.video is not None
     match.video.unlink()

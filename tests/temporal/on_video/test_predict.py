@@ -21,7 +21,7 @@ from ballspot.temporal.features.spill import RowFile
 from ballspot.temporal.on_video.videos import given_videos
 
 SMALL = (
-    "width=16", "clip_frames=16", "pad_frames=2", "n_epochs=2", "epoch_frames=2000", "batch_clips=8", "unet_levels=1",
+    "width=16", "clip_frames=16", "pad_frames=2", "n_epochs=2", "epoch_frames=800", "batch_clips=8", "unet_levels=1",
     "score_floor=0.0", "nms_window=6",
 )  # fmt: skip
 MATCH = "synth/drawn/match-01"

@@ -1,6 +1,5 @@
 import json
 import random
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -18,6 +17,8 @@ from ballspot.temporal.sweep.job import Job, failure_path, record_failure
 from ballspot.temporal.sweep.optuna_search import JOURNAL, open_search
 from ballspot.temporal.sweep.space import read_space
 
+from ...processes import started
+
 pytest.importorskip("optuna", reason="optuna is not installed")
 
 SPACE = """
@@ -30,7 +31,7 @@ width = 16
 n_layers = 1
 n_epochs = 3
 warmup_epochs = 0
-epoch_frames = 800
+epoch_frames = 400
 [axes]
 temporal_stride = [1, 2]
 learning_rate = [1e-3, 3e-4, 1e-4]
@@ -116,16 +117,13 @@ def test_a_killed_search_goes_on(space_file, season, tmp_path):
     out, random_moment = tmp_path / "out", random.Random(3)
     words = words_for(space_file, season, out, "--trials", 5, "--finalists", 2)  # so few that none is given up
     for _ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ballspot.cli", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        child = started(words, tmp_path / "log")
         n_before, deadline = len(list(out.glob("*/seed-*/log.jsonl"))), time.monotonic() + 1800
-        while len(list(out.glob("*/seed-*/log.jsonl"))) == n_before and process.poll() is None:
+        while len(list(out.glob("*/seed-*/log.jsonl"))) == n_before and not child.is_over():
             assert time.monotonic() < deadline
             time.sleep(0.01)
         time.sleep(random_moment.uniform(0, 0.3))
-        process.kill()
-        process.wait()
+        child.kill_alone()
     journal = out / JOURNAL
     journal.write_bytes(journal.read_bytes() + b'{"op_code": 4, "wor')  # the power went while a line was written
     result = ballspot(words)

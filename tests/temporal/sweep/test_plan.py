@@ -22,6 +22,8 @@ from ballspot.temporal.sweep import job as jobs
 from ballspot.temporal.sweep.progress import SweepProgress
 from ballspot.temporal.training import task as training_task
 
+from ...processes import children_of, run_forked, started
+
 SWEEP = """
 preset = "fast"
 seeds = 2
@@ -31,14 +33,16 @@ clip_frames = 20
 width = 16
 n_layers = 1
 n_attention_heads = 2
-n_epochs = 4
+n_epochs = 3
 warmup_epochs = 0
-epoch_frames = 800
+epoch_frames = 400
 [axes]
 temporal_stride = [1, 2]
 scaling = ["match", "train"]
 """
 N_RUNS = 8
+FEW = SWEEP.replace("[axes]", 'scaling = "match"\n[axes]').replace('scaling = ["match", "train"]\n', "")
+N_FEW = 4  # of the same runs
 PATIENCE_S = 1800.0  # of a machine that has other things to do
 N_KILLS = int(os.environ.get("BALLSPOT_SWEEP_KILLS", "3"))
 
@@ -51,6 +55,13 @@ def ballspot(*words: object) -> Result:
 def sweep_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("sweeps") / "strides.toml"
     path.write_text(SWEEP)
+    return path
+
+
+@pytest.fixture(scope="module")
+def few_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("few") / "strides.toml"
+    path.write_text(FEW)
     return path
 
 
@@ -77,6 +88,11 @@ def predictions(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.glob("*/seed-*/predictions/*/*.json"))}
 
 
+def among(found: dict, whole: dict) -> bool:
+    """Whether all that a sweep of FEW found is what the sweep of all found in the same runs."""
+    return bool(found) and found == {name: whole[name.replace("/", ",scaling=match/", 1)] for name in found}
+
+
 def test_every_setting_is_trained_with_every_seed(done):
     out, result = done
     assert len(numbers(out)) == N_RUNS
@@ -96,9 +112,9 @@ def test_a_run_of_a_sweep_is_the_run_that_train_makes(done, season, tmp_path):
     out, _ = done
     settings = [line.replace(" ", "") for line in SWEEP.split("[set]")[1].split("[axes]")[0].strip().splitlines()]
     words = [word for one in (*settings, "temporal_stride=2", "scaling=train") for word in ("--set", one)]
-    command = [sys.executable, "-m", "ballspot.cli", "train", season.features, "--data", season.data]
-    command += ["--run", tmp_path / "run", "--preset", "fast", "--seed", "1", "--device", "cpu", *words]
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = ["train", season.features, "--data", season.data, "--run", tmp_path / "run", "--preset", "fast"]
+    trained = run_forked(*command, "--seed", "1", "--device", "cpu", *words)
+    assert trained.code == 0, trained.stderr
     of_sweep = out / "temporal_stride=2,scaling=train" / "seed-1"
     assert (of_sweep / "config.toml").read_bytes() == (tmp_path / "run" / "config.toml").read_bytes()
     for name in ("best.safetensors", "last.safetensors"):
@@ -173,44 +189,45 @@ def test_a_set_is_opened_once_for_all_settings_before_the_first_run(sweep_file, 
     assert (len(opened), len(read)) == (1, 2)  # the layouts of the training and of the validation matches
 
 
-def test_a_failed_run_is_told_left_alone_and_tried_again_when_asked(sweep_file, season, tmp_path):
+def test_a_failed_run_is_told_left_alone_and_tried_again_when_asked(few_file, season, tmp_path):
     out = tmp_path / "out"
-    stray = out / "temporal_stride=2,scaling=match" / "seed-1"
+    stray = out / "temporal_stride=2" / "seed-1"
     stray.mkdir(parents=True)
     (stray / "notes.txt").write_text("mine")
-    words = ["sweep", sweep_file, season.features, "--data", season.data, "--out", out, "--device", "cpu"]
+    words = ["sweep", few_file, season.features, "--data", season.data, "--out", out, "--device", "cpu"]
     result = ballspot(*words)
     assert result.exit_code == 1
-    assert "1 of 8 runs failed, the first temporal_stride=2,scaling=match/seed-1" in result.stderr
+    assert "1 of 4 runs failed, the first temporal_stride=2/seed-1" in result.stderr
     assert "is not empty and holds no run.json" in result.stderr
-    assert len(numbers(out)) == N_RUNS - 1
+    assert len(numbers(out)) == N_FEW - 1
     (stray / "notes.txt").unlink()
     again = ballspot(*words, "--json")
-    assert "1 of 8 runs failed" in again.stderr
+    assert "1 of 4 runs failed" in again.stderr
     told = {one["name"]: (one["n_done"], one["n_failed"]) for one in json.loads(again.stdout)["settings"]}
-    assert told.pop("temporal_stride=2,scaling=match") == (1, 1) and set(told.values()) == {(2, 0)}
-    assert len(numbers(out)) == N_RUNS - 1
+    assert told.pop("temporal_stride=2") == (1, 1) and set(told.values()) == {(2, 0)}
+    assert len(numbers(out)) == N_FEW - 1
     result = ballspot(*words, "--retry-failed")
     assert result.exit_code == 0, result.output
-    assert len(numbers(out)) == N_RUNS
+    assert len(numbers(out)) == N_FEW
     assert not list(out.glob("*/*.failure.json"))
 
 
 @pytest.mark.parametrize(("on", "module"), [("ray", "ray"), ("slurm:local", "submitit")])
-def test_other_places_give_the_same_numbers(done, sweep_file, season, tmp_path_factory, tmp_path, on, module):
+def test_other_places_give_the_same_numbers(done, season, tmp_path, monkeypatch, on, module):
     pytest.importorskip(module, reason=f"{module} is not installed")
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "ballspot.cli", "sweep", sweep_file, season.features, "--data", season.data]
-    command += ["--out", out, "--device", "cpu", "--jobs", "2", "--on", on]
-    environment = {**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))}
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    out, sweep = tmp_path / "out", tmp_path / "strides.toml"
+    sweep.write_text(FEW.replace("seeds = 2", "seeds = 1"))
+    words = ["sweep", sweep, season.features, "--data", season.data, "--out", out, "--device", "cpu"]
     # A process of its own: Ray does not start a second time in one that has had it before.
     for _ in range(3):
-        result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, env=environment)
-        if "cannot be reached or started" not in result.stderr:  # Ray gives its own processes 15 s to start
+        ended = run_forked(*words, "--jobs", "2", "--on", on)
+        if "cannot be reached or started" not in ended.stderr:  # Ray gives its own processes 15 s to start
             break
-    assert result.returncode == 0, result.stderr
-    assert numbers(out) == numbers(done[0])
-    assert predictions(out) == predictions(done[0])
+    assert ended.code == 0, ended.stderr
+    assert len(numbers(out)) == 2 and among(numbers(out), numbers(done[0]))
+    assert among(predictions(out), predictions(done[0]))
 
 
 def test_a_place_that_is_none_is_named_before_anything_is_written(sweep_file, season, tmp_path):
@@ -244,66 +261,48 @@ def test_a_folder_of_another_sweep_is_refused(done, season, tmp_path):
     assert "holds the sweep 'strides'" in result.stderr
 
 
-def test_a_sweep_that_is_killed_again_and_again_ends_like_one_that_is_not(done, sweep_file, season, tmp_path):
+def test_a_sweep_that_is_killed_again_and_again_ends_like_one_that_is_not(done, few_file, season, tmp_path):
     """The sweep and, half of the times, one of its processes are killed at random moments."""
     out, random_moment = tmp_path / "out", random.Random(5)
-    words = ["sweep", sweep_file, season.features, "--data", season.data, "--out", out, "--device", "cpu"]
-    command = [sys.executable, "-m", "ballspot.cli", *map(str, words)]
+    words = ["sweep", few_file, season.features, "--data", season.data, "--out", out, "--device", "cpu"]
     for kill in range(N_KILLS):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        child = started(words, tmp_path / "log")
         deadline = time.monotonic() + PATIENCE_S
         n_before = len(list(out.glob("*/seed-*/log.jsonl")))
-        while len(list(out.glob("*/seed-*/log.jsonl"))) == n_before and process.poll() is None:
+        while len(list(out.glob("*/seed-*/log.jsonl"))) == n_before and not child.is_over():
             assert time.monotonic() < deadline
             time.sleep(0.01)
         time.sleep(random_moment.uniform(0, 0.5))
-        victims = children_of(process.pid) if kill % 2 else []
+        victims = children_of(child.pid) if kill % 2 else []
         if victims:
             with suppress(ProcessLookupError):  # it may just have ended
                 os.kill(random_moment.choice(victims), signal.SIGKILL)
             time.sleep(random_moment.uniform(0, 0.3))
-        process.kill()
-        process.wait()
+        child.kill_alone()
     result = ballspot(*words)
     assert result.exit_code == 0, result.output
-    assert numbers(out) == numbers(done[0])
-    assert predictions(out) == predictions(done[0])
+    assert len(numbers(out)) == N_FEW and among(numbers(out), numbers(done[0]))
+    assert among(predictions(out), predictions(done[0]))
     assert not list(out.rglob("*.tmp"))
     assert not (out / "resident").exists()
 
 
-def children_of(pid: int) -> list[int]:
-    """The processes that come from this one, at any depth."""
-    found, parents = [], {pid}
-    stats = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        stats[int(path.parent.name)] = int(fields[1])
-    while parents:
-        parents = {child for child, parent in stats.items() if parent in parents}
-        found += parents
-    return found
-
-
-def test_a_run_that_another_process_is_at_is_waited_for(season, sweep_file, tmp_path):
+def test_a_run_that_another_process_is_at_is_waited_for(season, few_file, tmp_path):
     out = tmp_path / "out"
-    run = out / "temporal_stride=1,scaling=match" / "seed-0"
+    run = out / "temporal_stride=1" / "seed-0"
     run.mkdir(parents=True)
-    command = [sys.executable, "-m", "ballspot.cli", "sweep", str(sweep_file), str(season.features), "--data"]
+    command = [sys.executable, "-m", "ballspot.cli", "sweep", str(few_file), str(season.features), "--data"]
     command += [str(season.data), "--out", str(out), "--device", "cpu", "--jobs", "2"]
     with locked_folder(run):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + PATIENCE_S
-        while len(numbers(out)) < N_RUNS - 1 and process.poll() is None:
+        while len(numbers(out)) < N_FEW - 1 and process.poll() is None:
             assert time.monotonic() < deadline
-            time.sleep(0.1)
-        assert len(numbers(out)) == N_RUNS - 1
+            time.sleep(0.02)
+        assert len(numbers(out)) == N_FEW - 1
         assert not list(run.iterdir())
     assert process.wait(PATIENCE_S) == 0
-    assert len(numbers(out)) == N_RUNS
+    assert len(numbers(out)) == N_FEW
 
 
 def test_a_sweep_s_progress_is_silent_where_standard_error_is_closed(monkeypatch):

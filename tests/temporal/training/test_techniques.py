@@ -7,30 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs.run import RunFolder
-from ballspot.cli import main
 from ballspot.temporal.config.sections import TrainingSection
 from ballspot.temporal.decoding.scores import read_scores, write_scores
 from ballspot.temporal.heads.checkpoints import Progress, read_checkpoint
 from ballspot.temporal.training import run as experiment_module
 from ballspot.temporal.training.progress import is_over
 
-SETTINGS = (
-    "kind=transformer",
-    "clip_frames=20",
-    "width=16",
-    "n_layers=1",
-    "n_attention_heads=2",
-    "n_epochs=2",
-    "warmup_epochs=0",
-)
-SMALL = ["--preset", "fast", "--device", "cpu", "--set", "epoch_frames=800"]
-SMALL += [word for setting in SETTINGS for word in ("--set", setting)]
+from ..small import SMALL, ballspot
+
 TECHNIQUES = {
-    "average": ["ema_decay=0.9"],
+    "average": ["ema_decay=0.9", "kind=adaspot"],
     "sharpness": ["sam_rho=0.05", "gradient_clip=1.0"],
     "changed clips": ["mixup_alpha=0.2", "temporal_drop=0.5", "frame_switch=0.3", "index_jitter=0.4"],
     "near": ["sampling=near-actions", "label_radius=1", "offset_background=zero", "offset_loss=mse"],
@@ -40,10 +30,6 @@ TECHNIQUES = {
     "mapped encoder-decoder": ["kind=unet", "resident_limit_gb=1e-9", "suppression=peaks"],
     "published encoder-decoder": ["kind=tdeed"],
 }
-
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def train(season, run, *settings: str, more: tuple[object, ...] = ()) -> Result:
@@ -115,7 +101,7 @@ def test_several_seeds_are_the_runs_that_single_commands_make(season, tmp_path):
 )
 def test_a_seed_that_no_bundle_could_hold_is_refused(season, tmp_path, words, told):
     asked = ("train", season.features, "--data", season.data, "--run", tmp_path / "run", *words)
-    result = CliRunner().invoke(main, [str(word) for word in asked])
+    result = ballspot(*asked)
     assert result.exit_code in (1, 2) and told in result.stderr
     assert not (tmp_path / "run").exists()
 

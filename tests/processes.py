@@ -1,23 +1,46 @@
-"""Commands in forked processes that are killed, or held, before a change that they make on disk (tests/changes.py)."""
+"""Commands in forked processes, which load nothing anew; killed or held, where that is asked for, before a change that
+they make on disk (tests/changes.py).
+"""
 
+import multiprocessing
 import os
 import random
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
-from ballspot.cli import main
+import timm  # noqa: F401  # here, once: every fork would import it
 
-from ..changes import OnChange, watch
-from .harness import Ended
+from ballspot.cache.workers import pool, process_context
+from ballspot.cli import main
+from ballspot.extract.video import process as decoding
+
+from .changes import OnChange, watch
 
 PLACE = "place"  # the folder that changes are told of lies below one of this name
 LIMIT_S = 1800.0  # of a machine that has other things to do
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: exit code, what it said, and the traceback of what it did not catch."""
+
+    code: int
+    stdout: str
+    stderr: str
+    trace: str = ""
+
+    @property
+    def error(self) -> str:
+        """The one line that a refusal ends with."""
+        return self.stderr.rstrip("\n").rpartition("\n")[2]
 
 
 @dataclass
@@ -56,6 +79,12 @@ class Child:
                 os.killpg(self.pid, signal.SIGKILL)
             self._end(os.waitpid(self.pid, 0)[1])
 
+    def kill_alone(self) -> None:
+        """SIGKILL to it, where it has not ended yet; what it started must end by itself."""
+        if not self.is_over():
+            os.kill(self.pid, signal.SIGKILL)
+            self._end(os.waitpid(self.pid, 0)[1])
+
     def _end(self, status: int) -> None:
         self.status = status
         os.set_blocking(self.pipe, False)
@@ -81,6 +110,25 @@ def started(words: Sequence[object], log: Path, on_change: OnChange | None = Non
     return Child(pid, log, read)
 
 
+def run_forked(*words: object) -> Ended:
+    """How the command ends in a forked process; what it says on both streams is in ``stderr``."""
+    with tempfile.TemporaryDirectory() as folder:
+        return started(words, Path(folder) / "log").wait()
+
+
+def as_a_process_of_its_own(command: str) -> None:
+    """Makes a fork start its own processes: the server that they are forked from elsewhere is another one's child.
+
+    Decoders are new processes, workers of an extraction are forked from a server of this process; the workers of a
+    sweep, which has no threads, are forks of this process.
+    """
+    forkserver._forkserver.__init__()
+    decoding.START = "spawn"
+    pool.process_context = process_context
+    if command == "sweep":
+        pool.process_context = lambda preload: multiprocessing.get_context("fork")
+
+
 def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: int) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
@@ -88,6 +136,7 @@ def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: i
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # of a process that ends
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # the same
     sys.dont_write_bytecode = True
+    as_a_process_of_its_own(str(words[0]))
     code: Any = 70
     try:
         changes = watch(on_change or (lambda number, text: None), below=PLACE)
@@ -103,6 +152,8 @@ def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: i
         traceback.print_exc()
         sys.stderr.flush()
     finally:
+        if "ray" in sys.modules:
+            sys.modules["ray"].shutdown()
         os._exit(code if isinstance(code, int) else 1)
 
 
@@ -159,6 +210,19 @@ class Gate:
     def close(self) -> None:
         for descriptor in (*self.came, *self.may_go):
             os.close(descriptor)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that come from this one, at any depth; none where the system does not tell."""
+    found: list[int] = []
+    parents, stats = {pid}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it may just have ended
+            stats[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    while parents:
+        parents = {child for child, parent in stats.items() if parent in parents}
+        found += parents
+    return found
 
 
 def chosen(rng: random.Random, n_all: int, n_wanted: int) -> list[int]:
