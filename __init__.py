@@ -16,8 +16,10 @@ if TYPE_CHECKING:
         load_run,
         open_features,
         read_events,
+        spots_of_scores,
         train,
         write_events,
+        write_features,
     )
 
 __all__ = [
@@ -32,8 +34,10 @@ __all__ = [
     "load_run",
     "open_features",
     "read_events",
+    "spots_of_scores",
     "train",
     "write_events",
+    "write_features",
 ]
 
 

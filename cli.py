@@ -36,9 +36,11 @@ HUB: dict[str, Place] = {
     "pull": ("temporal.commands.hub", "hub_pull", "Get a head from the hub, checked, ready to predict."),
 }
 COMMANDS: dict[str, Place] = {
+    "init": ("extract.commands.init", "init", "Make a data root of loose videos and label files."),
     "extract": ("extract.commands.extract", "extract", "Turn the videos of a data root into feature stores."),
     "finetune": ("temporal.commands.finetune", "finetune", "Train a backbone and a head together on video."),
     "train": ("temporal.commands.train", "train", "Train a head on a feature set."),
+    "learn": ("temporal.commands.learn", "learn", "Learn from corrected labels, in seconds."),
     "sweep": ("temporal.commands.sweep", "sweep", "Train every setting of a sweep file, several seeds each."),
     "adopt": ("temporal.commands.adopt", "adopt", "Make a run of another system's checkpoint."),
     "predict": ("temporal.commands.predict", "predict", "Find the spots of a split, or of any video."),
@@ -46,7 +48,8 @@ COMMANDS: dict[str, Place] = {
     "probe": ("temporal.commands.probe", "probe", "Score single frames by logistic regression: the floor for heads."),
     "evaluate": ("evaluate.commands.evaluate", "evaluate", "Score predictions as SoccerNet does."),
     "compare": ("evaluate.commands.compare", "compare", "Put runs side by side, with what differs in their configs."),
-    "view": ("evaluate.commands.view", "view", "Look at mistakes on the video, in the browser."),
+    "view": ("evaluate.commands.view", "view", "Look at mistakes on the video, and correct labels."),
+    "queue": ("evaluate.commands.queue", "queue", "Choose what to ask an annotator, best first."),
     "export": ("temporal.commands.export", "export", "Make a file for others of predictions or of a run."),
     "clips": ("extract.commands.clips", "clips", "Cut a short video around every predicted spot."),
     "sheet": ("extract.commands.clips", "sheet", "Draw the worst mistakes of every class on one picture."),

@@ -179,7 +179,7 @@ def _read_run(run: Path, other: Path) -> None:
 
 
 def _compare(runs: list[Path]) -> object:
-    return compare_runs(runs, bootstrap=Bootstrap(2), data_root=runs[0].parent / "data").as_record()
+    return compare_runs(runs, bootstrap=Bootstrap(2), data=DataSelection(runs[0].parent / "data")).as_record()
 
 
 def _video_length(path: Path) -> Any:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..cache.disk import plain_name
 from ..cache.errors import BallspotError
 from ..cache.stores import ORIGINAL, FeatureSet, open_feature_set
+from ..cache.terminal import parse_fps
 from ..cache.times import TimeAxis, axis_of_rows
 from ..evaluate.dataset import DataSelection, LabelSet, Spot, SpotFile, columns_of, load_label_set
 from ..evaluate.formats import DEFAULT_FPS, FORMATS, VideoSpots, read_videos, write_videos
@@ -22,6 +24,8 @@ from ..evaluate.scoring import Pairing, Protocol
 from ..evaluate.uncertainty import Bootstrap
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .bundle import Bundle
     from .prediction import Ensemble
 
@@ -57,6 +61,12 @@ class Features(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self.sets.stores)
 
+    def tensor(self, match: str) -> "Tensor":
+        """The rows of a match as a torch tensor (n, d) on the CPU, of the same number type; it shares no memory."""
+        import torch
+
+        return torch.from_numpy(np.array(self[match]))
+
     def times(self, match: str) -> np.ndarray:
         """When the frame of each row of a match is shown, seconds from the start of its video, float64 (n,)."""
         with self.sets.open(match) as store:
@@ -73,6 +83,32 @@ class Features(Mapping[str, np.ndarray]):
 def open_features(path: str | Path) -> Features:
     """The feature set in a folder. Raises BallspotError where there is none, or a store of it is damaged."""
     return Features(Path(path), open_feature_set(Path(path)))
+
+
+def write_features(
+    path: str | Path, arrays: Mapping[str, np.ndarray], *, fps: float, dtype: str = "float16"
+) -> Features:
+    """Writes the rows (n, d) of each match as a feature set in the new folder ``path``, as `ballspot cache import`.
+
+    Row i is shown i / ``fps`` seconds after the start; ``dtype`` is float16, float32 or int8. Raises BallspotError for
+    a folder that is there already and for rows that are no finite numbers of that type; nothing is written then.
+    """
+    from ..extract.rows import ArrayFile, Reading, import_arrays
+
+    place, reading = Path(path), Reading(parse_fps(str(fps), option="fps"), dtype=dtype)
+    if place.exists():
+        raise BallspotError(f"{place}: is there already; choose another place")
+    for name, rows in arrays.items():
+        _require_rows(name, rows, "float16" if dtype == "float16" else "float32")
+    with TemporaryDirectory() as folder:
+        files = []
+        for number, (name, rows) in enumerate(arrays.items()):
+            file = Path(folder) / f"{number}.npy"
+            np.save(file, rows, allow_pickle=False)
+            files.append(ArrayFile(file, plain_name(name), place.resolve().name))
+        for _ in import_arrays(files, place, reading, kind=place.resolve().name):
+            pass
+    return open_features(place)
 
 
 def read_events(path: str | Path, format: str, *, fps: float | None = None) -> dict[str, tuple[Spot, ...]]:
@@ -116,6 +152,23 @@ def evaluate_spots(
         return evaluate_pairing(pairing, protocol=protocol, bootstrap=bootstrap)
     data = DataSelection(Path(str(truth)), label_set)
     return evaluate_predictions(Path(str(predictions)), data, protocol=protocol, bootstrap=bootstrap)
+
+
+def spots_of_scores(scores: np.ndarray, labels: Sequence[str], *, fps: float = DEFAULT_FPS) -> tuple[Spot, ...]:
+    """The spots that the scores (n, K) of a match stand for: the peaks of each class, soft suppression around each.
+
+    Row i is a frame of a video of ``fps`` frames a second, column k the class ``labels[k]``; scores are in 0..1. The
+    windows are those that heads are predicted with, 0.96 s either side. Spots lie at mid-frame, in order of time.
+    Raises BallspotError for scores of another shape.
+    """
+    from .config import PredictionSection
+    from .decoding import SavedScores, as_configured, decoded_spots
+
+    if scores.ndim != 2 or scores.shape[1] != len(labels) or not np.isfinite(scores).all():
+        raise BallspotError(f"scores {scores.shape} for {len(labels)} labels; give finite ones, a column a label")
+    names, rate = tuple(labels), parse_fps(str(fps), option="fps")
+    saved = SavedScores(scores.astype(np.float32), np.arange(len(scores)), names, rate, len(scores), "")
+    return decoded_spots(saved, as_configured(PredictionSection(), names, rate=DEFAULT_FPS))
 
 
 @dataclass(frozen=True)
@@ -210,8 +263,9 @@ def train(
 ) -> dict[str, Any]:
     """Trains a head as `ballspot train` does and returns what its metrics.json holds; a finished run is left as it is.
 
-    ``settings`` are configuration keys and their values, ``{"n_epochs": 10, "head.kind": "gru"}``. Raises BallspotError
-    for unknown keys, matches without features, and a folder that holds another run.
+    ``preset`` is a built-in one or a TOML file, such as the config.toml of a run; ``settings`` are configuration keys
+    and their values, laid over it: ``{"n_epochs": 10, "head.kind": "gru"}``. Raises BallspotError for unknown keys,
+    matches without features, and a folder that holds another run.
     """
     import torch
 
@@ -234,16 +288,19 @@ def train(
 
 
 def compare(
-    runs: Sequence[str | Path], *, split: str = "valid", data: str | Path | None = None
+    runs: Sequence[str | Path], *, split: str | None = None, data: str | Path | None = None, labels: str = "ball-12"
 ) -> list[dict[str, Any]]:
     """Runs, sweeps and predictions side by side, a dictionary a setting, as `ballspot compare --format csv` has them.
 
-    AP is in 0..1, with its interval, the difference to the first setting and what the settings differ in.
+    AP is in 0..1, with its interval, the difference to the first setting and what the settings differ in. ``split`` is
+    "valid" or "test", None for valid; predictions that no run stands beside need ``data`` and ``labels``, and None is
+    then every match with labels.
     """
     from ..evaluate.reporting import settings_rows
 
     paths = [Path(run) for run in runs]
-    headers, rows = settings_rows(compare_runs(paths, split=split, data_root=None if data is None else Path(data)))
+    selection = None if data is None else DataSelection(Path(data), load_label_set(labels))
+    headers, rows = settings_rows(compare_runs(paths, split=split, data=selection))
     return [dict(zip(headers, row, strict=True)) for row in rows]
 
 
@@ -263,6 +320,18 @@ def _paired(predictions: Events, truth: Events, label_set: LabelSet) -> Pairing:
     names = tuple(truth)
     files = tuple(SpotFile(columns_of(predictions[name])) for name in names)
     return Pairing(label_set, names, tuple(tuple(truth[name]) for name in names), files, (None,) * len(names))
+
+
+def _require_rows(name: str, rows: np.ndarray, dtype: str) -> None:
+    parts = Path(name).parts
+    if not parts or Path(name).is_absolute() or ".." in parts:
+        raise BallspotError(f"match name {name!r} leads out of the feature set; rename it")
+    with np.errstate(over="ignore"):
+        is_fit = rows.ndim == 2 and rows.size and rows.dtype.kind in "fiu" and np.isfinite(rows.astype(dtype)).all()
+    if not is_fit:
+        raise BallspotError(
+            f"match {name!r}: rows {rows.shape} of {rows.dtype} are no finite {dtype} numbers (n, d); mend them"
+        )
 
 
 def _format(name: str) -> Any:

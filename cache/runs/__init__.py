@@ -4,6 +4,7 @@ This room owns their layout, their locks and the search for what they recorded; 
 temporal.
 """
 
+from .following import following_run
 from .places import data_of_run, find_recorded, not_found, places_of, recorded_path
 from .run import SEEDS_BELOW, RunFolder, flatten
 from .sweep_record import (
@@ -15,4 +16,5 @@ from .sweep_record import (
     is_sweep,
     read_sweep_record,
     seed_folders,
+    seed_of,
 )

@@ -1,5 +1,6 @@
 """A sweep on disk: `sweep.json` in its folder says which settings it has and where the runs of each lie."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from .run import RunFolder
 
 SWEEP_FORMAT = "ballspot-sweep/1"
 SWEEP_FILE = "sweep.json"
+SEED = re.compile(r"seed-([0-9]{1,18})(?:\.zip)?")
+NAME_AND_SEED = re.compile(r"(.+?)[-_ .]seed[-_]?([0-9]{1,18})(?:\.zip)?")
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,27 @@ def baseline_stand_in(path: Path) -> tuple[str, str] | None:
 
 
 def seed_folders(path: Path) -> list[Path]:
-    """The run folder itself, or those of its seeds, in order, where `train --seeds` made it."""
+    """The run folder itself, or those of its seeds, in order, where `train --seeds` made it.
+
+    Predictions of anybody may lie beside one another like that too, as folders or as `seed-N.zip`.
+    """
     if (path / "run.json").is_file():
         return [path]
-    seeds = [folder for folder in path.glob("seed-*") if folder.name.removeprefix("seed-").isdigit()]
-    return sorted(seeds, key=lambda folder: int(folder.name.removeprefix("seed-"))) or [path]
+    numbered = {one: SEED.fullmatch(one.name) for one in path.glob("seed-*")}
+    seeds = {one: int(found[1]) for one, found in numbered.items() if found is not None}
+    return sorted(seeds, key=lambda one: (seeds[one], one.name)) or [path]
+
+
+def seed_of(path: Path) -> tuple[Path, int | None]:
+    """What the predictions at ``path`` are of, and which seed: of `X/seed-3`, `X/seed-3.zip` and `X_seed3.zip` X and 3.
+
+    The path itself and None where its name tells no seed.
+    """
+    found = SEED.fullmatch(path.name)
+    if found is not None:
+        return path.parent, int(found[1])
+    found = NAME_AND_SEED.fullmatch(path.name)
+    return (path, None) if found is None else (path.with_name(found[1]), int(found[2]))
 
 
 def _text(value: Any) -> str:

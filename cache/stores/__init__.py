@@ -8,6 +8,7 @@ from .journal import Journal, JournalRows, Segment, find_parts, part_path, read_
 from .layout import CHUNK_ROWS, FLIPPED_VIEW, ORIGINAL, Block, StoreHeader, rows_of_chunks
 from .removal import removable_files, remove_files
 from .sets import FeatureSet, find_sets, find_stores, open_feature_set, store_path
+from .sharing import share_store
 from .spec import ComponentsSpec, EngineSpec, FeatureSpec
 from .store import FeatureStore, write_store
 from .verify import verify

@@ -40,9 +40,10 @@ def header_attributes(header: StoreHeader) -> dict[str, str | int]:
         "n_rows": header.n_rows,
         "video_bytes": header.video_bytes,
     }
-    if header.video_turn:
-        texts["video_turn"] = header.video_turn
-    return texts | numbers
+    of_odd_videos = {"video_turn": header.video_turn, "picture_fps": header.picture_fps}
+    texts |= {name: text for name, text in of_odd_videos.items() if text}
+    # The name of a file need not be UTF-8, as attributes are.
+    return {name: text.encode("utf-8", "backslashreplace").decode() for name, text in texts.items()} | numbers
 
 
 def fixed(value: str | int) -> Any:
@@ -83,6 +84,7 @@ def header_of(path: Path, file: h5py.File) -> StoreHeader:
             engine=text_of(file, "engine") or "",
             weights=text_of(file, "weights") or "",
             video_turn=text_of(file, "video_turn") or "",
+            picture_fps=text_of(file, "picture_fps") or "",
         )
         check_header(header)
         kinds = {"frame_index": ("int64", ()), **dict.fromkeys(places, (spec.dtype, (header.dim,)))}

@@ -20,7 +20,8 @@ class StoreHeader:
 
     `spec` is all that decides a feature, the file's `extraction`; its digest is the fingerprint. The video and the
     decoder stand beside it: all decoders give the same pixels, those that players show after `video_turn` ("" where
-    pictures are shown as they are stored).
+    pictures are shown as they are stored). Where rows were chosen by time among the pictures of a folder, `picture_fps`
+    is how many of these are shown a second, as a fraction.
     """
 
     match: str
@@ -38,6 +39,7 @@ class StoreHeader:
     engine: str = ""
     weights: str = ""
     video_turn: str = ""
+    picture_fps: str = ""
 
     @property
     def dtype(self) -> str:
@@ -57,8 +59,9 @@ class StoreHeader:
     def as_json(self) -> dict[str, Any]:
         """The header as plain JSON values; `header_from_json` reads it back."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("fps", "spec")}
-        if not self.video_turn:
-            del values["video_turn"]  # so that the headers of most videos are as they always were
+        for name in ("video_turn", "picture_fps"):
+            if not values[name]:
+                del values[name]  # so that the headers of most videos are as they always were
         fps = [self.fps.numerator, self.fps.denominator]
         return {**values, "fps": fps, "extraction": self.spec.as_json(), "views": list(self.views)}
 

@@ -100,12 +100,15 @@ class TimeAxis:
             found.append(f"the first picture is shown at {first_s:.3f} s")
         step_us = round(SECOND_US / self.fps)
         steps_us = np.diff(self.times_us)
+        if n_shared := int(np.count_nonzero(steps_us == 0)):
+            found.append(f"{n_shared} frames have the time stamp of the next one, which is shown in their place")
         gaps = np.flatnonzero(steps_us > 1.5 * step_us)
         if 0 < len(gaps) <= max(0.02 * len(steps_us), 3):
             longest = int(gaps[steps_us[gaps].argmax()])
             more = f", the longest of {len(gaps)} gaps" if len(gaps) > 1 else ""
             found.append(f"{steps_us[longest] / SECOND_US:.3f} s pass from frame {longest} to the next{more}")
             steps_us = np.delete(steps_us, gaps)
+        steps_us = steps_us[steps_us > 0]
         n_odd = int(np.count_nonzero(np.abs(steps_us - step_us) > ODD_SHARE * step_us))
         if n_odd:
             found.append(f"variable frame rate: {n_odd} of {len(self.times_us) - 1} steps are not the usual one")

@@ -39,4 +39,5 @@ def nearest_frames(axis: TimeAxis, rate: Fraction) -> np.ndarray:
     after = np.minimum(np.searchsorted(axis.times_us, wanted_us, side="left"), axis.n_frames - 1)
     before = np.maximum(after - 1, 0)
     is_after = axis.times_us[after] - wanted_us + TIE_US < wanted_us - axis.times_us[before]
-    return np.where(is_after | (axis.times_us[before] > wanted_us), after, before)
+    nearest = np.where(is_after | (axis.times_us[before] > wanted_us), after, before)
+    return np.searchsorted(axis.times_us, axis.times_us[nearest], side="right") - 1  # of frames of one time the last

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import click
 
-from ...cache.terminal import FOLDER, data_option, note
+from ...cache.errors import BallspotError
+from ...cache.terminal import FOLDER, data_option, labels_of_run_option, note
+from ..dataset import BALL_12, DataSelection, load_label_set
 from ..reporting import as_csv, as_latex, as_markdown, comparison_tables, settings_rows
 from ..results import compare_runs
 from ..uncertainty import Bootstrap
@@ -16,15 +18,15 @@ from .options import block_option, min_count_option, resamples_option, show_tabl
 @click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN|SWEEP|PREDICTIONS ...")
 @click.option(
     "--split",
-    type=click.Choice(["valid", "test"]),
-    default="valid",
-    show_default=True,
-    help="valid: as each run recorded it; test: score each run's predictions/test now.",
+    type=click.Choice(["valid", "test", "all"]),
+    help="valid: as each run recorded it; test: score each run's predictions/test now; all: every match with labels, "
+    "of predictions without runs.  [default: valid; without runs all]",
 )
 @click.option(
     "--baseline", type=FOLDER, help="A run, or the folder of its seeds.  [default: the sweep's, or the first]"
 )
 @data_option("Data root of the labels.  [default: the one each run was trained on]", required=False)
+@labels_of_run_option
 @min_count_option
 @click.option(
     "--format",
@@ -40,9 +42,10 @@ from .options import block_option, min_count_option, resamples_option, show_tabl
 @block_option
 def compare(
     runs: tuple[Path, ...],
-    split: str,
+    split: str | None,
     baseline: Path | None,
     data_root: Path | None,
+    labels: str | None,
     min_count: int,
     form: str,
     report: Path | None,
@@ -54,20 +57,24 @@ def compare(
 
     Runs alike but for the seed are one setting: its mean, an interval over blocks and seeds, and the paired
     difference to the baseline. A folder of seeds or of a sweep stands for its runs. Runs that leave out other matches
-    each are the folds of one. Predictions of anybody (a folder or a zip file) are scored beside runs on their matches.
+    each are the folds of one. Predictions of anybody (a folder or a zip file) are scored beside runs on their matches;
+    of several seeds in a folder THEIRS/seed-0, THEIRS/seed-1, or THEIRS/seed-0.zip, and so on.
 
     \b
     ballspot compare runs/transformer runs/tcn --split test
     ballspot compare runs/experiment-2 --report experiment-2.html
     """
+    label_set = load_label_set(labels or BALL_12.name)
     comparison = compare_runs(
         runs,
         split=split,
-        data_root=data_root,
+        data=None if data_root is None else DataSelection(data_root, label_set),
         baseline=baseline,
         min_count=min_count,
         bootstrap=Bootstrap(resamples, block),
     )
+    if labels is not None and comparison.label_set.labels != label_set.labels:
+        raise BallspotError(f"--labels {labels}: the runs are of {comparison.label_set.name}; leave --labels out")
     if form == "json":
         click.echo(json.dumps(comparison.as_record(), indent=1, ensure_ascii=False, allow_nan=False))
     elif form == "csv":

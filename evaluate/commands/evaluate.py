@@ -23,7 +23,15 @@ from ..dataset import (
     rate_remark,
     split_remark,
 )
-from ..reporting import contest_table, diagnosis_tables, evaluation_table, readings_table, remarks, teams_table
+from ..reporting import (
+    contest_table,
+    diagnosis_tables,
+    evaluation_table,
+    f1_table,
+    readings_table,
+    remarks,
+    teams_table,
+)
 from ..results import contest, evaluate_predictions
 from ..scoring import METRIC, METRICS, OFFICIAL_FPS, Protocol
 from ..uncertainty import Bootstrap
@@ -119,8 +127,8 @@ def evaluate(
             record["against"] = difference.as_record()
         click.echo(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        teams = teams_table(evaluation)
-        tables = [evaluation_table(evaluation, min_count=min_count), *([] if teams is None else [teams])]
+        more = filter(None, (teams_table(evaluation), f1_table(evaluation)))
+        tables = [evaluation_table(evaluation, min_count=min_count), *more]
         if difference is not None:
             tables.append(contest_table(difference, str(against)))
         if diagnose and evaluation.diagnosis is not None:

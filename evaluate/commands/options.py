@@ -8,7 +8,6 @@ import click
 
 from ...cache.terminal import FiniteRange, print_table
 from ..dataset import DataSelection, Given, matches_of
-from ..exports import THRESHOLD
 from ..uncertainty import Bootstrap
 
 if TYPE_CHECKING:
@@ -23,9 +22,8 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--threshold",
             type=FiniteRange(),
-            default=THRESHOLD,
-            show_default=True,
-            help="Lowest confidence that is taken; `evaluate --diagnose` shows each class's best.",
+            help="Lowest confidence that counts.  [default: the run's own, chosen on its validation matches; else 0.5, "
+            "or lower where that shows next to nothing]",
         ),
         click.option("--classes", metavar="A,B", help="Only these classes, with commas.  [default: all]"),
         click.option("--team", help="Only spots of this team, such as left or right.  [default: all, and without one]"),

@@ -20,12 +20,13 @@ from .labels import (
     labels_in,
     read_label,
     read_labels,
+    read_note,
     read_position,
     read_team,
     read_visibility,
     spots_of_half,
 )
-from .labelsets import BUILT_IN, LABELS_FILE, PLAYER_8, LabelSet, label_set_of, load_label_set
+from .labelsets import BALL_12, BUILT_IN, LABELS_FILE, PLAYER_8, LabelSet, add_label, label_set_of, load_label_set
 from .matches import (
     OF_HALF,
     PREFERRED_VIDEOS,
@@ -36,8 +37,19 @@ from .matches import (
     halves_of,
     rate_remark,
     resolve_match,
+    why_no_video,
 )
 from .predictions import SCORES_FILE, Predictions, open_predictions
 from .splits import OF_RUN, SPLITS_FILE, Splits, recorded_splits, recordings_of
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
-from .video_records import VIDEO_FILE, is_recorded, video_record, videos_selection
+from .thresholds import (
+    THRESHOLD_FILE,
+    Threshold,
+    decided_threshold,
+    read_threshold,
+    recorded_threshold,
+    rounded_down,
+    threshold_in,
+    write_threshold,
+)
+from .video_records import VIDEO_FILE, LooseVideos, is_recorded, labels_of_video, video_record, videos_selection

@@ -85,6 +85,10 @@ class DataSelection:
             raise BallspotError(f"{self.data_root}: no match {name!r}; {hint}")
         return self.matches[name]
 
+    def labels_at(self, match: Match) -> Path | None:
+        """Where the label file of a match is, or would be."""
+        return match.labels_path or match.folder / self.labels_name
+
     def spots_of(self, match: Match) -> tuple[Spot, ...]:
         """The labels of a match in the order of its file. Raises BallspotError where it has none."""
         return self._spots(match, "", "score other matches")

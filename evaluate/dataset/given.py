@@ -81,7 +81,7 @@ def data_root_of(given: Sequence[Given], data_root: Path | None) -> Path:
         return data_root
     problem = BallspotError(f"{given[0].argument}: is no run that tells its data root; give --data")
     for one in given:
-        run = one.run or _run_above(one.path)
+        run = one.run or run_of_predictions(one.path)
         if run is None:
             continue
         try:
@@ -171,7 +171,7 @@ def _predicted(folder: Path) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(names)) or None
 
 
-def _run_above(path: Path) -> Path | None:
+def run_of_predictions(path: Path) -> Path | None:
     """The run that the folder of predictions lies in, ``RUN/predictions/SPLIT``; None where it lies elsewhere."""
     folder = path.resolve()
     is_inside = folder.parent.name == "predictions" and is_run(folder.parent.parent)

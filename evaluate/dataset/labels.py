@@ -5,7 +5,7 @@ Source of the format: `Labels-ball.json` of SN-BAS, ``{"annotations": [{"gameTim
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,10 @@ MAX_POSITION_MS = 10**12  # 31 years: beyond any video, within int64 and exact f
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One (class, time) point, predicted or true; ``position_ms`` counts from the start of its half's video."""
+    """One (class, time) point, predicted or true; ``position_ms`` counts from the start of its half's video.
+
+    ``note`` is what somebody wrote about it; no part of what it is, so it is not shown with it.
+    """
 
     label: str
     position_ms: int
@@ -31,6 +34,7 @@ class Spot:
     team: str | None = None
     visible: bool = True
     confidence: float | None = None
+    note: str | None = field(default=None, repr=False)  # runs are known by how their labels are shown
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ def labels_in(entries: Sequence[Any], source: str, label_set: LabelSet | None = 
             raise BallspotError(f"{place}: {label_set.unknown(label)}")
         half = half_of(entry.get("gameTime"), place)
         position_ms = read_position(entry, place)
-        spots.append(Spot(label, position_ms, half, read_team(entry), read_visibility(entry, place)))
+        visible = read_visibility(entry, place)
+        spots.append(Spot(label, position_ms, half, read_team(entry), visible, note=read_note(entry)))
     return spots
 
 
@@ -139,6 +144,12 @@ def read_team(entry: dict[str, Any]) -> str | None:
     """The team text of one entry, None where it is missing or no text."""
     team = entry.get("team")
     return team if is_text(team) and team else None
+
+
+def read_note(entry: dict[str, Any]) -> str | None:
+    """The note of one entry, None where it is missing or no text."""
+    note = entry.get("note")
+    return note if is_text(note) and note else None
 
 
 def half_of(game_time: Any, place: str) -> int:

@@ -10,17 +10,29 @@ A label set file::
     labels_file = "Labels-v2.json" # optional: the label files' name, Labels-ball.json where it is not said
 """
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...cache.disk import is_file, nearest_name, plain_name, read_toml
+from ...cache.disk import (
+    decode_text,
+    is_file,
+    nearest_name,
+    parse_toml,
+    plain_name,
+    read_content,
+    read_toml,
+    write_texts,
+)
 from ...cache.errors import BallspotError
 
 FILE_KEYS = ("name", "labels", "headline_excludes", "labels_file")
 LABELS_FILE = "Labels-ball.json"
+MOST_LETTERS = 60  # of a class that is added
 
 
 @dataclass(frozen=True)
@@ -172,6 +184,36 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
     if not isinstance(file, str) or not file or "/" in file:
         raise BallspotError(f"{path}: labels_file must be the name of a file, found {file!r}")
     return LabelSet(name=name, labels=labels, headline_excludes=excludes, file=file)
+
+
+def add_label(path: Path, label: str) -> LabelSet:
+    """Adds a class to the end of the label set in a TOML file, whose comments and layout stay; the new set.
+
+    Raises BallspotError for a name that is none or is there already, and where the file does not take it.
+    """
+    label_set = load_label_set(str(path))
+    if not label or len(label) > MOST_LETTERS or not label.isprintable():
+        raise BallspotError(f"{path}: {label[:40]!r} is no name of a class: 1 to {MOST_LETTERS} letters")
+    if label in label_set:
+        raise BallspotError(f"{path}: has a class {label!r} already")
+    path = path.resolve()  # a link stays one
+    text = decode_text(read_content(path), str(path))
+    quoted = json.dumps(label, ensure_ascii=False)
+    wanted = {**parse_toml(text), "labels": [*label_set.labels, label]}
+    for bracket in re.finditer(r"\]", text):
+        for piece in (f", {quoted}", f" {quoted}"):  # behind a last comma there is no other
+            changed = text[: bracket.start()].rstrip() + piece + text[bracket.start() :]
+            if _is_toml_of(changed, wanted):
+                write_texts({path: changed})
+                return load_label_set(str(path))
+    raise BallspotError(f"{path}: its labels are written in a way that no class can be added to; add {label!r} by hand")
+
+
+def _is_toml_of(text: str, table: dict[str, Any]) -> bool:
+    try:
+        return parse_toml(text) == table
+    except ValueError:
+        return False
 
 
 def label_set_of(record: Mapping[str, Any], place: str) -> LabelSet:

@@ -20,7 +20,10 @@ PREFERRED_VIDEOS = (
 )  # the smaller decodes 10 times faster
 
 
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm"})
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"}
+    | {".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".qt", ".rmvb", ".tp", ".trp", ".ts", ".vob", ".webm", ".wmv"}
+)
 
 
 OF_HALF = {half: re.compile(rf"{half}(?!\d)") for half in (1, 2)}
@@ -94,6 +97,17 @@ def find_matches(data_root: Path, *, labels_file: str = LABELS_FILE, one_video: 
                 "NFD); rename or remove one"
             )
     return tuple(ordered)
+
+
+def why_no_video(folder: Path) -> str:
+    """What a match folder without a video has that is only called like one, after a colon; "" where there is none."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() not in VIDEO_SUFFIXES or path.is_file():
+            continue
+        if path.is_symlink() and not path.exists():
+            return f": {path.name} is a link to {path.readlink()}, which is not there"
+        return f": {path.name} is {'a folder' if path.is_dir() else 'no regular file'}"
+    return ""
 
 
 def halves_of(videos: Iterable[Path]) -> dict[int, Path]:

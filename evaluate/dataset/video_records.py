@@ -13,7 +13,7 @@ from ...cache.terminal import note
 from .data_selection import DataSelection
 from .given import Given, data_root_of
 from .labelsets import BALL_12, LabelSet
-from .matches import Match, find_matches
+from .matches import PREFERRED_VIDEOS, Match, find_matches
 from .predictions import Predictions
 from .splits import Splits
 
@@ -61,10 +61,51 @@ class RecordedVideos(DataSelection):
         """The videos that were predicted, by the names of their folders."""
         return self.recorded
 
+    def labels_at(self, match: Match) -> Path | None:
+        """None: a folder of predictions is no place for labels."""
+        return match.labels_path
+
     @cached_property
     def splits(self) -> Splits:
         """Raises BallspotError: loose videos are not divided."""
         raise BallspotError(f"{self.data_root}: has predictions of loose videos; --split and --splits need --data")
+
+
+@dataclass(frozen=True)
+class LooseVideos(RecordedVideos):
+    """Videos that were named one by one; each has, or gets, its labels beside it."""
+
+    @classmethod
+    def of(cls, videos: Sequence[Path], label_set: LabelSet, labels_file: str | None) -> "LooseVideos":
+        """The videos, by their names without the ending. BallspotError for two of one name, and a missing one."""
+        recorded: dict[str, Match] = {}
+        for video in videos:
+            if not video.is_file():
+                raise BallspotError(f"{video}: no such video; check the path")
+            name = plain_name(video.stem)
+            if name in recorded:
+                raise BallspotError(f"{video}: there are two videos named {name}; give one of them")
+            labels = labels_of_video(video, labels_file or label_set.file, is_named=labels_file is not None)
+            recorded[name] = Match(name, video.parent, video, labels if labels.is_file() else None)
+        return cls(videos[0].parent, label_set, None, None, labels_file, recorded=recorded)
+
+    def labels_at(self, match: Match) -> Path | None:
+        """Where the label file of a video is, or would be."""
+        if match.video is None:
+            return match.labels_path
+        return labels_of_video(match.video, self.labels_name, is_named=self.labels_file is not None)
+
+
+def labels_of_video(video: Path, labels_file: str, *, is_named: bool = False) -> Path:
+    """Where the labels of a loose video lie: ``my-match.json`` for ``my-match.mp4``; those of a match folder in it.
+
+    A match folder is told by its label file, or by a video of the name that SoccerNet's have. ``is_named`` takes
+    ``labels_file`` whatever the video is called.
+    """
+    in_folder = video.with_name(labels_file)
+    if is_named or video.name in PREFERRED_VIDEOS or in_folder.is_file():
+        return in_folder
+    return video.with_suffix(".json")
 
 
 def videos_selection(

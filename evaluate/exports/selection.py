@@ -3,11 +3,10 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_FLOOR, Decimal
 
 from ...cache.disk import nearest_name
 from ...cache.errors import BallspotError
-from ..dataset import BUILT_IN, SPOTS_FILE, Predictions, Spot, resolve_match
+from ..dataset import BUILT_IN, SPOTS_FILE, Predictions, Spot, resolve_match, rounded_down
 from ..formats import VideoSpots
 
 THRESHOLD = 0.5
@@ -82,17 +81,8 @@ def threshold_remark(chosen: Chosen, threshold: float) -> str | None:
     if chosen.n_spots or chosen.highest is None or chosen.highest >= threshold:
         return None
     highest = chosen.highest
-    said = f"no spot reaches --threshold {threshold:g}: the highest score is {_rounded_down(highest, 2):g}"
-    return f"{said}; give --threshold {_rounded_down(highest, 1):g}"
-
-
-def _rounded_down(number: float, n_digits: int) -> float:
-    """The number with so many digits from its first one on, never more than it is."""
-    if number == 0:
-        return 0.0
-    one = Decimal(repr(number))
-    unit = Decimal(1).scaleb(one.adjusted() - n_digits + 1)
-    return float(one.quantize(unit, rounding=ROUND_FLOOR))
+    said = f"no spot reaches --threshold {threshold:g}: the highest score is {rounded_down(highest, 2):g}"
+    return f"{said}; give --threshold {rounded_down(highest, 1):g}"
 
 
 def classes_of(text: str | None, known: Iterable[str] = ()) -> tuple[str, ...]:

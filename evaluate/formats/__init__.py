@@ -6,4 +6,4 @@ from .family import FORMATS, read_videos, write_videos
 from .sportscode import Instance, timeline_xml
 from .submission import pack_submission
 from .table import write_csv
-from .videos import AFTER_S, BEFORE_S, DEFAULT_FPS, VideoSpots, split_halves
+from .videos import AFTER_S, BEFORE_S, DEFAULT_FPS, Format, Source, VideoSpots, split_halves

@@ -19,6 +19,7 @@ from .videos import (
     VideoSpots,
     exact_fps,
     halves_losses,
+    has_note,
     join_halves,
     odd_keys,
     read_count,
@@ -84,7 +85,7 @@ def write_e2e_spot(videos: Sequence[VideoSpots], fps: float) -> str:
 
 def e2e_spot_losses(videos: Sequence[VideoSpots], fps: float) -> Counter[str]:
     """Times are whole frames; of teams only one text without a semicolon fits the comment."""
-    losses = unheld(videos, teams=lambda spot: spot.team is not None and not _holds_team(spot.team))
+    losses = unheld(videos, teams=lambda spot: spot.team is not None and not _holds_team(spot.team), notes=has_note)
     losses += halves_losses(videos)
     for video in videos:
         rate = exact_fps(fps if video.fps is None else video.fps)

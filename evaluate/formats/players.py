@@ -3,7 +3,8 @@
 Source: the task's files, seen in 2026: ``{"keys": ["game_18_H1", ...], "events": {"game_18_H1": [[frame, team, shirt,
 class, ...], ...]}}`` at 25 frames a second, frames counted from the start of the game's video; team 0 is left and 1
 right, classes count from 1. An event of the truth goes on with whether the player is visible (1) and another number, a
-prediction with its score. A spot has no player, so the format is only read.
+prediction with its score. A truth lies at the start of its frame, as SoccerNet's label files have it, and a prediction
+at the middle of its own, as it is written here. A spot has no player, so the format is only read.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from ...cache.times import position_of
 from ..dataset import PLAYER_8, TEAMS, Spot, brief, is_text, read_confidence
 from .videos import Source, VideoSpots, exact_fps, read_count
 
-FPS = 25.0
+FPS, FRAME_MS = 25.0, 40
 TRUTH, PREDICTION = 6, 5  # numbers of an event
 
 
@@ -50,11 +51,11 @@ def _spot(entry: Any, place: str) -> Spot:
         raise BallspotError(f"{place}: team {side} is neither 0 (left) nor 1 (right); correct it")
     if not 1 <= label <= len(PLAYER_8):
         raise BallspotError(f"{place}: class {label} is not 1 to {len(PLAYER_8)}; correct it")
-    position_ms = position_of(frame, exact_fps(FPS))
     team = next(name for name, number in TEAMS.items() if number == side)
     name = PLAYER_8.labels[label - 1]
     if len(entry) == PREDICTION:
-        return Spot(name, position_ms, 1, team, confidence=read_confidence({"score": entry[4]}, place, "score"))
+        middle_ms = position_of(frame, exact_fps(FPS))
+        return Spot(name, middle_ms, 1, team, confidence=read_confidence({"score": entry[4]}, place, "score"))
     if entry[4] not in (0, 1):
         raise BallspotError(f"{place}: visible {brief(entry[4])} is neither 1 nor 0; correct it")
-    return Spot(name, position_ms, 1, team, visible=entry[4] == 1)
+    return Spot(name, frame * FRAME_MS, 1, team, visible=entry[4] == 1)

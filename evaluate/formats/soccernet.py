@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.disk import json_text, parse_json
-from ..dataset import Spot, annotation_entries, game_time, labels_in, spot_entry, spots_in
-from .videos import Source, VideoSpots, odd_keys, unheld
+from ..dataset import Spot, annotation_entries, game_time, labels_in, read_note, spot_entry, spots_in
+from .videos import Source, VideoSpots, has_note, odd_keys, unheld
 
 LABEL_KEYS = ("gameTime", "label", "position", "team", "visibility")
 SPOT_KEYS = ("gameTime", "label", "position", "half", "confidence", "team")
@@ -18,7 +18,8 @@ def read_label_file(content: bytes, source: Source) -> list[VideoSpots]:
     document = parse_json(content, source.path)
     entries = annotation_entries(document, Path(source.path))
     spots = labels_in(entries, source.path)
-    notes = odd_keys([document], ("UrlLocal", "annotations")) + odd_keys(entries, LABEL_KEYS)
+    rest = [{key: value for key, value in one.items() if key != "note" or read_note(one) is None} for one in entries]
+    notes = odd_keys([document], ("UrlLocal", "annotations")) + odd_keys(rest, LABEL_KEYS)
     return [VideoSpots(source.match, tuple(spots), notes=notes)]
 
 
@@ -56,6 +57,7 @@ def spot_losses(videos: Sequence[VideoSpots], fps: float) -> Counter[str]:
         videos,
         spots_not_shown=lambda spot: not spot.visible,
         spots_without_confidence_written_as_1=lambda spot: spot.confidence is None,
+        notes=has_note,
     ) + video_losses(videos)
 
 
@@ -70,4 +72,5 @@ def video_losses(videos: Sequence[VideoSpots]) -> Counter[str]:
 def _annotation(spot: Spot) -> dict[str, Any]:
     entry = {"gameTime": game_time(spot.half, spot.position_ms), "label": spot.label, "position": str(spot.position_ms)}
     team = {} if spot.team is None else {"team": spot.team}
-    return {**entry, **team, "visibility": "visible" if spot.visible else "not shown"}
+    note = {} if spot.note is None else {"note": spot.note}
+    return {**entry, **team, "visibility": "visible" if spot.visible else "not shown", **note}

@@ -16,7 +16,7 @@ from typing import Any
 from ...cache.disk import json_text, parse_json
 from ...cache.errors import BallspotError
 from ..dataset import Spot, game_time, half_of, read_confidence, read_label, read_position, read_team, read_visibility
-from .videos import DEFAULT_FPS, Source, VideoSpots, odd_keys, read_fps, unheld
+from .videos import DEFAULT_FPS, Source, VideoSpots, has_note, odd_keys, read_fps, unheld
 
 SECOND_HALF_MS = 45 * 60 * 1000
 LONGEST_HALF_MS = 60 * 60 * 1000  # the data set's halves last up to 50 minutes
@@ -79,6 +79,7 @@ def soccertrack_losses(videos: Sequence[VideoSpots], fps: float) -> Counter[str]
         videos,
         labels_that_are_not_in_capitals=lambda spot: spot.label != spot.label.upper(),
         spots_later_than_a_half_can_last=lambda spot: spot.position_ms >= LONGEST_HALF_MS,
+        notes=has_note,
     )
     losses["video lengths"] = sum(video.n_frames is not None for video in videos)
     return losses

@@ -33,7 +33,7 @@ COLOURS = (  # told apart by all common kinds of colour vision in pairs of neigh
 )
 
 
-TEAM, CONFIDENCE, VISIBILITY, MATCH = "Team", "Confidence", "Visibility", "Match"
+TEAM, CONFIDENCE, VISIBILITY, MATCH, NOTE = "Team", "Confidence", "Visibility", "Match", "Note"
 DECLARES = re.compile(rb"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
 
 
@@ -115,6 +115,7 @@ def write_sportscode(videos: Sequence[VideoSpots], fps: float) -> str:
             CONFIDENCE: None if spot.confidence is None else repr(spot.confidence),
             VISIBILITY: None if spot.visible else "not shown",
             MATCH: video.name,
+            NOTE: spot.note,
         }
         start_ms = max(spot.position_ms - round(1000 * BEFORE_S), 0)
         end_ms = spot.position_ms + round(1000 * AFTER_S)
@@ -140,7 +141,9 @@ def _instance(element: ElementTree.Element, place: str) -> Instance:
     labels: dict[str, str] = {}
     for label in element.findall("label"):
         group, text = label.findtext("group") or "", label.findtext("text") or ""
-        known = next((one for one in (TEAM, CONFIDENCE, VISIBILITY, MATCH) if one.lower() == group.lower()), group)
+        known = next(
+            (one for one in (TEAM, CONFIDENCE, VISIBILITY, MATCH, NOTE) if one.lower() == group.lower()), group
+        )
         labels.setdefault(known, text)
     start_ms, end_ms = (_position_ms(element.findtext(tag), tag, place) for tag in ("start", "end"))
     if end_ms < start_ms:
@@ -156,14 +159,15 @@ def _spot(one: Instance, source: Source) -> Spot:
         position_ms = max(one.end_ms - after_ms, 0)
     visible = VISIBILITIES.get(one.labels.get(VISIBILITY, ""), True)
     confidence = _number(one.labels.get(CONFIDENCE, ""))
-    return Spot(one.code, position_ms, 1, one.labels.get(TEAM) or None, visible, confidence)
+    note = one.labels.get(NOTE) or None
+    return Spot(one.code, position_ms, 1, one.labels.get(TEAM) or None, visible, confidence, note)
 
 
 def _is_kept(group: str, text: str) -> bool:
     """Whether a label goes into a spot, or names the match: others use the same groups for texts of another kind."""
     if group == CONFIDENCE:
         return _number(text) is not None
-    return text in VISIBILITIES if group == VISIBILITY else group in (TEAM, MATCH)
+    return text in VISIBILITIES if group == VISIBILITY else group in (TEAM, MATCH, NOTE)
 
 
 def _remarks(instances: Sequence[Instance], source: Source) -> tuple[str, ...]:
@@ -194,7 +198,7 @@ def _number(text: str) -> float | None:
 
 
 def _has_unheld(spot: Spot) -> bool:
-    return not all(_is_held(letter) for letter in spot.label + (spot.team or ""))
+    return not all(_is_held(letter) for letter in spot.label + (spot.team or "") + (spot.note or ""))
 
 
 def _is_held(letter: str) -> bool:

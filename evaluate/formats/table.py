@@ -1,9 +1,10 @@
 """CSV: a row a spot, with a header; the one format here that holds every field of a spot.
 
 Columns: ``video`` (or ``match``), ``half``, ``position_ms`` (or ``time``: seconds, or h:mm:ss.fff), ``label``,
-``team``, ``visibility``, ``confidence`` (or ``score``). Only video, label and a time must be there. Tables are read as
-spreadsheets of every country save them: with commas, semicolons or tabs between fields, with a decimal comma where
-commas do not part fields, in UTF-8, UTF-16 or, where it is neither, in the Windows code page 1252.
+``team``, ``visibility``, ``confidence`` (or ``score``), and ``note`` where there is one. Only video, label and a time
+must be there. Tables are read as spreadsheets of every country save them: with commas, semicolons or tabs between
+fields, with a decimal comma where commas do not part fields, in UTF-8, UTF-16 or, where it is neither, in the Windows
+code page 1252.
 """
 
 import csv
@@ -19,7 +20,8 @@ from .videos import Source, VideoSpots
 
 COLUMNS = ("video", "half", "position_ms", "label", "team", "visibility", "confidence")
 OTHER_NAMES = {"match": "video", "score": "confidence"}
-KNOWN = frozenset({*COLUMNS, *OTHER_NAMES, "time"})
+NOTE = "note"
+KNOWN = frozenset({*COLUMNS, *OTHER_NAMES, "time", NOTE})
 DECIMALS = ("time", "confidence")
 DELIMITERS = (",", ";", "\t")
 CODE_PAGE = "cp1252"
@@ -51,7 +53,7 @@ def read_csv(content: bytes, source: Source) -> list[VideoSpots]:
         raise BallspotError(
             f"{source}: line {reader.line_num + skipped} is no CSV ({error}); save the table again"
         ) from error
-    odd = sorted(set(columns) - {*COLUMNS, "time"})
+    odd = sorted(set(columns) - {*COLUMNS, "time", NOTE})
     notes = (f"columns {', '.join(map(repr, odd))} are not kept",) if odd else ()
     return [VideoSpots(video, tuple(spots), notes=notes, remarks=remarks) for video, spots in videos.items()]
 
@@ -73,14 +75,14 @@ def write_csv(videos: Sequence[VideoSpots], fps: float) -> str:
     """All matches as one table; an empty field is an unknown team or confidence."""
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\r\n")  # RFC 4180; a lone one of the two is then quoted too
-    writer.writerow(COLUMNS)
+    has_notes = any(spot.note is not None for video in videos for spot in video.spots)
+    writer.writerow((*COLUMNS, NOTE) if has_notes else COLUMNS)
     for video in videos:
         for spot in video.spots:
             confidence = "" if spot.confidence is None else repr(spot.confidence)
             visibility = "visible" if spot.visible else "not shown"
-            writer.writerow(
-                (video.name, spot.half, spot.position_ms, spot.label, spot.team or "", visibility, confidence)
-            )
+            row = (video.name, spot.half, spot.position_ms, spot.label, spot.team or "", visibility, confidence)
+            writer.writerow((*row, spot.note or "") if has_notes else row)
     return stream.getvalue()
 
 
@@ -121,7 +123,8 @@ def _spot(fields: dict[str, str], place: str) -> Spot:
         value = fields.get("position_ms") or fields.get("time", "")
         raise BallspotError(f"{place}: {brief(value)} is no time from 0 (ms, or seconds, or h:mm:ss); correct it")
     team = fields.get("team", "") or None
-    return Spot(fields["label"], position_ms, int(half), team, VISIBILITIES[visibility], confidence)
+    note = fields.get(NOTE, "") or None
+    return Spot(fields["label"], position_ms, int(half), team, VISIBILITIES[visibility], confidence, note)
 
 
 def _position_ms(fields: dict[str, str]) -> int | None:

@@ -181,6 +181,11 @@ def halves_losses(videos: Sequence[VideoSpots]) -> Counter[str]:
     return losses
 
 
+def has_note(spot: Spot) -> bool:
+    """Whether somebody wrote about a spot."""
+    return spot.note is not None
+
+
 def unheld(videos: Sequence[VideoSpots], **tests: Callable[[Spot], bool]) -> Counter[str]:
     """How many spots meet each test, under the test's name with spaces for underscores."""
     counts: Counter[str] = Counter()

@@ -3,5 +3,14 @@
 from .comparison_tables import comparison_tables, settings_rows
 from .plots import COLOURS, FAINT, INK, draw_evaluation
 from .report import write_report
-from .tables import TextTable, contest_table, diagnosis_tables, evaluation_table, readings_table, remarks, teams_table
+from .tables import (
+    TextTable,
+    contest_table,
+    diagnosis_tables,
+    evaluation_table,
+    f1_table,
+    readings_table,
+    remarks,
+    teams_table,
+)
 from .typesetting import as_csv, as_latex, as_markdown

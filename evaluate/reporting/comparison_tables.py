@@ -49,6 +49,8 @@ def _scores(comparison: Comparison, names: Sequence[str], groups: Sequence[Seque
     rows.append(row(frequent_name(counts, comparison.min_count), "", [run.frequent_ap for run in runs]))
     if any(run.original_ap is not None for run in runs):
         rows.append(row(f"{all_name}, original protocol", "", [run.original_ap for run in runs]))
+    if any(run.macro_f1 is not None for run in runs):
+        rows.append(row("macro F1 of 2026, without players", "", [run.macro_f1 for run in runs]))
     for label, count in zip(label_set.labels, counts, strict=True):
         rows.append(row(label, str(count), [run.per_class[label]["ap"] for run in runs]))
     title = (

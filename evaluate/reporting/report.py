@@ -58,7 +58,8 @@ def write_report(comparison: Comparison, path: Path, *, title: str) -> Path:
 def page_of(comparison: Comparison, title: str) -> dict[str, Any]:
     """All that the template shows, as plain values; settings are in the order of their mean AP."""
     entries = _entries(comparison)
-    matches = f"{len(comparison.matches)} {comparison.split} match{'' if len(comparison.matches) == 1 else 'es'}"
+    n, part = len(comparison.matches), "" if comparison.split == "all" else f"{comparison.split} "
+    matches = f"{n} {part}match{'' if n == 1 else 'es'}"
     return {
         "title": title,
         "subtitle": (
@@ -291,6 +292,8 @@ def _legend(series: Sequence[Series]) -> list[dict[str, str]]:
 def _provenance(comparison: Comparison) -> list[tuple[str, str]]:
     records = [record for run in comparison.runs for record in run.records]
     features = [found for record in records if isinstance(found := record.get("features"), dict)]
+    started, finished = _texts(records, "started"), _texts(records, "finished")
+    of_others = [Path(run.made_from["predictions"]).name for run in comparison.runs if not run.records]
     return [
         ("matches", ", ".join(comparison.matches)),
         ("classes", f"{comparison.label_set.name}: {', '.join(comparison.label_set.labels)}"),
@@ -300,8 +303,9 @@ def _provenance(comparison: Comparison) -> list[tuple[str, str]]:
         ("commit", _distinct(record.get("git_commit") for record in records)),
         ("torch", _distinct(record.get("torch") for record in records)),
         ("device", _distinct(record.get("device") for record in records)),
-        ("trained", f"{min(_texts(records, 'started'))} to {max(_texts(records, 'finished'))}"),
+        ("trained", f"{min(started)} to {max(finished)}" if records else "-"),
         ("command", _distinct(_without_places(record.get("command_line")) for record in records)),
+        *([("predictions of others", _distinct(of_others))] if of_others else []),
     ]
 
 

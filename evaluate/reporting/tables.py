@@ -236,6 +236,36 @@ def teams_table(evaluation: Evaluation) -> TextTable | None:
     return without_empty_bounds(TextTable(title, headers, rows))
 
 
+def f1_table(evaluation: Evaluation) -> TextTable | None:
+    """A row a class of the player-centric task: its F1 without players; None for the classes of another task."""
+    result = evaluation.f1
+    if result is None:
+        return None
+    columns = (result.n_truth, result.n_spots, result.n_hits, result.precision, result.recall, result.f1)
+    rows = [
+        [label, *map(str, counts), *map(percent, shares)]
+        for label, *counts, shares in zip(
+            evaluation.label_set.labels,
+            *(column.tolist() for column in columns[:3]),
+            zip(*(column.tolist() for column in columns[3:]), strict=True),
+            strict=True,
+        )
+    ]
+    rows += [
+        ["macro F1, mean of the classes", "", "", "", "", "", percent(result.macro_f1)],
+        [
+            "micro F1, all together",
+            *(str(int(column.sum())) for column in columns[:3]),
+            "",
+            "",
+            percent(result.micro_f1),
+        ],
+    ]
+    groups = "classes and teams only" if result.with_sides else "classes only"
+    title = f"F1 in % of the player-centric task of 2026 without its players ({groups}): confidence 0.15, 12 frames"
+    return TextTable(title, ["class", "truths", "predictions", "hits", "precision", "recall", "F1"], rows)
+
+
 def without_empty_bounds(table: TextTable) -> TextTable:
     """The table without its interval columns where there is no interval in any of them."""
     columns = [column for column, header in enumerate(table.headers) if header == BOUNDS]

@@ -7,12 +7,12 @@ from typing import Any
 
 from ...cache.errors import BallspotError
 from ...cache.runs import baseline_stand_in, expand_runs
-from ..dataset import LabelSet, label_set_of
+from ..dataset import DataSelection, LabelSet, label_set_of
 from ..scoring import METRIC, METRICS, OFFICIAL_FPS, Pool, Protocol
 from ..uncertainty import BOOTSTRAP, FEW_BLOCKS, Bootstrap
 from .effects import Effect, effects_of
 from .evaluation import evaluate_pairing
-from .folds import OF_FOLDS, EvaluationSet, Fold, group_folds, open_folds, unit_paths
+from .folds import OF_FOLDS, EvaluationSet, Fold, group_folds, is_of_anybody, open_folds, unit_paths
 from .scored_run import (
     ABSENT,
     FINGERPRINT,
@@ -88,6 +88,7 @@ class Comparison:
                     "headline_ap": run.headline_ap,
                     "frequent_ap": run.frequent_ap,
                     "original_protocol_ap": run.original_ap,
+                    **({} if run.macro_f1 is None else {"macro_f1_without_players": run.macro_f1}),
                     "cost": dict(run.cost),
                     "per_class": {label: dict(numbers) for label, numbers in run.per_class.items()},
                 }
@@ -104,37 +105,41 @@ class Comparison:
 def compare_runs(
     paths: Sequence[Path],
     *,
-    split: str = "valid",
-    data_root: Path | None = None,
+    split: str | None = None,
+    data: DataSelection | None = None,
     baseline: Path | None = None,
     min_count: int = 10,
     bootstrap: Bootstrap = BOOTSTRAP,
 ) -> Comparison:
     """The runs at ``paths`` side by side on "valid" or "test"; `expand_runs` says what a path may be.
 
-    Predictions of anybody, a folder or a zip file, stand beside runs and are scored now on the same matches.
+    Predictions of anybody, a folder or a zip file, stand beside runs and are scored now on the same matches; those that
+    differ in their seed alone (`seed_of`) are seeds of one setting. Without any run they are scored on ``split`` of
+    ``data``, None for all its matches with labels, by the classes of its label set.
 
     ``baseline``, a run or the folder of its seeds, comes first, and others are compared with it; else the first does.
     A sweep's baseline of which no run is done is replaced by the first finished setting, which a warning tells.
 
     On "valid" the numbers are those that each run recorded when it was done. On "test" each run's
-    ``predictions/test`` are scored now, mAP@1 at 25 frames a second, against ``data_root`` or else the data root in
-    its run.json. Other feature sets, training matches or settings are listed in ``differs``; runs with other classes
-    or other scored matches cannot be compared: BallspotError, as for a run that is not done or not predicted. But runs
-    of one seed that differ in their matches only are the folds of one run, which is scored now on all of them.
+    ``predictions/test`` are scored now, mAP@1 at 25 frames a second, against the labels of ``data`` or else of the data
+    root in its run.json. Other feature sets, training matches or settings are listed in ``differs``; runs with other
+    classes or other scored matches cannot be compared: BallspotError, as for a run that is not done or not predicted.
+    But runs of one seed that differ in their matches only are the folds of one run, which is scored now on all of them.
     ``bootstrap`` draws blocks and seeds for the intervals.
     """
-    if split not in ("valid", "test"):
-        raise BallspotError(f"runs cannot be compared on split {split!r}; choose valid or test")
     if not paths:
         raise BallspotError("no run to compare; give the folders of two runs or more")
     first, paths = baseline or paths[0], _baseline_first(expand_runs(paths), baseline)
-    opened = open_folds(paths, split, data_root)
+    has_runs = not all(map(is_of_anybody, paths))
+    split = split or ("valid" if has_runs else "all")
+    if split not in ("valid", "test") and (has_runs or split != "all"):
+        raise BallspotError(f"runs cannot be compared on split {split!r}; choose valid or test")
+    opened = open_folds(paths, split, data)
     label_set, units = _label_set(opened), group_folds(opened, split)
     matches = opened[0].matches
     if len(units) < len(opened):
         matches = tuple(sorted(name for fold in units[0] for name in fold.matches))
-    evaluated = EvaluationSet(split, label_set, matches, data_root)
+    evaluated = EvaluationSet(split, label_set, matches, None if data is None else data.data_root)
     runs, metric, fps = _score_all(units, evaluated, min_count)
     differs = _differing([run.made_from for run in runs])
     groups = group_by_setting([run.made_from for run in runs])

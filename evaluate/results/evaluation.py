@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from ..dataset import HALF_S, TEAMS, DataSelection, LabelSet
+from ..dataset import HALF_S, PLAYER_8, TEAMS, DataSelection, LabelSet
 from ..diagnosis import Diagnosis, Pitfall, diagnose, find_pitfalls
 from ..scoring import (
     GRID_STRIDE,
     OFFICIAL,
     APResult,
+    F1Result,
     Pairing,
     Pool,
     Protocol,
     TeamResult,
     exact_ap,
+    f1_at_confidence,
     frequent_ap,
     headline_ap,
     pool_spots,
@@ -41,7 +43,8 @@ class Evaluation:
     visibility is ignored. A match whose video length is not known (no ``scores.npz`` beside its spots) keeps its late
     labels where they are. ``exact`` (n_labels,) is the area under the exact curve, ``teams`` None where no truth or no
     prediction has a side. ``unknown_labels`` counts predictions that were left out because of their label, and
-    ``n_late`` labels and predictions after the 120 minutes that a half has in SoccerNet's code.
+    ``n_late`` labels and predictions after the 120 minutes that a half has in SoccerNet's code. ``f1`` is the score of
+    the player-centric task of 2026 without its players, None for other classes than that task's.
     """
 
     label_set: LabelSet
@@ -56,11 +59,12 @@ class Evaluation:
     original: APResult
     exact: np.ndarray
     teams: TeamResult | None
+    f1: F1Result | None
     uncertainty: Uncertainty | None
     pitfalls: tuple[Pitfall, ...]
     diagnosis: Diagnosis | None
 
-    def as_record(self, *, min_count: int) -> dict[str, Any]:
+    def as_record(self, *, min_count: int = 10) -> dict[str, Any]:
         """The evaluation as one JSON object; ``min_count`` truths in SoccerNet's count make a class frequent."""
         result = self.result
         record = {
@@ -88,6 +92,8 @@ class Evaluation:
             },
             "pitfalls": [pitfall.as_record() for pitfall in self.pitfalls],
         }
+        if self.f1 is not None:
+            record["f1_without_players"] = f1_record(self.f1, self.label_set)
         if self.uncertainty is not None:
             record["intervals"] = self.uncertainty.as_record(result.n_truth >= min_count)
         if self.diagnosis is not None:
@@ -175,10 +181,28 @@ def evaluate_pairing(
         original=pooled_average_precision(original, tolerances_s),
         exact=trapezoid_mean(np.stack([exact_ap(pool, tolerance_s) for tolerance_s in tolerances_s])),
         teams=None if sides is None else team_average_precision(pairing, protocol),
+        f1=f1_at_confidence(pairing, with_sides=with_teams) if label_set.labels == PLAYER_8.labels else None,
         uncertainty=uncertainty,
         pitfalls=find_pitfalls(pairing, pool, result.mean_ap, protocol),
         diagnosis=diagnose(pool, label_set, tolerance_s=diagnosis_s, resamples=resamples) if with_diagnosis else None,
     )
+
+
+def f1_record(result: F1Result, label_set: LabelSet) -> dict[str, Any]:
+    """The F1 of the player-centric task, without its players, as one JSON object."""
+    numbers = zip(result.precision.tolist(), result.recall.tolist(), result.f1.tolist(), strict=True)
+    counts = zip(result.n_hits.tolist(), result.n_spots.tolist(), result.n_truth.tolist(), strict=True)
+    return {
+        "macro_f1": result.macro_f1,
+        "micro_f1": result.micro_f1,
+        "by_team": result.with_sides,
+        "per_class": {
+            label: dict(
+                zip(("precision", "recall", "f1", "n_hits", "n_predictions", "n_truth"), (*shares, *n), strict=True)
+            )
+            for label, shares, n in zip(label_set.labels, numbers, counts, strict=True)
+        },
+    }
 
 
 def original_pool(pairing: Pairing, fps: float) -> Pool:

@@ -8,9 +8,9 @@ from typing import Any
 
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, data_of_run
-from ..dataset import SPOTS_FILE, DataSelection, LabelSet, load_label_set
+from ..dataset import SPOTS_FILE, DataSelection, LabelSet
 from ..scoring import Pairing, Pool, joined, read_pairing
-from .scored_run import first_distinct, made_from, scored_matches
+from .scored_run import first_distinct, made_by_anybody, made_from, scored_matches
 
 OF_FOLDS = ("train matches", "valid matches")
 
@@ -47,31 +47,36 @@ def open_fold(folder: RunFolder, split: str) -> Fold:
     return Fold(folder, record, made_from(folder, record), tuple(scored_matches(folder, record, split)))
 
 
-def open_folds(paths: Sequence[Path], split: str, data_root: Path | None) -> list[Fold]:
+def open_folds(paths: Sequence[Path], split: str, data: DataSelection | None) -> list[Fold]:
     """What is compared: runs, and predictions of anybody, which are scored on the matches of the first run.
 
-    Without a run they are scored on the split of ``data_root``, by the classes of ball-12. Raises BallspotError where
-    there is neither.
+    Without a run they are scored on the split of ``data``, by the classes of its label set. Raises BallspotError where
+    there is neither, and for a run on all matches: it was trained on some of them.
     """
-    runs = {path: open_fold(RunFolder(path), split) for path in paths if not _is_of_anybody(path)}
+    runs = {path: open_fold(RunFolder(path), split) for path in paths if not is_of_anybody(path)}
     first = next(iter(runs.values()), None)
-    if first is None and data_root is None:
+    if first is not None:
+        record, matches = first.record, tuple(dict.fromkeys(name for run in runs.values() for name in run.matches))
+    elif data is None:
         raise BallspotError(
             f"{paths[0]}: is no run, and no run is beside it; give --data, the data root of its matches"
         )
-    if first is not None:
-        record, matches = first.record, tuple(dict.fromkeys(name for run in runs.values() for name in run.matches))
     else:
-        data = DataSelection(data_root or Path(), load_label_set())
-        record, matches = {"label_set": data.label_set.as_record()}, data.splits.by_match[split]
+        record = {"label_set": data.label_set.as_record()}
+        matches = data.labelled() if split == "all" else _matches_of(data, split)
     beside = None if first is None else first.path
     return [
-        runs[path] if path in runs else Fold(RunFolder(path), record, {"predictions": str(path)}, matches, path, beside)
+        runs[path] if path in runs else Fold(RunFolder(path), record, made_by_anybody(path), matches, path, beside)
         for path in paths
     ]
 
 
-def _is_of_anybody(path: Path) -> bool:
+def _matches_of(data: DataSelection, split: str) -> tuple[str, ...]:
+    _ = data.splits.part(split)  # complains where it has none
+    return data.splits.by_match[split]
+
+
+def is_of_anybody(path: Path) -> bool:
     """Whether this is a folder or a zip file of predictions, and no run or folder of runs."""
     is_folder = path.is_dir() and any(path.rglob(SPOTS_FILE)) and not any(path.rglob("run.json"))
     return path.is_file() or is_folder

@@ -7,7 +7,7 @@ from statistics import mean
 from typing import Any, TypeVar
 
 from ...cache.errors import BallspotError
-from ...cache.runs import RunFolder, flatten
+from ...cache.runs import RunFolder, flatten, seed_of
 from ..dataset import LabelSet
 from ..scoring import OFFICIAL_FPS
 
@@ -44,9 +44,13 @@ def made_from(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+MOST_PARTS = 4  # of a path in a name
+
+
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run's numbers on one split; average precisions in 0..1, ``frequent_ap`` None where it is not known.
+    """One run's numbers on one split; average precisions in 0..1, ``frequent_ap`` None where it is not known, and
+    ``macro_f1`` for other classes than those of the player-centric task, of which it is the score without players.
 
     ``cost`` is what its training took (seconds, memory, parameters), ``learning`` the validation mAP after each epoch
     that had one, ``records`` what run.json says of how it was made, of every fold where it has several.
@@ -59,6 +63,7 @@ class ComparedRun:
     headline_ap: float
     frequent_ap: float | None
     original_ap: float | None
+    macro_f1: float | None
     per_class: Mapping[str, Mapping[str, Any]]  # label -> {"ap", "n_truth"}
     made_from: Mapping[str, Any]  # flat: all that decided the result
     cost: Mapping[str, Any]
@@ -98,8 +103,15 @@ def compared_run(
 def scored_predictions(
     path: Path, name: str, numbers: Mapping[str, Any], label_set: LabelSet, min_count: int
 ) -> ComparedRun:
-    """Predictions of anybody as a run of which nothing is known but what they score: ``numbers``."""
-    return replace(_scored(path, name, numbers, label_set, min_count), made_from={"predictions": str(path)})
+    """Predictions of anybody as a run of which nothing is known but what they score and, maybe, their seed."""
+    made = made_by_anybody(path)
+    return replace(_scored(path, name, numbers, label_set, min_count), seed=made.get("seed"), made_from=made)
+
+
+def made_by_anybody(path: Path) -> dict[str, Any]:
+    """What tells predictions of anybody from others: those that differ in their seed alone are one setting."""
+    of, seed = seed_of(path)
+    return {"predictions": str(of)} if seed is None else {"predictions": str(of), "seed": seed}
 
 
 def _scored(path: Path, name: str, numbers: Mapping[str, Any], label_set: LabelSet, min_count: int) -> ComparedRun:
@@ -113,6 +125,7 @@ def _scored(path: Path, name: str, numbers: Mapping[str, Any], label_set: LabelS
         headline_ap=mean(float(per_class[label]["ap"]) for label in label_set.headline_labels),
         frequent_ap=sum(frequent) / len(frequent) if frequent else None,
         original_ap=numbers.get("original_protocol", {}).get("mean_ap"),
+        macro_f1=numbers.get("f1_without_players", {}).get("macro_f1"),
         per_class=per_class,
         made_from={},
         cost=dict.fromkeys(COSTS),
@@ -159,10 +172,14 @@ def scored_matches(folder: RunFolder, record: Mapping[str, Any], split: str) -> 
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:
-    """The folders' names, with the folder above where two have one name, or whole paths where that is not enough."""
-    whole = [path.resolve() for path in paths]
-    parents = [f"{path.parent.name}/{path.name}" for path in whole]
-    return first_distinct([path.name for path in whole], parents, [str(path) for path in paths])
+    """The folders' names, with as many folders above as it takes to tell them apart, or else the whole paths."""
+    return first_distinct(*tails(paths), [str(path) for path in paths])
+
+
+def tails(paths: Sequence[Path]) -> list[list[str]]:
+    """The last part of each path, the last two, and so on."""
+    whole = [path.resolve().parts[1:] for path in paths]
+    return [["/".join(parts[-n:]) for parts in whole] for n in range(1, MOST_PARTS + 1)]
 
 
 def first_distinct(*candidates: list[Name]) -> list[Name]:

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ...cache.runs import seed_of
 from ..scoring import Pool, pooled_average_precision
 from ..uncertainty import Bootstrap, Difference, Interval, ap_replicates, holm, interval, paired_difference
-from .scored_run import first_distinct
+from .scored_run import first_distinct, tails
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,26 @@ def group_by_setting(made_from: Sequence[Mapping[str, Any]]) -> list[list[int]]:
 
 
 def setting_names(groups: Sequence[Sequence[int]], paths: Sequence[Path]) -> list[str]:
-    """What each setting is called: the folder that holds its runs where these are `seed-N`, else its first run.
+    """What each setting is called: what its runs are seeds of, the folder where these are `seed-N`, else its first run.
 
-    Where two settings would have one name, the whole paths are taken, and those of the first runs where one folder
-    holds seeds of several settings.
+    Settings that would have one name are told apart by folders above, or by their first runs where one folder holds
+    seeds of several.
     """
     firsts = [paths[group[0]] for group in groups]
-    folders = [path.parent if path.name.startswith("seed-") else path for path in firsts]
-    called = [folder.resolve().name for folder in folders]
-    return first_distinct(called, [str(folder) for folder in folders], [str(path) for path in firsts])
+    folders = [
+        path.parent if path.name.startswith("seed-") else seed_of(path)[0] if len(group) > 1 else path
+        for path, group in zip(firsts, groups, strict=True)
+    ]
+    shortest = [
+        next((name for name, others in of_path if others.count(name) == 1), str(folder))
+        for folder, of_path in zip(folders, _named(tails(folders)), strict=True)
+    ]
+    return first_distinct(shortest, [str(folder) for folder in folders], [str(path) for path in firsts])
+
+
+def _named(tails_of: Sequence[Sequence[str]]) -> list[list[tuple[str, Sequence[str]]]]:
+    """For each path its tails, the shortest first, each beside those of all paths."""
+    return [[(names[index], names) for names in tails_of] for index in range(len(tails_of[0]))]
 
 
 def compare_settings(

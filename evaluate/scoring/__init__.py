@@ -1,9 +1,10 @@
 """SoccerNet's numbers, equal to the official package: which predictions hit which truths, average precision at every
-tolerance, and AP by team.
+tolerance, AP by team, and the F1 of the player-centric task.
 """
 
 from .exact import exact_ap, exact_curves
-from .matching import Pool, match_truths, pool_spots, reach_frames, windows
+from .f1 import F1Result, f1_at_confidence
+from .matching import Pool, best_threshold, match_truths, pool_spots, reach_frames, windows
 from .metrics import (
     APResult,
     average_precision,

@@ -69,6 +69,23 @@ def pool_spots(truths: Sequence[SpotArrays], predictions: Sequence[SpotArrays], 
     return Pool(n_labels, n_frames, fps, truth_key, truth_visible, key, score, near)
 
 
+def best_threshold(pool: Pool, tolerance_s: float) -> float | None:
+    """The score from which on F1 over all classes together is best, the highest of equals; None where nothing hits.
+
+    ``tolerance_s`` is the full width of a hit, as in `match_truths`.
+    """
+    hit = match_truths(pool, tolerance_s)
+    is_hit = np.zeros(pool.score.size, bool)
+    is_hit[hit[hit >= 0]] = True
+    order = np.argsort(-pool.score, kind="stable")
+    score, hits = pool.score[order], np.cumsum(is_hit[order])
+    if not hits.size or not hits[-1]:
+        return None
+    last = np.append(score[1:] != score[:-1], True)  # equal scores are taken together
+    f1 = 2 * hits / (np.arange(1, hits.size + 1) + pool.truth_key.size)
+    return float(score[last][np.argmax(f1[last])])
+
+
 def match_truths(pool: Pool, tolerance_s: float) -> np.ndarray:
     """For each truth the index of the prediction that hits it, or -1: int64 (t,). One to one.
 

@@ -1,7 +1,8 @@
 """The local server behind `ballspot view`: a fixed table of addresses, for this machine only.
 
 An address is looked up whole in the table; no part of it is ever taken for a path. What it shows lies behind random
-ids, so that a page of another origin cannot guess it.
+ids, so that a page of another origin cannot guess it. Writing has a table of its own, which is empty but for
+`ballspot view --edit`, and asks for a token, the page's own origin and JSON (guard.py).
 """
 
 import json
@@ -17,8 +18,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from ...cache.disk import parse_json
 from ...cache.errors import BallspotError
 from .curves import Curves
+from .desk import EditDesk
+from .guard import READ_WITHIN_S, Refusal, Writes, body_length, check_request
 from .view import View, ViewedMatch, curves_of, match_record
 
 PAGE = Path(__file__).parent / "page"
@@ -79,9 +83,11 @@ class ViewServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128
 
-    def __init__(self, resources: Mapping[str, Resource], *, port: int = 0) -> None:
+    def __init__(self, resources: Mapping[str, Resource], *, port: int = 0, writes: Writes | None = None) -> None:
         self.resources = dict(resources)
+        self.writes = writes
         try:
             super().__init__(("127.0.0.1", port), ViewHandler)
         except OSError as error:
@@ -96,8 +102,9 @@ class ViewServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the page is."""
-        return f"http://127.0.0.1:{self.server_port}/"
+        """Where the page is; with the token of those who may write, where that is possible."""
+        page = f"http://127.0.0.1:{self.server_port}/"
+        return page if self.writes is None else f"{page}?token={self.writes.token}"
 
     @property
     def hosts(self) -> set[str]:
@@ -107,7 +114,7 @@ class ViewServer(ThreadingHTTPServer):
 
 
 class ViewHandler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD."""
+    """Answers GET and HEAD, and POST where the server has something to write."""
 
     server: ViewServer  # pyright: ignore[reportIncompatibleVariableOverride]
     protocol_version = "HTTP/1.1"
@@ -123,11 +130,47 @@ class ViewHandler(BaseHTTPRequestHandler):
         """Reads the head of a request; False, after an answer, where it is malformed or of another method."""
         if not super().parse_request():
             return False
-        if self.command in ("GET", "HEAD"):
+        known = ("GET", "HEAD") if self.server.writes is None else ("GET", "HEAD", "POST")
+        if self.command in known:
             return True
         self.close_connection = True  # a body may follow, which is not read
-        self._send(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n", more={"Allow": "GET, HEAD"})
+        said = f"only {', '.join(known[:-1])} and {known[-1]}\n".encode()
+        self._send(HTTPStatus.METHOD_NOT_ALLOWED, said, more={"Allow": ", ".join(known)})
         return False
+
+    def do_POST(self) -> None:
+        writes = self.server.writes
+        assert writes is not None  # noqa: S101  parse_request let it pass
+        closes, self.close_connection = self.close_connection, True  # until the body is read
+        try:
+            check_request(self.headers, hosts=self.server.hosts, token=writes.token)
+            write = writes.table.get(self.path)
+            if write is None:
+                raise Refusal(HTTPStatus.NOT_FOUND, "nothing here")
+            body = self._read(body_length(self.headers))
+            self.close_connection = closes
+            status, record = write(parse_json(body, "the request"))
+        except Refusal as refusal:
+            self._send(refusal.status, f"{refusal}\n".encode("utf-8", "replace"))
+        except BallspotError as error:
+            self._send(HTTPStatus.BAD_REQUEST, f"{error}\n".encode("utf-8", "replace"))
+        except ConnectionError:
+            self.close_connection = True
+        else:
+            self._send(status, _json_bytes(record), content_type="application/json")
+
+    def _read(self, n_bytes: int) -> bytes:
+        """The body of a request. Raises Refusal where it does not come whole and in time."""
+        self.connection.settimeout(READ_WITHIN_S)
+        try:
+            body = self.rfile.read(n_bytes)
+        except OSError as error:
+            raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "the request did not come whole") from error
+        finally:
+            self.connection.settimeout(None)
+        if len(body) < n_bytes:
+            raise Refusal(HTTPStatus.BAD_REQUEST, "the request was cut short")
+        return body
 
     def _answer(self, *, with_body: bool) -> None:
         try:
@@ -227,8 +270,11 @@ def parse_range(header: str, n_bytes: int) -> tuple[int, int] | tuple[()] | None
     return (start, end) if start < end else ()
 
 
-def resources_of(view: View) -> dict[str, Resource]:
-    """The table of addresses: the page's files, the list of matches, and their spots, scores and videos."""
+def resources_of(view: View, desk: EditDesk | None = None) -> dict[str, Resource]:
+    """The table of addresses: the page's files, the list of matches, and their spots, scores and videos.
+
+    With a ``desk``, the addresses of the labels that it corrects, too.
+    """
     table = {
         f"/{path.name}": Resource(PAGE_TYPES[path.suffix], path=path)
         for path in sorted(PAGE.iterdir())
@@ -253,12 +299,17 @@ def resources_of(view: View) -> dict[str, Resource]:
             table[address] = Resource(kind, path=path)
             videos[half] = {"url": address, "name": path.name}
         listed.append({"name": match.name, "spots": spots, "scores": scores, "videos": videos})
+        if desk is not None:
+            address = listed[-1]["edit"] = desk.address(match)
+            table[address] = Resource("application/json", make=partial(_desk_bytes, desk, match))
     record = {
         "fps": view.fps,
         "label_set": view.label_set.name,
         "labels": list(view.label_set.labels),
         "sides": [side.name for side in view.sides],
+        "threshold": view.threshold,
         "matches": listed,
+        **({} if desk is None else desk.facts()),
     }
     table["/view.json"] = Resource("application/json", make=partial(_json_bytes, record))
     return table
@@ -275,6 +326,10 @@ def _curve_bytes(curves: Callable[[int, int], Curves | None], match_index: int, 
 
 def _record_bytes(view: View, match: ViewedMatch) -> bytes:
     return _json_bytes(match_record(view, match))
+
+
+def _desk_bytes(desk: EditDesk, match: ViewedMatch) -> bytes:
+    return _json_bytes(desk.look(match))
 
 
 def _json_bytes(record: Any) -> bytes:

@@ -31,10 +31,10 @@ MAX_UNKNOWN = 5  # unknown labels that are named; the others are counted
 
 @dataclass(frozen=True)
 class Side:
-    """One set of predictions and what the page calls it."""
+    """One set of predictions and what the page calls it; None where labels alone are shown."""
 
     name: str
-    predictions: Predictions
+    predictions: Predictions | None
 
 
 @dataclass(frozen=True)
@@ -42,23 +42,26 @@ class ViewedMatch:
     """A match that at least one side has predictions of.
 
     ``files`` says where each side's predictions lie in its folder or zip, None where it has none; ``videos`` holds the
-    video of each half that has one; ``labels_path`` is None where there is no truth.
+    video of each half that has one; ``labels_path`` is None where there is no truth. ``labels_at`` is where labels are
+    or would be, None for a match of no folder.
     """
 
     name: str
     files: tuple[str | None, ...]
     videos: dict[int, Path]
     labels_path: Path | None
+    labels_at: Path | None = None
 
 
 @dataclass(frozen=True)
 class View:
-    """Everything that the page can ask for."""
+    """Everything that the page can ask for; ``threshold`` is what the first side's predictions count from, if known."""
 
     sides: tuple[Side, ...]
     matches: tuple[ViewedMatch, ...]
     label_set: LabelSet
     fps: float
+    threshold: float | None = None
 
 
 def open_sides(paths: Sequence[Path], *, split: str | None) -> tuple[Side, ...]:
@@ -95,31 +98,51 @@ def find_view(
 
     Where a side has several files of a match in other folders (``valid/m1`` and ``test/m1``), each is shown by its own
     name, beside the match's labels and videos.
+    Without ``sides`` they are all matches, for their labels alone.
     ``wanted`` keeps only these, by whole name or last folder. Raises BallspotError when none is left, or one of
     ``wanted`` is not among them.
     """
     found = data.matches
-    sides = [replace(side, predictions=side.predictions.among(found)) for side in sides]
-    viewed = [_viewed(name, found.get(name), sides) for name in (found if names is None else names)]
+    if not sides:
+        return _labels_view(data, found if names is None else names, fps=fps, wanted=wanted)
+    sides = [replace(side, predictions=_predictions(side).among(found)) for side in sides]
+    viewed = [_viewed(name, data, sides) for name in (found if names is None else names)]
     viewed = [match for match in viewed if any(match.files)]
     if names is None:
         claimed = [{match.files[side] for match in viewed} for side in range(len(sides))]
         alone: dict[str, Match | None] = {}
         for side, taken in zip(sides, claimed, strict=True):
-            for name in side.predictions.matches():
-                if side.predictions.find(name) not in taken:
-                    alone[name] = _one_of_several(name, side.predictions, found) or alone.get(name)
-        others = (_viewed(name, alone[name], sides) for name in sorted(alone))
+            own = _predictions(side)
+            for name in own.matches():
+                if own.find(name) not in taken:
+                    alone[name] = _one_of_several(name, own, found) or alone.get(name)
+        others = (_viewed(name, data, sides, alone[name]) for name in sorted(alone))
         viewed += [match for match in others if any(match.files)]
     if not viewed:
-        paths = " and ".join(str(side.predictions.path) for side in sides)
+        paths = " and ".join(str(_predictions(side).path) for side in sides)
         raise BallspotError(
             f"{paths}: no predictions of the matches in {data.data_root}; check both paths, or the split"
         )
+    return View(tuple(sides), _wanted(viewed, wanted, "with predictions"), data.label_set, fps)
+
+
+def _labels_view(data: DataSelection, names: Iterable[str], *, fps: float, wanted: Sequence[str]) -> View:
+    """The matches of ``names`` with their labels, where there are no predictions."""
+    nobody = Side("labels", None)
+    viewed = [_viewed(name, data, (nobody,)) for name in names]
+    return View((nobody,), _wanted(viewed, wanted, "to show"), data.label_set, fps)
+
+
+def _wanted(viewed: Sequence[ViewedMatch], wanted: Sequence[str], which: str) -> tuple[ViewedMatch, ...]:
     shown = [match.name for match in viewed]
-    chosen = {resolve_match(name, shown, which="with predictions") for name in wanted}
-    matches = tuple(match for match in viewed if not chosen or match.name in chosen)
-    return View(tuple(sides), matches, data.label_set, fps)
+    chosen = {resolve_match(name, shown, which=which) for name in wanted}
+    return tuple(match for match in viewed if not chosen or match.name in chosen)
+
+
+def _predictions(side: Side) -> Predictions:
+    if side.predictions is None:
+        raise ValueError(f"side {side.name} has no predictions")
+    return side.predictions
 
 
 def match_record(view: View, match: ViewedMatch) -> dict[str, Any]:
@@ -153,7 +176,8 @@ def columns_record(columns: SpotColumns, label_set: LabelSet) -> dict[str, Any]:
 
 def curves_of(view: View, match: ViewedMatch, place: int) -> Curves | None:
     """The scores beside one side's predictions; None where there are none (in a zip file they are not looked for)."""
-    path = view.sides[place].predictions.scores_path(match.name)
+    predictions = view.sides[place].predictions
+    path = None if predictions is None else predictions.scores_path(match.name)
     return None if path is None else read_curves(path)
 
 
@@ -183,19 +207,24 @@ def _one_of_several(name: str, predictions: Predictions, found: Mapping[str, Mat
     return match if match is not None and predictions.find(match.name) is None else None
 
 
-def _viewed(name: str, match: Match | None, sides: Sequence[Side]) -> ViewedMatch:
-    files = tuple(side.predictions.find(name) for side in sides)
+def _viewed(name: str, data: DataSelection, sides: Sequence[Side], match: Match | None = None) -> ViewedMatch:
+    """A match as it is shown: that of the name in ``data``, or ``match``."""
+    match = match or data.matches.get(name)
+    files = tuple(None if side.predictions is None else side.predictions.find(name) for side in sides)
     if match is None:
         return ViewedMatch(name, files, {}, None)
-    return ViewedMatch(name, files, videos_of(match), match.labels_path)
+    return ViewedMatch(name, files, videos_of(match), match.labels_path, data.labels_at(match))
 
 
 def _side_record(view: View, match: ViewedMatch, place: int) -> dict[str, Any]:
     record: dict[str, Any] = {"spots": None, "notes": [], "curves": None}
+    predictions = view.sides[place].predictions
+    if predictions is None:
+        return record
     if match.files[place] is None:
         return {**record, "notes": ["no predictions of this match"]}
     try:
-        columns = view.sides[place].predictions.read(match.name).columns
+        columns = predictions.read(match.name).columns
     except BallspotError as error:
         return {**record, "notes": [str(error)]}
     record["spots"] = columns_record(columns, view.label_set)

@@ -8,6 +8,7 @@ RegNetY, or what has timm's names, too; keys alone tell them apart.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from ...cache.disk import raise_if_system, write_tensors
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL
+from .spec import size_of_patches
 from .temporal_shift import BLOCK_TSM, LAYOUTS, SHIFTED, STAGES, ShiftSpec, insert_shift
 from .weights import UNREADABLE, first_line, read_state_dict
 
@@ -131,7 +133,7 @@ def settle(
     views: str | None = None,
 ) -> Settled:
     """What was asked for; what is not given comes from the weights file, where it says so, else it is the default."""
-    found = Settled(DEFAULT_BACKBONE, DEFAULT_SIZE, 1)
+    found, own = Settled(DEFAULT_BACKBONE, DEFAULT_SIZE, 1), None
     if path is not None and path.is_file():
         own = own_settings(path)
         foreign = None if own is not None else recognise(read_state_dict(path), source=str(path))
@@ -144,9 +146,14 @@ def settle(
                 f"{height}x{width} pixels; {len(foreign.head)} tensors of its head are left out"
             )
             found = Settled(foreign.backbone, foreign.family.size, 1, line)
-    return Settled(
-        backbone or found.backbone, size or found.size, stride or found.stride, found.line, views or found.views
-    )
+    name, line, whole = backbone or found.backbone, found.line, size or found.size
+    if size is not None or own is None:  # else it was trained at that size
+        whole = size_of_patches(name, whole, is_asked=size is not None)
+    if size is None and whole != found.size:
+        line = (
+            line or f"--size {whole[0]}x{whole[1]}: whole patches of {name}, nearest to {found.size[0]}x{found.size[1]}"
+        )
+    return Settled(name, whole, stride or found.stride, line, views or found.views)
 
 
 def own_settings(path: Path) -> Settled | None:
@@ -223,6 +230,7 @@ def _backbone_of(found: Mapping[str, Tensor], shift: ShiftSpec | None, *, source
     return name if shift is None else f"{name}+{shift}"
 
 
+@cache
 def _wanted(name: str, shift: ShiftSpec | None) -> dict[str, torch.Size]:
     import timm  # takes seconds to import
 

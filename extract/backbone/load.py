@@ -26,6 +26,7 @@ from .weights import (
     parse_weights,
     read_state_dict,
     require_hub,
+    resampled,
     weights_digest,
 )
 
@@ -108,12 +109,16 @@ def load_backbone(spec: BackboneSpec, device: torch.device) -> Backbone:
     return assemble(load_model(spec), device)
 
 
-def assemble(loaded: Loaded, device: torch.device) -> Backbone:
-    """The backbone that extracts with a model, which is taken over and changed: norms folded, on `device`."""
+def assemble(loaded: Loaded, device: torch.device, *, folds: bool = True) -> Backbone:
+    """The backbone that extracts with a model, which is taken over and changed: norms folded, on `device`.
+
+    Without `folds` it computes step by step as it was trained, a third slower: where a system's own numbers are to be
+    met although its network amplifies the last bit of a float.
+    """
     spec, model = loaded.spec, loaded.model.eval()
     digest = weights_digest(model.state_dict())
     feature_dim(spec, model, torch.device("cpu"))  # what cannot read such pictures is told so
-    model = channels_last(fold_batch_norms(model, size=spec.size).to(device))
+    model = channels_last(fold_batch_norms(model, size=spec.size).to(device)) if folds else model.to(device)
     shifted = None
     if loaded.shift is not None and loaded.clips is not None:
         reach, is_late = reach_of(model, loaded.shift), loaded.shift.stages[0] in ("s3", "s4")
@@ -175,6 +180,11 @@ def load_model(spec: BackboneSpec) -> Loaded:
         state, source = offline_state_dict(), "--weights offline"
     elif weights.kind == "file" and weights.path is not None:
         state, source = read_state_dict(weights.path), str(weights.path)
+        if any(key.startswith(("lowres_backbone.", "highres_backbone.")) for key in state):
+            raise BallspotError(
+                f"{source}: a checkpoint of AdaSpot, which chooses by the whole clip where it looks closely; a frame "
+                "has no row of its own that a store could hold: adopt it, then predict from videos"
+            )
         found = recognise(state, source=source)
         if found is not None:
             theirs = parse_backbone(found.backbone)
@@ -195,6 +205,7 @@ def load_model(spec: BackboneSpec) -> Loaded:
         if shift is not None and has_shift:
             clips = insert_shift(model, shift, backbone=whole)
         if state is not None:
+            state = resampled(model, state) if cfg.get("fixed_input_size") else state
             load_into(model, state, source=source, classifier=names)
         elif weights.kind == "random":
             _open_residuals(model)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +21,17 @@ class GridPooling(nn.Module):
     feature map (its average over one cell is what timm pools). Other names are modules of the model, `s3` or
     `blocks.4`, whose output is (B, D, h, w); with `has_channels_last`, all maps are (B, h, w, D). Cell bounds are those
     of adaptive average pooling.
+
+    A vision transformer has tokens instead, (B, k + h * w, D). With `tokens`, the (h, w) of its patches, `pooled` is
+    the map that timm's `forward_intermediates` makes of the last ones after the final norm, and other layers' tokens
+    are laid out alike. The k tokens before the patches (class, registers, distillation) have no place: dropped.
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str], grid: tuple[int, int]) -> None:
         super().__init__()
         self.model, self.layers, self.grid = model, tuple(layers), grid
         self.has_channels_last = False
+        self.tokens: tuple[int, int] | None = None
         self._maps: dict[str, Tensor] = {}
         for name in self.layers:
             if name != POOLED:
@@ -33,25 +39,51 @@ class GridPooling(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         maps = self.maps(images)
-        if self.has_channels_last:
+        if self.has_channels_last and self.tokens is None:
             maps = [one.permute(0, 3, 1, 2) for one in maps]
         cells = torch.cat([functional.adaptive_avg_pool2d(one, self.grid) for one in maps], dim=1)  # (B, D, R, C)
         return cells.permute(0, 2, 3, 1).flatten(1)  # (B, D, R, C) -> (B, R * C * D)
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """What the layers give, in their order, as the model lays it out."""
+        """What the layers give, in their order, as the model lays it out; tokens as maps (B, D, h, w)."""
         self._maps.clear()
-        features: Callable[[Tensor], Tensor] = getattr(self.model, "forward_features", self.model)
-        last = features(images)
-        maps = [last if name == POOLED else self._maps[name] for name in self.layers]
+        last = self._last(images)
+        maps = [
+            last if name == POOLED else self._map_of(self._maps.get(name, last.new_empty(0))) for name in self.layers
+        ]
         self._maps.clear()
         return maps
+
+    def _last(self, images: Tensor) -> Tensor:
+        if self.tokens is not None:
+            return last_token_map(self.model, images)
+        features: Callable[[Tensor], Tensor] = getattr(self.model, "forward_features", self.model)
+        return features(images)
+
+    def _map_of(self, output: Tensor) -> Tensor:
+        """A layer's output as a map; what is neither a map nor tokens is given back as it is."""
+        if self.tokens is None or not isinstance(output, Tensor) or output.ndim not in (3, 4):
+            return output
+        rows, columns = self.tokens
+        if output.ndim == 4:  # not yet in a row, (B, h, w, D)
+            return output.permute(0, 3, 1, 2) if output.shape[1:3] == (rows, columns) else output
+        n_before = output.shape[1] - rows * columns
+        if n_before not in (0, getattr(self.model, "num_prefix_tokens", 0)):
+            return output
+        return output[:, n_before:].transpose(1, 2).unflatten(2, (rows, columns))
 
     def _keep(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
             self._maps[name] = output
 
         return hook
+
+
+def last_token_map(model: nn.Module, images: Tensor) -> Tensor:
+    """The last patch tokens of a timm transformer after its final norm, laid out as they lie in the pictures."""
+    return cast(Any, model).forward_intermediates(
+        images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
+    )[-1]
 
 
 def with_pooling(model: nn.Module, spec: BackboneSpec, *, before: nn.Module | None = None) -> nn.Module:
@@ -76,8 +108,25 @@ def with_pooling(model: nn.Module, spec: BackboneSpec, *, before: nn.Module | No
         raise BallspotError(f"--layers {','.join(layers)}: name every layer once")
     pooling = GridPooling(model, layers, spec.grid)
     pooling.has_channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
+    pooling.tokens = None if before is not None else _places_of_tokens(model, spec)
     _require_cells(pooling, spec, before)
     return pooling
+
+
+def _places_of_tokens(model: nn.Module, spec: BackboneSpec) -> tuple[int, int] | None:
+    """The rows and columns of a transformer's patches in pictures of the asked size; None for a model with maps."""
+    if not (hasattr(model, "forward_features") and hasattr(model, "forward_intermediates")):
+        return None
+    device = next((value.device for value in model.parameters()), torch.device("cpu"))
+    try:
+        with torch.inference_mode():
+            images, features = torch.zeros(1, 3, *spec.size, device=device), cast(Any, model).forward_features
+            if features(images).ndim != 3:
+                return None
+            height, width = last_token_map(model, images).shape[2:]
+            return height, width
+    except (RuntimeError, AssertionError, AttributeError, TypeError, ValueError):
+        return None  # a backbone that gives no map is told as that
 
 
 def _require_cells(pooling: GridPooling, spec: BackboneSpec, before: nn.Module | None) -> None:
@@ -95,7 +144,7 @@ def _require_cells(pooling: GridPooling, spec: BackboneSpec, before: nn.Module |
                 f"--layers {name}: {spec.name} gives no map of the picture there; give another layer or backbone, or "
                 "neither --grid nor --layers"
             )
-        height, width = one.shape[1:3] if pooling.has_channels_last else one.shape[2:]
+        height, width = one.shape[1:3] if pooling.has_channels_last and pooling.tokens is None else one.shape[2:]
         if rows > height or columns > width:
             raise BallspotError(
                 f"--grid {rows}x{columns}: the map of layer {name!r} has {height}x{width} cells at "

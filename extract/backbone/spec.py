@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ...cache.errors import BallspotError
+
 
 @dataclass(frozen=True)
 class BackboneSpec:
@@ -17,3 +19,45 @@ class BackboneSpec:
     size: tuple[int, int]
     layers: tuple[str, ...] = ("pooled",)
     grid: tuple[int, int] = (1, 1)
+
+
+def size_of_patches(name: str, size: tuple[int, int], *, is_asked: bool) -> tuple[int, int]:
+    """The (height, width) of pictures that a backbone reads whole: for a transformer, whole patches either way.
+
+    timm would leave out the pixels of a patch that is not whole. What nobody asked for becomes the nearest size of
+    whole patches; another one that was asked for is a BallspotError that names the two nearest.
+    """
+    patch = _patch_of(name)
+    if patch is None or all(pixels % step == 0 for pixels, step in zip(size, patch, strict=True)):
+        return size
+    nearest = tuple(max(round(pixels / step), 1) * step for pixels, step in zip(size, patch, strict=True))
+    if not is_asked:
+        return nearest[0], nearest[1]
+    lower, upper = (
+        "x".join(
+            str(max((pixels + more) // step, 1) * step) for pixels, step, more in zip(size, patch, mores, strict=True)
+        )
+        for mores in ((0, 0), (patch[0] - 1, patch[1] - 1))
+    )
+    raise BallspotError(
+        f"--size {size[0]}x{size[1]}: {name} reads patches of {patch[0]}x{patch[1]} pixels, and would leave part of "
+        f"the picture out; give --size {lower} or {upper}"
+    )
+
+
+def _patch_of(name: str) -> tuple[int, int] | None:
+    """The (height, width) of a transformer's patches; None for a model without, and for what timm does not know."""
+    import timm  # takes seconds to import
+    import torch
+
+    base = name.partition("+")[0].split(".")[0]
+    if not timm.is_model(base) or not timm.get_pretrained_cfg(base).fixed_input_size:
+        return None
+    try:
+        with torch.device("meta"):  # shapes alone
+            model = timm.create_model(base, num_classes=0)
+    except (RuntimeError, NotImplementedError):  # made from numbers that a meta tensor has not
+        return None
+    patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+    steps = patch if isinstance(patch, (tuple, list)) else (patch, patch)
+    return (steps[0], steps[1]) if all(isinstance(step, int) and step > 0 for step in steps) else None

@@ -73,8 +73,8 @@ def parse_backbone(text: str) -> tuple[str, ShiftSpec | None]:
     """
     if text.endswith(TWO_LOOKS):
         raise BallspotError(
-            f"{text}: AdaSpot chooses the box of every frame by its whole clip, and clips that overlap choose otherwise, "
-            "so that no row of a store could be a frame's; predict from videos"
+            f"{text}: AdaSpot chooses each frame's box by the whole clip, and clips that overlap choose otherwise: a "
+            "frame has no row of its own that a store could hold; predict from videos"
         )
     name, plus, shift = text.partition("+")
     if not plus:

@@ -1,10 +1,12 @@
 """Where a backbone's weights come from: the hub, a seed, a file, or a package that needs no network."""
 
+import codecs
 import hashlib
 import os
 import pickle
 import re
 import struct
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -14,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError
@@ -47,6 +50,16 @@ UNREADABLE = (  # what reading bytes that are no tensors can end in
     pickle.UnpicklingError,
     struct.error,
 )
+
+
+SCALAR = np.float64(0).__reduce__()[0]  # what a single number is pickled by
+NUMPY_NUMBERS: list[Any] = [  # single numbers of NumPy, which OSL and others keep beside the tensors; none runs code
+    np.dtype,
+    (SCALAR, "numpy.core.multiarray.scalar"),
+    (SCALAR, "numpy._core.multiarray.scalar"),  # the same since NumPy 2
+    codecs.encode,
+    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "u1", "?")),
+]
 
 
 THREE_WAYS = (
@@ -104,7 +117,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(NUMPY_NUMBERS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         raise_if_system(path, error)
         raise BallspotError(f"{path}: not a weights file ({first_line(error)}); give .pth or .safetensors") from error
@@ -151,6 +165,22 @@ def load_into(model: torch.nn.Module, state: Mapping[str, Tensor], *, source: st
     if left_over:
         raise BallspotError(f"{source}: tensor {left_over[0]!r} has no place; give weights of this very backbone")
     model.load_state_dict(state)
+
+
+def resampled(model: torch.nn.Module, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Weights of a transformer for pictures of the model's size: its positions resampled as timm does for the hub's.
+
+    timm's filter also knows the names that the authors of DINOv2, MAE and CLIP gave their tensors. Weights that fit are
+    left alone, and those that it cannot read are given back as they are.
+    """
+    wanted = {name: value.shape for name, value in model.state_dict().items()}
+    if {name: value.shape for name, value in state.items() if name in wanted} == wanted:
+        return state
+    fit: Any = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    try:
+        return state if fit is None else fit(dict(state), model)
+    except (LookupError, AttributeError, RuntimeError, TypeError, ValueError):
+        return state
 
 
 def cached_hub_file(pretrained_cfg: Mapping[str, Any]) -> Path | None:

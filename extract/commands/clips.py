@@ -54,7 +54,7 @@ def clips(
     how: str,
     before: float,
     after: float,
-    threshold: float,
+    threshold: float | None,
     classes: str | None,
     team: str | None,
     named: tuple[str, ...],
@@ -70,7 +70,7 @@ def clips(
     \b
     ballspot clips runs/first --classes GOAL,SHOT --limit 20 --out clips
     """
-    from ...evaluate.dataset import given_predictions, matches_of, split_remark, videos_selection
+    from ...evaluate.dataset import decided_threshold, given_predictions, matches_of, split_remark, videos_selection
     from ...evaluate.exports import Selection, choose_spots, classes_of, threshold_remark
     from ..media import INDEX_FILE, ClipSettings, cut_clips, plan_clips
 
@@ -79,11 +79,16 @@ def clips(
     _, names = matches_of(given, data, split)
     if names is not None:
         names = tuple(dict.fromkeys(data.matches[name].whole if name in data.matches else name for name in names))
-    selection = Selection(threshold, classes_of(classes), team)
+    least = decided_threshold(given[0], threshold, matches=names)
+    selection = Selection(least.value, classes_of(classes), team)
     chosen = choose_spots(given[0].opened().among(names or ()), selection, matches=names, named=named)
     settings = ClipSettings(how, before, after)
     plan = plan_clips(chosen, tuple(data.matches.values()), settings, limit=limit)
-    remarks = (split_remark(given, split), threshold_remark(chosen, threshold))
+    remarks = (
+        split_remark(given, split),
+        None if threshold is not None else least.remark(),
+        threshold_remark(chosen, least.value),
+    )
     for line in [*filter(None, remarks), *plan.notes]:
         note(f"note: {line}")
     cutting = cut_clips(plan, out, settings)
@@ -101,7 +106,12 @@ def clips(
 @click.option("--false", "n_false", type=click.IntRange(0, 20), default=3, show_default=True, help="False predictions.")
 @click.option("--missed", "n_missed", type=click.IntRange(0, 20), default=3, show_default=True, help="Missed truths.")
 @click.option("--width", type=click.IntRange(80, 1000), default=224, show_default=True, help="Of a picture, pixels.")
-@click.option("--threshold", type=FiniteRange(0, 1), help="Lowest score that counts.  [default: each class's best F1]")
+@click.option(
+    "--threshold",
+    type=FiniteRange(0, 1),
+    help="Lowest confidence that counts.  [default: the run's own, chosen on its validation matches; else each class's "
+    "best F1 on the matches drawn]",
+)
 @click.option("--tolerance", type=float, default=1.0, show_default=True, metavar="SECONDS", help="Full width of a hit.")
 @click.option("--classes", metavar="A,B", help="Only these classes, with commas, in this order.  [default: all]")
 @split_of_option("Matches to draw; all means every match with labels, or every match of --splits.")
@@ -136,6 +146,7 @@ def sheet(
         given_predictions,
         label_set_for,
         matches_of,
+        recorded_threshold,
         split_remark,
     )
     from ...evaluate.diagnosis import worst_mistakes
@@ -148,13 +159,14 @@ def sheet(
     data_root = data_root_of(given, data_root)
     selection = DataSelection(data_root, label_set_for(given, labels), splits_file)
     _, names = matches_of(given, selection, split)
+    recorded = recorded_threshold(given[0]) if threshold is None else None
     worst = worst_mistakes(
         given[0].path,
         selection,
         names,
         classes=classes_of(classes, selection.label_set.labels),
         tolerance_s=tolerance,
-        threshold=threshold,
+        threshold=threshold if recorded is None else recorded.value,
         n_false=n_false,
         n_missed=n_missed,
     )
@@ -162,7 +174,6 @@ def sheet(
     if not rows:
         raise BallspotError(f"{predictions}: no mistake to draw; lower --threshold or name other --classes")
     n_pictures = draw_sheet(rows, find_matches(data_root), out, width=width, columns=(n_false, n_missed))
-    of_run = split_remark(given, split)
-    if of_run is not None:
-        note(f"note: {of_run}")
+    for line in filter(None, (split_remark(given, split), recorded and recorded.remark())):
+        note(f"note: {line}")
     click.echo(f"{out}: {n_pictures} pictures of {len(rows)} classes")

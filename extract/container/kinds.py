@@ -3,6 +3,7 @@
 from pathlib import Path
 
 HEAD_BYTES = 1024
+TEXT = frozenset({*range(0x20, 0x7F), *b"\t\n\r\f"})
 
 
 BEGINNINGS: tuple[tuple[bytes, str], ...] = (
@@ -43,6 +44,13 @@ def what_else(path: Path, reason: str) -> str:
             return what
     if head and not head.strip(b"\0"):
         return "begins with zeros, not with a video (a download that was not finished?); download it again"
+    if head and not set(head) - TEXT:
+        return "text, not a video; give a video of the match"
+    if head[4:8] in (b"styp", b"sidx", b"moof"):
+        return (
+            "a fragment of an MP4 stream without its beginning, which says what it holds; put the initialisation "
+            "segment before it (`cat init.mp4 *.m4s > OUT.mp4`), or copy the stream by its playlist"
+        )
     if head[4:8] in (b"ftyp", b"mdat", b"free", b"wide") and not _has_index(path):
         return (
             "an MP4 without its index (no moov box: a recording or a copy that was cut short); copy or download it "

@@ -87,10 +87,13 @@ def demuxed(
 ) -> Iterator[Packet]:
     """The stream's packets from where the container stands, an empty one last, which ends decoding.
 
-    Packed B-frames come one a packet; with a `clock`, stamps are those that it sets.
+    Packed B-frames come one a packet; with a `clock`, stamps are those that it sets. An empty packet before the end
+    says that the picture before it stays (Theora in Ogg). A decoder would take it for the end, so it is left out.
     """
     packets = _unpacked(container, stream) if is_packed else container.demux(stream)
     for packet in packets:
+        if not packet.size and packet.dts is not None:
+            continue
         yield packet if clock is None or not packet.size else clock.set(packet)
 
 

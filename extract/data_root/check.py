@@ -12,7 +12,7 @@ import numpy as np
 
 from ...cache.disk import read_json
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import LabelSet, Match
+from ...evaluate.dataset import LabelSet, Match, why_no_video
 from ..video import PyavSource, VideoProbe, probe_video
 
 ERROR, WARNING = "ERROR", "WARNING"
@@ -48,7 +48,8 @@ def lint_matches(
     """
     has_videos = with_videos and any(match.video is not None for match in matches)
     if with_videos and not has_videos:
-        yield Finding(WARNING, "all matches", "no video: labels alone are checked", f"{len(matches)} matches")
+        why = next(filter(None, (why_no_video(match.folder) for match in matches)), "").replace(": ", "; ", 1)
+        yield Finding(WARNING, "all matches", f"no video: labels alone are checked{why}", f"{len(matches)} matches")
     probes = []
     for match in matches:
         probe = None
@@ -64,7 +65,7 @@ def lint_matches(
 def lint_video(match: Match, *, decode: bool = False) -> tuple[VideoProbe | None, list[Finding]]:
     """The video's probe, None when it cannot be read, and what is wrong with it."""
     if match.video is None:
-        return None, [Finding(ERROR, match.name, "no video", str(match.folder))]
+        return None, [Finding(ERROR, match.name, f"no video{why_no_video(match.folder)}", str(match.folder))]
     where = match.video.name
     try:
         probe = probe_video(match.video)
@@ -118,7 +119,7 @@ def lint_rates(probes: Sequence[tuple[Match, VideoProbe]]) -> list[Finding]:
 
 
 def _odd_video(probe: VideoProbe) -> Iterator[tuple[str, str]]:
-    n_packets = probe.n_frames + probe.n_hidden + probe.n_undecodable
+    n_packets = probe.n_frames + probe.n_hidden + probe.n_undecodable + (probe.cut_stamp is not None)
     if probe.n_container_frames > n_packets:
         yield ERROR, f"the container counts {probe.n_container_frames} frames, but holds {n_packets}: cut short?"
     elif 0 < probe.n_container_frames < n_packets:

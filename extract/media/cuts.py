@@ -18,8 +18,8 @@ from av.video.frame import PictureType
 
 from ...cache.disk import whole_file
 from ...cache.errors import BallspotError
-from ..container import FrameTurner, opened, swaps_sides
-from ..video import INEXACT, REPAIR, DecodingError, PyavSource, VideoProbe, codec_of, index_of, packets_from
+from ..container import FramePlaces, FrameTurner, opened, swaps_sides
+from ..video import INEXACT, REPAIR, DecodingError, PyavSource, VideoProbe, codec_of, packets_from
 
 ENCODER: dict[str, str] = {"preset": "veryfast", "crf": "18"}
 
@@ -113,8 +113,10 @@ def _copied(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Packe
     origin = int(stamps[cut.start])
     stream: Any = None
     waiting: list[Packet] = []
+    places = FramePlaces(stamps)
     shown: set[int] = set()
     last = -1
+    earlier: int | None = None
     has_hidden = False
     for packet in packets_from(probe, cut.start):
         if not packet.size or packet.pts is None:
@@ -133,11 +135,16 @@ def _copied(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Packe
         else:
             ready = [packet]
         for one in ready:
-            place = index_of(stamps, one.pts)
+            place = places.of(one.pts)
             if place is not None and place >= cut.start:
                 shown.add(place)
                 last = max(last, place)
-            yield _moved(one, origin, stream)
+            moved = _moved(one, origin, stream)
+            if moved.dts is not None and earlier is not None and moved.dts <= earlier:  # two with one stamp
+                moved.dts = earlier + 1
+                moved.pts = max(moved.pts or 0, moved.dts)
+            earlier = moved.dts
+            yield moved
         if last >= cut.stop - 1 and len(shown) == last - cut.start + 1:
             return
     if len(shown) != last - cut.start + 1 or last < cut.stop - 1:
@@ -159,6 +166,8 @@ def _encoded(probe: VideoProbe, cut: Cut, new: OutputContainer) -> Iterator[Pack
     stream: Any = None
     turner = FrameTurner(probe.turn)
     for index, stored in exact_frames(probe, cut.start, cut.stop):
+        if probe.pts is not None and index + 1 < cut.stop and probe.pts[index + 1] == probe.pts[index]:
+            continue  # the next one is shown in its place, and encoders want times that grow
         frame = turner(stored)
         if stream is None:
             stream = new.add_stream("libx264", rate=probe.fps, options=ENCODER)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..backbone import normalisation, resize, shifted_model
 from .boxes import FEWEST_FRAMES, Boxes, choose_boxes, cut_boxes
-from .settings import MEAN, STD, RegionSettings
+from .settings import MEAN, STD, Padding, RegionSettings
 
 
 class Seen(NamedTuple):
@@ -80,7 +80,7 @@ class RegionNetwork(nn.Module):
         return resized[:, top : top + seen[0], left : left + seen[1]]
 
 
-def pad_as(model: nn.Module, padding: str) -> None:
+def pad_as(model: nn.Module, padding: Padding) -> None:
     """Has all padded convolutions of pictures, in place, pad with the picture's margin instead of zeros.
 
     Those over clips (`Conv3d`) keep their zeros, as in AdaSpot.

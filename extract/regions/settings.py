@@ -49,9 +49,7 @@ class RegionSettings:
                     f"{name}_crop {text_of(crop)}: larger than {name} {text_of(whole)}; give a smaller crop"
                 )
         if any(side % 2 for side in self.region):
-            raise BallspotError(
-                f"region {text_of(self.region)}: a box has as many pixels on either side; give even ones"
-            )
+            raise BallspotError(f"region {text_of(self.region)}: half of a box is whole pixels; give even sides")
         if not box_sizes(self.region, self.high_seen):
             raise BallspotError(
                 f"region {text_of(self.region)}: not smaller than the picture of {text_of(self.high_seen)} that it is "

@@ -4,7 +4,7 @@ This room owns the extraction job, its worker processes, principal components, m
 and feature arrays that others made.
 """
 
-from .arrays import Reading, export_arrays, find_arrays, import_arrays, rate_of_kind
+from .arrays import ArrayFile, Reading, export_arrays, find_arrays, import_arrays, rate_of_kind
 from .crew import MAX_AUTO_WORKERS, crew_of, n_workers_for
 from .extraction import Crew, ExtractionError, extract_matches, videos_of
 from .job import AUTO_DECODER, ExtractionJob, Recipe, Settings

@@ -28,7 +28,7 @@ from ...cache.times import is_same_rate
 from ...evaluate.dataset import Match
 from ..video import image_files, video_bytes
 from .job import ExtractionJob
-from .plans import MatchPlan, Unplanned, planned
+from .plans import MatchPlan, Unplanned, no_video, planned
 from .segments import OnRows, Outcome, SegmentRunner, SegmentTask
 
 FINISH_PATIENCE_S = 60.0
@@ -56,13 +56,19 @@ class ExtractionError(BallspotError):
 
 
 def extract_matches(
-    matches: Sequence[Match], set_path: Path, job: ExtractionJob, *, crew: Crew | None = None
+    matches: Sequence[Match],
+    set_path: Path,
+    job: ExtractionJob,
+    *,
+    crew: Crew | None = None,
+    takes_any_rate: bool = False,
 ) -> list[Extracted]:
     """The stores of all `matches` in `set_path`: complete ones are kept, unfinished ones resumed, the rest made.
 
     A match that fails does not keep the others from being finished; then ExtractionError names each that failed: no
     readable video, a store of another video, a frame that cannot be decoded, a disk that takes no more. Raises
     BallspotError at once for a set that was made with other settings. Without a `crew` all is done in this process.
+    With `takes_any_rate` a complete store is kept also where it is of another frame rate than the job's.
     """
     make_folder(set_path)
     require_same_settings(set_path, job.spec)
@@ -72,7 +78,7 @@ def extract_matches(
     for match in matches:
         path = store_path(set_path, match.name)
         try:
-            found = finished_store(match, path, job.settings.fps)
+            found = finished_store(match, path, None if takes_any_rate else job.settings.fps)
             if found is not None:
                 done[match.name] = found
             else:
@@ -146,7 +152,7 @@ def finished_store(match: Match, path: Path, fps: Fraction | None) -> Extracted 
     Raises BallspotError when it is of another video, or not of the frame rate that is asked for.
     """
     if match.video is None:
-        raise BallspotError(f"{match.folder}: match {match.name!r} has no video; put one there or leave it out")
+        raise no_video(match)
     if not path.exists():
         return None
     with FeatureStore.open(path) as store:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...cache.errors import BallspotError
 from ...cache.stores import Segment, StoreHeader
 from ...cache.workers import n_usable_cpus
-from ...evaluate.dataset import Match
+from ...evaluate.dataset import Match, why_no_video
 from ..video import VideoProbe, at_rate, probe_video, video_digest
 from .job import ExtractionJob
 from .segments import SegmentTask, cut_segments
@@ -78,17 +78,24 @@ def planned(wanted: Sequence[tuple[Match, Path]], job: ExtractionJob) -> Iterato
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+def no_video(match: Match) -> BallspotError:
+    """The error of a match without a video, which says what is only called like one."""
+    why = why_no_video(match.folder)
+    return BallspotError(f"{match.folder}: match {match.name!r} has no video{why}; put one there or leave it out")
+
+
 def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
     """What is to be done for a match without a store. Raises BallspotError when its video cannot be read."""
     settings = job.settings
     if match.video is None:
-        raise BallspotError(f"{match.folder}: match {match.name!r} has no video; put one there or leave it out")
+        raise no_video(match)
     probe = at_rate(probe_video(match.video, image_fps=settings.image_fps), settings.fps)
     remarks = list(probe.notes())
     if not probe.axis.is_regular:
         remarks.append("the store gets its frames' times (`frame_time_us`)")
     file = probe.whole or probe
-    n_missing = file.n_container_frames - file.n_frames - file.n_undecodable - file.n_hidden
+    n_there = file.n_frames + file.n_undecodable + file.n_hidden + (file.cut_stamp is not None)
+    n_missing = file.n_container_frames - n_there
     if n_missing > 0:
         remarks.append(f"{n_missing} frames that {probe.path.name} announces are not in it; was it cut short?")
     header = StoreHeader(
@@ -103,6 +110,7 @@ def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
         video_bytes=probe.n_bytes,
         video_sha256=video_digest(probe.path),
         video_turn=probe.turn,
+        picture_fps=str(file.fps) if probe.path.is_dir() and file is not probe else "",
         weights=job.backbone.spec.weights,
     )
     decoder = "jpg" if probe.path.is_dir() else settings.decoder

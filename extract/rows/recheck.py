@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +52,19 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
         dtype="float32" if made.dtype != "float16" or made.pca is not None else "float16",
         views=store.views,
         substitute=len(store.substituted) > 0,
-        image_fps=store.fps,
+        image_fps=_picture_fps(store),
         margin=made.shift.get("margin"),
     )
     return Recipe(BackboneSpec(made.backbone, chosen, made.size, made.layers, made.grid), settings=settings)
+
+
+def _picture_fps(store: FeatureStore) -> Fraction:
+    """The rate of the pictures in a folder, of which rows at another rate may have been chosen."""
+    said = store.header.picture_fps
+    try:
+        return Fraction(said) if said else store.fps
+    except (ValueError, ZeroDivisionError) as error:
+        raise BallspotError(f"{store.path}: picture_fps {said!r} is no rate; extract again") from error
 
 
 def _weights_now(store: FeatureStore) -> str:

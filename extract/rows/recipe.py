@@ -83,9 +83,9 @@ class BundledFeatures:
             margin=self.spec.shift.get("margin"),
         )
 
-    def backbone(self, *, device: torch.device, weights: str | None = None) -> Backbone:
+    def backbone(self, *, device: torch.device, weights: str | None = None, folds: bool = True) -> Backbone:
         """The backbone on ``device``, from the bundle's weights, else from ``weights`` as `--weights` says, else by
-        their origin.
+        their origin; ``folds`` as `assemble` has it.
 
         Raises BallspotError when the weights cannot be had or are not those that the heads' features were made with,
         and when this timm builds another model of the name.
@@ -110,7 +110,7 @@ class BundledFeatures:
                 loaded = load_model(replace(asked, weights=source))
             except BallspotError as error:
                 raise BallspotError(f"{error} (wanted: weights of digest {spec.weights_sha256[:12]})") from error
-        made = assemble(loaded, device)
+        made = assemble(loaded, device, folds=folds)
         if made.weights_sha256 != spec.weights_sha256:
             raise BallspotError(
                 f"{source}: weights of digest {made.weights_sha256[:12]}, the features were made with "

@@ -17,6 +17,6 @@ from .probe import (
     video_digest,
 )
 from .process import PATIENCE_S, Batch, DecodingProcess
-from .pyav import PyavSource, index_of
+from .pyav import PyavSource
 from .resampled import at_rate
 from .sources import open_source

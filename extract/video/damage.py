@@ -57,7 +57,7 @@ def damaged_frames(probe: VideoProbe, start: int, stop: int, beat: Callable[[], 
     announced = pts[key:stop]
     missing = announced[~np.isin(announced, [stamp for stamp, _ in packets])]
     stamps = np.union1d(np.array(bad, dtype=np.int64), missing)
-    return np.searchsorted(pts, stamps[np.isin(stamps, pts)]).astype(np.int64)
+    return np.flatnonzero(np.isin(pts, stamps)).astype(np.int64)
 
 
 def _poisoned(packets: list[tuple[int, bool]], given: set[int | None]) -> list[int]:

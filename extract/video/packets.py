@@ -44,7 +44,7 @@ def packets_from(probe: VideoProbe, index: int, beat: Callable[[], None] = nothi
         while can_seek(probe) and probe.pts is not None and place > 0:
             wanted = int(probe.pts[probe.key_index[place]])
             container.seek(wanted, stream=stream, backward=True)
-            packets = container.demux(stream)
+            packets = _whole(demuxed(container, stream), probe)
             first = next((packet for packet in packets if packet.is_keyframe and packet.pts is not None), None)
             if first is not None and first.pts is not None and first.pts <= wanted:
                 for packet in chain([first], packets):
@@ -55,9 +55,14 @@ def packets_from(probe: VideoProbe, index: int, beat: Callable[[], None] = nothi
     with opened(probe.path) as container:
         stream = _made_ready(container, probe)
         clock = Clock(stream, container.format.name) if probe.n_resets else None
-        for packet in demuxed(container, stream, is_packed=probe.is_packed, clock=clock):
+        for packet in _whole(demuxed(container, stream, is_packed=probe.is_packed, clock=clock), probe):
             beat()
             yield packet
+
+
+def _whole(packets: Iterator[Packet], probe: VideoProbe) -> Iterator[Packet]:
+    """The packets but for the last one where that is cut off."""
+    return (one for one in packets if probe.cut_stamp is None or not (one.is_corrupt and one.pts == probe.cut_stamp))
 
 
 def _made_ready(container: InputContainer, probe: VideoProbe) -> VideoStream:

@@ -24,7 +24,9 @@ from ...cache.disk import file_digest
 from ...cache.errors import BallspotError
 from ...cache.times import TimeAxis, axis_of_stamps, nearest_common, usual_rate
 from ..container import (
+    RUNNING_CLOCKS,
     Clock,
+    Stamps,
     demuxed,
     is_gradual,
     length_bytes_of,
@@ -39,6 +41,7 @@ from ..container import (
 Beat = Callable[[], None]
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg"})
 MAX_IRREGULARITY = 0.5
+REORDERED = frozenset({"h264", "hevc"})  # AVI tells times of decoding alone; those of showing FFmpeg guesses wrongly
 REPAIR = "copy or download the video again, or repair it with `ffmpeg -i IN OUT`"
 
 
@@ -61,6 +64,9 @@ class VideoProbe:
     after the file's start, as players count it; `n_undecodable` frames before it cannot be decoded, since the file
     begins between key frames. `turn` is what players do to its pictures (see `orientation`); width and height are those
     after it. With `is_packed` its packets are those of packed B-frames, with `n_resets` its clock begins anew so often.
+    `n_incomplete` packets lack something, as the container tells, and with `cut_stamp` the last one is cut off: its
+    picture, of that stamp, is left out. `order_stamps` int64 (n_frames,) stand in for `pts` where the container tells
+    times of decoding alone: frames are shown one after another at these.
 
     Where frames were chosen by time (`at_rate`), `whole` is the probe of the file as it is and `chosen` int64
     (n_frames,) the frame of it that stands for each.
@@ -88,15 +94,19 @@ class VideoProbe:
     turn: str = ""
     is_packed: bool = False
     n_resets: int = 0
+    n_incomplete: int = 0
+    cut_stamp: int | None = None
+    order_stamps: np.ndarray | None = None
     whole: "VideoProbe | None" = None
     chosen: np.ndarray | None = None
 
     @cached_property
     def axis(self) -> TimeAxis:
         """When each frame is shown."""
-        if self.pts is None:
+        stamps = self.order_stamps if self.pts is None else self.pts
+        if stamps is None:
             return TimeAxis(self.fps, self.n_frames)
-        return axis_of_stamps(self.pts, self.time_base, fps=self.fps, start_us=self.start_us)
+        return axis_of_stamps(stamps, self.time_base, fps=self.fps, start_us=self.start_us)
 
     @property
     def duration_s(self) -> float:
@@ -134,6 +144,15 @@ class VideoProbe:
             found.append("packed B-frames (XviD, DivX), which are unpacked")
         if self.n_resets:
             found.append(f"its clock begins anew {self.n_resets} times: the recordings follow one another")
+        if self.order_stamps is not None:
+            found.append("does not say when its pictures are shown (B-frames in AVI?): they are counted in their order")
+        if self.cut_stamp is not None:
+            found.append("is cut short within its last picture, which is left out")
+        elif self.n_incomplete:
+            found.append(
+                f"the container says that {self.n_incomplete} packets lack something (a disturbed reception, or joined "
+                "recordings): pictures there may be damaged"
+            )
         return tuple(found)
 
     @property
@@ -190,7 +209,7 @@ def probe_video(path: Path, *, image_fps: Fraction | None = None) -> VideoProbe:
             probe = _read_packets(path, n_bytes, container, streams[0], is_packed=is_packed)
         probe = replace(probe, stream_index=index, n_streams=n_streams)
         probe = _from_first_picture(probe)
-        n_packets = probe.n_frames + probe.n_undecodable
+        n_packets = probe.n_frames + probe.n_undecodable + (probe.cut_stamp is not None)
         if probe.n_container_frames in (0, n_packets):
             return probe
         # An edit list hides packets even from the demuxer; without it all that the file holds come.
@@ -291,48 +310,32 @@ def codec_of(stream: VideoStream | AudioStream, path: Path) -> str:
 def _read_packets(
     path: Path, n_bytes: int, container: InputContainer, stream: VideoStream, *, is_packed: bool
 ) -> VideoProbe:
-    shown: list[int | None] = []
-    is_key: list[bool] = []
-    has_refresh = False
     codec = codec_of(stream, path)
-    length_bytes = length_bytes_of(stream.codec_context.extradata)
-    is_h264 = codec == "h264"
     clock = Clock(stream, container.format.name)
-    last_dts = 0
-    for packet in demuxed(container, stream, is_packed=is_packed, clock=clock):
-        last_dts = last_dts if packet.dts is None else packet.dts
-        if packet.size and not packet.is_discard:
-            begins_gradually = is_h264 and packet.is_keyframe and is_gradual(bytes(packet), length_bytes=length_bytes)
-            has_refresh = has_refresh or begins_gradually
-            shown.append(packet.pts)
-            is_key.append(packet.is_keyframe and not begins_gradually)
-    if not shown:
+    stamps = _stamps_of(container, stream, codec, clock, is_packed=is_packed)
+    if not stamps.shown:
         raise BallspotError(f"{path}: a video without a frame; copy or download it again")
+    if container.format.name not in RUNNING_CLOCKS:  # those flag a whole packet, too, where a recording begins anew
+        stamps.leave_out_cut()
     time_base = stream.time_base or Fraction(1, 1000)
-    n_container_frames = stream.frames
-    if container.format.name == "avi" and last_dts + 1 >= n_container_frames > len(shown):
-        n_container_frames = len(shown)  # the others are empty: the frame before each is shown on
-    pts: np.ndarray | None = None
-    key_index = np.flatnonzero(is_key)
-    has_leading = False
-    start_us = 0
-    if all(value is not None for value in shown):
-        stamps = np.array(shown, dtype=np.int64)
-        key_stamps = np.maximum.accumulate(np.where(is_key, stamps, stamps.min()))
-        has_leading = bool(np.any(stamps < key_stamps))
-        pts = np.sort(stamps)
-        if np.any(np.diff(pts) == 0):
-            raise BallspotError(f"{path}: two frames with one time stamp; convert it with `ffmpeg -i IN -r 25 OUT`")
-        key_index = np.searchsorted(pts, np.sort(stamps[is_key]))
-        start_us = _start_us(container, pts, time_base)
+    n_frames, n_container_frames = len(stamps.shown), stream.frames
+    if container.format.name == "avi" and stamps.last_decoded + 1 >= n_container_frames > n_frames:
+        n_container_frames = n_frames  # the others are empty: the frame before each is shown on
+    is_guessed = container.format.name == "avi" and codec in REORDERED
+    in_order = None if is_guessed and stream.codec_context.has_b_frames else stamps.in_order()
+    order_stamps = None if in_order is not None else stamps.in_decoding_order()
+    pts, key_index, has_leading = in_order or (None, np.flatnonzero(stamps.is_key), False)
+    timed = order_stamps if pts is None else pts
+    if timed is not None and n_frames > 1 and timed[0] == timed[-1]:
+        raise BallspotError(f"{path}: all of its frames have one time stamp; write it again: `ffmpeg -r 25 -i IN OUT`")
     # An edit list can hide the key frame that the first shown frames need: decoding begins at the file's start then.
     key_index = np.union1d(np.array([0]), key_index).astype(np.int64)
     return VideoProbe(
         path=path,
         width=stream.codec_context.width,
         height=stream.codec_context.height,
-        fps=_frame_rate(path, stream, pts, time_base),
-        n_frames=len(shown),
+        fps=_frame_rate(path, stream, timed, time_base),
+        n_frames=n_frames,
         n_container_frames=n_container_frames,
         n_hidden=0,
         n_bytes=n_bytes,
@@ -341,19 +344,38 @@ def _read_packets(
         pts=pts,
         key_index=key_index,
         has_leading=has_leading,
-        has_refresh=has_refresh,
+        has_refresh=stamps.has_refresh,
         container=container.format.name,
-        start_us=start_us,
+        start_us=_start_us(
+            container, stamps.decoded[0] if is_guessed else None if pts is None else int(pts[0]), time_base
+        ),
         is_packed=is_packed,
         n_resets=clock.n_resets,
+        n_incomplete=stamps.n_incomplete,
+        cut_stamp=stamps.cut_stamp,
+        order_stamps=order_stamps,
     )
 
 
-def _start_us(container: InputContainer, pts: np.ndarray, time_base: Fraction) -> int:
+def _stamps_of(container: InputContainer, stream: VideoStream, codec: str, clock: Clock, *, is_packed: bool) -> Stamps:
+    """The stamps of all packets with a picture that is shown."""
+    stamps = Stamps()
+    length_bytes = length_bytes_of(stream.codec_context.extradata)
+    for packet in demuxed(container, stream, is_packed=is_packed, clock=clock):
+        stamps.last_decoded = stamps.last_decoded if packet.dts is None else packet.dts
+        if packet.size and not packet.is_discard:
+            is_h264_key = codec == "h264" and packet.is_keyframe
+            begins_gradually = is_h264_key and is_gradual(bytes(packet), length_bytes=length_bytes)
+            stamps.has_refresh = stamps.has_refresh or begins_gradually
+            stamps.add(packet, is_key=packet.is_keyframe and not begins_gradually)
+    return stamps
+
+
+def _start_us(container: InputContainer, first: int | None, time_base: Fraction) -> int:
     """How long after the file's start the first frame is shown; players count from the first stamp of any stream."""
-    if container.start_time is None:
+    if container.start_time is None or first is None:
         return 0
-    start_us = round(int(pts[0]) * time_base * 1_000_000) - int(container.start_time)
+    start_us = round(first * time_base * 1_000_000) - int(container.start_time)
     return 0 if abs(start_us) <= 1 else start_us
 
 
@@ -364,11 +386,16 @@ def _from_first_picture(probe: VideoProbe) -> VideoProbe:
     """
     frame = _first_picture(probe)
     if frame is None:
-        return probe
+        raise BallspotError(
+            f"{probe.path}: none of its {probe.n_frames} pictures can be decoded ({probe.codec}); {REPAIR}"
+        )
     turn = turn_of(frame)
-    if swaps_sides(turn):
-        probe = replace(probe, width=probe.height, height=probe.width)
-    probe = replace(probe, turn=turn)
+    sides = (frame.height, frame.width) if swaps_sides(turn) else (frame.width, frame.height)
+    probe = replace(probe, turn=turn, width=sides[0], height=sides[1])
+    if probe.order_stamps is not None and frame.dts is not None:
+        late = _late(probe.order_stamps, frame.dts, 1 / (probe.fps * probe.time_base))
+        late_us = round(int(late[0] - probe.order_stamps[0]) * probe.time_base * 1_000_000)
+        probe = replace(probe, order_stamps=late, start_us=probe.start_us + late_us)
     if probe.pts is None or frame.pts is None:
         return probe
     first_key = int(probe.pts[probe.key_index[1]]) if len(probe.key_index) > 1 else None
@@ -388,6 +415,16 @@ def _from_first_picture(probe: VideoProbe) -> VideoProbe:
         start_us=probe.start_us + shift_us,
         fps=probe.fps if len(pts) < 2 else usual_rate(pts, probe.time_base),
     )
+
+
+def _late(stamps: np.ndarray, first: int, step: Fraction) -> np.ndarray:
+    """Times of decoding as those of showing: of each picture when the packet is read after which a decoder gives it.
+
+    That is what FFmpeg shows. ``first`` is that time of the first picture, ``step`` the usual one.
+    """
+    n_late = int(np.searchsorted(stamps, first))
+    more = stamps[-1] + np.rint(np.arange(1, n_late + 1) * float(step)).astype(np.int64)
+    return np.concatenate([stamps[n_late:], more])
 
 
 def _begins_with_key(probe: VideoProbe) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
-from ..container import turned
+from ..container import FramePlaces, swaps_sides, turned
 from .damage import damaged_frames
 from .packets import nothing, packets_from
 from .probe import REPAIR, Beat, DecodingError, VideoProbe, first_line
@@ -91,7 +91,8 @@ class PyavSource:
 
     def decoded(self, start: int) -> Iterator[tuple[int | None, av.VideoFrame]]:
         """Frames from a key frame at or before `start` on, with their index; None for one that no packet announced."""
-        pts, order = self.probe.pts, count()
+        order = count()
+        places = None if self.probe.pts is None else FramePlaces(self.probe.pts)
         for packet in packets_from(self.probe, start, self.beat):
             try:
                 frames = packet.decode()
@@ -101,10 +102,14 @@ class PyavSource:
                 continue
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
-                    yield (next(order) if pts is None else index_of(pts, frame.pts)), frame
+                    yield (next(order) if places is None else places.of(frame.pts)), frame
 
     def _picture(self, frame: av.VideoFrame) -> np.ndarray:
-        return turned(self._reformatter.reformat(frame, format="rgb24").to_ndarray(), self.probe.turn)
+        """The picture as it is shown; where the size changes within the video, in the first one, as players do."""
+        width, height = self.probe.width, self.probe.height
+        if swaps_sides(self.probe.turn):
+            width, height = height, width
+        return turned(self._reformatter.reformat(frame, width, height, format="rgb24").to_ndarray(), self.probe.turn)
 
     def _stand_in(self, index: int, frame: av.VideoFrame) -> np.ndarray:
         self.substituted.add(index)
@@ -115,10 +120,3 @@ class PyavSource:
 
     def __exit__(self, *exception: object) -> None:
         return None
-
-
-def index_of(pts: np.ndarray, stamp: int | None) -> int | None:
-    if stamp is None:
-        return None
-    index = int(np.searchsorted(pts, stamp))
-    return index if index < len(pts) and pts[index] == stamp else None

@@ -5,6 +5,7 @@ are ordinary kinds of `heads`.
 """
 
 from .found import Found
+from .hub import checkpoint_path
 from .network import ClipNetwork
 from .recognise import recognise_whole
 from .run import Adoption

@@ -29,21 +29,22 @@ AUXILIARY = tuple(f"{part}_{side}." for part in ("_temp_fine", "_pred_fine", "_p
 BALL_12 = BUILT_IN["ball-12"].labels
 BY_NUMBER = {10: BALL_12[:10], 12: BALL_12}  # its 10 are the 12 without FREE KICK and GOAL, in their order
 BALL = "soccernetball"
-# Of data sets: frames from row to row, where the settings say nothing, and the window of its soft-NMS in rows.
+# Of data sets: frames from row to row, and the window of its soft-NMS in rows.
 BALL_STRIDE, BALL_WINDOW, OTHER_STRIDE, OTHER_WINDOW = 2, 12, 1, 2
 
 
 def read(state: Mapping[str, Tensor], *, source: str, settings: Mapping[str, Any]) -> Found | None:
     """What a checkpoint of AdaSpot holds, None for another system's.
 
-    ``settings`` is the system's own JSON, empty where it is not at hand: sizes, padding, threshold, stride and dataset
-    are used, and clip_len and num_classes must be those of the file. Raises BallspotError for a checkpoint that lacks
-    tensors, has some that have no place, or some of another shape; it names the first.
+    ``settings`` is the system's own JSON, as published or without its parts, empty where it is not at hand: sizes,
+    padding, threshold and dataset are used, and clip_len and num_classes must be those of the file. Raises
+    BallspotError for a checkpoint that lacks tensors, has some that have no place, or some of another shape; it names
+    the first.
     """
     part = region_part(state, source=source)
     if part is None:
         return None
-    named = f"{source} ({SYSTEM}, {part.backbone})"
+    named, settings = f"{source} ({SYSTEM}, {part.backbone})", _flat(settings)
     head_state, n_labels = _head(state, part.rest, part.dim, source=named)
     clip_rows = len(head_state["trunk.positions"])
     for key, held in (("clip_len", clip_rows), ("num_classes", n_labels)):
@@ -53,7 +54,10 @@ def read(state: Mapping[str, Tensor], *, source: str, settings: Mapping[str, Any
             )
     procedure = _procedure(settings, clip_rows, n_labels, source=named)
     backbone = part.backbone + TWO_LOOKS
-    region_settings(procedure, backbone)  # sizes that do not go together are told here
+    try:
+        region_settings(procedure, backbone)
+    except BallspotError as error:  # sizes of its config.json that do not go together
+        raise BallspotError(f"{named}: {error}") from error
     auxiliary = [key for key in part.rest if key.startswith(AUXILIARY)]
     is_ball = _is_ball(settings, n_labels)
     return Found(
@@ -107,6 +111,12 @@ def _head(
     return {name: state[key].float() for key, name in named.items()}, len(bias) - 1
 
 
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without the parts that AdaSpot's files have, `data` and `model`."""
+    parts = [settings[name] for name in ("data", "model") if isinstance(settings.get(name), Mapping)]
+    return {name: value for part in (settings, *parts) for name, value in part.items()}
+
+
 def _is_ball(settings: Mapping[str, Any], n_labels: int) -> bool:
     return settings.get("dataset", BALL if n_labels in BY_NUMBER else "") == BALL
 
@@ -128,7 +138,7 @@ def _procedure(settings: Mapping[str, Any], clip_rows: int, n_labels: int, *, so
         "network": "adaspot",
         "regions": looks,
         "size": high,
-        "stride": settings.get("stride", BALL_STRIDE if _is_ball(settings, n_labels) else OTHER_STRIDE),
+        "stride": BALL_STRIDE if _is_ball(settings, n_labels) else OTHER_STRIDE,
         "clip_rows": clip_rows,
         "overlap_rows": clip_rows // 2,
         "first_row": max(-5, 1 - clip_rows),

@@ -204,7 +204,8 @@ def _converted(
         raise BallspotError(
             f"{source}: {len(left_over)} tensors have no place in a {model.name}, the first '{left_over[0]}'"
         )
-    n_labels = found["_fc._fc_out.weight"].shape[0] - 1
+    classes = found["_fc._fc_out.weight"]
+    n_labels = len(classes) - 1 if classes.ndim else 0
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             head = build_head(model.section, dims=(dim,), n_labels=max(n_labels, 1), clip_frames=clip_rows)

@@ -69,7 +69,7 @@ def read(state: Mapping[str, Tensor], *, source: str, settings: Mapping[str, Any
         labels = published.labels if published.labels and len(published.labels) == head.n_labels else None
     return Found(
         system=system,
-        variant=f"{foreign.backbone} and a {head.name}",
+        variant=f"{foreign.backbone} and {head.name}",
         backbone=foreign.backbone,
         backbone_state=foreign.state,
         dim=foreign.dim,

@@ -4,13 +4,13 @@ What sees one picture at a time is computed once a picture; clips that overlap s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ...extract.backbone import Backbone, TorchEngine, resize
+from ...extract.backbone import Backbone, resize
 from ..config import Procedure
 from ..heads import SpottingHead
 from .placing import PlacedClip, place_clip
@@ -35,31 +35,37 @@ class ClipFeatures(Protocol):
 
 
 class BackboneFeatures:
-    """One picture network, with or without temporal shift."""
+    """One picture network, with or without temporal shift, computing as the system's own code does.
+
+    Norms are not folded, pictures are normalised in two steps, and maps lie as torch has them by default: random
+    weights behind black pictures were seen to make a difference of 0.02 in a score of what is rounded otherwise.
+    """
 
     def __init__(self, backbone: Backbone, device: torch.device) -> None:
         self.backbone, self.device, self.shifted = backbone, device, backbone.shifted
-        front = backbone if self.shifted is None else replace(backbone, model=self.shifted.front, shifted=None)
-        self.engine = TorchEngine(front, batch_rows=BATCH_PICTURES, device=device, is_exact=True)
+        self.front = backbone.model if self.shifted is None else self.shifted.front
+        self.mean, self.std = (torch.tensor(of, device=device).view(1, 3, 1, 1) for of in (backbone.mean, backbone.std))
+        if device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
     def maps(self, pictures: Tensor) -> Tensor:
         """(n, H, W, 3) -> (n, C, h, w), or (n, D) where no frame sees another."""
-        n = len(pictures)
-        filled = torch.cat([pictures, pictures[-1:].expand(BATCH_PICTURES - n, -1, -1, -1)])
-        return self.engine.tensor(filled)[:n].float()
+        images = pictures.to(self.device).permute(0, 3, 1, 2).contiguous().float() / 255
+        return self.front((images - self.mean) / self.std)
 
     def padding(self, kind: str) -> Tensor:
         """The map of a black picture, or of one whose every pixel is zero once it is normalised."""
         height, width = self.backbone.spec.size
-        colour = torch.tensor(self.backbone.mean) * 255 if kind == "mean" else torch.zeros(3)
-        return self.maps(colour.expand(1, height, width, 3).contiguous())[0]
+        if kind == "mean":
+            return self.front(torch.zeros(1, 3, height, width, device=self.device))[0]
+        return self.maps(torch.zeros(1, height, width, 3))[0]
 
     def features(self, maps: Tensor) -> Tensor:
         """(T, ...) -> (T, D)."""
         if self.shifted is None:
             return maps
         self.shifted.clips.n_frames = len(maps)
-        return self.backbone.model(maps.contiguous(memory_format=torch.channels_last))
+        return self.backbone.model(maps)
 
 
 @dataclass(frozen=True)

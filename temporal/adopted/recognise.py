@@ -10,7 +10,7 @@ from torch import Tensor
 from ...cache.disk import read_json
 from ...cache.errors import BallspotError
 from ...extract.backbone import read_state_dict
-from . import adaspot, course, e2espot
+from . import adaspot, course, e2espot, tdeed
 from .found import Found
 
 SETTINGS_FILE = "config.json"
@@ -27,7 +27,7 @@ class Reader(Protocol):
         ...
 
 
-READERS: tuple[Reader, ...] = (adaspot.read, e2espot.read, course.read)
+READERS: tuple[Reader, ...] = (adaspot.read, tdeed.read, e2espot.read, course.read)
 
 
 def recognise_whole(path: Path, settings_file: Path | None = None) -> Found:

@@ -117,7 +117,7 @@ def network_of(
     if procedure.network == "adaspot":
         looks = RegionFeatures(region_network(procedure, features, weights), device)
         return ClipNetwork(looks, head.to(device).eval(), procedure, device)
-    backbone = features.backbone(device=device, weights=weights)
+    backbone = features.backbone(device=device, weights=weights, folds=False)
     backbone = replace(backbone, spec=replace(backbone.spec, size=procedure.seen))
     return ClipNetwork(BackboneFeatures(backbone, device), head.to(device).eval(), procedure, device)
 

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from ...cache.disk import first_problem
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import BUILT_IN, LabelSet, load_label_set
-from ..config import Procedure
+from ..bundle import region_settings
+from ..config import Procedure, RegionLooks
 from .found import Found
 
 
@@ -17,18 +18,32 @@ def settled_procedure(found: Found, asked: Mapping[str, Any]) -> Procedure:
 
     Raises BallspotError for a crop that is none, and for settings that do not go together.
     """
-    values = {**found.procedure.model_dump(), **asked}
+    of_looks = {name: value for name, value in asked.items() if name in RegionLooks.model_fields}
+    values = {**found.procedure.model_dump(), **{name: asked[name] for name in asked.keys() - of_looks.keys()}}
+    if of_looks:
+        values["regions"] = _looks(found, of_looks)
     published = found.procedure
     if "clip_rows" in asked and "overlap_rows" not in asked:
         values["overlap_rows"] = published.overlap_rows * asked["clip_rows"] // published.clip_rows
     if "crop" in asked:
         values["crop"] = _crop(asked["crop"])
     try:
-        return Procedure.model_validate(values)
+        procedure = Procedure.model_validate(values)
     except ValidationError as error:
         place, problem = first_problem(error)
         option = f"--{place.replace('_', '-')}" if place in asked else place or "settings"
         raise BallspotError(f"{option} {asked.get(place, '')}: {problem}".replace(" :", ":")) from error
+    if procedure.regions is not None:
+        region_settings(procedure, found.backbone)  # sizes that do not go together are told before a run is begun
+    return procedure
+
+
+def _looks(found: Found, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """How AdaSpot looks twice, with what was asked for; no crop is left of a size that was not."""
+    if found.procedure.regions is None:
+        name = next(iter(asked))
+        raise BallspotError(f"--{name.replace('_', '-')}: is for AdaSpot, which looks twice; {found.system} does not")
+    return {**found.procedure.regions.model_dump(), **({"low_crop": None} if "low" in asked else {}), **asked}
 
 
 def settled_labels(found: Found, labels: str | None, *, source: str) -> LabelSet:

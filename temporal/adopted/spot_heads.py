@@ -54,20 +54,21 @@ def read_head(tensors: Mapping[str, Tensor], *, dim: int, source: str) -> SpotHe
     last = next((theirs for theirs, ours in names.items() if ours == "class_layer.weight"), "")
     if last not in found:
         raise BallspotError(f"{source}: lacks the head's tensor '{HEAD}{last}'; {WHOLE}")
-    n_labels = found[last].shape[0] - 1
+    n_labels = len(found[last]) - 1 if found[last].ndim else 0
     if n_labels < 1:
-        raise BallspotError(f"{source}: '{HEAD}{last}' has {n_labels + 1} rows, background and no class; {WHOLE}")
+        shape = tuple(found[last].shape)
+        raise BallspotError(f"{source}: tensor '{HEAD}{last}' is {shape}, no background and classes; {WHOLE}")
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         wanted = _built(section, dim=dim, n_labels=n_labels, source=source).state_dict()
     ours = {theirs: wanted[place].shape for theirs, place in names.items()}
     missing = sorted(key for key in ours if key not in found)
     if missing:
         raise BallspotError(
-            f"{source}: lacks {len(missing)} tensors of a {name}, the first '{HEAD}{missing[0]}'; {WHOLE}"
+            f"{source}: lacks {len(missing)} tensors of {name}, the first '{HEAD}{missing[0]}'; {WHOLE}"
         )
     left_over = sorted([*(HEAD + key for key in found if key not in ours), *_strange(tensors)])
     if left_over:
-        raise BallspotError(f"{source}: {len(left_over)} tensors have no place in a {name}, the first '{left_over[0]}'")
+        raise BallspotError(f"{source}: {len(left_over)} tensors have no place in {name}, the first '{left_over[0]}'")
     state = {}
     for theirs, place in names.items():
         value, shape = found[theirs], ours[theirs]
@@ -75,7 +76,7 @@ def read_head(tensors: Mapping[str, Tensor], *, dim: int, source: str) -> SpotHe
         if value.shape != shape:
             there = tuple(found[theirs].shape)
             raise BallspotError(
-                f"{source}: tensor '{HEAD}{theirs}' is {there}, in a {name} on {dim} features {tuple(shape)}"
+                f"{source}: tensor '{HEAD}{theirs}' is {there}, in {name} on {dim} features {tuple(shape)}"
             )
         state[place] = value.float()
     return SpotHead(section, state, n_labels, name)
@@ -100,7 +101,7 @@ def _layout(found: Mapping[str, Tensor]) -> tuple[HeadSection, Mapping[str, str]
         return _mstcn(found)
     if any(key.startswith("_net.") for key in found):
         return _asformer(found)
-    return _section("linear", class_dropout=0.0), _with_both({"_fc_out": "class_layer"}), "linear layer"
+    return _section("linear", class_dropout=0.0), _with_both({"_fc_out": "class_layer"}), "a linear layer"
 
 
 def _section(kind: str, **sizes: object) -> HeadSection:
@@ -116,17 +117,18 @@ def _gru(found: Mapping[str, Tensor]) -> tuple[HeadSection, Mapping[str, str], s
         for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         for way in ("", "_reverse")
     }
-    name = "GRU" if n_layers == 1 else f"GRU of {n_layers} layers"
+    name = "a GRU" if n_layers == 1 else f"a GRU of {n_layers} layers"
     section = _section("spot-gru", gru_layers=n_layers, dropout=0.0)
     return section, {**names, **_with_both({"_fc_out._fc_out": "class_layer"})}, name
 
 
 def _mstcn(found: Mapping[str, Tensor]) -> tuple[HeadSection, Mapping[str, str], str]:
-    n_stages = 1 + _n_parts(found, r"_stages\.(\d+)\.")
+    has_more = any(key.startswith("_stages.") for key in found)
+    n_stages = 1 + (_n_parts(found, r"_stages\.(\d+)\.") if has_more else 0)
     n_layers = _n_parts(found, r"_tcn\.layers\.(\d+)\.")
     places = ["_tcn", *(f"_stages.{stage}" for stage in range(n_stages - 1))]
     section = _section("mstcn", n_stages=n_stages, n_layers=n_layers, **_sizes(found, "_tcn", "conv_dilated"))
-    return section, _staged(places, n_layers, OF_TCN), f"MS-TCN of {n_stages} stages"
+    return section, _staged(places, n_layers, OF_TCN), f"an MS-TCN of {n_stages} stages"
 
 
 def _asformer(found: Mapping[str, Tensor]) -> tuple[HeadSection, Mapping[str, str], str]:
@@ -134,8 +136,8 @@ def _asformer(found: Mapping[str, Tensor]) -> tuple[HeadSection, Mapping[str, st
     n_layers = _n_parts(found, r"_net\.encoder\.layers\.(\d+)\.")
     places = ["_net.encoder", *(f"_net.decoders.{decoder}" for decoder in range(n_decoders))]
     sizes = _sizes(found, "_net.encoder", "feed_forward.layer.0")
-    section = _section("asformer", n_stages=max(n_decoders, 1), n_layers=n_layers, **sizes)
-    return section, _staged(places, n_layers, OF_ASFORMER), f"ASFormer of {n_decoders} decoders"
+    section = _section("asformer", n_stages=n_decoders, n_layers=n_layers, **sizes)
+    return section, _staged(places, n_layers, OF_ASFORMER), f"an ASFormer of {n_decoders} decoders"
 
 
 def _sizes(found: Mapping[str, Tensor], stage: str, convolution: str) -> dict[str, int]:
@@ -166,6 +168,6 @@ def _with_both(modules: Mapping[str, str]) -> dict[str, str]:
 
 
 def _n_parts(found: Mapping[str, Tensor], pattern: str) -> int:
-    """How many numbered parts there are: one more than the highest number; a number beyond sense counts as none."""
+    """How many numbered parts there are, one at least: one more than the highest number that makes sense."""
     numbers = {int(match[1]) for key in found if (match := re.match(pattern, key)) and len(match[1]) < 4}
-    return 1 + max((number for number in numbers if number < MOST_PARTS), default=-1)
+    return 1 + max((number for number in numbers if number < MOST_PARTS), default=0)

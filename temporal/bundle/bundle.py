@@ -25,6 +25,7 @@ from .feature_parts import features_of_parts, features_part
 from .file import is_bundle, read_bundle_file, write_bundle_file
 from .header import MetricsPart
 from .run_features import REMEDY, features_of_run
+from .trained import threshold_of
 
 TUNED_FILE = "tuned.json"
 OR_WITHOUT = f"{REMEDY}, or --without-backbone: then it predicts from features only"
@@ -46,6 +47,7 @@ class Bundle:
     run_keys, seeds: of the runs, in the order of `heads`.
     splits: names of the matches the run was trained and validated on and is to be tested on.
     metrics: what each run's metrics.json says of its head, None for a run that is not done.
+    threshold: the confidence from which on spots were best on the validation matches; None where that is not known.
     procedure: of an adopted model, how its system looks at a video; None for a head that reads rows.
     """
 
@@ -58,6 +60,7 @@ class Bundle:
     seeds: tuple[int, ...]
     splits: Mapping[str, tuple[str, ...]]
     metrics: tuple[Mapping[str, Any] | None, ...] = field(default=())
+    threshold: float | None = None
     procedure: Procedure | None = None
 
 
@@ -118,6 +121,7 @@ def bundle_of(
         seeds=tuple(seeds),
         splits=splits.by_part,
         metrics=tuple(_metrics_of(folder) if folder.is_done else None for folder in folders),
+        threshold=threshold_of(runs[0], others=runs[1:], tuned=tuned),
         procedure=procedures[0],
     )
 
@@ -191,6 +195,7 @@ def load_bundle(path: Path) -> Bundle:
         seeds=tuple(head.seed for head in header.heads),
         splits={part: tuple(names) for part, names in header.splits.model_dump().items()},
         metrics=tuple(None if head.metrics is None else head.metrics.model_dump() for head in header.heads),
+        threshold=header.heads[0].threshold,
         procedure=None if header.procedure is None else procedure_of(header.procedure, str(path)),
     )
 
@@ -221,6 +226,7 @@ def _head_part(bundle: Bundle, index: int) -> dict[str, Any]:
     fps = head.description.fps
     return {
         **({} if fps is None else {"fps": str(fps)}),
+        **({} if index or bundle.threshold is None else {"threshold": bundle.threshold}),
         "config": as_table(head.description.config),
         "dims": list(head.description.dims),
         "features_fingerprint": head.description.features_fingerprint,

@@ -54,6 +54,7 @@ class HeadPart(Part):
     scaled: bool
     metrics: MetricsPart | None
     fps: Annotated[str, Field(pattern=r"^[1-9]\d{0,8}(/[1-9]\d{0,8})?$")] | None = None
+    threshold: Number | None = None
 
 
 class LabelSetPart(Part):

@@ -12,13 +12,14 @@ from huggingface_hub import HfApi, constants
 
 from ...cache.disk import fingerprint, make_folder, whole_file
 from ...cache.errors import BallspotError
-from ...cache.stores import FeatureStore, open_feature_set
+from ...cache.stores import FeatureStore, open_feature_set, share_store
 from ...extract.backbone import first_line, hub_silence
 from ...extract.rows import FIT_FILE
 from ..config import as_table
 from .bundle import Bundle, load_bundle, open_bundle, save_bundle, without_backbone
 from .card import BUNDLE_NAME, write_card
 from .file import is_bundle
+from .run_features import shared_weights
 
 CARD_NAME, CONFIG_NAME = "README.md", "config.toml"
 FEATURES_FOLDER = "features"
@@ -56,20 +57,36 @@ def push(
         save_bundle(bundle, folder / BUNDLE_NAME)
         write_card(bundle, folder / CARD_NAME, run=source if source.is_dir() else None, title=repo)
         write_config(bundle, folder / CONFIG_NAME)
-        with _asking(repo):
+        with asking_hub(repo):
             created = api.create_repo(repo, private=not is_public, exist_ok=True)
             if not is_public and not api.model_info(created.repo_id).private:
                 raise BallspotError(f"{repo}: everybody sees this repository; give --public, or another REPO")
             api.upload_folder(repo_id=created.repo_id, folder_path=folder, commit_message="A head of ballspot")
             for path in features:
-                api.upload_folder(
-                    repo_id=created.repo_id,
-                    folder_path=path,
-                    path_in_repo=f"{FEATURES_FOLDER}/{path.resolve().name}",
-                    allow_patterns=["*.h5", FIT_FILE],
-                    commit_message="Its features",
-                )
+                _push_features(api, created.repo_id, path)
     return f"{constants.ENDPOINT}/{created.repo_id}", bundle
+
+
+def _push_features(api: HfApi, repo_id: str, path: Path) -> None:
+    """Sends a feature set, store after store, without the places on this machine that the stores say."""
+    place = f"{FEATURES_FOLDER}/{path.resolve().name}"
+    feature_set = open_feature_set(path)
+    fit = path / FIT_FILE
+    with tempfile.TemporaryDirectory() as name:
+        for number, (match, store) in enumerate(feature_set.stores.items(), start=1):
+            shown = Path(name) / f"{number}.h5"
+            share_store(store, shown, said=shared_weights)
+            api.upload_file(
+                path_or_fileobj=shown,
+                path_in_repo=f"{place}/{match}.h5",
+                repo_id=repo_id,
+                commit_message=f"Its features, {number} of {len(feature_set.stores)}",
+            )
+            shown.unlink()
+    if fit.is_file():
+        api.upload_file(
+            path_or_fileobj=fit, path_in_repo=f"{place}/{FIT_FILE}", repo_id=repo_id, commit_message="Its components"
+        )
 
 
 def pull(repo: str, out: Path, *, revision: str | None = None, with_features: bool = False) -> Bundle:
@@ -83,7 +100,7 @@ def pull(repo: str, out: Path, *, revision: str | None = None, with_features: bo
     api = HfApi(endpoint=constants.ENDPOINT)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with _asking(repo):
+        with asking_hub(repo):
             there = api.list_repo_files(repo, revision=revision)
             wanted = [file for file in (BUNDLE_NAME, CARD_NAME, CONFIG_NAME) if file in there]
             if BUNDLE_NAME not in wanted:
@@ -111,12 +128,19 @@ def write_config(bundle: Bundle, out: Path) -> None:
 def _is_store(file: str) -> bool:
     """Whether a repository's file is one of those that `push` makes of feature sets, below their folder."""
     path = PurePosixPath(file)
-    is_safe = not path.is_absolute() and ".." not in path.parts and "\\" not in file and ":" not in file
-    return is_safe and path.parts[:1] == (FEATURES_FOLDER,) and (path.suffix == ".h5" or path.name == FIT_FILE)
+    return (
+        is_plain_path(file) and path.parts[:1] == (FEATURES_FOLDER,) and (path.suffix == ".h5" or path.name == FIT_FILE)
+    )
+
+
+def is_plain_path(file: str) -> bool:
+    """Whether a repository's file lies below its folder on every system."""
+    path = PurePosixPath(file)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in file and ":" not in file
 
 
 @contextmanager
-def _asking(repo: str) -> Iterator[Any]:
+def asking_hub(repo: str) -> Iterator[Any]:
     """Raises BallspotError, in one line, for whatever the hub or its client refuses, and within seconds of silence."""
     reason = hub_silence()
     if reason:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from itertools import islice, product
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import torch
@@ -56,6 +56,14 @@ def features_of_run(
         name = _plain(str(_features_of(record).get("set") or "features"))
         return (BundledFeatures(name, wanted, FeatureSpec(), EngineSpec(""), "unknown", "unknown", None, None),)
     return tuple(_of_store(store, folder, run.path, with_backbone=with_backbone) for store, folder in stores)
+
+
+def sets_of_run(run: RunFolder, wanted: str) -> tuple[Path, ...]:
+    """The folders of the feature sets that a run was trained on, in their order, where they lie now.
+
+    Raises BallspotError where none of what is found has the fingerprint ``wanted``, the run's.
+    """
+    return tuple(folder for _, folder in _recorded(run, run.record(), wanted, REMEDY))
 
 
 def _given(sets: Sequence[Path], wanted: str) -> list[tuple[Path, Path]]:
@@ -162,8 +170,14 @@ def _origin(text: str, backbone: str) -> tuple[str, str]:
         return text, backbone
     if not text:
         return "unknown", "unknown"
-    path = Path(text)
+    path = PureWindowsPath(text) if re.match(r"[A-Za-z]:[\\/]", text) else PurePath(text)
     return ("run", _plain(path.parent.name)) if path.name == RUN_BACKBONE else ("file", _plain(path.name))
+
+
+def shared_weights(text: str) -> str:
+    """What a store that is given to others says of its weights: of a file its name, of a run's also the run's."""
+    origin, name = _origin(text, "")
+    return {"file": name, "run": f"{name}/{RUN_BACKBONE}"}.get(origin, text)
 
 
 def _is_ours(text: str, origin: str) -> bool:

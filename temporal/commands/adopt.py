@@ -26,21 +26,30 @@ PUBLISHED = "  [default: the system's published setting]"
 @click.option("--padding", type=click.Choice(("mean", "black")), help="What stands outside the video." + PUBLISHED)
 @click.option("--first-clip", type=click.Choice(("padded", "unpadded")),
               help="Whether the first clip's start is padded." + PUBLISHED)  # fmt: skip
+@click.option("--low", type=SIZE, help="AdaSpot: height and width of its coarse picture." + PUBLISHED)
+@click.option("--region", type=SIZE, help="AdaSpot: height and width of the box seen closely." + PUBLISHED)
+@click.option("--threshold", type=click.FloatRange(0.0, 1.0),
+              help="AdaSpot: strength a box must hold; larger ones are tried until one does." + PUBLISHED)  # fmt: skip
+@click.option("--conv-padding", type=click.Choice(("replicate", "reflect", "zeros")),
+              help="AdaSpot: what its convolutions have around a picture." + PUBLISHED)  # fmt: skip
 def adopt(checkpoint: str, run_path: Path, labels: str | None, settings_file: Path | None, **options: Any) -> None:
     """Make a run of another system's checkpoint: backbone, head, and how it goes over a video.
 
     CHECKPOINT is a file of E2E-Spot, opensportslib (OSL), T-DEED, SoccerNet's 2025 kit, AdaSpot or the course
-    baseline, or one of our bundles. What the file cannot say is an option; what was chosen is printed.
+    baseline, or one of our bundles; or hub:OWNER/NAME, that file of a repository on the Hugging Face hub, of several
+    hub:OWNER/NAME/FILE, of a revision hub:OWNER/NAME@REVISION. Nothing in it is run. What the file cannot say is an
+    option; what was chosen is printed.
 
     \b
     ballspot adopt checkpoint_best.pt --out runs/tdeed
+    ballspot adopt hub:someone/e2e-spot --out runs/spot --crop none
     ballspot predict runs/tdeed my-match.mp4
     ballspot extract DATA --weights runs/tdeed
     """
-    from ..adopted import Adoption, recognise_whole, settled_labels, settled_procedure
+    from ..adopted import Adoption, checkpoint_path, recognise_whole, settled_labels, settled_procedure
     from ..training import command_line
 
-    path = Path(checkpoint)
+    path = checkpoint_path(checkpoint)
     found = recognise_whole(path, settings_file)
     procedure = settled_procedure(found, {name: value for name, value in options.items() if value is not None})
     adoption = Adoption(found, procedure, settled_labels(found, labels, source=checkpoint), path)

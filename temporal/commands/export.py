@@ -39,7 +39,7 @@ class Asked:
     checkpoint: str
     tuned: Path | None
     backbone: Path | None
-    threshold: float
+    threshold: float | None
     classes: str | None
     team: str | None
     named: tuple[str, ...]
@@ -138,7 +138,7 @@ def _require_fitting(context: click.Context, form: str) -> None:
 
 
 def _predictions(asked: Asked) -> None:
-    from ...evaluate.dataset import given_predictions, load_label_set, split_remark
+    from ...evaluate.dataset import decided_threshold, given_predictions, load_label_set, split_remark
     from ...evaluate.exports import Selection, choose_spots, classes_of, threshold_remark, write_exports
     from ...evaluate.formats import pack_submission
 
@@ -151,15 +151,16 @@ def _predictions(asked: Asked) -> None:
         notes = submission.notes
     else:
         opened = given.opened().among(names or ())
-        selection = Selection(asked.threshold, classes_of(asked.classes), asked.team)
+        least = decided_threshold(given, asked.threshold, matches=names)
+        selection = Selection(least.value, classes_of(asked.classes), asked.team)
         chosen = choose_spots(opened, selection, matches=names, named=asked.named)
         written = write_exports(
             asked.out, asked.form, chosen, predictions=opened, before_s=asked.before, after_s=asked.after
         )
         n_videos, n_files = len(chosen.videos), len(written.paths)
         click.echo(f"{asked.out}: {written.n_spots} spots of {n_videos} matches in {n_files} files, as {asked.form}")
-        remark = threshold_remark(chosen, asked.threshold)
-        notes = written.notes if remark is None else (remark, *written.notes)
+        said = (None if asked.threshold is not None else least.remark(), threshold_remark(chosen, least.value))
+        notes = (*filter(None, said), *written.notes)
     of_run = split_remark([given], asked.split)
     for line in [*([] if of_run is None else [of_run]), *notes]:
         note(f"note: {line}")

@@ -23,11 +23,19 @@ from ...cache.terminal import (
     splits_option,
     threads_option,
 )
-from ...evaluate.dataset import SPOTS_FILE, VIDEO_SUFFIXES, DataSelection, halves_by_match, names_to_predict
+from ...evaluate.dataset import (
+    SPOTS_FILE,
+    VIDEO_SUFFIXES,
+    DataSelection,
+    halves_by_match,
+    names_to_predict,
+    write_threshold,
+)
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
 
+LIVE_THRESHOLD = 0.2  # where none was chosen: what is to come is not known yet
 OF_STORES = ("data_root", "split", "splits_file", "leave_out")
 OF_LIVE = ("threshold", "warm_up", "idle", "as_json", "fps")
 OF_VIDEOS = ("weights", "engine", "keep_features", "live", *OF_LIVE)
@@ -54,7 +62,7 @@ class Asked:
     engine: str | None
     keep_features: Path | None
     live: bool
-    threshold: float
+    threshold: float | None
     warm_up: float
     idle: float
     fps: str | None
@@ -90,8 +98,8 @@ class Asked:
               help="What computes a video's features.  [default: what computed those of the training]")  # fmt: skip
 @click.option("--keep-features", type=FOLDER, help="Also keep the videos' feature sets in this folder.")
 @click.option("--live", is_flag=True, help="The video is still being made: a growing file, a named pipe, or - (stdin).")
-@click.option("--threshold", type=FiniteRange(0, 1), default=0.2, show_default=True,
-              help="With --live: the least confidence of a spot that is told.")  # fmt: skip
+@click.option("--threshold", type=FiniteRange(0, 1), help="With --live: the least confidence of a spot that is told.  "
+              "[default: the run's own, chosen on its validation matches; else 0.2]")  # fmt: skip
 @click.option("--warm-up", type=FiniteRange(min=0), default=60.0, show_default=True,
               help="With --live: seconds before the first spot, where a head scales by the match.")  # fmt: skip
 @click.option("--idle", type=click.FloatRange(min=0), default=30.0, show_default=True,
@@ -158,7 +166,7 @@ def _stores(asked: Asked, data_root: Path) -> None:
 def _predict_split(asked: Asked, data_root: Path, *, is_of_sweep: bool = False) -> None:
     from ...cache.disk import locked_folder
     from ...extract.device import pick_device, use_threads
-    from ..bundle import read_trained
+    from ..bundle import read_trained, threshold_of
     from ..decoding import read_postprocessing
     from ..features import open_source
     from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record, write_wholes
@@ -188,6 +196,8 @@ def _predict_split(asked: Asked, data_root: Path, *, is_of_sweep: bool = False) 
     keys = [key for run in trained for key in run.run_keys]
     wholes = list(dict.fromkeys(data.matches[name].whole for name in names))
     claim_folder(out, prediction_record(ensemble, run_keys=keys, checkpoint_name=asked.checkpoint, names=wholes))
+    threshold = None if asked.others else trained[0].threshold
+    write_threshold(out, threshold if asked.tuned is None else threshold_of(asked.run_path, tuned=asked.tuned))
     if is_of_sweep and all((out / name / SPOTS_FILE).is_file() for name in (*names, *wholes)):
         note(f"{out}: was predicted before")
         return
@@ -199,7 +209,7 @@ def _predict_split(asked: Asked, data_root: Path, *, is_of_sweep: bool = False) 
 
 def _loaded(asked: Asked) -> "Bundle":
     """The heads of a run or a bundle, and how their features are made."""
-    from ..bundle import bundle_of, is_bundle, load_bundle
+    from ..bundle import bundle_of, is_bundle, load_bundle, threshold_of
 
     path, checkpoint = asked.run_path, asked.checkpoint if "checkpoint" in asked.given else None
     if is_bundle(path):
@@ -218,7 +228,7 @@ def _loaded(asked: Asked) -> "Bundle":
         checkpoint=checkpoint or "best",
         with_backbone=asked.weights is None,
     )
-    return replace(bundle, postprocessing=None)  # a run's is asked for with --tuned
+    return replace(bundle, postprocessing=None, threshold=threshold_of(path, others=asked.others))  # tuned: by --tuned
 
 
 def _engine_here(bundle: "Bundle", engine: str | None) -> str | None:
@@ -239,6 +249,7 @@ def _videos(asked: Asked) -> None:
     from ...extract.device import pick_device, use_threads
     from ...extract.rows import RowMaker
     from ..adopted import AdoptedScorer
+    from ..bundle import threshold_of
     from ..decoding import read_postprocessing
     from ..on_video import RowScorer, given_videos, halves_of_videos, predict_keeping, predict_videos
     from ..prediction import Ensemble, claim_folder, prediction_record, write_wholes
@@ -253,6 +264,7 @@ def _videos(asked: Asked) -> None:
     out = asked.out or Path("predictions")
     record = prediction_record(ensemble, run_keys=bundle.run_keys, checkpoint_name=bundle.checkpoint, names=())
     claim_folder(out, record)
+    write_threshold(out, bundle.threshold if asked.tuned is None else threshold_of(asked.run_path, tuned=asked.tuned))
     use_threads(asked.n_threads, spare=1)  # one core decodes
     with ExitStack() as stack:
         if bundle.procedure is not None:
@@ -295,6 +307,10 @@ def _live(asked: Asked) -> None:
     if bundle.postprocessing is not None:
         note("--live: the bundle's tuned post-processing is for whole matches; its configuration's own is used")
     engine, ensemble = _engine_here(bundle, asked.engine), Ensemble(bundle.heads, pick_device(asked.device))
+    threshold = asked.threshold
+    if threshold is None:
+        threshold = LIVE_THRESHOLD if bundle.threshold is None else bundle.threshold
+        note(f"note: spots are told from {threshold:g} up; --threshold takes another number")
     stream = open_live(asked.inputs[0], patience_s=asked.idle)
     with ExitStack() as stack:
         maker = stack.enter_context(
@@ -304,7 +320,7 @@ def _live(asked: Asked) -> None:
         frames = stack.enter_context(closing(LiveFrames(stream, asked.inputs[0], fps=fps, rate=ensemble.rate)))
         for told in live_spots(ensemble, maker, frames, warm_up_s=asked.warm_up, tell=note):
             spot = told.spot
-            if (spot.confidence or 0.0) < asked.threshold:
+            if (spot.confidence or 0.0) < threshold:
                 continue
             if asked.as_json:
                 line = {"position": spot.position_ms, "label": spot.label, "team": spot.team}

@@ -62,8 +62,9 @@ def tune(
     \b
     ballspot tune runs/tcn --data DATA
     """
-    from ...evaluate.dataset import read_labels, refuse_sweep
-    from ..decoding import open_scores, rows_a_second, tune_classes, write_postprocessing
+    from ...evaluate.dataset import read_labels, refuse_sweep, write_threshold
+    from ..decoding import decoded_spots, open_scores, rows_a_second, tune_classes, write_postprocessing
+    from ..prediction import chosen_threshold
 
     if (applied is None) != (destination is None):
         raise click.UsageError("--apply and --to belong together: scores to decode, and where their spots go")
@@ -83,11 +84,14 @@ def tune(
     tuned = tune_classes(saved, truths, label_set, before=before, min_count=min_count)
     how = {label: one.decoding for label, one in tuned.items()}
     out = out or scores / "tuned.json"
-    write_postprocessing(out, how, made_from={"scores": str(folder), "split": split, "matches": list(names)})
+    threshold = chosen_threshold([decoded_spots(one, how) for one in saved], truths, label_set)
+    made_from = {"scores": str(folder), "split": split, "matches": list(names)}
+    write_postprocessing(out, how, made_from=made_from, threshold=threshold)
     note(f"{out}: written; AP after tuning is that of the matches tuned on, and so too high")
     _print(tuned, min_count=min_count, as_json=as_json)
     if applied is not None and destination is not None:
         _apply(applied, destination, label_set, how, rows_a_second=rate)
+        write_threshold(destination, threshold)
 
 
 def _run_of(path: Path) -> "RunFolder | None":

@@ -82,9 +82,15 @@ def as_configured(section: PredictionSection, labels: tuple[str, ...], *, rate: 
     return dict.fromkeys(labels, how)
 
 
-def write_postprocessing(path: Path, how: Mapping[str, ClassDecoding], *, made_from: Mapping[str, Any]) -> None:
-    """Writes the post-processing of every class, whole or not at all; ``made_from`` says what it was tuned on."""
-    write_json(path, {"format": POSTPROCESSING_FORMAT, "classes": as_plain(how), "made_from": dict(made_from)})
+def write_postprocessing(
+    path: Path, how: Mapping[str, ClassDecoding], *, made_from: Mapping[str, Any], threshold: float | None = None
+) -> None:
+    """Writes the post-processing of every class, whole or not at all; ``made_from`` says what it was tuned on.
+
+    ``threshold`` is the confidence from which on its spots were best.
+    """
+    document = {"format": POSTPROCESSING_FORMAT, "classes": as_plain(how), "made_from": dict(made_from)}
+    write_json(path, document | ({} if threshold is None else {"threshold": threshold}))
 
 
 def as_plain(how: Mapping[str, ClassDecoding]) -> dict[str, dict[str, Any]]:

@@ -197,10 +197,10 @@ def _made(features: BundledFeatures, matches: Sequence[Match], folder: Path, job
     """The feature set of these videos, in ``folder``, under the name that it has in training."""
     path = folder / features.name
     if features.components is None:
-        extract_matches(matches, path, job)
+        extract_matches(matches, path, job, takes_any_rate=True)  # rows are brought to the rate when they are read
         return path
     parent = folder / f"{features.name}-whole"
-    extract_matches(matches, parent, job)
+    extract_matches(matches, parent, job, takes_any_rate=True)
     save_components(features.components, path / FIT_FILE)
     project_set(open_feature_set(parent), features.components, path)
     return path

@@ -4,4 +4,13 @@ from .ensemble import Ensemble, MatchStream
 from .offsets import place_scores
 from .score import MatchScores, Sides, joined, match_scores, require_finite
 from .stream import score_match
-from .write import PredictedMatch, claim_folder, predict_matches, prediction_record, write_prediction, write_wholes
+from .write import (
+    PredictedMatch,
+    chosen_threshold,
+    claim_folder,
+    keep_threshold,
+    predict_matches,
+    prediction_record,
+    write_prediction,
+    write_wholes,
+)

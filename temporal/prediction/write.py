@@ -12,7 +12,18 @@ from ...cache.disk import find_temporary, locked_folder, make_folder, read_json,
 from ...cache.errors import BallspotError
 from ...cache.terminal import note
 from ...cache.times import TimeAxis
-from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, read_spots, write_spots
+from ...evaluate.dataset import (
+    SCORES_FILE,
+    SPOTS_FILE,
+    LabelSet,
+    Spot,
+    column_arrays,
+    columns_of,
+    read_spots,
+    write_spots,
+    write_threshold,
+)
+from ...evaluate.scoring import OFFICIAL_FPS, best_threshold, pool_spots
 from ..decoding import SavedScores, as_plain, write_scores
 from ..features import FeatureSource
 from .ensemble import Ensemble
@@ -75,6 +86,23 @@ def write_wholes(out: Path, halves: Mapping[str, Sequence[str]]) -> None:
             parts = [read_spots(path) for path in paths]
             spots = [replace(spot, half=half) for half, part in enumerate(parts, start=1) for spot in part]
             write_spots(out / match / SPOTS_FILE, match, spots)
+
+
+def chosen_threshold(
+    spots: Sequence[Sequence[Spot]], truths: Sequence[Sequence[Spot]], label_set: LabelSet
+) -> float | None:
+    """The threshold of the best F1 at 1 s over matches, by their predictions and labels, both in the order of files."""
+    found, true = (
+        [column_arrays(columns_of(of_match), label_set, fps=OFFICIAL_FPS) for of_match in matches]
+        for matches in (spots, truths)
+    )
+    return best_threshold(pool_spots(true, found, n_labels=len(label_set), fps=OFFICIAL_FPS), 1.0)
+
+
+def keep_threshold(run: Path, out: Path, truths: Mapping[str, Sequence[Spot]], label_set: LabelSet) -> None:
+    """Leaves in a run the threshold that is best for its predictions in ``out``, those of the validation matches."""
+    spots = [read_spots(out / name / SPOTS_FILE) for name in truths]
+    write_threshold(run, chosen_threshold(spots, list(truths.values()), label_set))
 
 
 def claim_folder(out: Path, record: dict[str, Any], *, replaces_own: bool = False) -> None:

@@ -15,6 +15,7 @@ from ...evaluate.scoring import METRIC, OFFICIAL_FPS, APResult, headline_ap
 from ..config import TrainingSection
 from ..features import Scaling
 from ..heads import HeadDescription, Progress, SpottingHead, misfit, read_checkpoint, restore, write_checkpoint
+from ..prediction import keep_threshold
 from .optimizer import Learner, WeightAverage
 from .provenance import timestamp
 from .task import SPLIT, Report, Task
@@ -150,6 +151,8 @@ class RunProgress:
                 f"{self.run.path / 'log.jsonl'}: lacks the validation of epoch {self.done.best_epoch}, the best; bring "
                 "it back, or remove the run and train it again"
             )
+        out = self.run.path / "predictions" / SPLIT
+        keep_threshold(self.run.path, out, self.task.spots(SPLIT), self.task.label_set)
         metrics = {
             "split": SPLIT,
             "metric": METRIC,

@@ -35,6 +35,8 @@ class How:
     rotation: int = 0  # degrees counterclockwise, as a container says it
     is_mirrored: bool = False
     turn: str = ""  # what players do then
+    size: tuple[int, int] = SIZE  # height and width
+    first: int = 0  # the number of the first picture
     covers: int = 0  # pictures of another number, in a stream ahead, without the default flag
     options: dict[str, str] = field(default_factory=dict)
     container: dict[str, str] = field(default_factory=dict)
@@ -53,7 +55,7 @@ def write(path: Path, how: How) -> Path:
             sound = container.add_stream(codec, rate=48_000, layout="mono")
         packets = [(packet.dts * packet.time_base, packet) for packet in _encoded(stream, how)]
         if other is not None:
-            packets += [(packet.dts * packet.time_base, packet) for packet in _encoded(other, How(gop=1), first=900)]
+            packets += [(packet.dts * packet.time_base, packet) for packet in _encoded(other, How(gop=1, first=900))]
         if sound is not None:
             last_s = float(how.ticks[-1] * how.time_base)
             packets += [(packet.dts * packet.time_base, packet) for packet in _sounds(sound, how.sound_from_s, last_s)]
@@ -65,7 +67,7 @@ def write(path: Path, how: How) -> Path:
 def _stream(container: Any, how: How) -> Any:
     stream = container.add_stream(how.codec, rate=25)
     swaps = "90" in how.turn
-    stream.height, stream.width = SIZE[::-1] if swaps else SIZE
+    stream.height, stream.width = how.size[::-1] if swaps else how.size
     stream.pix_fmt = how.pixels
     stream.codec_context.time_base = stream.time_base = how.time_base
     stream.codec_context.thread_count = 1
@@ -81,11 +83,11 @@ def _stream(container: Any, how: How) -> Any:
     return stream
 
 
-def _encoded(stream: Any, how: How, *, first: int = 0) -> list[Any]:
+def _encoded(stream: Any, how: How) -> list[Any]:
     packets = []
     for number, tick in enumerate(how.ticks):
-        luma = np.full(SIZE, 90, np.uint8)
-        draw_number(luma, first + number)
+        luma = np.full(how.size, 90, np.uint8)
+        draw_number(luma, how.first + number)
         picture = turned(np.stack([luma] * 3, axis=2), OPPOSITE.get(how.turn, how.turn))
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=how.pixels)
         frame.pts, frame.time_base = tick, how.time_base
@@ -168,6 +170,33 @@ def packed(path: Path) -> Path:
     return path
 
 
+def one_stamp(*numbers: int, n: int = N) -> list[int]:
+    """Ticks of frames of which these numbers have the stamp of the frame before them."""
+    return [k - sum(k >= number for number in numbers) for k in range(n)]
+
+
+def two_sizes(path: Path) -> Path:
+    """A recording of which the second half is twice as high and wide."""
+    first = write(path.with_name("first.ts"), How(ticks=range(30), gop=10))
+    second = write(path.with_name("second.ts"), How(ticks=range(40, 70), gop=10, size=(128, 192), first=30))
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    return path
+
+
+def cut_short(path: Path) -> Path:
+    """An MP4 whose index comes first, of which the end was not downloaded."""
+    content = write(path, How(bf=2, container={"movflags": "faststart"})).read_bytes()
+    path.write_bytes(content[: len(content) * 9 // 10])
+    return path
+
+
+def without_index(path: Path) -> Path:
+    """An AVI whose index was never written."""
+    content = write(path, How(codec="mpeg4")).read_bytes()
+    path.write_bytes(content[: content.rfind(b"idx1")])
+    return path
+
+
 def gap(*, at: int = 30, ticks: int = 100, n: int = N) -> list[int]:
     """Ticks of frames after which, at one place, more time passes."""
     return [k + (ticks if k >= at else 0) for k in range(n)]
@@ -237,6 +266,17 @@ KINDS: dict[str, tuple[str, How | Callable[[Path], Path]]] = {
     "five pictures a second": (".mp4", How(time_base=Fraction(1, 5))),
     "half a picture a second": (".mp4", How(time_base=Fraction(2, 1))),
     "lossless FFV1": (".mkv", How(codec="ffv1")),
+    "H.264 in AVI": (".avi", How()),
+    "H.264 with B-frames in AVI": (".avi", How(bf=2)),
+    "H.264 with B-frames and a gap in AVI": (".avi", How(bf=2, ticks=gap(ticks=5))),
+    "AVI without an index": (".avi", without_index),
+    "two sizes": (".ts", two_sizes),
+    "a download that was cut short": (".mp4", cut_short),
+    "a clock that wraps around": (".ts", How(bf=2, container={"output_ts_offset": "95442.5"})),
+    "VP9 with alpha": (
+        ".webm",
+        How(codec="libvpx-vp9", pixels="yuva420p", time_base=MS, ticks=[40 * k for k in range(N)]),
+    ),
 }
 
 

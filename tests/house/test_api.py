@@ -67,11 +67,6 @@ def test_a_run_scores_rows_as_predict_scores_the_store(shared, tmp_path: Path) -
         run.score(rows[:, :-1])
 
 
-def test_a_video_is_predicted(shared, video: Path) -> None:
-    spots = ballspot.load_run(shared.plain_run).predict(video)
-    assert spots and all(isinstance(spot, ballspot.Spot) and spot.confidence is not None for spot in spots)
-
-
 def test_spots_are_scored_as_files_are(shared, tmp_path: Path) -> None:
     data = DataSelection(shared.data)
     truth = {name: data.spots_of(match) for name, match in data.matches.items()}

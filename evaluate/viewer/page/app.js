@@ -5,6 +5,7 @@ import { fillHelp } from "./keys.js";
 import { open, SPEEDS } from "./opening.js";
 import { $, fillNotes, page } from "./page.js";
 import { element } from "./panel.js";
+import { loadKeys } from "./palette.js";
 import { DEFAULTS } from "./state.js";
 
 async function start() {
@@ -12,6 +13,7 @@ async function start() {
   const view = page.view = await answer.json();
   const { state } = page;
   $("match").replaceChildren(...view.matches.map((one, place) => new Option(one.name, place)));
+  document.title = view.edits ? "ballspot edit" : "ballspot view";
   $("sides").replaceChildren(...view.sides.map((name, place) => {
     const item = element("li");
     item.title = name;
@@ -21,7 +23,8 @@ async function start() {
   }));
   $("speed").replaceChildren(...SPEEDS.map((speed) => new Option(`${speed}×`, speed)));
   $("speed").value = "1";
-  fillHelp($("help"));
+  fillHelp($("help"), view.edits);
+  loadKeys();
   bind();
   const isKnown = view.matches.some((one) => one.name === state.match);
   const missing = state.match && !isKnown ? state.match : "";

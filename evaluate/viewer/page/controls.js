@@ -1,9 +1,13 @@
 // Ties buttons, fields, keys and gestures to what they do.
 
+import { acceptAll, drag, EDITS } from "./editing.js";
 import { listen } from "./gestures.js";
 import { listenToKeys } from "./keys.js";
+import { bindNewClass } from "./learning.js";
+import { bindLoupe, toggleLoupe } from "./loupe.js";
 import { open, SPEEDS } from "./opening.js";
 import { $, clock, fillMarks, layout, marks, page, refresh, request, set, tell, timeline } from "./page.js";
+import { bindPalette, classKeys, fillPalette } from "./palette.js";
 import { clamp, clockText, namesThreshold, readHash } from "./state.js";
 import { choose, closer, go, jump, pan, play, seek, step } from "./walking.js";
 
@@ -17,24 +21,39 @@ const ACTIONS = {
   0: () => closer(Infinity), a: () => pan(-0.25), e: () => pan(0.25),
   b: () => set({ below: !page.state.below }), c: () => set({ curves: !page.state.curves }),
   x: () => page.model.runs.length > 1 && set({ run: { "": "A", A: "B", B: "" }[page.state.run] ?? "" }),
-  s: () => ($("video").muted = !$("video").muted), t: () => navigator.clipboard?.writeText(location.href),
+  s: () => ($("video").muted = !$("video").muted), t: () => navigator.clipboard?.writeText(location.origin + location.pathname + location.hash), // without the token
+  w: wide, g: toggleLoupe,
   "?": () => $("help").showModal(),
 };
 const BUTTONS = {
   play: " ", "frame-back": "ArrowLeft", "frame-on": "ArrowRight", "previous-error": "p", "next-error": "n",
   "next-difference": "d", mark: "m", "zoom-in": "+", "zoom-out": "-", "zoom-all": "0", "help-button": "?", video: " ",
+  wide: "w", "loupe-button": "g",
+};
+const EDIT_BUTTONS = {
+  accept: "y", remove: "Delete", "previous-spot": ",", "next-spot": ".", "previous-doubt": "shift f", "next-doubt": "f",
+  "move-back": "u", "move-on": "i", "move-here": "o", "next-team": "v", "note-label": "q", undo: "z", redo: "shift z", learn: "r",
 };
 
 export function bind() {
   bindFields();
   bindMarks();
-  const actions = Object.entries(ACTIONS).map(([key, action]) => [key, () => page.model && action()]);
-  listenToKeys(Object.fromEntries(actions));
+  bindLoupe();
+  const takesKey = bindPalette((name) => name in ACTIONS || name in EDITS);
+  listenToKeys((name) => {
+    if (!page.model) return null;
+    return (page.desk && (classKeys()[name] ?? EDITS[name])) || ACTIONS[name];
+  }, takesKey);
+  for (const [id, key] of Object.entries(EDIT_BUTTONS)) $(id).addEventListener("click", () => page.desk && EDITS[key]());
+  $("accept-all").addEventListener("click", () => page.desk && acceptAll());
+  fillPalette();
+  bindNewClass();
   for (const [id, key] of Object.entries(BUTTONS)) $(id).addEventListener("click", () => page.model && ACTIONS[key]());
   listen(timeline, {
     onView: () => request(true),
     onSeek: seek,
     onPick: choose,
+    ...drag,
     onHover: (item) => {
       if (item?.id === timeline.hovered?.id) return;
       timeline.hovered = item;
@@ -113,6 +132,13 @@ function mark() {
     request();
   };
   $("note").showModal();
+}
+
+/** A large picture, with the table and its filters out of the way. */
+function wide() {
+  const isWide = document.body.classList.toggle("wide");
+  $("wide").setAttribute("aria-pressed", String(isWide));
+  layout();
 }
 
 function changeSpeed(by) {

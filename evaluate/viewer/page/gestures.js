@@ -3,10 +3,17 @@
 const AXIS = 20;
 const SLACK = 4; // px that a click may move
 
-export function listen(timeline, { onView, onSeek, onPick, onHover }) {
+/** `canDrag(item)`, `onDrag(item, time)` and `onDrop(item, time)` (null: let go elsewhere) are for spots that can be moved. */
+export function listen(timeline, { onView, onSeek, onPick, onHover, canDrag, onDrag, onDrop }) {
   const { overlay, overview } = timeline;
   const pointers = new Map();
   let gesture = null;
+  let dragged = null;
+  const letGo = (time) => {
+    const item = dragged;
+    dragged = null;
+    onDrop(item, time);
+  };
   const at = (event) => {
     const box = overlay.getBoundingClientRect();
     return { x: event.clientX - box.left, y: event.clientY - box.top };
@@ -23,6 +30,11 @@ export function listen(timeline, { onView, onSeek, onPick, onHover }) {
     begin();
     gesture.scrubs = pointers.size === 1 && at(event).y < AXIS;
     if (gesture.scrubs) onSeek(timeline.time(at(event).x));
+    else if (pointers.size === 1) {
+      const { x, y } = at(event);
+      const item = timeline.spotAt(x, y, event.pointerType === "touch" ? 18 : 9);
+      gesture.item = canDrag(item) ? item : null;
+    } else if (dragged) letGo(null);
   });
   overlay.addEventListener("pointermove", (event) => {
     const point = at(event);
@@ -33,6 +45,11 @@ export function listen(timeline, { onView, onSeek, onPick, onHover }) {
     pointers.set(event.pointerId, point);
     if (gesture.scrubs) {
       onSeek(timeline.time(point.x));
+    } else if (gesture.item) {
+      gesture.moved ||= Math.abs(point.x - gesture.points[0].x) > SLACK;
+      if (!gesture.moved) return;
+      dragged = gesture.item;
+      onDrag(dragged, timeline.time(point.x));
     } else if (pointers.size === 2) {
       const [a, b] = pointers.values();
       const [p, q] = gesture.points;
@@ -52,7 +69,8 @@ export function listen(timeline, { onView, onSeek, onPick, onHover }) {
   const end = (event) => {
     if (!pointers.delete(event.pointerId)) return;
     overlay.classList.remove("dragging");
-    if (event.type === "pointerup" && !gesture.moved && !gesture.scrubs) {
+    if (dragged) letGo(event.type === "pointerup" ? timeline.time(at(event).x) : null);
+    else if (event.type === "pointerup" && !gesture.moved && !gesture.scrubs) {
       const { x, y } = at(event);
       const item = timeline.spotAt(x, y, event.pointerType === "touch" ? 18 : 9);
       if (item) onPick(item);

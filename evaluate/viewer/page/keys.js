@@ -15,6 +15,7 @@ const KEYS = [
   ["c", "scores of every frame"],
   ["x", "runs: A and B, only A, only B"],
   ["s", "sound on or off"],
+  ["w g", "wide picture; magnifying glass"],
   ["t", "copy the link to this view"],
   ["?", "this page; Esc closes it"],
 ];
@@ -23,14 +24,29 @@ const TEXT = [
   "Hits are counted as “ballspot evaluate” counts them: a truth takes the best-scored free prediction of its class within half the tolerance either side. Filters hide spots and leave the counts alone.",
 ];
 
-export function fillHelp(dialog) {
+const EDIT_KEYS = [
+  ["1 … 9", "a label of that class here, or for the chosen spot"],
+  ["y", "accept the chosen prediction"],
+  ["⌫ Del", "delete the label, reject the prediction"],
+  [", .", "previous or next spot"],
+  ["f shift f", "next or previous undecided prediction"],
+  ["u i", "move the label a frame back or on"],
+  ["o", "move the label to the moment shown"],
+  ["v", "its team: left, right, none"],
+  ["q", "a note for the label"],
+  ["z shift z", "undo, redo"],
+  ["r", "learn from these labels"],
+];
+const EDIT_TEXT = "Every step is on the disk before it is called saved. Drag a diamond to move it. The keys of the classes stand on their buttons; “keys …” changes them.";
+
+export function fillHelp(dialog, edits = false) {
   const title = document.createElement("h2");
   title.textContent = "Keys";
   const list = document.createElement("dl");
-  for (const [keys, does] of KEYS) {
+  for (const [keys, does] of edits ? [...KEYS, ...EDIT_KEYS] : KEYS) {
     const row = document.createElement("div");
     const [term, what] = [document.createElement("dt"), document.createElement("dd")];
-    for (const key of keys.split(/,? /)) {
+    for (const key of keys.split(/(?<=.), | /)) {
       const box = document.createElement("kbd");
       box.textContent = key;
       term.append(box, " ");
@@ -39,24 +55,27 @@ export function fillHelp(dialog) {
     row.append(term, what);
     list.append(row);
   }
-  const paragraphs = TEXT.map((text) => Object.assign(document.createElement("p"), { textContent: text }));
+  const paragraphs = [...TEXT, ...(edits ? [EDIT_TEXT] : [])].map((text) => Object.assign(document.createElement("p"), { textContent: text }));
   const close = Object.assign(document.createElement("button"), { textContent: "close", type: "button" });
   close.addEventListener("click", () => dialog.close());
   dialog.replaceChildren(title, list, ...paragraphs, close);
 }
 
-/** Calls `actions[name]` for keys that nothing else on the page wants. */
-export function listenToKeys(actions) {
+/** Calls `actionOf(name)` for keys that nothing else on the page wants, and that `takesKey(name)` does not take first. */
+export function listenToKeys(actionOf, takesKey) {
   document.addEventListener("keydown", (event) => {
     const { target } = event;
-    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (event.altKey || document.querySelector("dialog[open]")) return;
     const field = target.closest?.("select, textarea, input:not([type=checkbox], [type=range])");
     if (field?.offsetParent && (event.key === "Enter" || event.key === "Escape")) field.blur();
     if (field?.offsetParent) return; // one in a dialog that was just closed keeps the focus for a moment
     if (event.key === " " && target.closest?.("button, summary, input")) return;
     if (target.type === "range" && event.key.startsWith("Arrow")) return;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const action = actions[event.shiftKey && (key === "d" || key.startsWith("Arrow")) ? `shift ${key}` : key];
+    const digit = /^Digit([1-9])$/.exec(event.code)?.[1]; // the same key on every keyboard
+    const key = digit ?? (event.key.length === 1 ? event.key.toLowerCase() : event.key);
+    const names = event.ctrlKey || event.metaKey ? [`ctrl ${event.shiftKey ? "shift " : ""}${key}`] : event.shiftKey ? [`shift ${key}`, event.key.length === 1 ? event.key.toLowerCase() : key] : [key];
+    if (!["Shift", "Control", "Meta", "Alt"].includes(event.key) && takesKey(names[0])) return event.preventDefault();
+    const action = names.map(actionOf).find(Boolean);
     if (!action) return;
     event.preventDefault();
     action();

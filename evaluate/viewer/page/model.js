@@ -22,17 +22,20 @@ export function teamOf(columns, place) {
 }
 
 export class Model {
-  constructor(view, record, half) {
+  /** `desk` is what editing knows of the labels, null where they are only read. */
+  constructor(view, record, half, desk = null) {
     this.labels = view.labels;
     const settings = { half, nLabels: view.labels.length, fps: view.fps };
-    this.hasTruth = record.truth !== null;
     this.truths = poolSpots(record.truth ?? EMPTY, { ...settings, scored: false });
+    this.hasTruth = record.truth !== null && (!desk || this.truths.n > 0);
+    this.desk = desk;
     this.runs = record.runs.map((run, place) => ({
       place,
       letter: "AB"[place],
       isThere: run.spots !== null,
       pool: poolSpots(run.spots ?? EMPTY, { ...settings, scored: true }),
     }));
+    for (const run of this.runs) run.isRejected = rejectedOf(run.pool, half, view, desk);
     this.shown = this.runs;
     this.tolerance = null;
     const ends = [this.truths, ...this.runs.map((run) => run.pool)].map((pool) => pool.time.reduce((a, b) => Math.max(a, b), 0));
@@ -65,6 +68,7 @@ export class Model {
       const { pool, verdicts } = run;
       run.category = new Uint8Array(pool.n);
       for (let i = 0; i < pool.n; i++) {
+        if (run.isRejected[i] && verdicts.kind[i] !== HIT) continue;
         if (!isShown(pool, i) || pool.score[i] < state.low || (state.high < 1 && pool.score[i] > state.high)) continue;
         if (pool.score[i] < state.score) run.category[i] = state.below ? BELOW : HIDDEN;
         else if (hiddenKinds.has(KINDS[verdicts.kind[i]]) || !this.hasTruth) run.category[i] = this.hasTruth ? HIDDEN : IS_HIT;
@@ -80,6 +84,26 @@ export class Model {
     }
     this.errors = this.#errors(hiddenKinds);
     this.differences = this.#differences();
+    if (this.desk) [this.spots, this.doubts] = this.#toDecide();
+  }
+
+  /** All that is shown from the threshold up, labels too; and the predictions on which nobody has decided. */
+  #toDecide() {
+    const [spots, doubts] = [[], []];
+    for (let i = 0; i < this.truths.n; i++) if (this.truthShown[i]) spots.push(this.item(this.shown[0], i, true));
+    for (const run of this.shown) {
+      run.category.forEach((category, i) => {
+        const isOpen = category !== HIDDEN && run.verdicts.kind[i] !== HIT;
+        if (isOpen && category !== BELOW) spots.push(this.item(run, i));
+        if (isOpen && run.pool.score[i] >= this.threshold / 2) doubts.push(this.item(run, i));
+      });
+    }
+    return [inTime(spots), inTime(doubts)];
+  }
+
+  /** Whether a prediction hits a label. */
+  isHit({ run, index, isTruth }) {
+    return !isTruth && run.verdicts.kind[index] === HIT;
   }
 
   /**
@@ -172,6 +196,18 @@ export class Model {
     } else facts.kind = "prediction";
     return facts;
   }
+}
+
+/** Which predictions somebody has rejected: those of the class near enough, as a new head finds it some frames away. */
+function rejectedOf(pool, half, view, desk) {
+  const rejected = new Uint8Array(pool.n);
+  const within = view.rejected_within_ms / 1000;
+  for (const [label, inHalf, ms] of desk?.rejected ?? []) {
+    if (inHalf !== half) continue;
+    const [low, high] = [pool.start[label], pool.start[label + 1]];
+    for (let i = low; i < high; i++) if (Math.abs(pool.time[i] - ms / 1000) <= within) rejected[i] = 1;
+  }
+  return rejected;
 }
 
 function inTime(items) {

@@ -1,9 +1,10 @@
 // Opens a match: its spots, its video, its curves.
 
 import { loadCurves } from "./curves.js";
+import { openDesk, showState } from "./desk.js";
 import { halvesOf, Model, NO_TEAM } from "./model.js";
 import { $, clock, fillNotes, page, refresh, request, tellOfVideo, timeline } from "./page.js";
-import { DEFAULTS } from "./state.js";
+import { clamp, DEFAULTS } from "./state.js";
 
 export const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2, 4];
 
@@ -16,6 +17,7 @@ export async function open(name, half, time = null) {
   const match = view.matches.find((one) => one.name === name);
   if (!match) return;
   page.match = match;
+  page.asked = null;
   state.match = name;
   const { t, from, span } = state;
   $("match").value = String(view.matches.indexOf(match));
@@ -23,7 +25,10 @@ export async function open(name, half, time = null) {
     const answer = await fetch(match.spots);
     if (page.match !== match) return; // another was asked for meanwhile
     if (!answer.ok) return fillNotes([await answer.text()]);
-    page.record = await answer.json();
+    const record = await answer.json();
+    await openDesk(match, record);
+    if (page.match !== match) return;
+    page.record = record;
     Object.assign(state, { t, from, span }); // while it came, the address may have been written from the match before
   }
   showHalf(half);
@@ -37,11 +42,11 @@ function showHalf(half) {
   $("half-pick").hidden = halves.length < 2;
   $("half").replaceChildren(...halves.map((one) => new Option(`half ${one}`, one)));
   $("half").value = state.half;
-  const model = page.model = new Model(view, record, state.half);
+  const model = page.model = new Model(view, record, state.half, page.desk);
   page.current = timeline.selected = timeline.hovered = null;
   if (!page.isThresholdChosen) {
     model.apply(state);
-    state.score = model.openingThreshold(DEFAULTS.score);
+    state.score = view.threshold === null ? model.openingThreshold(DEFAULTS.score) : clamp(view.threshold, 0, 1);
   }
   timeline.model = model;
   timeline.curves = [new Map(), new Map()];
@@ -49,9 +54,13 @@ function showHalf(half) {
   if (model.hasTeamless) $("team").append(new Option("none", NO_TEAM));
   if (![...$("team").options].some((option) => option.value === state.team)) state.team = "";
   fillNotes([
-    ...record.notes, ...(record.truth ? [] : record.notes.length ? [] : ["This match has no labels: predictions only."]),
+    ...(view.learned ?? []),
+    ...record.notes, ...(record.truth || !record.runs.some((run) => run.spots) ? [] : record.notes.length ? [] : ["This match has no labels: predictions only."]),
     ...record.runs.flatMap((run, place) => run.notes.map((note) => `${view.sides[place]}: ${note}`)),
   ]);
+  $("edit").hidden = !page.desk;
+  $("learn").hidden = !view.learns;
+  if (page.desk) showState("saved");
   timeline.duration = Math.max(model.end, 1);
   timeline.setView(state.span ? state.from : 0, state.span || timeline.duration);
   const video = match.videos[state.half];

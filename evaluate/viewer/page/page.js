@@ -11,7 +11,7 @@ export const $ = (id) => document.getElementById(id);
 /** `current` is the spot that n and p go on from, `atEnd` what they say where there is no further one, `written` the
  * hash that the page itself put into the address. */
 export const page = {
-  view: null, match: null, record: null, model: null, current: null, atEnd: "", written: "",
+  view: null, match: null, record: null, desk: null, model: null, current: null, walks: false, asked: null, atEnd: "", written: "",
   state: readHash(location.hash), isThresholdChosen: namesThreshold(location.hash),
 };
 export const marks = new Marks();
@@ -70,8 +70,9 @@ export function refresh() {
   const { model, state } = page;
   model.apply(state);
   page.atEnd = "";
-  const isShown = (spot) => model.errors.concat(model.differences).some((item) => item.id === spot.id);
+  const isShown = (spot) => model.errors.concat(model.differences, model.spots ?? [], model.doubts ?? []).some((item) => item.id === spot.id);
   if (page.current && !isShown(page.current)) page.current = timeline.selected = null;
+  if (model.desk) $("n-doubts").textContent = model.doubts.length;
   fillControls();
   fillCounts($("counts"), model, state, toggleClass);
   fillKinds($("kinds"), model, state, timeline, (place) => set({ kinds: toggled(page.state.kinds, place) }));
@@ -154,7 +155,8 @@ export function fillMarks() {
 export function tell() {
   const { model } = page;
   const item = timeline.hovered ?? timeline.selected;
-  let text = model.hasTruth ? `${model.errors.length} errors shown; n and p go from one to the next` : "no labels: predictions only";
+  const { desk } = page;
+  let text = desk ? `${model.truths.n} labels, ${model.doubts.length} predictions undecided; f goes to the next` : model.hasTruth ? `${model.errors.length} errors shown; n and p go from one to the next` : "no labels: predictions only";
   if (item) {
     const facts = model.describe(item);
     const run = model.runs.length > 1 && facts.run ? `${facts.run}: ` : "";
@@ -163,10 +165,11 @@ export function tell() {
       `${run}${facts.kind} ${facts.label}`,
       facts.score === null ? "" : `score ${facts.score.toFixed(3)}`,
       clockText(facts.time), facts.team, facts.about, item.remark,
+      item.isTruth && desk ? desk.notes[desk.entry[model.truths.index[item.index]]] : "",
       place >= 0 ? `error ${place + 1} of ${model.errors.length}` : "",
     ].filter(Boolean).join(" · ");
   }
-  $("told").textContent = page.atEnd || text;
+  $("told").textContent = page.atEnd || [page.asksOf?.() ?? "", text].filter(Boolean).join(" · ");
   $("told").title = $("told").textContent;
 }
 

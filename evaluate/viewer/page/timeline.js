@@ -17,7 +17,7 @@ export class Timeline {
   constructor(base, overlay, overview) {
     Object.assign(this, { base, overlay, overview, from: 0, span: 60, duration: 60, lane: LANE.low, model: null });
     this.curves = [new Map(), new Map()];
-    this.selected = this.hovered = null;
+    this.selected = this.hovered = this.ghost = null;
     this.marks = [];
     this.restyle();
   }
@@ -100,6 +100,7 @@ export class Timeline {
       context.arc(place.x, place.y, SIZE * 0.85, 0, 7);
       context.stroke();
     }
+    if (this.ghost) this.#ghost(context);
     context.fillStyle = this.colours.playhead;
     const x = this.x(now);
     context.fillRect(x - 0.75, 0, 1.5, this.height);
@@ -107,6 +108,17 @@ export class Timeline {
     context.moveTo(x - 5, 0);
     context.lineTo(x + 5, 0);
     context.lineTo(x, 7);
+    context.fill();
+  }
+
+  /** Where a label that is dragged would lie. */
+  #ghost(context) {
+    const place = this.model.lanes.indexOf(this.ghost.label);
+    const [x, y] = [this.x(this.ghost.time), AXIS + place * this.lane + TRUTH / 2 + 0.5];
+    context.fillStyle = this.colours.accent;
+    context.fillRect(x - 0.75, AXIS, 1.5, this.height);
+    context.beginPath();
+    context.arc(x, y, SIZE * 0.6, 0, 7);
     context.fill();
   }
 

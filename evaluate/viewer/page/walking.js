@@ -28,8 +28,10 @@ export function choose(item) {
   tell();
 }
 
+/** No spot is walked from any more; a question stays asked while one looks around. */
 function leaveSpot() {
   page.current = null;
+  if (!page.asked) page.walks = false;
   page.atEnd = "";
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from ballspot.cache.runs import SweepRecord, SweepSetting
 from ballspot.cli import main
 
 
@@ -141,13 +142,15 @@ def test_where_no_spot_reaches_the_threshold_one_that_is_reached_is_named(
     spot_file("l/m1", [("PASS", 1000, score), ("PASS", 3000, score / 2)])
     spot_file("l/m2", [("SHOT", 1000, score / 2)])
     words = ("export", tmp_path / "predictions", "--format", "csv", "--out")
-    result = call(*words, tmp_path / "out")
+    result = call(*words, tmp_path / "out", "--threshold", 0.5)
     assert f"note: no spot reaches --threshold 0.5: {said}\n" in result.stderr
     given = said.rpartition(" ")[2]
     assert "1 spots of 2 matches" in call(*words, tmp_path / "again", "--threshold", given).stdout or score == 0
     result = call(*words, tmp_path / "shots", "--classes", "SHOT", "--threshold", score / 2)
     assert "no spot reaches" not in result.stderr and "1 spots of 2 matches" in result.stdout
     assert "no spot reaches" not in call(*words, tmp_path / "none", "--classes", "GOAL").stderr
+    chosen = call(*words, tmp_path / "chosen")  # without a number, where fewer than one a minute reaches 0.5
+    assert "3 spots of 2 matches" in chosen.stdout and "up: the 3 strongest, since fewer" in chosen.stderr
 
 
 def test_compare_scores_predictions_of_others_beside_runs(one_run: Path, spot_file: Callable, tmp_path: Path):
@@ -175,3 +178,77 @@ def test_compare_scores_predictions_of_others_beside_runs(one_run: Path, spot_fi
     words = ("--data", one_run.parents[1] / "data", "--split", "test")
     (one_run.parents[1] / "data" / "splits.toml").write_text(_splits(one_run).read_text())
     assert call("compare", theirs, *words).exit_code == 0
+    assert json.loads(call("compare", theirs, *words, "--format", "json").stdout)["split"] == "test"
+
+
+@pytest.fixture
+def two_sweeps(one_run: Path, run: Callable, spot_file: Callable) -> tuple[Path, Path]:
+    """Two sweeps of two seeds each, predicted on the test matches of `one_run`: the second one finds more."""
+    sweeps = []
+    for title, n_found in (("narrow", 1), ("wide", 2)):
+        for seed in (0, 1):
+            record = {"splits": {"train": ["l/m4"], "valid": ["l/m1"], "test": ["l/m2", "l/m3"]}, "seed": seed}
+            run(f"{title}/base/seed-{seed}", {"width": title}, record=record)
+            for match in ("l/m2", "l/m3"):
+                found = [("PASS", 1000, 0.9), ("GOAL", 5000, 0.9)][:n_found]
+                spot_file(match, found, root=f"runs/{title}/base/seed-{seed}/predictions/test")
+        setting = SweepSetting("base", {}, ("base/seed-0", "base/seed-1"))
+        folder = one_run.parent / title
+        SweepRecord(title, f"{title}.toml", (0, 1), "base", (setting,)).write(folder)
+        sweeps.append(folder)
+    return sweeps[0], sweeps[1]
+
+
+def test_two_folders_of_others_and_two_sweeps_come_in_one_report(
+    two_sweeps: tuple[Path, Path], spot_file: Callable, tmp_path: Path
+):
+    """Seeds of others are folders in one folder, or zip files that are called alike."""
+    for seed in (0, 1, 2):
+        for match in ("l/m2", "l/m3"):
+            spot_file(match, [("GOAL", 5000, 0.9)], root=f"osl/seed-{seed}")
+    for seed in (0, 7):
+        with zipfile.ZipFile(tmp_path / f"kit_seed{seed}.zip", "w") as written:
+            for match in ("l/m2", "l/m3"):
+                name = f"{match}/results_spotting.json"
+                written.write(tmp_path / "osl/seed-0" / name, name)
+    paths = (*two_sweeps, tmp_path / "osl", tmp_path / "kit_seed0.zip", tmp_path / "kit_seed7.zip")
+    words = ("--split", "test", "--block", 1, "--resamples", 50, "--format", "json", "--report", tmp_path / "all.html")
+    result = call("compare", *paths, *words)
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    settings = {one["name"]: one for one in record["settings"]}
+    assert {name: one["n_seeds"] for name, one in settings.items()} == {
+        "narrow/base": 2,
+        "wide/base": 2,
+        "osl": 3,
+        "kit": 2,
+    }
+    means = [one["mean_ap"] for one in settings.values()]
+    assert means == pytest.approx([1 / 12, 2 / 12, 1 / 12, 1 / 12])
+    assert [one["difference_to_first"] is None for one in settings.values()] == [True, False, False, False]
+    assert [run["seed"] for run in record["runs"]] == [0, 1, 0, 1, 0, 1, 2, 0, 7]
+    page = (tmp_path / "all.html").read_text()
+    assert "<dt>predictions of others</dt><dd>osl, kit</dd>" in page
+
+
+def test_predictions_alone_are_compared_on_all_matches_with_labels_of_any_classes(
+    label_file: Callable, spot_file: Callable, tmp_path: Path
+):
+    for match in ("half-1", "half-2"):
+        label_file(match, [("TACKLE", 4000), ("DRIVE", 60_000)])
+        spot_file(match, [("TACKLE", 4020, 0.9)], root="one")
+        spot_file(match, [("DRIVE", 60_020, 0.1), ("TACKLE", 90_000, 0.9)], root="two")
+    words = ("--data", tmp_path / "data", "--labels", "player-8", "--block", 30, "--report", tmp_path / "page.html")
+    result = call("compare", tmp_path / "one", tmp_path / "two", *words, "--format", "json")
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert (record["split"], record["label_set"], record["matches"]) == ("all", "player-8", ["half-1", "half-2"])
+    assert [run["macro_f1_without_players"] for run in record["runs"]] == pytest.approx([1 / 8, 0])  # 0.1 is below 0.15
+    assert "trained" in (tmp_path / "page.html").read_text()
+
+
+def test_a_run_is_compared_by_its_own_classes_and_not_on_all_matches(one_run: Path, tmp_path: Path):
+    result = call("compare", one_run, "--labels", "player-8", "--split", "test")
+    assert result.exit_code == 1 and "--labels player-8: the runs are of ball-12; leave --labels out" in result.stderr
+    result = call("compare", one_run, "--split", "all")
+    assert result.exit_code == 1 and "cannot be compared on split 'all'; choose valid or test" in result.stderr

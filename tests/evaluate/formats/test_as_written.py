@@ -224,7 +224,7 @@ def test_the_player_centric_task_is_read_truth_and_predictions(tmp_path: Path) -
     }
     first, second = read(tmp_path / "t.json", "player-centric", truth)
     assert first.name == "game_18_H1" and first.fps == 25.0 and second == VideoSpots("game_18_H2", (), 25.0)
-    assert first.spots == (Spot("DRIVE", 2580, 1, "left"), Spot("THROW IN", 4060, 1, "right", visible=False))
+    assert first.spots == (Spot("DRIVE", 2560, 1, "left"), Spot("THROW IN", 4040, 1, "right", visible=False))
     predicted = {"keys": ["g"], "events": {"g": [[33, 0, 81, 2, 0.7], [34, 1, 5, 8, 0.25]]}}
     (video,) = read(tmp_path / "p.json", "player-centric", predicted)
     assert video.spots == (

@@ -27,6 +27,7 @@ spots = st.builds(
     team=st.one_of(st.none(), st.sampled_from(["left", "right", "not applicable", "a; b"]), words),
     visible=st.booleans(),
     confidence=st.one_of(st.none(), st.floats(-10, 10)),
+    note=st.one_of(st.none(), words),
 )
 video_lists = st.lists(
     st.builds(

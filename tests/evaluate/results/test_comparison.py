@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs.sweep_record import SweepRecord, SweepSetting
 from ballspot.cli import main
+from ballspot.evaluate.dataset import DataSelection
 from ballspot.evaluate.results.comparison import compare_runs
 from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 
@@ -142,13 +143,15 @@ def test_data_that_moved_is_named_and_can_be_given(run: Callable, label_file: Ca
         compare_runs([path], split="test")
     label_file("m", [("PASS", 1000)], root="moved")
     moved = path.parents[1] / "moved"
-    assert compare_runs([path], split="test", data_root=moved).runs[0].per_class["PASS"]["ap"] == 1.0
+    assert compare_runs([path], split="test", data=DataSelection(moved)).runs[0].per_class["PASS"]["ap"] == 1.0
 
 
-def test_runs_of_one_folder_name_are_told_apart_by_the_folder_above_or_their_paths(run: Callable):
+def test_runs_of_one_folder_name_are_told_apart_by_the_folders_above_or_their_paths(run: Callable):
     paths = [run("x/same", {}), run("y/same", {})]
     assert [run.name for run in compare_runs(paths).runs] == ["x/same", "y/same"]
     paths = [run("x/z/same", {}), run("y/z/same", {})]
+    assert [run.name for run in compare_runs(paths).runs] == ["x/z/same", "y/z/same"]
+    paths = [run("x/1/2/3/same", {}), run("y/1/2/3/same", {})]
     assert [run.name for run in compare_runs(paths).runs] == [str(path) for path in paths]
 
 

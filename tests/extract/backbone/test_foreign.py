@@ -84,7 +84,8 @@ def test_names_of_osl_and_of_wrappers_are_read_as_those_of_the_network_within(pr
         assert plain is not None and found is not None
         assert (found.family.name, found.backbone) == (family, plain.backbone)
         assert found.state.keys() == plain.state.keys() and found.head.keys() == plain.head.keys()
-    lists = {"optimizer_state_dict": {"state": {}, "param_groups": [{"lr": 0.001}]}, "best_criterion_valid": 0.5}
+    lists = {"optimizer_state_dict": {"state": {}, "param_groups": [{"lr": 0.001}]},
+             "best_criterion_valid": np.float64(0.5), "n": np.int64(3), "half": np.float32(0.5)}  # fmt: skip
     torch.save({"epoch": 3, "model_state_dict": {prefix + key: value for key, value in osl.items()}, **lists},
                tmp_path / "best_checkpoint.pt")  # fmt: skip
     settled = settle(tmp_path / "best_checkpoint.pt")

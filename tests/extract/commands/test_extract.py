@@ -99,7 +99,7 @@ def test_an_output_place_that_is_a_file_is_named(drawn: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "an empty file (0 bytes)"), (b"text, no video\n", "cannot be read as a video"), (None, "has no video")],
+    [(b"", "an empty file (0 bytes)"), (b"text, no video\n", "text, not a video"), (None, "has no video")],
     ids=["zero bytes", "text", "none"],
 )
 def test_a_bad_video_fails_in_one_line_after_the_others_are_done(

@@ -195,8 +195,9 @@ def test_a_video_cut_short_is_told_by_the_containers_count(tmp_path: Path, video
     content = faststart.read_bytes()
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(content[: len(content) * 2 // 3])
-    (line,) = found_with(tmp_path / "data", cut, [entry("40")])
+    line, more = found_with(tmp_path / "data", cut, [entry("40")])
     assert line.startswith("ERROR m: the container counts 250 frames, but holds ")
+    assert more.startswith("WARNING m: is cut short within its last picture, which is left out")
 
 
 def test_damage_inside_is_found_when_frames_are_decoded(tmp_path: Path, video: Path) -> None:
@@ -207,3 +208,19 @@ def test_damage_inside_is_found_when_frames_are_decoded(tmp_path: Path, video: P
     assert found_with(tmp_path / "data", broken, [entry("40")]) == []
     (line,) = found_with(tmp_path / "data", broken, [entry("40")], decode=True)
     assert line.startswith("ERROR m: frame ")
+
+
+def test_what_is_only_called_a_video_is_named(tmp_path: Path, video: Path) -> None:
+    for name in ("link", "folder", "text", "sound"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Labels-ball.json").write_text('{"annotations": []}')
+    (tmp_path / "link" / "a.mp4").symlink_to(tmp_path / "gone.mp4")
+    (tmp_path / "folder" / "a.MP4").mkdir()
+    (tmp_path / "text" / "a.wmv").write_text("The match begins at eight.\n")
+    shutil.copy(video, tmp_path / "sound" / "224p.mp4")
+    lines = [finding.line() for finding in lint_matches(find_matches(tmp_path), BALL)]
+    assert [line for line in lines if line.startswith("ERROR")] == [
+        f"ERROR folder: no video: a.MP4 is a folder ({tmp_path / 'folder'})",
+        f"ERROR link: no video: a.mp4 is a link to {tmp_path / 'gone.mp4'}, which is not there ({tmp_path / 'link'})",
+        "ERROR text: text, not a video (a.wmv)",
+    ]

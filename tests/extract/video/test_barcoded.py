@@ -88,8 +88,13 @@ def test_no_frame_of_an_undamaged_video_is_called_damaged(made: Callable[[str], 
 def test_a_truncated_video_is_an_error_or_ends_at_its_last_whole_frame(tmp_path: Path, backend: str) -> None:
     probe = probe_video(truncated(tmp_path / "a.mp4"))
     assert 100 < probe.n_frames < N_FRAMES == probe.n_container_frames
-    with pytest.raises(DecodingError, match=r"a\.mp4"):
-        numbers_of(probe, backend, 0, probe.n_frames)
+    assert "cut short within its last picture" in " ".join(probe.notes())
+    try:
+        shown = numbers_of(probe, backend, 0, probe.n_frames)
+    except DecodingError as error:
+        assert backend != "pyav", error
+    else:
+        assert shown == list(range(probe.n_frames))
     assert numbers_of(probe, "pyav", 0, 100) == list(range(100))
 
 

@@ -76,6 +76,8 @@ def test_features_and_backbone_go_only_when_they_are_asked_for(shared, hub, tmp_
     stores = {f"features/seen/synth/drawn/match-0{number}.h5" for number in (1, 2, 3)}
     assert hub.files["me/whole"].keys() == FILES | stores
     assert len(hub.files["me/whole"]["model.ballspot"]) > 10_000_000
+    here = [str(place).encode() for place in (shared.plain.parent, shared.data.parent, Path.home())]
+    assert not [name for name, content in hub.files["me/whole"].items() for place in here if place in content]
     hub.files["me/whole"]["features/../../outside.h5"] = b"x"
     hub.files["me/whole"]["features/run.py"] = b"x"
     pulled = ballspot("hub", "pull", "me/whole", "--out", tmp_path / "got", "--with-features")

@@ -38,7 +38,11 @@ HEADS = [
     {"kind": "unet", "teams": "head"},
     {"kind": "tdeed", "teams": "labels"},
     {"kind": "sgp-mixer", "teams": "head"},
+    {"kind": "adaspot"},
     {"kind": "linear"},
+    {"kind": "spot-gru", "gru_layers": 3, "offsets": False},
+    {"kind": "mstcn", "n_layers": 5, "offsets": False},
+    {"kind": "asformer", "n_layers": 5, "n_stages": 2},
 ]
 
 

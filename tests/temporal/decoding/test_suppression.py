@@ -124,6 +124,19 @@ def test_scores_below_the_floor_and_zeros_are_never_taken():
     assert listed(suppress(np.zeros((0, 2), np.float32), soft_weakening(3), floor=0.0)) == []
 
 
+@given(scores=COARSE, window=st.integers(0, 9), floor=st.sampled_from([0.0, 0.01, 0.3]))
+def test_with_ties_an_event_goes_only_where_a_strictly_higher_one_is_within_the_window(scores, window, floor):
+    """The rule of E2E-Spot's evaluation: the higher one counts whether or not it is dropped itself."""
+    found = listed(local_peaks(scores, window, floor=floor, ties=True))
+    expected = []
+    for label, column in enumerate(scores.T.tolist()):
+        events = [(row, score) for row, score in enumerate(column) if score >= floor and score > 0]
+        for row, score in events:
+            if not any(higher > score and abs(other - row) <= window for other, higher in events):
+                expected.append((row, label, score))
+    assert found == sorted(expected)
+
+
 @given(
     scores=st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.9]), min_size=1, max_size=40),
     window=st.integers(0, 6),

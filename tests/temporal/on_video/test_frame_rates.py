@@ -102,6 +102,47 @@ def test_stored_features_of_another_rate_are_brought_to_it(trained_run: Path, dr
     assert "its rows are of 50 frames a second, not of --fps 25; extract it with another --set" in refused.stderr
 
 
+def test_features_that_were_kept_at_another_rate_are_brought_to_it(
+    trained_run: Path, video: Path, tmp_path: Path
+) -> None:
+    """As 0.1.0 kept them: at the video's own rate."""
+    (tmp_path / "data" / "other").mkdir(parents=True)
+    other = at_another_rate(video, tmp_path / "data" / "other" / "other.mp4", Fraction(50))
+    run("extract", tmp_path / "data", "--out", tmp_path / "kept", "--set", "plain", "--weights", "random:4",
+        "--size", "64x96")  # fmt: skip
+    words = ("predict", trained_run, other, "--out")
+    done = run(*words, tmp_path / "of-kept", "--keep-features", tmp_path / "kept")
+    assert "other: 50 frames a second are read at 25, by time" in done.stderr
+    run(*words, tmp_path / "own")
+    first, second = (read_scores(tmp_path / name / "other" / "scores.npz") for name in ("of-kept", "own"))
+    assert (first.fps, len(first.scores)) == (second.fps, len(second.scores))
+    np.testing.assert_allclose(first.scores, second.scores, atol=5e-3)
+
+
+def test_a_folder_of_pictures_that_was_read_at_another_rate_is_verified(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "m" / "frames"
+    folder.mkdir(parents=True)
+    (folder.parent / "Labels-ball.json").write_text('{"annotations": []}')
+    for number in range(40):
+        picture = np.full((32, 48, 3), 5 * number, np.uint8)
+        with av.open(str(folder / f"{number:03d}.jpg"), "w", format="image2", options={"update": "1"}) as out:
+            stream = out.add_stream("mjpeg", rate=25, options={"qscale": "2"})
+            stream.height, stream.width, stream.pix_fmt = 32, 48, "yuvj420p"
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuvj420p")))
+            out.mux(stream.encode(None))
+    run("extract", tmp_path / "data", "--out", tmp_path / "f", "--set", "s", "--weights", "random:4", "--size", "32x48",
+        "--image-fps", "50", "--fps", "25")  # fmt: skip
+    with FeatureStore.open(tmp_path / "f" / "s" / "m.h5") as store:
+        assert (store.fps, store.n_rows, store.header.picture_fps) == (25, 20, "50")
+    verified = run("cache", "verify", tmp_path / "f" / "s", "--deep", "--data", tmp_path / "data")
+    assert "ok" in verified.stdout
+    (folder / "039.jpg").unlink()
+    assert (
+        "another size"
+        in run("cache", "verify", tmp_path / "f" / "s", "--deep", "--data", tmp_path / "data", code=1).stdout
+    )
+
+
 def test_matches_of_two_rates_are_trained_at_the_usual_one(drawn: Path, tmp_path: Path) -> None:
     for number in (1, 2, 3):
         old = drawn / "synth" / "drawn" / f"match-0{number}"

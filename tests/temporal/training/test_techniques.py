@@ -20,7 +20,7 @@ from ballspot.temporal.training.progress import is_over
 from ..small import SMALL, ballspot
 
 TECHNIQUES = {
-    "average": ["ema_decay=0.9"],
+    "average": ["ema_decay=0.9", "kind=adaspot"],
     "sharpness": ["sam_rho=0.05", "gradient_clip=1.0"],
     "changed clips": ["mixup_alpha=0.2", "temporal_drop=0.5", "frame_switch=0.3", "index_jitter=0.4"],
     "near": ["sampling=near-actions", "label_radius=1", "offset_background=zero", "offset_loss=mse"],

@@ -1,0 +1,23 @@
+"""Corrections of a label file: typed actions, a journal beside the file, and the file itself, written whole.
+
+What was acknowledged is on the disk; undo and redo go back to where the journal began.
+"""
+
+from .actions import (
+    MOST_NOTE,
+    Accept,
+    AcceptAll,
+    Action,
+    Add,
+    Delete,
+    Move,
+    Note,
+    Redo,
+    Reject,
+    SetClass,
+    SetTeam,
+    Undo,
+    read_action,
+)
+from .book import REJECTED_WITHIN_MS, BookState, ConflictError, LabelBook
+from .journal import Rejection, journal_of, rejections_beside

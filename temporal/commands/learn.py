@@ -1,0 +1,77 @@
+"""The command `learn`."""
+
+from pathlib import Path
+
+import click
+
+from ...cache.runs import following_run
+from ...cache.terminal import FOLDER, FiniteRange, data_option, device_option, set_option, threads_option
+from ...extract.device import pick_device, use_threads
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@data_option("Data root with the labels that were corrected.")
+@click.option("--run", "out", type=FOLDER, help="Folder of the new run.  [default: RUN-learned-1, -2, ... beside RUN]")
+@click.option("--features", type=FOLDER, multiple=True, help="Feature sets of RUN, also of the corrected matches.  "
+              "[default: where they were]")  # fmt: skip
+@click.option(
+    "--labels", help="Label set, with further classes perhaps: a built-in name or a TOML file.  [default: RUN's]"
+)
+@click.option("--epochs", "n_epochs", type=click.IntRange(1, 1000), default=3, show_default=True,
+              help="Passes over the training matches.")  # fmt: skip
+@click.option("--fill", "fill_from", type=FiniteRange(0, 2), default=0.5, show_default=True,
+              help="Score from which RUN's spots stand in for labels where nobody has decided, in matches that RUN "
+              "had no labels of; 2 for none.")  # fmt: skip
+@set_option
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="All chance comes from it.")
+@click.option("--also", multiple=True, metavar="MATCH", help="Predict this match, too; repeatable.")
+@device_option()
+@threads_option
+def learn(
+    run: Path,
+    data_root: Path,
+    out: Path | None,
+    features: tuple[Path, ...],
+    labels: str | None,
+    n_epochs: int,
+    fill_from: float,
+    settings: tuple[str, ...],
+    seed: int,
+    also: tuple[str, ...],
+    device: str,
+    n_threads: int | None,
+) -> None:
+    """Learn from corrected labels, in seconds.
+
+    Trains a new run that begins with the head of RUN, on RUN's matches and on those whose labels were corrected with
+    `ballspot view --edit`, from stored features. Prints what changed in the corrected matches, and mAP@1 of the
+    validation matches before and after. RUN stays as it is; the new run holds both heads' predictions.
+
+    \b
+    ballspot learn runs/best --data DATA
+    ballspot view runs/best-learned-1/before runs/best-learned-1/predictions/all --data DATA --edit
+    """
+    from ...evaluate.dataset import load_label_set
+    from ..learning import LearnPlan
+    from ..learning import learn as learn_from
+
+    use_threads(n_threads)
+    plan = LearnPlan(
+        run=run,
+        data_root=data_root,
+        out=out or following_run(run),
+        features=features,
+        label_set=None if labels is None else load_label_set(labels),
+        settings=settings,
+        n_epochs=n_epochs,
+        fill_from=fill_from,
+        seed=seed,
+        also=also,
+    )
+    learned = learn_from(plan, pick_device(device))
+    if learned.n_filled:
+        click.echo(f"{learned.n_filled} spots of {run} stand in for labels where nobody has decided")
+    for line in learned.lines():
+        click.echo(line)
+    click.echo(f"{learned.run}: the new run")

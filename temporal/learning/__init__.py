@@ -1,0 +1,7 @@
+"""From corrected labels to a better head in seconds: a run that begins with another one, and what it changes.
+
+The old run stays as it is; the new one lies beside it.
+"""
+
+from .corrected import Correction, corrected_data, find_corrections
+from .learn import Learned, LearnPlan, compare_spots, learn

@@ -1,0 +1,248 @@
+"""One turn of the loop: old predictions, a warm start on what was corrected, new predictions, what changed."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from ...cache.disk import make_folder, write_json
+from ...cache.errors import BallspotError
+from ...cache.runs import RunFolder
+from ...cache.terminal import note
+from ...evaluate.dataset import (
+    SPOTS_FILE,
+    DataSelection,
+    LabelSet,
+    Splits,
+    Spot,
+    label_set_of,
+    read_spots,
+    recorded_splits,
+)
+from ...evaluate.results import evaluate_predictions
+from ...evaluate.uncertainty import Bootstrap
+from ..bundle import sets_of_run
+from ..config import as_table, changed_config
+from ..features import FeatureSource, open_source
+from ..heads import WarmStart, read_checkpoint
+from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record
+from ..training import BEST, SPLIT, Experiment, train_seeds
+from .corrected import Correction, corrected_data, fill, find_corrections, rejected_of
+
+RECORD = "learned.json"
+BEFORE, BEFORE_VALID = "before", "before-valid"  # predictions of the old head, in the new run's folder
+NEAR_MS = 500
+MOST_FRAMES = 150_000  # a whole match and a half: what two cores do in some ten seconds
+SHOWN = 0.5  # the score from which spots are counted as found
+
+
+@dataclass(frozen=True)
+class LearnPlan:
+    """What a turn is made with.
+
+    ``settings`` are laid over the run's configuration behind what makes a turn short: ``n_epochs`` passes, at
+    ``rate_share`` of the run's learning rate. ``fill_from`` is the score from which the old head's spots stand in for
+    labels where nobody has decided, of matches that the run knew no labels of; above 1 nothing does. ``also`` names
+    matches that are predicted though they were not corrected.
+    """
+
+    run: Path
+    data_root: Path
+    out: Path
+    features: tuple[Path, ...] = ()
+    label_set: LabelSet | None = None
+    settings: tuple[str, ...] = ()
+    n_epochs: int = 3
+    rate_share: float = 0.4
+    fill_from: float = 0.5
+    seed: int = 0
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of a turn: ``valid_before`` and ``valid_after`` are mAP@1 (0..1) of the validation matches, by the
+    labels as they are now; ``changes`` count spots of each corrected match from `SHOWN` up.
+    """
+
+    run: str
+    before: str
+    corrections: tuple[Correction, ...]
+    n_filled: int
+    new_labels: tuple[str, ...]
+    valid: tuple[str, ...]
+    valid_before: float
+    valid_after: float
+    changes: Mapping[str, dict[str, int]] = field(default_factory=dict)
+
+    def lines(self) -> Iterator[str]:
+        """The result as lines for a terminal or the page."""
+        for name, change in self.changes.items():
+            yield (
+                f"{name}: {change['before']} -> {change['after']} spots, {change['gained']} new, "
+                f"{change['lost']} gone; labels found {change['hits_before']} -> {change['hits_after']} of "
+                f"{change['labels']} (trained on them)"
+            )
+        yield (
+            f"validation ({', '.join(self.valid)}): mAP@1 {100 * self.valid_before:.2f} -> {100 * self.valid_after:.2f}"
+        )
+
+
+def learn(plan: LearnPlan, device: torch.device) -> Learned:
+    """Trains a new run that begins with the old one, on its matches and the corrected ones, and tells what changed.
+
+    The new run's folder holds the old head's predictions of the corrected matches, too, and ``learned.json``.
+    Raises BallspotError where nothing was corrected, the corrected matches have no features, or the run is none.
+    """
+    old = RunFolder(plan.run)
+    start = WarmStart.of_run(plan.run)
+    record = old.record()
+    source = _source(plan, old, start.description.features_fingerprint)
+    label_set = plan.label_set or label_set_of(record, str(plan.run / "run.json"))
+    data = DataSelection(plan.data_root, label_set, one_video=True, stored=source.recordings).opened()
+    of_run = recorded_splits(record, str(plan.run / "run.json"))
+    corrections = find_corrections(data, of_run)
+    _check(plan, corrections, source)
+    make_folder(plan.out.parent)
+    with TemporaryDirectory(prefix=f".{plan.out.name[:60]}.", dir=plan.out.parent) as waiting:
+        return _turn(plan, device, _Known(old, start, source, data, of_run, corrections), Path(waiting))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known before a turn: the old run, its head, features and split, the labels, and what was corrected."""
+
+    old: RunFolder
+    start: WarmStart
+    source: FeatureSource
+    data: DataSelection
+    of_run: Splits
+    corrections: tuple[Correction, ...]
+
+
+def _turn(plan: LearnPlan, device: torch.device, known: _Known, waiting: Path) -> Learned:
+    """The turn itself; the old head's predictions wait in ``waiting`` until the new run has a folder."""
+    source, data, corrections = known.source, known.data, known.corrections
+    names = [one.name for one in corrections]
+    shown = list(dict.fromkeys([*names, *(name for name in plan.also if name in source.recordings)]))
+    labels = {name: data.spots_of(data.matches[name]) for name in names}
+    spots_before = _predict(known.old, source, shown, waiting / BEFORE, device)
+    filled = {
+        one.name: fill(spots_before[one.name], labels[one.name], rejected_of(data.matches[one.name]), plan.fill_from)
+        for one in corrections
+        if one.is_new
+    }
+    corrected = corrected_data(data, known.of_run, corrections, filled)
+    experiment = Experiment(
+        data=corrected,
+        config=_config(plan, known.start, n_rows=_n_rows(source, corrected.splits.part("train"))),
+        source=source,
+        seed=plan.seed,
+        shuffle_labels=False,
+        device=device,
+        start=known.start,
+    )
+    valid = corrected.splits.part(SPLIT)
+    _predict(known.old, source, valid, waiting / BEFORE_VALID, device)
+    ((new, _),) = train_seeds(experiment, [plan.out], track=False)
+    for name in (BEFORE, BEFORE_VALID):
+        shutil.move(waiting / name, plan.out / name)
+    spots_after = _predict(new, source, shown, plan.out / "predictions" / "all", device)
+    result = Learned(
+        run=str(plan.out),
+        before=str(plan.run),
+        corrections=corrections,
+        n_filled=sum(map(len, filled.values())),
+        new_labels=tuple(one for one in data.label_set.labels if one not in known.start.description.label_set),
+        valid=tuple(valid),
+        valid_before=_mean_ap(plan.out / BEFORE_VALID, corrected, valid),
+        valid_after=_mean_ap(plan.out / "predictions" / SPLIT, corrected, valid),
+        changes={name: compare_spots(spots_before[name], spots_after[name], labels[name]) for name in names},
+    )
+    write_json(plan.out / RECORD, asdict(result))
+    return result
+
+
+def compare_spots(before: Sequence[Spot], after: Sequence[Spot], labels: Sequence[Spot]) -> dict[str, int]:
+    """How many spots from `SHOWN` up there were and are, how many are new and gone, and how many labels they find.
+
+    Spots of one class within half a second are one.
+    """
+    old, new = ([one for one in spots if (one.confidence or 0.0) >= SHOWN] for spots in (before, after))
+    return {
+        "before": len(old),
+        "after": len(new),
+        "gained": len(new) - _n_found(new, old),
+        "lost": len(old) - _n_found(old, new),
+        "labels": len(labels),
+        "hits_before": _n_found(labels, old),
+        "hits_after": _n_found(labels, new),
+    }
+
+
+def _n_found(wanted: Sequence[Spot], among: Sequence[Spot]) -> int:
+    """How many of ``wanted`` have one of their class among the others near them."""
+    times: dict[str, list[int]] = {}
+    for one in among:
+        times.setdefault(one.label, []).append(one.position_ms)
+    return sum(any(abs(ms - one.position_ms) <= NEAR_MS for ms in times.get(one.label, ())) for one in wanted)
+
+
+def _source(plan: LearnPlan, old: RunFolder, fingerprint: str) -> FeatureSource:
+    sets = plan.features or sets_of_run(old, fingerprint)
+    return open_source(sets[0], sets[1:])
+
+
+def _check(plan: LearnPlan, corrections: Sequence[Correction], source: FeatureSource) -> None:
+    if not corrections:
+        raise BallspotError(
+            f"{plan.data_root}: no labels were corrected here; correct some with "
+            f"`ballspot view {plan.run} --data {plan.data_root} --edit`"
+        )
+    missing = [one.name for one in corrections if one.name not in source.recordings]
+    if missing:
+        raise BallspotError(
+            f"{source.path}: has no features of the corrected match {missing[0]!r}; extract them into this set, or "
+            "give the set that has them with --features"
+        )
+    if (plan.out / "run.json").exists():
+        raise BallspotError(f"{plan.out}: is a run already; choose another --run")
+
+
+def _n_rows(source: FeatureSource, names: Sequence[str]) -> int:
+    total = 0
+    for name in names:
+        with source.open(name) as group:
+            total += group.n_rows
+    return total
+
+
+def _config(plan: LearnPlan, start: WarmStart, *, n_rows: int) -> Any:
+    """The old run's configuration, for a short turn: of much video a pass draws `MOST_FRAMES`."""
+    table = as_table(start.description.config)
+    rate, frames = table["training"]["learning_rate"] * plan.rate_share, table["training"]["epoch_frames"]
+    short = [f"n_epochs={plan.n_epochs}", "warmup_epochs=0.2", f"learning_rate={rate!r}"]
+    if frames != "auto" or n_rows > MOST_FRAMES:
+        short.append(f"epoch_frames={min(MOST_FRAMES, n_rows if frames == 'auto' else frames)}")
+    return changed_config(table, [*short, *plan.settings], source=f"{plan.run} (learn)")
+
+
+def _predict(
+    run: RunFolder, source: FeatureSource, names: Sequence[str], out: Path, device: torch.device
+) -> dict[str, tuple[Spot, ...]]:
+    """The spots that a run's best head finds in each match, which are written to ``out`` as well."""
+    ensemble = Ensemble((read_checkpoint(run.path / BEST),), device)
+    key = run.entry("key", str)
+    claim_folder(out, prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=list(names)))
+    for done in predict_matches(ensemble, source, names, out=out):
+        note(f"{done.name}: {done.n_spots} spots by {run.path.name}")
+    return {name: read_spots(out / name / SPOTS_FILE) for name in names}
+
+
+def _mean_ap(folder: Path, data: DataSelection, names: Sequence[str]) -> float:
+    evaluation = evaluate_predictions(folder, data, names, bootstrap=Bootstrap(0))
+    return float(evaluation.result.mean_ap)

@@ -1,0 +1,148 @@
+"""What is asked of an annotator, in which order, and what is not asked."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ballspot.cache.errors import BallspotError
+from ballspot.cli import main
+from ballspot.evaluate.dataset import Spot, load_label_set, open_predictions
+from ballspot.evaluate.queue import (
+    Budget,
+    Head,
+    Known,
+    Question,
+    Queue,
+    find_questions,
+    ranked,
+    rarity,
+    read_queue,
+    write_queue,
+)
+
+LABELS = load_label_set()
+EVEN = dict.fromkeys(LABELS.labels, 1.0)
+
+
+def heads_of(spot_file: Callable, *heads: list) -> list[Head]:
+    for number, spots in enumerate(heads):
+        path = spot_file("m", spots, root=f"head-{number}")
+    root = path.parent.parent.parent
+    return [Head(str(number), open_predictions(root / f"head-{number}")) for number in range(len(heads))]
+
+
+def test_a_spot_at_a_half_is_worth_1_and_heads_that_disagree_wholly_2(spot_file: Callable):
+    """4 * 0.5 * 0.5 = 1; scores 1 and 0 have a mean of 0.5 and a standard deviation of 0.5, so 1 + 2 * 0.5 = 2."""
+    (one,) = find_questions(heads_of(spot_file, [("PASS", 1000, 0.5)]), "m", Known(), EVEN)
+    assert (one.label, one.position_ms, one.value, one.why) == ("PASS", 1000, 1.0, "doubt")
+    (two,) = find_questions(heads_of(spot_file, [("PASS", 1000, 1.0)], []), "m", Known(), EVEN)
+    assert (two.value, two.scores) == (2.0, (1.0, 0.0))
+    (three,) = find_questions(heads_of(spot_file, [("PASS", 1000, 0.9)], [("PASS", 1400, 0.1)]), "m", Known(), EVEN)
+    assert (three.scores, round(three.value, 6)) == ((0.9, 0.1), 1.8)
+
+
+def test_what_has_a_label_or_was_rejected_is_not_asked(spot_file: Callable):
+    spots = [("PASS", 1000, 0.5), ("PASS", 3000, 0.5), ("OUT", 5000, 0.5), ("OUT", 7000, 0.01)]
+    known = Known((Spot("PASS", 1500),), (("OUT", 1, 5100),))
+    (left,) = find_questions(heads_of(spot_file, spots), "m", known, EVEN)
+    assert (left.label, left.position_ms) == ("PASS", 3000)
+
+
+def test_rare_classes_count_more_up_to_three_times():
+    weights = rarity({"PASS": 1599, "OUT": 99, "GOAL": 0}, LABELS)
+    assert weights["PASS"] == 1.0
+    assert weights["OUT"] == pytest.approx(2.0)  # (100 / 1600) ** -0.25
+    assert weights["GOAL"] == 3.0
+
+
+def test_a_stretch_without_spots_where_scores_are_not_low_is_asked_about(spot_file: Callable):
+    (head,) = heads_of(spot_file, [("PASS", 1000, 0.9)])
+    scores = np.zeros((1500, len(LABELS)), dtype=np.float32)  # a minute
+    scores[20:30, LABELS.index("PASS")] = 0.9  # that spot itself
+    scores[1100, LABELS.index("SHOT")] = 0.3  # at 44 s
+    path = head.predictions.path / "m" / "scores.npz"
+    np.savez(path, scores=scores, frame_index=np.arange(1500), labels=np.array(LABELS.labels), fps=25.0)
+    found = find_questions([head], "m", Known(), EVEN)
+    (stretch,) = [one for one in found if one.end_ms is not None]
+    assert (stretch.position_ms, stretch.end_ms, stretch.why) == (40_000, 60_000, "coverage")
+    assert stretch.value == pytest.approx(4 * 0.3 * 0.7)
+    assert find_questions([head], "m", Known((Spot("OUT", 50_000), Spot("PASS", 1000))), EVEN) == []
+
+
+def question(value: float, position_ms: int, **more: object) -> Question:
+    fields: dict = {"match": "m", "half": 1, "label": "PASS", "scores": (), "why": "doubt", **more}
+    return Question(position_ms=position_ms, value=value, **fields)
+
+
+def test_the_best_come_first_and_many_of_one_minute_lose_worth():
+    near = [question(1.0, 100 * number) for number in range(3)]
+    far = question(0.6, 90_000)
+    asked = ranked([*near, far], Budget())
+    assert [one.position_ms for one in asked] == [0, 100, 90_000, 200]  # 1, 0.7, 0.6, 0.49
+    assert [round(one.value, 6) for one in asked] == [1.0, 0.7, 0.6, 0.49]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.01, 5), st.integers(0, 200_000), st.booleans()), max_size=30),
+    st.integers(1, 40),
+    st.floats(0.1, 5),
+)
+def test_a_budget_is_never_passed_and_nothing_is_asked_twice(made: list, n: int, minutes: float):
+    questions = [
+        question(value, ms, label=None if is_stretch else "PASS", end_ms=ms + 20_000 if is_stretch else None)
+        for value, ms, is_stretch in made
+    ]
+    asked = ranked(questions, Budget(n, minutes))
+    assert len(asked) <= n and sum(one.cost_s for one in asked) <= 60 * minutes
+    places = [(one.position_ms, one.end_ms) for one in asked]
+    assert all(places.count(one) <= [(q.position_ms, q.end_ms) for q in questions].count(one) for one in places)
+    worth = [one.value / one.cost_s for one in asked]
+    assert worth == sorted(worth, reverse=True)
+    assert len(ranked(questions, Budget())) == len(questions)
+
+
+def test_a_queue_reads_back_and_another_file_is_refused_by_item(tmp_path: Path):
+    path = tmp_path / "queue.json"
+    made = Queue(
+        (question(1.25, 40, scores=(0.5, 0.25)), question(1, 0, label=None, end_ms=20_000, why="coverage")), ("a",)
+    )
+    write_queue(path, made)
+    assert read_queue(path, LABELS) == made
+    good = json.loads(path.read_text())
+    for change, said in [
+        ({"label": "PAS"}, "did you mean 'PASS'"),
+        ({"half": 3}, "no match and half"),
+        ({"position_ms": -1}, "no times in ms"),
+        ({"position_ms": 5, "end_ms": 4}, "no times in ms"),
+        ({"why": "<script>"}, "none of disagreement"),
+        ({"scores": "ab"}, "are no numbers"),
+        ({"value": None}, "are no numbers"),
+        ({"match": 5}, "no match and half"),
+    ]:
+        path.write_text(json.dumps({**good, "items": [{**good["items"][0], **change}]}))
+        with pytest.raises(BallspotError, match=re.escape(said)) as told:
+            read_queue(path, LABELS)
+        assert "item 1: " in str(told.value)
+    path.write_text("[]")
+    with pytest.raises(BallspotError, match="is no queue"):
+        read_queue(path, LABELS)
+
+
+def test_the_command_asks_within_its_budget_and_says_what(tmp_path: Path, label_file: Callable, spot_file: Callable):
+    label_file("league/m1", [("PASS", 1000)])
+    spots = [("PASS", 1000, 0.5), ("OUT", 9000, 0.6), ("PASS", 20_000, 0.1), ("XYZ", 5, 0.5)]
+    spot_file("league/m1", spots)
+    line = ["queue", str(tmp_path / "predictions"), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "q.json")]
+    told = CliRunner().invoke(main, [*line, "--minutes", "0.1"])
+    assert told.exit_code == 0 and "1 of 2 questions" in told.output
+    (item,) = json.loads((tmp_path / "q.json").read_text())["items"]
+    assert (item["match"], item["label"], item["position_ms"], item["why"]) == ("league/m1", "OUT", 9000, "doubt")
+    again = CliRunner().invoke(main, line)
+    assert again.exit_code == 1 and "is there already" in again.output
