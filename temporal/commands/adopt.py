@@ -46,7 +46,8 @@ def adopt(checkpoint: str, run_path: Path, labels: str | None, settings_file: Pa
     ballspot predict runs/tdeed my-match.mp4
     ballspot extract DATA --weights runs/tdeed
     """
-    from ..adopted import Adoption, checkpoint_path, recognise_whole, settled_labels, settled_procedure
+    from ..adopted import Adoption, checkpoint_path, settled_labels, settled_procedure
+    from ..systems import recognise_whole
     from ..training import command_line
 
     path = checkpoint_path(checkpoint)
