@@ -4,6 +4,7 @@ This room owns their clips, placing and merging, and where checkpoints come from
 `systems`; the heads are ordinary kinds of `heads`.
 """
 
+from .from_bundle import is_own_bundle, run_of_bundle
 from .hub import checkpoint_path
 from .network import ClipNetwork
 from .run import Adoption
