@@ -139,9 +139,13 @@ def _read(name: str, values: Mapping[str, Any], label_set: LabelSet) -> Any:
     return kind(**checked)
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _checked(name: str, key: str, value: Any, label_set: LabelSet) -> Any:
     """One field's value. Raises BallspotError where it cannot be what the field holds."""
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    is_whole = _is_whole(value)
     if key == "label":
         if not is_text(value) or value not in label_set:
             said = label_set.unknown(value) if is_text(value) else f"label {brief(value)} is no text"
