@@ -40,6 +40,7 @@ COMMANDS: dict[str, Place] = {
     "extract": ("extract.commands.extract", "extract", "Turn the videos of a data root into feature stores."),
     "finetune": ("temporal.commands.finetune", "finetune", "Train a backbone and a head together on video."),
     "train": ("temporal.commands.train", "train", "Train a head on a feature set."),
+    "check-head": ("temporal.commands.check_head", "check_head", "Try a head of your own before it is trained."),
     "learn": ("temporal.commands.learn", "learn", "Learn from corrected labels, in seconds."),
     "sweep": ("temporal.commands.sweep", "sweep", "Train every setting of a sweep file, several seeds each."),
     "adopt": ("temporal.commands.adopt", "adopt", "Make a run of another system's checkpoint."),

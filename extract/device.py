@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from ..cache.errors import BallspotError
 from ..cache.terminal import note
+from ..cache.workers import require_place
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +29,9 @@ def pick_devices(name: str, *, on: str | None = None) -> list[str]:
     """The devices that workers are dealt: every GPU there is for "auto" and "cuda", else the CPU, else that one.
 
     ``on`` is the cluster where the work is done, None for this machine. There a device is a kind, "cuda" or "cpu", and
-    this machine needs none: which GPU a task gets is the cluster's to say.
+    this machine needs none: which GPU a task gets is the cluster's to say. Raises BallspotError for no such place.
     """
+    require_place(on or "local")
     import torch
 
     if on not in (None, "local"):

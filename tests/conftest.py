@@ -3,12 +3,16 @@
 import os
 import random
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: as many processes as cores share the machine
+# What ballspot remembers of own code lies in the home folder; a test leaves that alone.
+os.environ["XDG_STATE_HOME"] = os.environ.get("BALLSPOT_TEST_STATE") or tempfile.mkdtemp(prefix="ballspot-state-")
+os.environ["BALLSPOT_TEST_STATE"] = os.environ["XDG_STATE_HOME"]  # the workers of pytest-xdist share it
 
 import av
 import numpy as np

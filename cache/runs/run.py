@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import tomli_w
 
+from ..code import SHOWN_DIGITS, is_reference, keep_code, kept_copy, parse_reference, portable_table
 from ..disk import (
     locked_folder,
     make_folder,
@@ -60,6 +61,7 @@ class RunFolder:
         if (self.path / "run.json").is_file():
             self.require_key(key, record=record, config=config)
             self._write_config(config)
+            keep_code(flatten(config).values(), self.path)
             moved = {name: record[name] for name in PLACES if name in record}
             if not self.is_done and any(self.record().get(name) != value for name, value in moved.items()):
                 self.update(**moved)
@@ -69,6 +71,7 @@ class RunFolder:
         make_folder(self.path)
         write_json(self.path / "run.json", {"format": RUN_FORMAT, "key": key, "status": "started", **record})
         self._write_config(config)
+        keep_code(flatten(config).values(), self.path)
 
     def require_key(
         self, key: str, *, record: Mapping[str, Any], config: Mapping[str, Any], option: str = "--run"
@@ -79,6 +82,7 @@ class RunFolder:
         """
         there = self.record()
         if there.get("key") != key:
+            self._require_code(config, option)
             raise BallspotError(
                 f"{self.path}: holds another run ({self._difference(config, record, there)}); choose another {option}"
             )
@@ -214,9 +218,23 @@ class RunFolder:
             with whole_file(path) as temporary:
                 temporary.write_bytes(content)
 
+    def _require_code(self, config: Mapping[str, Any], option: str) -> None:
+        """Raises BallspotError where own code of the run that is here has changed since: it names both files."""
+        theirs = flatten(self.config())
+        for name, value in flatten(config).items():
+            if not is_reference(value) or not is_reference(theirs.get(name)):
+                continue
+            now, then = parse_reference(value), parse_reference(theirs[name])
+            if (now.base, now.name) == (then.base, then.name) and now.digest != then.digest:
+                raise BallspotError(
+                    f"{self.path}: its {name} is {then.short} as {kept_copy(self.path, then)} keeps it (digest "
+                    f"{then.digest[:SHOWN_DIGITS]}), and {now.file} has changed since (digest "
+                    f"{now.digest[:SHOWN_DIGITS]}); bring that back, or choose another {option}"
+                )
+
     def _difference(self, config: Mapping[str, Any], record: Mapping[str, Any], there: Mapping[str, Any]) -> str:
-        ours = {**flatten(_without_none(config)), "seed": record.get("seed"), **_parts(record)}
-        theirs = {**flatten(self.config()), "seed": there.get("seed"), **_parts(there)}
+        ours = {**flatten(portable_table(_without_none(config))), "seed": record.get("seed"), **_parts(record)}
+        theirs = {**flatten(portable_table(self.config())), "seed": there.get("seed"), **_parts(there)}
         for name in sorted(ours.keys() | theirs.keys()):
             if ours.get(name) != theirs.get(name):
                 return f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} here"

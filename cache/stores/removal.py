@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..code import CODE_FOLDER, PLACES_FILE, SHOWN_DIGITS
 from ..disk import find_temporary, is_locked, is_temporary, locked_folder
 from ..errors import BallspotError
 from .sets import find_stores
 
-OWN_FILES = ("pca.safetensors",)
+OWN_FILES = ("pca.safetensors", f"{CODE_FOLDER}/{PLACES_FILE}", f"{CODE_FOLDER}/*-{'[0-9a-f]' * SHOWN_DIGITS}.py")
 SET_DEPTH = 6  # folders above a store among which its set's is looked for
 
 

@@ -19,6 +19,9 @@ def _as_written(value: object, check: Callable[[object], float]) -> object:
 Number = Annotated[float, Field(allow_inf_nan=False), WrapValidator(_as_written)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), WrapValidator(_as_written)]
 Pair = Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], Field(strict=False)]
+BACKBONE = (  # a timm model with its shift, or a user's own code with the digest of its file
+    r"^([A-Za-z0-9_.+:,-]{1,200}|[\w .+-]{1,100}:\w{1,100}(\([^\x00-\x1f\x7f]{0,300}\))?@[0-9a-f]{64})$"
+)
 Pixels = Annotated[int, Field(ge=1, le=8192)]
 Cells = Annotated[int, Field(ge=1, le=99)]
 
@@ -42,7 +45,7 @@ class ComponentsSpec(BaseModel, frozen=True, strict=True, extra="allow"):
 class Buildable(BaseModel, frozen=True, strict=True, extra="allow"):
     """The settings that building a backbone needs, all of them said, within what does no harm."""
 
-    backbone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+:,-]{1,200}$")]
+    backbone: Annotated[str, Field(pattern=BACKBONE)]
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     size: Annotated[tuple[Pixels, Pixels], Field(strict=False)]
     mean: Annotated[tuple[Number, Number, Number], Field(strict=False)]

@@ -21,4 +21,5 @@ from .options import (
     split_of_option,
     splits_option,
     threads_option,
+    trust_option,
 )

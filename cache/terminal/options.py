@@ -1,6 +1,7 @@
 """The options that commands of several folders share, and the kinds of values that they take."""
 
 import math
+import os
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from ..code import TRUST_VARIABLE
 from ..errors import BallspotError
 
 FOLDER = click.Path(path_type=Path)
@@ -98,6 +100,31 @@ threads_option = click.option(
 )
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="One configuration key; may be repeated."
+)
+
+
+def _trusting(context: click.Context, parameter: click.Parameter, is_given: bool) -> None:
+    """Sets what says so to this process and those that it starts, until the command has ended."""
+    before = os.environ.get(TRUST_VARIABLE)
+    if not is_given:
+        return
+    os.environ[TRUST_VARIABLE] = "1"
+
+    def restore() -> None:
+        if before is None:
+            os.environ.pop(TRUST_VARIABLE, None)
+        else:
+            os.environ[TRUST_VARIABLE] = before
+
+    context.call_on_close(restore)
+
+
+trust_option = click.option(
+    "--trust-code",
+    is_flag=True,
+    expose_value=False,
+    callback=_trusting,
+    help="Run Python code that comes with a run, feature set or bundle (docs/own-code.md).",
 )
 
 

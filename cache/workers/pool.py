@@ -45,9 +45,7 @@ class Executor:
     minutes: int = 60
 
     def __post_init__(self) -> None:
-        kind, _, address = self.on.partition(":")
-        if self.on != "local" and kind != "ray" and (kind != "slurm" or address not in ("", "local")):
-            raise BallspotError(f"--on {self.on}: no such place; give ray, ray:ADDRESS, slurm or slurm:local")
+        require_place(self.on)
 
     @staticmethod
     def is_elsewhere(on: str | None) -> bool:
@@ -227,6 +225,13 @@ def _with_told(function: Function[Task], device: str, task: Task) -> tuple[Any, 
     """The function's result, and what it told on the way."""
     told: list[Any] = []
     return function(task, device, told.append), told
+
+
+def require_place(on: str) -> None:
+    """Raises BallspotError for a word that is none of the places where tasks are done."""
+    kind, _, address = on.partition(":")
+    if on != "local" and kind != "ray" and (kind != "slurm" or address not in ("", "local")):
+        raise BallspotError(f"--on {on}: no such place; give ray, ray:ADDRESS, slurm or slurm:local")
 
 
 def _stop_none(running: Sequence[Any]) -> Collection[Any]:

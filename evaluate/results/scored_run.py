@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, TypeVar
 
+from ...cache.code import shown
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, flatten, seed_of
 from ..dataset import LabelSet
@@ -34,7 +35,7 @@ def made_from(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
                 f"{folder.path / 'run.json'}: its {part} matches are {names!r}, no list; train the run again"
             )
     return {
-        **flatten(folder.config()),
+        **{key: shown(value) if isinstance(value, str) else value for key, value in flatten(folder.config()).items()},
         "seed": record.get("seed"),
         "shuffled labels": bool(record.get("shuffle_labels", False)),
         "features": Path(str(features.get("set", ABSENT))).name,

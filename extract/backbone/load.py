@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...cache.code import is_reference, portable, settle_code, shown
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL, FeatureSpec
+from ..own import make_own
 from .fold_norms import channels_last, fold_batch_norms
 from .foreign import recognise
 from .pooling import with_pooling
@@ -30,6 +32,8 @@ from .weights import (
     weights_digest,
 )
 
+ANY_SIZE = (224, 398)  # where a function is asked for its pictures' settings alone
+_own_pictures: dict[str, tuple[tuple[float, ...], tuple[float, ...], str]] = {}  # by name, which has the digest
 EARLY_ROWS, LATE_ROWS = 64, 128  # that a window keeps: with shift from the first stages, large maps wait in memory
 
 
@@ -85,7 +89,7 @@ class Backbone:
             more["shift"] = {"margin": margin, "reach": self.shifted.reach}
             more["shift"] |= {"window": self.shifted.window_rows} if margin < self.shifted.reach else {}
         return FeatureSpec(
-            backbone=self.spec.name,
+            backbone=portable(self.spec.name),
             weights_sha256=self.weights_sha256,
             size=self.spec.size,
             mean=self.mean,
@@ -141,6 +145,11 @@ def assemble(loaded: Loaded, device: torch.device, *, folds: bool = True) -> Bac
 
 def picture_settings(name: str) -> tuple[tuple[float, ...], tuple[float, ...], str]:
     """Mean, standard deviation and interpolation that a backbone's weights were trained with, by its own config."""
+    if is_reference(name):
+        if name not in _own_pictures:
+            made = make_own(name, size=ANY_SIZE, is_tried=False)
+            _own_pictures[name] = made.mean, made.std, made.interpolation
+        return _own_pictures[name]
     config = _pretrained_cfg(parse_backbone(name)[0])
     interpolation = str(config.get("interpolation"))
     mean, std = (tuple(map(float, config[key])) for key in ("mean", "std"))
@@ -169,7 +178,11 @@ def load_model(spec: BackboneSpec) -> Loaded:
 
     Raises BallspotError as `load_backbone` does.
     """
+    if is_reference(spec.name):
+        return _own_model(spec)
     weights, (name, shift) = parse_weights(spec.weights), parse_backbone(spec.name)
+    if weights.kind == "own":
+        raise BallspotError(f"--weights own: are for a function of your own, not for --backbone {name}; give others")
     cfg = _pretrained_cfg(name)
     classifier = cfg.get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
@@ -212,6 +225,20 @@ def load_model(spec: BackboneSpec) -> Loaded:
         if shift is not None and clips is None:  # new shifts in a backbone that was trained without
             clips = insert_shift(model, shift, backbone=whole)
     return Loaded(replace(spec, name=whole), model, shift, clips)
+
+
+def _own_model(spec: BackboneSpec) -> Loaded:
+    """The module of a user's function, with its own weights, those that a seed draws, or those of a file."""
+    weights, name = parse_weights(spec.weights), spec.name
+    if weights.kind == "offline":
+        raise BallspotError(f"--weights offline: there are none for {shown(name)}; leave --weights out")
+    if weights.path is not None:
+        name = settle_code(name, near=weights.path.parent, owner=str(weights.path))
+    made = make_own(name, size=spec.size, seed=weights.seed)
+    _own_pictures[name] = made.mean, made.std, made.interpolation
+    if weights.path is not None:
+        load_into(made.model, read_state_dict(weights.path), source=str(weights.path), classifier=())
+    return Loaded(replace(spec, name=name), made.model, None, None)
 
 
 def shifted_model(name: str) -> tuple[nn.Module, Clips | None]:

@@ -70,7 +70,7 @@ THREE_WAYS = (
 
 @dataclass(frozen=True)
 class WeightsSpec:
-    """What `--weights` asked for: `kind` is hub, random, offline or file; `tag` stands in a feature set's name."""
+    """What `--weights` asked for: `kind` is hub, random, offline, own or file; `tag` stands in a feature set's name."""
 
     kind: str
     tag: str
@@ -79,13 +79,15 @@ class WeightsSpec:
 
 
 def parse_weights(text: str) -> WeightsSpec:
-    """The meaning of a `--weights` value: hub, random, random:SEED, offline, a file's path, or a run's folder.
+    """The meaning of a `--weights` value: hub, random, random:SEED, offline, own, a file's path, or a run's folder.
+
+    `own` are those that a user's own function gives its module.
 
     A run that trained a backbone holds it in `backbone.safetensors`.
 
     Raises BallspotError for a seed that is no whole number and for a path where no file is.
     """
-    if text in ("hub", "offline"):
+    if text in ("hub", "offline", "own"):
         return WeightsSpec(kind=text, tag=text)
     if text == "random" or text.startswith("random:"):
         seed = text.partition(":")[2] or "0"

@@ -8,7 +8,15 @@ from pathlib import Path
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, data_option, dtype_option, json_option, leave_out_option, splits_option
+from ...cache.terminal import (
+    FOLDER,
+    data_option,
+    dtype_option,
+    json_option,
+    leave_out_option,
+    splits_option,
+    trust_option,
+)
 
 
 @click.command("verify")
@@ -19,6 +27,7 @@ from ...cache.terminal import FOLDER, data_option, dtype_option, json_option, le
 @click.option("--chunks", type=click.IntRange(1), default=2, show_default=True, help="Chunks a store, for --deep.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides which chunks.")
 @json_option
+@trust_option
 def cache_verify(
     path: Path, deep: bool, data_root: Path | None, weights: str | None, chunks: int, seed: int, as_json: bool
 ) -> None:

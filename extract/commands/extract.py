@@ -20,6 +20,7 @@ from ...cache.terminal import (
     dtype_option,
     parse_fps,
     splits_option,
+    trust_option,
 )
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 @click.option(
     "--backbone",
     "backbone_name",
-    help="Any timm model name; a RegNet with temporal shift as regnety_002+gsf:s3,s4.  [default: what the weights say, "
-    "else regnety_002]",
+    help="Any timm model name; a RegNet with temporal shift as regnety_002+gsf:s3,s4; a function of your own as "
+    "FILE.py:FUNCTION or MODULE:FUNCTION.  [default: what the weights say, else regnety_002]",
 )
 @click.option(
     "--weights",
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     help="Processes at once.  [default: one a CPU core, or two cores of a GPU, up to 16]",
 )
+@trust_option
 @click.option("--on", help="Where the segments are filled instead: ray[:ADDRESS], slurm, slurm:local.")
 def extract(
     data_root: Path,
@@ -140,6 +142,7 @@ def extract(
     """
     import torch
 
+    from ...cache.code import is_reference, pin_code
     from ...cache.terminal import note
     from ...evaluate.dataset import DataSelection
     from ..backbone import BackboneSpec, default_batch_rows, parse_views, parse_weights, settle
@@ -157,6 +160,9 @@ def extract(
 
     if on_bad_frame == "substitute" and decoder not in ("auto", "pyav"):
         raise BallspotError(f"--on-bad-frame substitute: {decoder} cannot do it; give --decoder auto or pyav")
+    if backbone_name is not None and is_reference(backbone_name):
+        backbone_name = pin_code(backbone_name, where="--backbone", kind="function")
+        weights = "own" if weights == "hub" else weights
     path = parse_weights(weights).path
     settled = settle(path, backbone=backbone_name, size=size, stride=stride, views=views)
     stride, views = settled.stride, settled.views

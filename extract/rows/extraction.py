@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...cache.code import keep_code
 from ...cache.disk import find_temporary, make_folder
 from ...cache.errors import BallspotError
 from ...cache.stores import (
@@ -72,6 +73,7 @@ def extract_matches(
     """
     make_folder(set_path)
     require_same_settings(set_path, job.spec)
+    keep_code([job.backbone.spec.name], set_path)
     wanted: list[tuple[Match, Path]] = []
     done: dict[str, Extracted] = {}
     failed: dict[str, str] = {}

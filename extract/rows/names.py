@@ -2,6 +2,7 @@
 
 import re
 
+from ...cache.code import SHOWN_DIGITS, is_reference, parse_reference
 from ...cache.errors import BallspotError
 from ..backbone import BackboneSpec, parse_weights
 
@@ -11,7 +12,11 @@ def default_set_name(
 ) -> str:
     """The name of a feature set: backbone, weights and size, and what else is not the default."""
     (height, width), (rows, columns), layers = backbone.size, backbone.grid, ",".join(backbone.layers)
-    name = f"{backbone.name}-{parse_weights(backbone.weights).tag}-{height}x{width}"
+    called = backbone.name
+    if is_reference(called):
+        own = parse_reference(called)
+        called = f"{own.base.removesuffix('.py')}-{own.name}-{own.digest[:SHOWN_DIGITS]}"
+    name = f"{called}-{parse_weights(backbone.weights).tag}-{height}x{width}"
     name += f"-stride{stride}" if stride != 1 else ""
     name += f"-{layers}" if layers != "pooled" else ""
     name += f"-grid{rows}x{columns}" if backbone.grid != (1, 1) else ""

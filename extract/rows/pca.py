@@ -10,6 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ...cache.code import copy_code
 from ...cache.disk import locked_folder, make_folder, raise_if_system, write_tensors
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, ComponentsSpec, FeatureSet, FeatureStore, store_path, write_store
@@ -111,6 +112,7 @@ def project_set(features: FeatureSet, components: Components, out: Path) -> list
                 raise BallspotError(f"{path}: {store.dim} features, the fit is of {len(components.mean)}")
     written = []
     with locked_folder(make_folder(out)), ProgressLine("project", len(features.stores), unit="stores") as progress:
+        copy_code(features.path, out)
         for name, parent_path in features.stores.items():
             path = store_path(out, name)
             with FeatureStore.open(parent_path) as parent:

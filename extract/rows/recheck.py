@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...cache.code import settle_code
 from ...cache.disk import is_file
 from ...cache.errors import BallspotError
 from ...cache.runs import find_recorded
@@ -55,7 +56,8 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
         image_fps=_picture_fps(store),
         margin=made.shift.get("margin"),
     )
-    return Recipe(BackboneSpec(made.backbone, chosen, made.size, made.layers, made.grid), settings=settings)
+    name = settle_code(made.backbone, near=set_folder(store), owner=str(store.path))
+    return Recipe(BackboneSpec(name, chosen, made.size, made.layers, made.grid), settings=settings)
 
 
 def _picture_fps(store: FeatureStore) -> Fraction:
@@ -75,6 +77,11 @@ def _weights_now(store: FeatureStore) -> str:
     return str(find_recorded(store.path, said, is_file) or said)
 
 
+def set_folder(store: FeatureStore) -> Path:
+    """The folder of the feature set that a store lies in."""
+    return store.path.resolve().parents[len(Path(store.match).parts) - 1]
+
+
 def components_of(store: FeatureStore) -> Components | None:
     """The fit that a store of components was made with, from its set's folder; None for other stores.
 
@@ -82,7 +89,7 @@ def components_of(store: FeatureStore) -> Components | None:
     """
     if store.spec.pca is None:
         return None
-    folder = store.path.resolve().parents[len(Path(store.match).parts) - 1]
+    folder = set_folder(store)
     fit = load_components(folder / FIT_FILE)
     if fit.digest != store.spec.pca.sha256:
         raise BallspotError(

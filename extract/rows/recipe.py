@@ -22,7 +22,7 @@ from ..backbone import (
 from .job import ExtractionJob, Settings
 from .pca import Components
 
-REMAKABLE = ("random", "offline", "hub")  # what `--weights` can ask for again anywhere
+REMAKABLE = ("random", "offline", "hub", "own")  # what `--weights` can ask for again anywhere
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class BundledFeatures:
     spec: what decides the features; says nothing where only the fingerprint is known.
     engine: what computed the set, as its stores say it; says nothing where that is not known.
     origin, origin_name: where the weights came from: `random` with the seed, `offline`, `hub` with the model's name,
-        `file` or `run` with the file's or run's name, or `unknown`.
+        `own` of a user's function, `file` or `run` with the file's or run's name, or `unknown`.
     weights: the backbone's tensors as loaded, before norms are folded, or None: then `job` gets them by their origin.
     components: the principal components to apply to the backbone's rows, or None.
     """

@@ -13,12 +13,13 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
+from ...cache.code import allow_code, held_source, is_reference
 from ...cache.disk import first_problem
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, seed_folders
 from ...evaluate.dataset import LabelSet, recorded_splits
 from ...extract.rows import BundledFeatures
-from ..config import Procedure, as_table, procedure_of, procedure_record, read_procedure
+from ..config import Procedure, procedure_of, procedure_record, read_procedure, travelling_table
 from ..decoding import ClassDecoding, read_postprocessing
 from ..heads import Checkpoint, read_checkpoint
 from .feature_parts import features_of_parts, features_part
@@ -172,6 +173,7 @@ def save_bundle(bundle: Bundle, out: Path) -> None:
         "sets": [features_part(features) for features in bundle.features],
         "postprocessing": None if how is None else {label: vars(decoding) for label, decoding in how.items()},
         "splits": {part: list(names) for part, names in bundle.splits.items()},
+        **_code_parts(bundle),
         **({} if bundle.procedure is None else {"procedure": procedure_record(bundle.procedure)}),
     }
     try:
@@ -181,10 +183,28 @@ def save_bundle(bundle: Bundle, out: Path) -> None:
         raise BallspotError(f"{out}: no bundle can hold its {place}: {problem}; change that in the run") from error
 
 
-def load_bundle(path: Path) -> Bundle:
+def _code_parts(bundle: Bundle) -> dict[str, Any]:
+    """The sources of own heads and backbones, nothing where there are none."""
+    names = [head.description.config.head.kind for head in bundle.heads]
+    names += [features.spec.backbone for features in bundle.features]
+    found = {name: held_source(name) for name in names}
+    parts = {
+        of_name[0].digest: {"name": of_name[0].base, "sha256": of_name[0].digest, "source": of_name[1].decode()}
+        for of_name in found.values()
+        if of_name is not None
+    }
+    return {"code": [parts[digest] for digest in sorted(parts)]} if parts else {}
+
+
+def load_bundle(path: Path, *, runs_code: bool = True) -> Bundle:
     """The bundle at ``path``, every byte checked. Raises BallspotError as `read_bundle_file` does."""
-    file = read_bundle_file(path)
+    file = read_bundle_file(path, runs_code=runs_code)
     header = file.header
+    for part in header.sets if runs_code else ():
+        name = part.extraction.get("backbone")
+        content = None if not is_reference(name) else header.code_of(str(name))
+        if content is not None:
+            allow_code(str(name), content, owner=str(path))
     return Bundle(
         heads=file.heads,
         label_set=file.heads[0].description.label_set,
@@ -227,7 +247,7 @@ def _head_part(bundle: Bundle, index: int) -> dict[str, Any]:
     return {
         **({} if fps is None else {"fps": str(fps)}),
         **({} if index or bundle.threshold is None else {"threshold": bundle.threshold}),
-        "config": as_table(head.description.config),
+        "config": travelling_table(head.description.config),
         "dims": list(head.description.dims),
         "features_fingerprint": head.description.features_fingerprint,
         "checkpoint": bundle.checkpoint,

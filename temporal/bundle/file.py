@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ...cache.code import allow_code, is_reference
 from ...cache.disk import below, canonical_json, fingerprint, first_problem, raise_if_system, reason_of, write_tensors
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import LABELS_FILE, LabelSet
@@ -63,11 +64,13 @@ def is_bundle(path: Path) -> bool:
     return path.is_file()
 
 
-def read_bundle_file(path: Path) -> BundleFile:
+def read_bundle_file(path: Path, *, runs_code: bool = True) -> BundleFile:
     """The bundle at ``path``, every byte of it checked, on the CPU.
 
     Raises BallspotError for a file that is missing, no bundle, damaged, of a newer format, or that does not hold what
-    it says. Nothing but safetensors is ever read, which cannot run code.
+    it says. Nothing but safetensors is ever read, which cannot run code. Python code that a bundle brings for its head
+    is run only where its user named that very code before or allows it (`cache/code`), and not with ``runs_code``
+    False: then the tensors of such a head are not held against it.
     """
     text, tensors = _read_parts(path)
     header = _header_of(path, text)
@@ -82,12 +85,24 @@ def read_bundle_file(path: Path) -> BundleFile:
     label_set = LabelSet(
         labels.name, tuple(labels.labels), tuple(labels.headline_excludes), labels.labels_file or LABELS_FILE
     )
-    heads = tuple(_head_of(path, header, index, label_set, tensors) for index in range(len(header.heads)))
+    is_own = [is_reference(_kind_of(part.config)) for part in header.heads]
+    for part, own in zip(header.heads, is_own, strict=True):
+        if own and runs_code:
+            allow_code(_kind_of(part.config), header.code_of(_kind_of(part.config)), owner=str(path))
+    heads = tuple(
+        _head_of(path, header, index, label_set, tensors, is_checked=runs_code or not is_own[index])
+        for index in range(len(header.heads))
+    )
     others = {name: tensor for name, tensor in tensors.items() if name.startswith(("backbone.", "pca."))}
     n_used = len(others) + sum(len(head.head) + (0 if head.scaling is None else 2) for head in heads)
     if n_used != len(tensors):
         _fail(path, f"{len(tensors) - n_used} of its tensors belong to no head that it names")
     return BundleFile(header, heads, _postprocessing(path, header), others)
+
+
+def _kind_of(config: Mapping[str, Any]) -> str:
+    section = config.get("head")
+    return str(section.get("kind", "")) if isinstance(section, Mapping) else ""
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -144,13 +159,19 @@ def _header_of(path: Path, text: str) -> BundleHeader:
 
 
 def _head_of(
-    path: Path, header: BundleHeader, index: int, label_set: LabelSet, tensors: Mapping[str, Tensor]
+    path: Path,
+    header: BundleHeader,
+    index: int,
+    label_set: LabelSet,
+    tensors: Mapping[str, Tensor],
+    *,
+    is_checked: bool,
 ) -> Checkpoint:
     part = header.heads[index]
     config = config_from_table(part.config, source=str(path))
     state = below(f"head.{index}.", tensors)
     description = HeadDescription(config, label_set, tuple(part.dims), part.features_fingerprint, rate_of(part.fps))
-    problem = misfit(description, state)
+    problem = misfit(description, state) if is_checked else ""
     if problem:
         _fail(path, f"head {index}{problem}")
     scaling = None

@@ -1,10 +1,12 @@
 """What a bundle's header says, as a data format: every field with its type, unknown keys refused."""
 
+from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ...cache.code import parse_reference
 from ...cache.disk import fingerprint
 from ...cache.runs import SEEDS_BELOW
 
@@ -86,7 +88,7 @@ class SplitsPart(Part):
 class WeightsPart(Part):
     """Where a backbone's weights come from: ``kind`` and, of a seed or a file, its ``name``; ``held`` says in here."""
 
-    kind: Literal["random", "offline", "hub", "file", "run", "unknown"]
+    kind: Literal["random", "offline", "hub", "own", "file", "run", "unknown"]
     name: Name
     held: bool
 
@@ -113,6 +115,20 @@ class SetPart(Part):
         return self
 
 
+class CodePart(Part):
+    """The source of one file of a user's own code, whose SHA-256 the names of it end with."""
+
+    name: Name
+    sha256: Digest
+    source: Annotated[str, Field(max_length=2**20)]
+
+    @model_validator(mode="after")
+    def _is_what_it_says(self) -> Self:
+        if sha256(self.source.encode()).hexdigest() != self.sha256:
+            raise ValueError("the code is not that of its digest")
+        return self
+
+
 class BundleHeader(Part):
     """All that a bundle says beside its tensors."""
 
@@ -122,8 +138,15 @@ class BundleHeader(Part):
     sets: Annotated[list[SetPart], Field(min_length=1, max_length=64)]
     postprocessing: dict[Name, dict[Name, Any]] | None
     splits: SplitsPart
+    code: Annotated[list[CodePart], Field(max_length=64)] | None = None
     procedure: dict[Name, Any] | None = None
     tensors_sha256: Digest
+
+    def code_of(self, name: str) -> bytes | None:
+        """The source that a name of own code stands for, None where it is not here."""
+        digest = parse_reference(name).digest
+        found = (one.source.encode() for one in self.code or () if one.sha256 == digest)
+        return next(found, None)
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:

@@ -15,7 +15,7 @@ from ...cache.errors import BallspotError
 from ...cache.stores import FeatureStore, open_feature_set, share_store
 from ...extract.backbone import first_line, hub_silence
 from ...extract.rows import FIT_FILE
-from ..config import as_table
+from ..config import travelling_table
 from .bundle import Bundle, load_bundle, open_bundle, save_bundle, without_backbone
 from .card import BUNDLE_NAME, write_card
 from .file import is_bundle
@@ -108,7 +108,7 @@ def pull(repo: str, out: Path, *, revision: str | None = None, with_features: bo
             stores = [file for file in there if _is_store(file)] if with_features else []
             for file in (*wanted, *stores):
                 api.hf_hub_download(repo, file, revision=revision, local_dir=folder)
-        bundle = load_bundle(folder / BUNDLE_NAME)
+        bundle = load_bundle(folder / BUNDLE_NAME, runs_code=False)
         for file in stores:
             if file.endswith(".h5"):
                 FeatureStore.open(folder / file).close()
@@ -122,7 +122,7 @@ def pull(repo: str, out: Path, *, revision: str | None = None, with_features: bo
 def write_config(bundle: Bundle, out: Path) -> None:
     """Writes the first head's configuration as TOML, whole or not at all."""
     with whole_file(out) as temporary:
-        temporary.write_text(tomli_w.dumps(as_table(bundle.heads[0].description.config)), encoding="utf-8")
+        temporary.write_text(tomli_w.dumps(travelling_table(bundle.heads[0].description.config)), encoding="utf-8")
 
 
 def _is_store(file: str) -> bool:

@@ -21,7 +21,7 @@ from ...cache.disk import whole_file
 from ...cache.errors import BallspotError
 from ...extract.backbone import first_line, normalised
 from ...extract.rows import BundledFeatures
-from ..config import as_table
+from ..config import is_sigmoid, travelling_table
 from ..features import Scaling
 from ..heads import Checkpoint, SpottingHead
 from .bundle import open_bundle
@@ -148,11 +148,11 @@ def head_metadata(kept: Checkpoint) -> dict[str, str]:
         "clip_frames": str(config.clips.clip_frames),
         "clip_stride": str(config.clips.clip_stride),
         "temporal_stride": str(config.head.temporal_stride),
-        "class_loss": config.loss.class_loss,
+        "class_loss": "sigmoid" if is_sigmoid(config.loss.class_loss) else "cross-entropy",
         "teams": config.head.teams,
         "scaling": config.clips.scaling,
         "features_fingerprint": kept.description.features_fingerprint,
-        "config": json.dumps(as_table(config), sort_keys=True),
+        "config": json.dumps(travelling_table(config), sort_keys=True),
     }
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from itertools import islice, product
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...cache.code import settle_code
 from ...cache.disk import fingerprint, is_file
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder, find_recorded, not_found, places_of
@@ -126,6 +128,8 @@ def _of_store(path: Path, folder: Path, run: Path, *, with_backbone: bool | None
     with FeatureStore.open(path) as store:
         spec, header = store.spec, store.header
     is_made = bool(spec.backbone)
+    with suppress(BallspotError) if with_backbone is False else nullcontext():
+        settle_code(spec.backbone, near=folder, owner=str(folder))
     text = _said(spec, header.weights) if is_made else ""
     if is_made and with_backbone is not False:
         text = _weights_now(spec, text, (folder, run))
@@ -168,6 +172,8 @@ def _origin(text: str, backbone: str) -> tuple[str, str]:
         return "random", str(int(text.partition(":")[2] or 0))
     if text in ("hub", "offline"):
         return text, backbone
+    if text == "own":
+        return text, "function"
     if not text:
         return "unknown", "unknown"
     path = PureWindowsPath(text) if re.match(r"[A-Za-z]:[\\/]", text) else PurePath(text)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, data_option, labels_option, note, split_of_option, splits_option
+from ...cache.terminal import FOLDER, data_option, labels_option, note, split_of_option, splits_option, trust_option
 from ...evaluate.commands.options import SECONDS, part_of, selection_options
 from ...evaluate.exports import EXPORTS
 
@@ -96,6 +96,7 @@ class Asked:
 @splits_option()
 @labels_option
 @click.pass_context
+@trust_option
 def export(context: click.Context, **options: Any) -> None:
     """Make a file for others of predictions or of a run.
 

@@ -16,6 +16,7 @@ from ...cache.terminal import (
     set_option,
     splits_option,
     threads_option,
+    trust_option,
 )
 
 
@@ -26,7 +27,7 @@ from ...cache.terminal import (
 @click.option("--weights", default="hub", show_default=True, help="To begin with: as of `ballspot extract`.")
 @click.option("--size", type=SIZE, help="Height and width of the pictures.  [default: the weights', else 224x398]")
 @click.option("--preset", default="finetune", show_default=True, help="A preset, or a TOML file of your own.")
-@click.option("--head", help="Kind of head.  [default: the preset's]")
+@click.option("--head", help="Kind of head, or own code: FILE.py:CLASS.  [default: the preset's]")
 @set_option
 @click.option("--freeze", help="Parts of the backbone that stay as they are, e.g. stem,s1,s2.")
 @click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
@@ -36,6 +37,7 @@ from ...cache.terminal import (
 @labels_option
 @device_option()
 @threads_option
+@trust_option
 def finetune(
     data_root: Path,
     run_path: Path,
@@ -67,6 +69,7 @@ def finetune(
     """
     import torch
 
+    from ...cache.code import is_reference, pin_code
     from ...cache.runs import RunFolder
     from ...cache.terminal import note
     from ...evaluate.dataset import DataSelection, load_label_set
@@ -79,6 +82,9 @@ def finetune(
     use_threads(n_threads)
     chosen = [*settings, *([f"head.kind={head}"] if head else []), *([f"freeze={freeze}"] if freeze else [])]
     config, section = read_settings(preset, chosen)
+    if backbone is not None and is_reference(backbone):
+        backbone = pin_code(backbone, where="--backbone", kind="function")
+        weights = "own" if weights == "hub" else weights
     settled = settle(parse_weights(weights).path, backbone=backbone, size=size)
     with joined_group(pick_device(device)) as group:
         task = Task(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ...cache.terminal import FOLDER, note
+from ...cache.terminal import FOLDER, note, trust_option
 
 
 @click.command("push", short_help="Put a run's head, configuration and card on the hub.")
@@ -20,6 +20,7 @@ from ...cache.terminal import FOLDER, note
     "--features", "sets", metavar="FOLDER", type=FOLDER, multiple=True,
     help="A set that the run was trained on, in order; it is not sent.  [default: as the run recorded]",
 )  # fmt: skip
+@trust_option
 def hub_push(
     source: Path,
     repo: str,

@@ -22,6 +22,7 @@ from ...cache.terminal import (
     parse_fps,
     splits_option,
     threads_option,
+    trust_option,
 )
 from ...evaluate.dataset import (
     SPOTS_FILE,
@@ -106,6 +107,7 @@ class Asked:
               help="With --live: seconds after which a file that no longer grows has ended.")  # fmt: skip
 @click.option("--fps", help="With --live: frames a second of a stream that does not say, e.g. 25.")
 @click.option("--json", "as_json", is_flag=True, help="With --live: one JSON object a spot and line.")
+@trust_option
 @click.pass_context
 def predict(context: click.Context, **options: Any) -> None:
     """Find the spots of a split, or of any video.

@@ -18,26 +18,12 @@ from ...cache.terminal import (
     set_option,
     splits_option,
     threads_option,
+    trust_option,
 )
 from ...extract.device import pick_device, use_threads
 
 if TYPE_CHECKING:
     pass
-
-HEADS = (
-    "tcn",
-    "transformer",
-    "multires",
-    "gru",
-    "unet",
-    "tdeed",
-    "sgp-mixer",
-    "linear",
-    "spot-gru",
-    "mstcn",
-    "asformer",
-    "adaspot",
-)
 
 
 @click.command(short_help="Train a head on a feature set.")
@@ -49,7 +35,12 @@ HEADS = (
               "or of --init that run's configuration]")  # fmt: skip
 @click.option("--init", "start_path", metavar="RUN", type=FOLDER,
               help="Begin with the best head of this run; classes go by their names.")  # fmt: skip
-@click.option("--head", type=click.Choice(HEADS), help="Kind of head.  [default: the preset's]")
+@click.option(
+    "--head",
+    metavar="KIND",
+    help="tcn, transformer, multires, gru, unet, tdeed, sgp-mixer, linear, spot-gru, mstcn, asformer, adaspot, or a "
+    "class of your own: FILE.py:CLASS or MODULE:CLASS.  [default: the preset's]",
+)
 @set_option
 @click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
               help="All chance comes from it.")  # fmt: skip
@@ -64,6 +55,7 @@ HEADS = (
 @click.option("--shuffle-labels", is_flag=True, help="Control: train on events at random times.")
 @click.option("--mistakes", type=FOLDER,
               help="Scores of the training matches by heads not trained on them: hard negatives.")  # fmt: skip
+@trust_option
 def train(
     features: Path,
     more: tuple[Path, ...],

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ...cache.code import is_reference, moved_table, pin_code, portable_table
 from ...cache.disk import first_problem, is_file, nearest_name, parse_toml, read_toml
 from ...cache.errors import BallspotError
 from . import presets
@@ -21,6 +22,11 @@ ADDED = {"head": ("n_stages",)}  # keys that 0.1.0 did not have
 
 
 PLACES: dict[str, tuple[str, str]] = {leaf: (section, leaf) for section, leaves in SECTIONS.items() for leaf in leaves}
+OWN_CODE: dict[str, tuple[str, Any]] = {  # the keys that may name own code, and what it must be
+    "kind": ("head", "class"),
+    "class_loss": ("loss", "function"),
+    "offset_loss": ("loss", "function"),
+}
 MOST_SHOWN = 12  # names in one line of an error
 
 
@@ -41,7 +47,10 @@ def load_config(preset: str = "best", settings: Sequence[str] = ()) -> Config:
 
 
 def changed_config(table: dict[str, Any], settings: Sequence[str], *, source: str) -> Config:
-    """The configuration of nested tables, which ``source`` names, with ``settings`` laid over it (`load_config`)."""
+    """The configuration of nested tables, which ``source`` names, with ``settings`` laid over it (`load_config`).
+
+    Own code that it names gets the place and the digest of its file as it is now.
+    """
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
@@ -50,7 +59,18 @@ def changed_config(table: dict[str, Any], settings: Sequence[str], *, source: st
         values = table.setdefault(section, {})
         if isinstance(values, dict):  # else it is refused below
             values[leaf] = config_value(text.strip())
-    return config_from_table(table, source=f"{source} with {', '.join(settings)}" if settings else source)
+    return _pinned(config_from_table(table, source=f"{source} with {', '.join(settings)}" if settings else source))
+
+
+def _pinned(config: Config) -> Config:
+    changed: dict[str, Any] = {}
+    for leaf, (name, kind) in OWN_CODE.items():
+        section = changed.get(name, getattr(config, name))
+        value = getattr(section, leaf)
+        if is_reference(value):
+            pinned = pin_code(value, where=f"{name}.{leaf} = {value[:120]!r}", kind=kind)
+            changed[name] = section.model_copy(update={leaf: pinned})
+    return config.model_copy(update=changed) if changed else config
 
 
 def config_from_table(table: Mapping[str, Any], *, source: str) -> Config:
@@ -82,12 +102,17 @@ def as_table(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
 
+def travelling_table(config: Config) -> dict[str, Any]:
+    """`as_table` without the folders of own code, which decide nothing: what files for others have."""
+    return portable_table(as_table(config))
+
+
 def deciding_table(config: Config) -> dict[str, Any]:
     """What of the configuration is part of a run's key: as `as_table`, but keys newer than 0.1.0 only where changed.
 
     So a run of 0.1.0 is the same run to the versions that came after it.
     """
-    table, default = as_table(config), as_table(Config())
+    table, default = travelling_table(config), as_table(Config())
     for section, leaves in ADDED.items():
         for leaf in leaves:
             if table[section][leaf] == default[section][leaf]:
@@ -104,7 +129,7 @@ def _preset_table(preset: str) -> tuple[dict[str, Any], str]:
         names = preset_names()
         hint = _hint(preset, names)
         raise BallspotError(f"--preset {preset}: neither a preset ({', '.join(names)}) nor a TOML file; {hint}")
-    return read_toml(path, remedy="see docs/configuration.md"), str(path)
+    return moved_table(read_toml(path, remedy="see docs/configuration.md"), path.parent), str(path)
 
 
 def _place(key: str, setting: str) -> tuple[str, str]:

@@ -7,8 +7,10 @@ by its leaf alone. A section holds plain values only: models and functions recei
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
+from ...cache.code import is_reference, parse_reference
 from ...cache.stores import FLIPPED_VIEW, ORIGINAL
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
@@ -19,22 +21,40 @@ Rate = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Chance = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
-HeadKind = Literal[
-    "tcn",
-    "transformer",
-    "multires",
-    "gru",
-    "unet",
-    "tdeed",
-    "sgp-mixer",
-    "linear",
-    "spot-gru",
-    "mstcn",
-    "asformer",
-    "adaspot",
+
+
+def _known_or_own(*known: str) -> AfterValidator:
+    """Text that is one of the names, or names own code (docs/own-code.md)."""
+    said = f"{', '.join(map(repr, known[:-1]))} or {known[-1]!r}"
+
+    def check(value: str) -> str:
+        if value not in known and not is_reference(value):
+            raise PydanticKnownError("literal_error", {"expected": f"{said}, or own code as FILE.py:NAME"})
+        return value
+
+    return AfterValidator(check)
+
+
+HeadKind = Annotated[
+    str,
+    _known_or_own(
+        "tcn",
+        "transformer",
+        "multires",
+        "gru",
+        "unet",
+        "tdeed",
+        "sgp-mixer",
+        "linear",
+        "spot-gru",
+        "mstcn",
+        "asformer",
+        "adaspot",
+    ),
 ]
 Teams = Literal["none", "head", "labels"]
-ClassLoss = Literal["cross-entropy", "sigmoid"]
+ClassLoss = Annotated[str, _known_or_own("cross-entropy", "sigmoid")]
+OffsetLoss = Annotated[str, _known_or_own("smooth-l1", "mse", "huber")]
 Suppression = Literal["soft", "hard", "lopsided", "peaks", "peaks-ties"]
 
 
@@ -129,7 +149,7 @@ class LossSection(Section):
     background_constant: NotNegative = 0.5
     action_constant: NotNegative = 5.0
     focal_gamma: NotNegative = 1.0
-    offset_loss: Literal["smooth-l1", "mse", "huber"] = "smooth-l1"
+    offset_loss: OffsetLoss = "smooth-l1"
     huber_delta: Rate = 0.5
     offset_weight: NotNegative = 0.1
     team_weight: NotNegative = 0.5
@@ -209,6 +229,11 @@ class Config(Section):
     augmentation: AugmentationSection = AugmentationSection()
     training: TrainingSection = TrainingSection()
     prediction: PredictionSection = PredictionSection()
+
+
+def is_sigmoid(class_loss: str) -> bool:
+    """Whether a class loss judges every class by itself: scores are then sigmoids, else a softmax with background."""
+    return class_loss == "sigmoid" or (is_reference(class_loss) and bool(parse_reference(class_loss).mark))
 
 
 def prediction_views(config: Config) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...cache.code import portable
 from ...cache.disk import fingerprint
 from ...cache.errors import BallspotError
 from ...cache.stores import Segment
@@ -49,7 +50,7 @@ class Finetuning:
                 "config": deciding_table(self.task.config),
                 "finetune": self.section.model_dump(mode="json", exclude=left_out),
                 "n_processes": n_processes,
-                "backbone": self.backbone.name,
+                "backbone": portable(self.backbone.name),
                 "weights": weights_sha256,
                 "size": list(self.backbone.size),
                 "seed": self.task.seed,

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ...cache.errors import BallspotError
+from ...cache.workers import process_context
 from ...extract.backbone import first_line, resize
 from ...extract.video import PATIENCE_S, DecodingError, VideoProbe, open_source
 from ..clips import ClipStarts
@@ -86,7 +87,7 @@ def read_clips(dataset: VideoClips, order: Sequence[int], *, n_workers: int) -> 
         sampler=list(order),
         num_workers=n_workers,
         prefetch_factor=4,
-        multiprocessing_context="spawn",
+        multiprocessing_context=process_context((__name__,)),  # every epoch starts them anew: torch is imported once
         worker_init_fn=_one_thread,
         generator=torch.Generator(),  # the global one is for dropout, and must not hang on how clips are read
         timeout=PATIENCE_S,

@@ -14,5 +14,5 @@ from .checkpoints import (
     write_checkpoint,
 )
 from .downsampling import token_frames
-from .head import HeadOutput, SpottingHead, build_head, n_parameters
+from .head import HeadOutput, SpottingHead, WholeHead, build_head, n_parameters, sketch_device
 from .warm_start import WarmStart

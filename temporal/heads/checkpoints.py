@@ -18,12 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ...cache.code import settle_code
 from ...cache.disk import below, raise_if_system, write_tensors
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import LABELS_FILE, LabelSet
 from ..config import Config, as_table, config_from_table
 from ..features import Scaling
-from .head import SpottingHead, build_head
+from .head import SpottingHead, build_head, sketch_device
 
 CHECKPOINT_FORMAT = "ballspot-head/3"
 MOST_CLIP_FRAMES, MOST_FEATURES, MOST_FPS = 2**20, 2**24, 1000
@@ -128,7 +129,19 @@ def write_checkpoint(
     if description.fps is not None:
         header["fps"] = str(description.fps)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain = _unshared(plain)
     write_tensors(path, plain, save=save_file, metadata={"ballspot": json.dumps(header, sort_keys=True)})
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, none of them in the memory of another, which safetensors refuses: own heads may tie weights."""
+    kept: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        kept[name] = tensor.clone() if place in taken else tensor
+        taken.add(place)
+    return kept
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -205,6 +218,9 @@ def _description(path: Path, header: dict[str, Any]) -> HeadDescription:
     if not dims or not all(type(dim) is int and 1 <= dim <= MOST_FEATURES for dim in dims):
         raise ValueError(f"dims {dims!r}")
     config = config_from_table(header["config"], source=str(path))
+    kind = settle_code(config.head.kind, near=path.parent, owner=str(path))
+    if kind != config.head.kind:
+        config = config.model_copy(update={"head": config.head.model_copy(update={"kind": kind})})
     return HeadDescription(config, label_set, dims, header["features_fingerprint"], rate_of(header.get("fps")))
 
 
@@ -243,7 +259,7 @@ def misfit(description: HeadDescription, state: Mapping[str, Tensor]) -> str:
     if n_layers > max(len(state), 64) or description.config.clips.clip_frames > MOST_CLIP_FRAMES:
         return ": its configuration asks for more layers or frames than its tensors can be of"
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), torch.device(sketch_device(section)):
             wanted = description.build().state_dict()
     except BallspotError as error:
         return f" cannot be built ({error})"

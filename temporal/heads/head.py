@@ -6,7 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ...cache.code import is_reference
 from ..config import HeadSection
+from ..own import OwnHead, OwnModule, tried
 from .downsampling import downsample
 from .dropout import Dropout
 from .gru import BiGRU, PlacedGRU, SpotGRU
@@ -104,6 +106,21 @@ class LinearTrunk(nn.Module):
         return downsample(frames, self.temporal_stride)
 
 
+class WholeHead(SpottingHead):
+    """A head of a user's own that says everything itself; its layers stand for the outputs that it has."""
+
+    def __init__(self, own: nn.Module, *, n_classes: int, sided: bool, said: Sequence[Tensor | None]) -> None:
+        nn.Module.__init__(self)
+        self.n_classes, self.sided = n_classes, sided
+        self.trunk = own
+        self.class_layer = nn.Identity()
+        self.offset_layer, self.team_layer = (None if one is None else nn.Identity() for one in said[1:])
+
+    def forward(self, frames: Tensor) -> HeadOutput:
+        """frames (B, T, D) -> class_logits (B, N, 1 + K), offsets (B, N), team_logits (B, N)."""
+        return HeadOutput(*self.trunk(frames))
+
+
 # Each is made from features a frame, the section `head` and the frames of a clip, and says its own width.
 TRUNKS = {
     "tcn": TCN,
@@ -132,12 +149,22 @@ def build_head(section: HeadSection, *, dims: Sequence[int], n_labels: int, clip
     dim = dims[0] if len(dims) == 1 else section.fused_width * len(dims)
     sided = section.teams == "labels"
     n_classes = 2 * n_labels if sided else n_labels
-    if section.kind in STAGED_TRUNKS:
+
+    def fused(trunk: nn.Module) -> nn.Module:
+        return trunk if len(dims) == 1 else FusedTrunk(trunk, dims=dims, set_width=section.fused_width)
+
+    if is_reference(section.kind):
+        trunk = OwnModule(section, dim=dim, n_classes=n_classes, clip_frames=clip_frames)
+        whole = OwnHead(trunk, n_classes=n_classes, offsets=section.offsets, teams=section.teams == "head")
+        said = tried(trunk if trunk.width else whole, dim=dim, clip_frames=clip_frames)
+        if trunk.width is None:
+            return WholeHead(fused(whole), n_classes=n_classes, sided=sided, said=said)
+    elif section.kind in STAGED_TRUNKS:
         trunk = STAGED_TRUNKS[section.kind](dim, section, clip_frames, n_logits=1 + n_classes)
     else:
         trunk = TRUNKS[section.kind](dim, section, clip_frames)
     return SpottingHead(
-        trunk if len(dims) == 1 else FusedTrunk(trunk, dims=dims, set_width=section.fused_width),
+        fused(trunk),
         width=trunk.width,
         n_classes=n_classes,
         class_dropout=section.class_dropout,
@@ -145,6 +172,11 @@ def build_head(section: HeadSection, *, dims: Sequence[int], n_labels: int, clip
         teams=section.teams == "head",
         sided=sided,
     )
+
+
+def sketch_device(section: HeadSection) -> str:
+    """Where a head is built for its shapes alone: without its numbers, but for own code, which may look at them."""
+    return "cpu" if is_reference(section.kind) else "meta"
 
 
 def n_parameters(head: nn.Module) -> int:

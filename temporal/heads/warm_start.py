@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...cache.errors import BallspotError
 from .checkpoints import Checkpoint, HeadDescription, read_checkpoint
+from .head import WholeHead
 
 OF_ANSWERS, OF_READING = "answers.", "from_answers."  # of a trunk whose stages answer, too
 OF_OTHERS = ("offset_layer.", "team_layer.")  # a head may have them or not
@@ -44,6 +45,12 @@ class WarmStart:
         Each class keeps its row of the class layer wherever it stands; one that is not among these begins as it was
         drawn. Raises BallspotError, naming the first tensor, where the trunks are not of one shape.
         """
+        labels = [one.label_set.labels for one in (self.description, description)]
+        if isinstance(head, WholeHead) and labels[0] != labels[1]:
+            raise BallspotError(
+                f"--init {self.path.parent}: its own head has class layers that only it knows, so classes cannot go by "
+                "their names; give the label set that it was trained on"
+            )
         given, wanted = self.checkpoint.average or self.checkpoint.head, head.state_dict()
         rows, new = _rows(self.description, description)
         state: dict[str, Tensor] = {}

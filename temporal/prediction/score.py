@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...cache.errors import BallspotError
-from ..config import ClassLoss, ClipGrid, Config
+from ..config import ClassLoss, ClipGrid, Config, is_sigmoid
 from ..heads import HeadOutput, SpottingHead
 from .offsets import place_scores
 
@@ -97,7 +97,7 @@ def sides_of(head: SpottingHead, class_loss: ClassLoss) -> Sides:
     """
     if head.team_layer is None and not head.sided:
         return "none"
-    return "apart" if head.sided and class_loss == "sigmoid" else "shared"
+    return "apart" if head.sided and is_sigmoid(class_loss) else "shared"
 
 
 def placed_scores(head: SpottingHead, frames: Tensor, grid: ClipGrid, config: Config) -> Tensor:
@@ -125,7 +125,7 @@ def probabilities(output: HeadOutput, class_loss: ClassLoss) -> Tensor:
     Those are the left team's share of every class, then the right's.
     """
     logits = output.class_logits.float()
-    of_classes = logits[..., 1:].sigmoid() if class_loss == "sigmoid" else logits.softmax(-1)[..., 1:]
+    of_classes = logits[..., 1:].sigmoid() if is_sigmoid(class_loss) else logits.softmax(-1)[..., 1:]
     if output.team_logits is None:
         return of_classes
     right = output.team_logits.float().sigmoid()[..., None]

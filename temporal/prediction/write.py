@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...cache.code import portable
 from ...cache.disk import find_temporary, locked_folder, make_folder, read_json, write_json
 from ...cache.errors import BallspotError
 from ...cache.terminal import note
@@ -153,7 +154,7 @@ def prediction_record(
             "clip_frames": config.clips.clip_frames,
             "clip_stride": config.clips.clip_stride,
             "temporal_stride": config.head.temporal_stride,
-            "class_loss": config.loss.class_loss,
+            "class_loss": portable(config.loss.class_loss),
             **config.prediction.model_dump(mode="json", exclude=of_spots),
         },
         "suppression": config.prediction.model_dump(mode="json", include=of_spots)

@@ -13,6 +13,7 @@ from typing import Any
 
 import tomli_w
 
+from ...cache.code import moved_table
 from ...cache.disk import is_file, nearest_name
 from ...cache.errors import BallspotError
 from ...cache.runs import flatten
@@ -82,7 +83,8 @@ class Space:
     def setting(self, place: Place) -> Setting:
         """The setting at a place of ``points``. Raises BallspotError for a value out of its range."""
         point = self.points[place]
-        texts = [f"{key}={_toml(value)}" for key, value in point.items() if key not in RUN_KEYS]
+        of_config = moved_table({key: value for key, value in point.items() if key not in RUN_KEYS}, self.path.parent)
+        texts = [f"{key}={_toml(value)}" for key, value in of_config.items()]
         try:
             config = load_config(_preset(point[PRESET], self.path), [*texts, *self.laid])
         except BallspotError as error:

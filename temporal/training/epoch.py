@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...cache.code import is_memory, is_reference, shown
 from ...cache.errors import BallspotError
 from ...cache.stores import FLIPPED_VIEW
 from ..clips import (
@@ -25,13 +26,15 @@ from ..clips import (
     switch_frames,
     token_targets,
 )
-from ..config import ClipGrid, Config, TrainingSection
+from ..config import ClipGrid, Config, TrainingSection, is_sigmoid
 from ..features import FeatureLayout, ResidentFeatures
 from ..heads import HeadOutput
+from ..own import class_offer, own_class_means
 from .losses import (
     class_loss,
     class_total,
     class_weights,
+    clip_total,
     known_total,
     offset_loss,
     sigmoid_loss,
@@ -192,7 +195,15 @@ def train_step(learner: Learner[Any], batch: Batch, weights: Tensor, config: Con
         losses.append(batch_loss(output, batch.wanted, batch.share, weights, config))
         return losses[-1].total
 
-    descend(learner.model, learner.optimizer, loss, sam_rho=section.sam_rho, gradient_clip=section.gradient_clip)
+    try:
+        descend(learner.model, learner.optimizer, loss, sam_rho=section.sam_rho, gradient_clip=section.gradient_clip)
+    except RuntimeError as error:
+        if is_memory(error) or not is_reference(config.head.kind):
+            raise
+        raise BallspotError(
+            f"{shown(config.head.kind)}: its gradient cannot be taken ({' '.join(str(error).split())[:160]}); "
+            "`ballspot check-head` says more"
+        ) from error
     return losses[0].parts
 
 
@@ -232,7 +243,7 @@ def clip_targets(material: TrainingMaterial, clips: ClipStarts, config: Config) 
         grid,
         config.targets,
         priority=material.events.priority,
-        multi_label=config.loss.class_loss == "sigmoid",
+        multi_label=is_sigmoid(config.loss.class_loss),
     )
 
 
@@ -277,7 +288,11 @@ def loss_means(
     if logits is None:
         raise ValueError("a head without class logits cannot be trained")
     common = {"weights": weights, "focal_gamma": section.focal_gamma, "share": share}
-    if wanted.labels is not None:
+    if is_reference(section.class_loss):
+        offer = class_offer(section, logits, wanted.class_index, wanted.labels)
+        own = {**offer, "weights": weights, "strength": wanted.strength}
+        class_part = own_class_means(section.class_loss, share=share, **own)
+    elif wanted.labels is not None:
         class_part = sigmoid_loss(logits[..., 1:], wanted.labels, **common)
     else:
         strength = wanted.strength if config.targets.label_sd else None
@@ -298,7 +313,9 @@ def loss_totals(wanted: TokenTargets, share: Tensor | None, weights: Tensor, con
     Means times totals add up over the parts of a batch, so that parts on several devices, or one after another, can
     be judged as the whole batch would be.
     """
-    if wanted.labels is not None:
+    if is_reference(config.loss.class_loss):
+        of_classes = clip_total(wanted.class_index, share=share)
+    elif wanted.labels is not None:
         of_classes = sigmoid_total(wanted.labels, weights, share=share)
     else:
         strength = wanted.strength if config.targets.label_sd else None

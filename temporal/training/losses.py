@@ -9,6 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...cache.code import is_reference
+from ..config import OffsetLoss
+from ..own import own_offset_errors
+
 LARGEST_RATIO = 1.0
 SMALLEST_MISS = 1e-6  # at p = 1 the slope of (1 - p)^gamma is infinite for gamma below 1
 
@@ -84,18 +88,20 @@ def offset_loss(
     offsets: Tensor,
     targets: Tensor,
     *,
-    kind: Literal["smooth-l1", "mse", "huber"] = "smooth-l1",
+    kind: OffsetLoss = "smooth-l1",
     huber_delta: float = 0.5,
     share: Tensor | None = None,
 ) -> Tensor:
     """The error averaged over tokens whose target is not NaN; zero when there are none: ().
 
     offsets (B, N), targets (B, N), in clip frames. Smooth L1 is the original's, the square T-DEED's, Huber's with
-    ``huber_delta`` 0.5 spivak's (Soares et al. 2022).
+    ``huber_delta`` 0.5 spivak's (Soares et al. 2022); own code gives the error of every token (docs/own-code.md).
     """
     known = ~targets.isnan()
     wanted = torch.where(known, targets, 0.0)
-    if kind == "mse":
+    if is_reference(kind):
+        error = own_offset_errors(kind, offsets=offsets, targets=wanted, huber_delta=huber_delta)
+    elif kind == "mse":
         error = F.mse_loss(offsets, wanted, reduction="none")
     elif kind == "huber":
         error = F.huber_loss(offsets, wanted, reduction="none", delta=huber_delta)
@@ -117,6 +123,11 @@ def class_total(class_index: Tensor, weights: Tensor, *, strength: Tensor | None
     if strength is not None:
         weight = strength * weight + (1.0 - strength) * weights[0]
     return (weight if share is None else weight * share[:, None]).sum()
+
+
+def clip_total(class_index: Tensor, *, share: Tensor | None) -> Tensor:
+    """What the mean of an own class loss is divided by, clips by their share: ()."""
+    return torch.tensor(float(len(class_index)), device=class_index.device) if share is None else share.sum()
 
 
 def sigmoid_total(labels: Tensor, weights: Tensor, *, share: Tensor | None) -> Tensor:

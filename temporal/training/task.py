@@ -13,7 +13,8 @@ from ...cache.errors import BallspotError
 from ...evaluate.dataset import SCORES_FILE, DataSelection, LabelSet, Match, Splits, Spot
 from ..config import ClipGrid, Config, deciding_table, prediction_views
 from ..features import FeatureLayout, FeatureSource, read_layout
-from ..heads import HeadDescription, WarmStart
+from ..heads import HeadDescription, WarmStart, sketch_device
+from ..own import try_losses
 
 SPLIT = "valid"
 Report = Callable[[str], None]
@@ -103,12 +104,15 @@ class Experiment(Task):
             layout = read_layout(self.rows, self.splits.part("train"), config.clips.views)
             read_layout(self.rows, self.splits.part(SPLIT), prediction_views(config))
         ClipGrid.of(config, layout.frame_spacing)
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):  # a head without its numbers
+        try_losses(config, n_classes=len(self.label_set) * (2 if config.head.teams == "labels" else 1))
+        with torch.random.fork_rng(devices=[]), torch.device(sketch_device(config.head)):
             description = HeadDescription(config, self.label_set, layout.dims, self.source.fingerprint)
             head = description.build()
         if self.start is not None:
             with torch.random.fork_rng(devices=[]):
-                self.start.apply(head.to_empty(device="cpu"), description)
+                self.start.apply(
+                    head if sketch_device(config.head) == "cpu" else head.to_empty(device="cpu"), description
+                )
         return layout
 
     def key(self) -> str:

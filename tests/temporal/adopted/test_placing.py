@@ -11,12 +11,11 @@ from ballspot.temporal.config import Procedure
 from ballspot.temporal.heads import HeadOutput
 
 
-def placed(logits, offsets=None, teams=None, *, placing="maximum", count="placed") -> PlacedClip:
-    procedure = Procedure(
-        system="test", size=(32, 32), clip_rows=9, overlap_rows=1, padding="black", placing=placing, count=count
-    )
-    several = [None if one is None else one[None] for one in (logits, offsets, teams)]
-    return place_clip(HeadOutput(*several), procedure)
+def placed(logits, offsets=None, teams=None, **settings) -> PlacedClip:
+    values = {"system": "test", "size": (32, 32), "clip_rows": 9, "overlap_rows": 1, "padding": "black"}
+    procedure = Procedure.model_validate({**values, "placing": "maximum", "count": "placed", **settings})
+    several = [None if one is None else one[None] for one in (offsets, teams)]
+    return place_clip(HeadOutput(logits[None], *several), procedure)
 
 
 def drawn_rows(n_rows: int, seed: int) -> torch.Tensor:

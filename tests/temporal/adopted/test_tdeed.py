@@ -11,12 +11,12 @@ import torch
 from ballspot.cache.errors import BallspotError
 from ballspot.evaluate.dataset import BUILT_IN
 from ballspot.extract.backbone import read_state_dict
-from ballspot.temporal.adopted import tdeed
-from ballspot.temporal.adopted.found import Found
 from ballspot.temporal.adopted.placing import place_clip
 from ballspot.temporal.decoding import decode_scores
 from ballspot.temporal.heads import HeadOutput, SpottingHead, build_head
 from ballspot.temporal.prediction import match_scores
+from ballspot.temporal.systems import tdeed
+from ballspot.temporal.systems.found import Found
 
 from .tdeed_by_facts import drawn_state, outputs, scores
 
@@ -68,8 +68,10 @@ def test_the_systems_own_numbers_of_a_clip_are_matched(case):
     features = torch.from_numpy(np.load(folder / "features.npy"))
     with torch.no_grad():
         output: HeadOutput = head_of(found)(features[None])
-    told = {"logits": output.class_logits[0], "displacement": -output.offsets[0]}
-    if is_kit:
+    told = {"logits": output.class_logits[0]}
+    assert output.offsets is not None and (output.team_logits is not None) == is_kit
+    told["displacement"] = -output.offsets[0]
+    if output.team_logits is not None:
         told["team_logit"] = output.team_logits[0]
     for name, ours in told.items():
         theirs = np.load(folder / f"{name}.npy").reshape(30, -1)[:, : 13 if name == "logits" else 1]
@@ -172,6 +174,8 @@ def test_the_systems_own_settings_say_what_the_file_cannot(no_backbone):
     found = read(state, {"dataset": "soccernetball", "crop_dim": 224, "clip_len": 20})
     assert (found.procedure.stride, found.procedure.crop, found.labels) == (2, (224, 224), None)
     assert read(state, {"crop_dim": -1}).procedure.crop is None
+    with pytest.raises(BallspotError, match="say crop_dim 10000, which is more than the 224 lines"):
+        read(state, {"crop_dim": 10_000})
     with pytest.raises(BallspotError, match="of 20 rows, its settings say clip_len 100"):
         read(state, {"clip_len": 100})
 

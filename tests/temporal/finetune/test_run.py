@@ -284,8 +284,10 @@ import numpy as np, torch
 from pathlib import Path
 from ballspot.extract.video import probe_video
 from ballspot.temporal.clips import ClipStarts
+from ballspot.temporal.finetune import video_clips
 from ballspot.temporal.finetune.video_clips import VideoClips, read_clips
 
+video_clips.PATIENCE_S = 1800.0  # of a machine that has other things to do
 if __name__ == "__main__":
     probe = probe_video(Path(sys.argv[1]))
     clips = ClipStarts(torch.tensor([0, 0, 0]), torch.tensor([-4, 37, probe.n_frames - 5]))

@@ -237,12 +237,17 @@ def _procedure(
             f"{source}: has positions of clips of {clip_rows} rows, its settings say clip_len {said!r}; give the "
             "settings of this checkpoint, or none"
         )
-    crop = settings.get("crop_dim")
-    is_cropped = isinstance(crop, int) and crop > 0
+    side = settings.get("crop_dim")
+    crop = (side, side) if isinstance(side, int) and side > 0 else None
+    if crop is not None and max(crop) > min(published.size):
+        raise BallspotError(
+            f"{source}: its settings say crop_dim {side}, which is more than the {published.size[0]} lines of its "
+            "pictures; correct them, or give none"
+        )
     return Procedure(
         system=system,
         size=published.size,
-        crop=(crop, crop) if is_cropped else None,
+        crop=crop,
         stride=published.stride,
         clip_rows=clip_rows,
         overlap_rows=clip_rows // 4 * 3 if published.overlap_quarters == 3 else clip_rows // 2,
