@@ -70,7 +70,7 @@ def view(
     port: int,
     opens: bool,
 ) -> None:
-    """Look at mistakes on the video, in the browser, and correct labels.
+    """Look at mistakes on the video, and correct labels.
 
     PREDICTIONS is a folder or zip file with <match>/results_spotting.json; of a RUN its own predictions are shown. Two
     of them are shown side by side; with --data or a VIDEO alone, the labels. Prints the address of the page, which only
