@@ -204,7 +204,10 @@ class Run:
         return self._scored(rows)[1]
 
     def predict(self, video: str | Path) -> tuple[Spot, ...]:
-        """The spots of a video, as `ballspot predict RUN VIDEO` finds them."""
+        """The spots of a video, as `ballspot predict RUN VIDEO` finds them.
+
+        A process of its own decodes: a script calls this under ``if __name__ == "__main__":``.
+        """
         from ..evaluate.dataset import SPOTS_FILE, read_spots
         from ..extract.rows import RowMaker
         from .adopted import AdoptedScorer
