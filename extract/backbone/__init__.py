@@ -8,5 +8,14 @@ from .load import Backbone, Loaded, assemble, feature_dim, load_backbone, load_m
 from .spec import BackboneSpec
 from .temporal_shift import TWO_LOOKS
 from .transforms import INTERPOLATIONS, Photo, parse_views, resize, see
-from .weights import RUN_BACKBONE, first_line, hub_silence, load_into, parse_weights, read_state_dict, weights_digest
+from .weights import (
+    RUN_BACKBONE,
+    UNREADABLE,
+    first_line,
+    hub_silence,
+    load_into,
+    parse_weights,
+    read_state_dict,
+    weights_digest,
+)
 from .window_engine import WindowEngine, require_margin, window_engine

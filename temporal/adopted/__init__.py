@@ -1,13 +1,12 @@
 """Models of other systems, whole: what their checkpoints hold becomes a run, which goes over a video as they do.
 
-This room owns the readers of their checkpoints (one system a module), their clips, placing and merging. Their heads
-are ordinary kinds of `heads`.
+This room owns their clips, placing and merging, and where checkpoints come from. What a checkpoint holds is read in
+`systems`; the heads are ordinary kinds of `heads`.
 """
 
-from .found import Found
+from .from_bundle import is_own_bundle, run_of_bundle
 from .hub import checkpoint_path
 from .network import ClipNetwork
-from .recognise import recognise_whole
 from .run import Adoption
 from .settle import settled_labels, settled_procedure
 from .video import AdoptedScorer, score_pictures

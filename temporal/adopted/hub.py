@@ -7,7 +7,7 @@ from huggingface_hub import HfApi, constants
 
 from ...cache.errors import BallspotError
 from ..bundle import asking_hub, is_plain_path
-from .recognise import SETTINGS_FILE
+from ..systems import SETTINGS_FILE
 
 SCHEME = "hub:"
 ENDINGS = (".pt", ".pth", ".pth.tar", ".bin", ".ckpt", ".safetensors", ".ballspot")

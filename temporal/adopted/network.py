@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...extract.backbone import Backbone, resize
+from ...extract.regions import MEAN, RegionNetwork
 from ..config import Procedure
 from ..heads import SpottingHead
 from .placing import PlacedClip, place_clip
@@ -66,6 +67,28 @@ class BackboneFeatures:
             return maps
         self.shifted.clips.n_frames = len(maps)
         return self.backbone.model(maps)
+
+
+class RegionFeatures:
+    """AdaSpot's two looks at the pictures of a clip; by themselves pictures are only brought to their size."""
+
+    def __init__(self, network: RegionNetwork, device: torch.device) -> None:
+        self.network, self.device = network.to(device).eval().requires_grad_(False), device
+        if device.type == "cuda":  # no shorter numbers: they would choose other boxes
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
+    def maps(self, pictures: Tensor) -> Tensor:
+        """(n, H, W, 3) as they are, in float32."""
+        return pictures.float()
+
+    def padding(self, kind: str) -> Tensor:
+        """A black picture, or one whose every pixel is zero once it is normalised: float32 (H, W, 3)."""
+        colour = torch.tensor(MEAN) * 255 if kind == "mean" else torch.zeros(3)
+        return colour.to(self.device).expand(*self.network.settings.high, 3)
+
+    def features(self, maps: Tensor) -> Tensor:
+        """Pictures (T, H, W, 3) of a clip -> (T, D)."""
+        return self.network.features(maps)
 
 
 @dataclass(frozen=True)

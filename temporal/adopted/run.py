@@ -14,10 +14,9 @@ from ...extract.rows import BundledFeatures
 from ..bundle import features_of_two_looks, region_network
 from ..config import ClipSection, Config, Procedure, as_table, write_procedure
 from ..heads import HeadDescription, Progress, SpottingHead, misfit, write_checkpoint
+from ..systems import Found
 from ..training import BEST, adopted_record
-from .adaspot import RegionFeatures
-from .found import Found
-from .network import BackboneFeatures, ClipNetwork
+from .network import BackboneFeatures, ClipNetwork, RegionFeatures
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ...cache.errors import BallspotError
 from ...evaluate.dataset import BUILT_IN, LabelSet, load_label_set
 from ..bundle import region_settings
 from ..config import Procedure, RegionLooks
-from .found import Found
+from ..systems import Found
 
 
 def settled_procedure(found: Found, asked: Mapping[str, Any]) -> Procedure:

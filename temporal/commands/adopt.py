@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ...cache.errors import BallspotError
 from ...cache.terminal import FOLDER, SIZE, note
 
 PUBLISHED = "  [default: the system's published setting]"
@@ -46,10 +47,29 @@ def adopt(checkpoint: str, run_path: Path, labels: str | None, settings_file: Pa
     ballspot predict runs/tdeed my-match.mp4
     ballspot extract DATA --weights runs/tdeed
     """
-    from ..adopted import Adoption, checkpoint_path, recognise_whole, settled_labels, settled_procedure
+    from ..adopted import (
+        Adoption,
+        checkpoint_path,
+        is_own_bundle,
+        run_of_bundle,
+        settled_labels,
+        settled_procedure,
+    )
+    from ..systems import recognise_whole
     from ..training import command_line
 
     path = checkpoint_path(checkpoint)
+    if is_own_bundle(path):
+        given = sorted(
+            name for name, value in {**options, "labels": labels, "settings": settings_file}.items() if value
+        )
+        if given:
+            raise BallspotError(f"--{given[0].replace('_', '-')}: a bundle says all of itself; leave it out")
+        remarks = run_of_bundle(path, run_path, command=command_line())
+        click.echo(f"{run_path}: a bundle of ballspot's")
+        for line in remarks:
+            note(line)
+        return
     found = recognise_whole(path, settings_file)
     procedure = settled_procedure(found, {name: value for name, value in options.items() if value is not None})
     adoption = Adoption(found, procedure, settled_labels(found, labels, source=checkpoint), path)

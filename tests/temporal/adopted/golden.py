@@ -11,9 +11,10 @@ import torch
 from ballspot.extract.backbone.load import load_backbone
 from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.backbone.temporal_shift import parse_backbone
-from ballspot.temporal.adopted import ClipNetwork, Found, recognise_whole
+from ballspot.temporal.adopted import ClipNetwork
 from ballspot.temporal.adopted.network import BackboneFeatures
 from ballspot.temporal.heads.head import build_head
+from ballspot.temporal.systems import Found, recognise_whole
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "golden2"  # beside the repository; its README says how it was made
 CPU = torch.device("cpu")

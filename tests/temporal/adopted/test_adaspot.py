@@ -14,12 +14,14 @@ from ballspot.cli import main
 from ballspot.evaluate.dataset.labelsets import BALL_12
 from ballspot.extract.regions.boxes import Boxes
 from ballspot.extract.regions.network import RegionNetwork
-from ballspot.temporal.adopted import ClipNetwork, Found, recognise_whole, score_pictures
-from ballspot.temporal.adopted.adaspot import RegionFeatures, read
+from ballspot.temporal.adopted import ClipNetwork, score_pictures
+from ballspot.temporal.adopted.network import RegionFeatures
 from ballspot.temporal.bundle import region_settings
 from ballspot.temporal.decoding.peaks import decode_scores
 from ballspot.temporal.decoding.scores import read_scores
 from ballspot.temporal.heads.head import build_head
+from ballspot.temporal.systems import Found, recognise_whole
+from ballspot.temporal.systems.adaspot import read
 
 from ...extract.adaspot_by_facts import checkpoint
 from .golden import CPU, GOLDEN, folder_of, golden, golden_spots

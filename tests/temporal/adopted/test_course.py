@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from ballspot.cache.errors import BallspotError
 from ballspot.evaluate.dataset.labelsets import BALL_12
-from ballspot.temporal.adopted.course import read
 from ballspot.temporal.adopted.placing import place_clip
 from ballspot.temporal.config import Procedure
 from ballspot.temporal.heads.head import HeadOutput, build_head
+from ballspot.temporal.systems.course import read
 
 DIM, CLIP = 368, 50
 

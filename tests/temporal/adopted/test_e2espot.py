@@ -15,10 +15,10 @@ from ballspot.cache.errors import BallspotError
 from ballspot.evaluate.dataset.labelsets import BALL_12
 from ballspot.extract.backbone.temporal_shift import insert_shift, parse_backbone
 from ballspot.temporal.adopted import score_pictures
-from ballspot.temporal.adopted.e2espot import read
-from ballspot.temporal.adopted.spot_heads import read_head
 from ballspot.temporal.decoding.peaks import decode_scores
 from ballspot.temporal.heads.head import build_head
+from ballspot.temporal.systems.e2espot import read
+from ballspot.temporal.systems.spot_heads import read_head
 
 from .golden import GOLDEN, folder_of, golden, golden_spots, whole_network
 

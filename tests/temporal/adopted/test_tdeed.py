@@ -11,12 +11,12 @@ import torch
 from ballspot.cache.errors import BallspotError
 from ballspot.evaluate.dataset import BUILT_IN
 from ballspot.extract.backbone import read_state_dict
-from ballspot.temporal.adopted import tdeed
-from ballspot.temporal.adopted.found import Found
 from ballspot.temporal.adopted.placing import place_clip
 from ballspot.temporal.decoding import decode_scores
 from ballspot.temporal.heads import HeadOutput, SpottingHead, build_head
 from ballspot.temporal.prediction import match_scores
+from ballspot.temporal.systems import tdeed
+from ballspot.temporal.systems.found import Found
 
 from .tdeed_by_facts import drawn_state, outputs, scores
 

@@ -267,3 +267,29 @@ def test_a_file_that_is_there_is_not_overwritten_and_a_bundle_needs_out_for_pred
         "predict", files.plain, shared.plain, "--data", shared.data, "--out", tmp_path / "o", "--checkpoint", "last"
     )
     assert "holds the best checkpoint" in last.stderr
+
+
+@pytest.mark.parametrize(("kind", "n_runs"), [("plain", 1), ("components", 2)])
+def test_a_bundle_adopted_is_a_run_that_predicts_and_is_bundled_again(shared, files, tmp_path, kind, n_runs):
+    """Of the plain set the run makes its features itself; components are said to need the bundle."""
+    result = done("adopt", getattr(files, kind), "--out", tmp_path / "run")
+    features = {"plain": shared.plain, "components": shared.components}[kind]
+    assert ("predict with the bundle itself" in result.stderr) == (kind == "components")
+    words = ("--data", shared.data, "--split", "test", "--device", "cpu")
+    done("predict", tmp_path / "run", features, *words, "--out", tmp_path / "ours")
+    done("predict", getattr(files, kind), features, *words, "--out", tmp_path / "theirs")
+    (ours,) = (tmp_path / "ours").rglob("results_spotting.json")
+    (theirs,) = (tmp_path / "theirs").rglob("results_spotting.json")
+    assert ours.read_bytes() == theirs.read_bytes()
+    folders = [tmp_path / "run"] if n_runs == 1 else sorted((tmp_path / "run").glob("seed-*"))
+    assert [(folder / "backbone.safetensors").is_file() for folder in folders] == [kind == "plain"] * n_runs
+    if kind == "plain":
+        again = bundle_of([tmp_path / "run"])
+        assert again.features[0].fingerprint == load_bundle(files.plain).features[0].fingerprint
+
+
+def test_what_a_bundle_says_of_itself_is_no_option(files, tmp_path):
+    result = ballspot("adopt", files.plain, "--out", tmp_path / "run", "--stride", "2")
+    assert result.exit_code == 1
+    assert "--stride: a bundle says all of itself; leave it out" in result.stderr
+    assert not (tmp_path / "run").exists()

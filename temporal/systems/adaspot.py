@@ -16,7 +16,7 @@ from ...cache.disk import first_problem
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import BUILT_IN
 from ...extract.backbone import TWO_LOOKS
-from ...extract.regions import FEWEST_FRAMES, MEAN, PADDINGS, RegionNetwork, fit, region_part
+from ...extract.regions import FEWEST_FRAMES, PADDINGS, fit, region_part
 from ..bundle import region_settings
 from ..config import HeadSection, PredictionSection, Procedure, RegionLooks
 from .found import Found
@@ -150,25 +150,3 @@ def _procedure(settings: Mapping[str, Any], clip_rows: int, n_labels: int, *, so
     except ValidationError as error:
         place, problem = first_problem(error)
         raise BallspotError(f"{source}: its settings' {place}: {problem}; mend or leave out its config.json") from error
-
-
-class RegionFeatures:
-    """AdaSpot's two looks at the pictures of a clip; by themselves pictures are only brought to their size."""
-
-    def __init__(self, network: RegionNetwork, device: torch.device) -> None:
-        self.network, self.device = network.to(device).eval().requires_grad_(False), device
-        if device.type == "cuda":  # no shorter numbers: they would choose other boxes
-            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-
-    def maps(self, pictures: Tensor) -> Tensor:
-        """(n, H, W, 3) as they are, in float32."""
-        return pictures.float()
-
-    def padding(self, kind: str) -> Tensor:
-        """A black picture, or one whose every pixel is zero once it is normalised: float32 (H, W, 3)."""
-        colour = torch.tensor(MEAN) * 255 if kind == "mean" else torch.zeros(3)
-        return colour.to(self.device).expand(*self.network.settings.high, 3)
-
-    def features(self, maps: Tensor) -> Tensor:
-        """Pictures (T, H, W, 3) of a clip -> (T, D)."""
-        return self.network.features(maps)
