@@ -35,11 +35,14 @@ def run_cells(document: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]
 def run_cell(source: str, names: dict[str, Any], number: int) -> list[dict[str, Any]]:
     """The outputs of one cell: what it printed, and the value of its last line where that is an expression."""
     tree = ast.parse(source)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    *before, last = tree.body
+    tree.body = before if isinstance(last, ast.Expr) else tree.body
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(tree, f"cell {number}", "exec"), names)
-        value = None if last is None else eval(compile(ast.Expression(last.value), f"cell {number}", "eval"), names)
+        value = None
+        if isinstance(last, ast.Expr):
+            value = eval(compile(ast.Expression(last.value), f"cell {number}", "eval"), names)
     outputs: list[dict[str, Any]] = []
     if printed.getvalue():
         outputs.append(

@@ -4,6 +4,7 @@ Names that `ballspot` exports keep their meaning within a major version; modules
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -203,25 +204,36 @@ class Run:
         return self._scored(rows)[1]
 
     def predict(self, video: str | Path) -> tuple[Spot, ...]:
-        """The spots of a video, as `ballspot predict RUN VIDEO` finds them."""
+        """The spots of a video, as `ballspot predict RUN VIDEO` finds them.
+
+        A process of its own decodes: a script calls this under ``if __name__ == "__main__":``.
+        """
         from ..evaluate.dataset import SPOTS_FILE, read_spots
-        from ..extract.rows import AUTO_DECODER, RowMaker
-        from .on_video import given_videos, predict_videos
+        from ..extract.rows import RowMaker
+        from .adopted import AdoptedScorer
+        from .on_video import RowScorer, given_videos, predict_videos
 
         videos = given_videos([Path(video)])
         if len(videos) != 1:
             raise BallspotError(f"{video}: holds {len(videos)} videos; give one of them")
-        with (
-            TemporaryDirectory() as folder,
-            RowMaker(self.bundle.features, self.ensemble.views, device=self.ensemble.device) as maker,
-        ):
-            (done,) = predict_videos(self.ensemble, maker, videos, out=Path(folder), decoder=AUTO_DECODER)
+        with ExitStack() as stack:
+            folder = stack.enter_context(TemporaryDirectory())
+            if self.bundle.procedure is not None:
+                scorer = AdoptedScorer.of(self.bundle, device=self.ensemble.device, weights=None)
+            else:
+                maker = RowMaker(self.bundle.features, self.ensemble.views, device=self.ensemble.device)
+                scorer = RowScorer(self.ensemble, stack.enter_context(maker), Path(folder))
+            (done,) = predict_videos(self.ensemble, scorer, videos, out=Path(folder))
             return read_spots(Path(folder) / done.name / SPOTS_FILE)
 
     def _scored(self, rows: np.ndarray) -> tuple[np.ndarray, tuple[Spot, ...]]:
         from .decoding import SavedScores
         from .prediction import MatchStream
 
+        if self.bundle.procedure is not None:
+            raise BallspotError(
+                f"{self.path}: is an adopted model, which sees whole clips of pictures; predict a video"
+            )
         width = sum(self.ensemble.checkpoints[0].description.dims)
         if rows.ndim != 2 or rows.shape[1] != width:
             raise BallspotError(f"{self.path}: reads rows of {width} numbers, not {rows.shape}")

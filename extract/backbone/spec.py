@@ -51,7 +51,8 @@ def _patch_of(name: str) -> tuple[int, int] | None:
     import torch
 
     base = name.partition("+")[0].split(".")[0]
-    if not timm.is_model(base) or not timm.get_pretrained_cfg(base).fixed_input_size:
+    cfg = timm.get_pretrained_cfg(base) if timm.is_model(base) else None
+    if cfg is None or not cfg.fixed_input_size:
         return None
     try:
         with torch.device("meta"):  # shapes alone
@@ -59,5 +60,5 @@ def _patch_of(name: str) -> tuple[int, int] | None:
     except (RuntimeError, NotImplementedError):  # made from numbers that a meta tensor has not
         return None
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
-    steps = patch if isinstance(patch, (tuple, list)) else (patch, patch)
-    return (steps[0], steps[1]) if all(isinstance(step, int) and step > 0 for step in steps) else None
+    height, width = patch if isinstance(patch, (tuple, list)) else (patch, patch)
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
