@@ -36,13 +36,14 @@ def run_cell(source: str, names: dict[str, Any], number: int) -> list[dict[str, 
     """The outputs of one cell: what it printed, and the value of its last line where that is an expression."""
     tree = ast.parse(source)
     *before, last = tree.body
-    tree.body = before if isinstance(last, ast.Expr) else tree.body
+    asked = last.value if isinstance(last, ast.Expr) else None
+    tree.body = tree.body if asked is None else before
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(tree, f"cell {number}", "exec"), names)
         value = None
-        if isinstance(last, ast.Expr):
-            value = eval(compile(ast.Expression(last.value), f"cell {number}", "eval"), names)
+        if asked is not None:
+            value = eval(compile(ast.Expression(asked), f"cell {number}", "eval"), names)
     outputs: list[dict[str, Any]] = []
     if printed.getvalue():
         outputs.append(

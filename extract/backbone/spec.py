@@ -1,6 +1,7 @@
 """A backbone as it is asked for."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from ...cache.errors import BallspotError
 
@@ -51,7 +52,7 @@ def _patch_of(name: str) -> tuple[int, int] | None:
     import torch
 
     base = name.partition("+")[0].split(".")[0]
-    cfg = timm.get_pretrained_cfg(base) if timm.is_model(base) else None
+    cfg: Any = timm.get_pretrained_cfg(base) if timm.is_model(base) else None
     if cfg is None or not cfg.fixed_input_size:
         return None
     try:
@@ -59,6 +60,6 @@ def _patch_of(name: str) -> tuple[int, int] | None:
             model = timm.create_model(base, num_classes=0)
     except (RuntimeError, NotImplementedError):  # made from numbers that a meta tensor has not
         return None
-    patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+    patch: Any = getattr(getattr(model, "patch_embed", None), "patch_size", None)
     height, width = patch if isinstance(patch, (tuple, list)) else (patch, patch)
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None

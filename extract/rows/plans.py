@@ -1,7 +1,7 @@
 """What is to be done for each match of an extraction, found out ahead of the workers: probes, digests, segments."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -52,7 +52,7 @@ class Unplanned:
         return (self.problem,)
 
 
-def planned(wanted: Sequence[tuple[Match, Path]], job: ExtractionJob) -> Iterator[MatchPlan | Unplanned]:
+def planned(wanted: Sequence[tuple[Match, Path]], job: ExtractionJob) -> Generator[MatchPlan | Unplanned, None, None]:
     """The plans of matches and the paths of their stores, in order, made by threads a few matches ahead.
 
     Reading the packets and the digest of a video takes seconds: the first video's frames are extracted meanwhile.

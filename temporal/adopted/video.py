@@ -1,7 +1,6 @@
 """A video through a whole model of another system, clip by clip, as that system's own code goes over it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -42,9 +41,8 @@ class AdoptedScorer:
         with DecodingProcess(batch_rows=BATCH_PICTURES) as decoding:
             decoding.open(probe, self.decoder)
             batches = decoding.batches(Segment(0, self.n_rows(probe)), stride=stride)
-            with closing(batches):
-                pictures = (torch.from_numpy(batch.pictures[: len(batch.frame_index)]) for batch in batches)
-                scored = score_pictures(self.network, pictures, n_rows=self.n_rows(probe), on_rows=on_rows)
+            pictures = (torch.from_numpy(batch.pictures[: len(batch.frame_index)]) for batch in batches)
+            scored = score_pictures(self.network, pictures, n_rows=self.n_rows(probe), on_rows=on_rows)
         require_finite(scored, match)
         return scored
 

@@ -157,8 +157,8 @@ def build_head(section: HeadSection, *, dims: Sequence[int], n_labels: int, clip
         trunk = OwnModule(section, dim=dim, n_classes=n_classes, clip_frames=clip_frames)
         whole = OwnHead(trunk, n_classes=n_classes, offsets=section.offsets, teams=section.teams == "head")
         said = tried(trunk if trunk.width else whole, dim=dim, clip_frames=clip_frames)
-        width = trunk.width
-        if width is None:
+        width = trunk.width or 0
+        if not width:
             return WholeHead(fused(whole), n_classes=n_classes, sided=sided, said=said)
     elif section.kind in STAGED_TRUNKS:
         trunk = STAGED_TRUNKS[section.kind](dim, section, clip_frames, n_logits=1 + n_classes)

@@ -10,7 +10,7 @@ from ballspot.cache.stores import FeatureStore, share_store, verify, write_store
 
 from .test_store import blocks_of, header_of, numbers
 
-PLACE = "/home/somebody/secret club/weights.pt"
+PLACE = "/secret club/weights.pt"
 
 
 @pytest.mark.parametrize("weights", [PLACE, "offline", ""])
