@@ -103,7 +103,7 @@ def request_targets(folder: Path) -> dict[str, Target]:
         "/gone": Resource("video/mp4", path=folder / "gone.mp4"),
         "/view.json": Resource("application/json", make=lambda: b"{}"),
     }
-    server: Any = SimpleNamespace(resources=resources, hosts={"127.0.0.1:80", "localhost:80"})
+    server: Any = SimpleNamespace(resources=resources, hosts={"127.0.0.1:80", "localhost:80"}, writes=None)
 
     def answer(path: Path) -> None:
         connection: Any = _Connection(path.read_bytes())

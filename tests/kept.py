@@ -39,10 +39,10 @@ def once(key: Hashable, make: Callable[[], Any]) -> Any:
     return kept[key]
 
 
-def kept_backbone(loaded: Loaded, device: torch.device) -> Backbone:
+def kept_backbone(loaded: Loaded, device: torch.device, **how: bool) -> Backbone:
     """`assemble`; once for the same weights in the same model."""
-    key = (weights_digest(loaded.model.state_dict()), repr(loaded.spec), repr(loaded.shift), str(device))
-    return once(key, lambda: assemble(loaded, device))
+    spec = (repr(loaded.spec), repr(loaded.shift), str(device), repr(how))
+    return once((weights_digest(loaded.model.state_dict()), *spec), lambda: assemble(loaded, device, **how))
 
 
 def kept_engine(backbone: Backbone, **settings: Any) -> Engine:

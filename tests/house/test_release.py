@@ -71,7 +71,7 @@ def test_the_source_distribution_holds_every_file_but_those_of_a_clone(built: Bu
 
 @needs_git
 def test_the_wheel_made_of_the_sdist_holds_the_package_and_nothing_else(built: Built):
-    outside = {"tests", "bench", "docs", ".ci"}
+    outside = {"tests", "bench", "docs", "examples", ".ci"}
     inside = {path for path in tracked() if len(path.parts) > 1 and path.parts[0] not in outside}
     expected = {f"ballspot/{path}" for path in [*inside, "__init__.py", "cli.py", "py.typed"]}
     found = {name for name in built.installed_files() if ".dist-info/" not in name}
