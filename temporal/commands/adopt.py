@@ -36,10 +36,10 @@ PUBLISHED = "  [default: the system's published setting]"
 def adopt(checkpoint: str, run_path: Path, labels: str | None, settings_file: Path | None, **options: Any) -> None:
     """Make a run of another system's checkpoint.
 
-    The run has the backbone, the head, and how the system goes over a video. CHECKPOINT is a file of E2E-Spot, opensportslib (OSL), T-DEED, SoccerNet's 2025 kit, AdaSpot or the course
-    baseline, or one of our bundles; or hub:OWNER/NAME, that file of a repository on the Hugging Face hub, of several
-    hub:OWNER/NAME/FILE, of a revision hub:OWNER/NAME@REVISION. Nothing in it is run. What the file cannot say is an
-    option; what was chosen is printed.
+    The run has the backbone, the head, and how the system goes over a video. CHECKPOINT is a file of E2E-Spot,
+    opensportslib (OSL), T-DEED, SoccerNet's 2025 kit, AdaSpot or the course baseline, or one of our bundles; or
+    hub:OWNER/NAME, that file of a repository on the Hugging Face hub, of several hub:OWNER/NAME/FILE, of a revision
+    hub:OWNER/NAME@REVISION. Nothing in it is run. What the file cannot say is an option; what was chosen is printed.
 
     \b
     ballspot adopt checkpoint_best.pt --out runs/tdeed
