@@ -57,6 +57,7 @@ class Buildable(BaseModel, frozen=True, strict=True, extra="allow"):
     grid: Annotated[tuple[Cells, Cells], Field(strict=False)]
     views: dict[Annotated[str, Field(pattern=r"^(hflip|photo:\d{1,2})$")], dict[str, Number]] = Field(default={})
     shift: dict[Literal["margin", "reach", "window"], Annotated[int, Field(ge=0, le=2**20)]] = Field(default={})
+    uncropped: Annotated[tuple[Pixels, Pixels], Field(strict=False)] | None = None
 
 
 class FeatureSpec(BaseModel, frozen=True, strict=True, extra="allow"):
@@ -78,6 +79,7 @@ class FeatureSpec(BaseModel, frozen=True, strict=True, extra="allow"):
     grid: Pair = (1, 1)
     views: dict[str, Any] = Field(default={})
     shift: dict[str, int] = Field(default={})
+    uncropped: Pair | None = None
     pca: ComponentsSpec | None = None
 
     @classmethod

@@ -7,7 +7,7 @@ from .foreign import Foreign, Settled, own_settings, recognise, save_backbone, s
 from .load import Backbone, Loaded, assemble, feature_dim, load_backbone, load_model, picture_settings, shifted_model
 from .spec import BackboneSpec
 from .temporal_shift import TWO_LOOKS
-from .transforms import INTERPOLATIONS, Photo, parse_views, resize, see
+from .transforms import INTERPOLATIONS, Photo, fitted, parse_views, resize, see
 from .weights import (
     RUN_BACKBONE,
     UNREADABLE,

@@ -114,7 +114,8 @@ def plain_name(key: str) -> str:
 class Settled:
     """How a backbone is extracted with: its name, the (height, width) of its pictures, every how many frames a row.
 
-    `views` are as `--views` has them. `line` says whose checkpoint it is, "" for nobody's.
+    `views` are as `--views` has them. `line` says whose checkpoint it is, "" for nobody's. `uncropped` is as
+    `BackboneSpec` has it.
     """
 
     backbone: str
@@ -122,6 +123,7 @@ class Settled:
     stride: int
     line: str = ""
     views: str = ORIGINAL
+    uncropped: tuple[int, int] | None = None
 
 
 def settle(
@@ -153,7 +155,8 @@ def settle(
         line = (
             line or f"--size {whole[0]}x{whole[1]}: whole patches of {name}, nearest to {found.size[0]}x{found.size[1]}"
         )
-    return Settled(name, whole, stride or found.stride, line, views or found.views)
+    uncropped = found.uncropped if size is None else None  # who asks for a size means the picture's
+    return Settled(name, whole, stride or found.stride, line, views or found.views, uncropped)
 
 
 def own_settings(path: Path) -> Settled | None:
@@ -169,13 +172,23 @@ def own_settings(path: Path) -> Settled | None:
     if said.get("format") != OWN_FORMAT:
         return None
     try:
-        height, width = (int(part) for part in said["size"].split("x"))
-        stride = int(said["stride"])
-        if not (1 <= height <= MOST_PIXELS and 1 <= width <= MOST_PIXELS and 1 <= stride <= MOST_STRIDE):
-            raise ValueError(f"size {height}x{width} or stride {stride}")
-        return Settled(said["backbone"], (height, width), stride, views=said["views"])
+        size, stride = _pixels(said["size"]), int(said["stride"])
+        uncropped = _pixels(said["uncropped"]) if "uncropped" in said else None
+        if not 1 <= stride <= MOST_STRIDE:
+            raise ValueError(f"stride {stride}")
+        if uncropped is not None and (uncropped[0] < size[0] or uncropped[1] < size[1]):
+            raise ValueError(f"uncropped {said['uncropped']}")
+        return Settled(said["backbone"], size, stride, views=said["views"], uncropped=uncropped)
     except (KeyError, ValueError) as error:
         raise BallspotError(f"{path}: lacks or garbles {error}; fine-tune again, or give another file") from error
+
+
+def _pixels(text: str) -> tuple[int, int]:
+    """HEIGHTxWIDTH as numbers. Raises ValueError for another text and for numbers that no picture has."""
+    height, width = (int(part) for part in text.split("x"))
+    if not (1 <= height <= MOST_PIXELS and 1 <= width <= MOST_PIXELS):
+        raise ValueError(f"size {text}")
+    return height, width
 
 
 def save_backbone(path: Path, state: Mapping[str, Tensor], settled: Settled) -> None:
@@ -183,6 +196,8 @@ def save_backbone(path: Path, state: Mapping[str, Tensor], settled: Settled) -> 
     size = f"{settled.size[0]}x{settled.size[1]}"
     said = {"format": OWN_FORMAT, "backbone": settled.backbone, "size": size, "stride": str(settled.stride)}
     said["views"] = settled.views
+    if settled.uncropped is not None:
+        said["uncropped"] = f"{settled.uncropped[0]}x{settled.uncropped[1]}"
     plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     write_tensors(path, plain, save=save_file, metadata=said)
 

@@ -88,6 +88,8 @@ class Backbone:
         if self.shifted is not None:
             more["shift"] = {"margin": margin, "reach": self.shifted.reach}
             more["shift"] |= {"window": self.shifted.window_rows} if margin < self.shifted.reach else {}
+        if self.spec.uncropped is not None:
+            more["uncropped"] = self.spec.uncropped
         return FeatureSpec(
             backbone=portable(self.spec.name),
             weights_sha256=self.weights_sha256,

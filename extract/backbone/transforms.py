@@ -77,6 +77,20 @@ def see(pictures: Tensor, view: str) -> Tensor:
     return pictures
 
 
+def fitted(
+    pictures: Tensor, size: tuple[int, int], *, uncropped: tuple[int, int] | None, interpolation: str = "bilinear"
+) -> Tensor:
+    """Pictures (B, H, W, 3) at `size` (see `resize`); with `uncropped` brought to that, of which the middle is cut out.
+
+    As torchvision's CenterCrop: halves of a pixel are rounded to even.
+    """
+    if uncropped is None:
+        return resize(pictures, size, interpolation=interpolation)
+    whole = resize(pictures, uncropped, interpolation=interpolation)
+    top, left = (round((there - kept) / 2) for there, kept in zip(uncropped, size, strict=True))
+    return whole[:, top : top + size[0], left : left + size[1]].contiguous()
+
+
 def resize(pictures: Tensor, size: tuple[int, int], *, interpolation: str = "bilinear") -> Tensor:
     """Pictures (B, H, W, 3) at `size` (height, width): as they are where they have it, else float32 of 0..255.
 

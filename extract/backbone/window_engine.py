@@ -18,7 +18,7 @@ from ...cache.stores import Segment
 from ..video import Batch
 from .engines import TorchEngine
 from .load import Backbone
-from .transforms import resize, see
+from .transforms import fitted, see
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,10 @@ class WindowEngine:
         maps = {view: list[Tensor]() for view in views}
         for batch in chain(batches, (None,)):
             if batch is not None:
-                pictures = resize(
+                pictures = fitted(
                     torch.from_numpy(batch.pictures).to(self.device),
                     self.backbone.spec.size,
+                    uncropped=self.backbone.spec.uncropped,
                     interpolation=self.backbone.interpolation,
                 )
                 n_new = len(batch.frame_index)

@@ -166,7 +166,8 @@ def extract(
     path = parse_weights(weights).path
     settled = settle(path, backbone=backbone_name, size=size, stride=stride, views=views)
     stride, views = settled.stride, settled.views
-    backbone = BackboneSpec(settled.backbone, weights, settled.size, tuple(filter(None, layers.split(","))), grid)
+    of_layers = tuple(filter(None, layers.split(",")))
+    backbone = BackboneSpec(settled.backbone, weights, settled.size, of_layers, grid, settled.uncropped)
     default_name = default_set_name(backbone, stride, views=views, dtype=dtype)
     if settled.line:
         note(settled.line)

@@ -17,6 +17,7 @@ def default_set_name(
         own = parse_reference(called)
         called = f"{own.base.removesuffix('.py')}-{own.name}-{own.digest[:SHOWN_DIGITS]}"
     name = f"{called}-{parse_weights(backbone.weights).tag}-{height}x{width}"
+    name += "-crop" if backbone.uncropped is not None else ""
     name += f"-stride{stride}" if stride != 1 else ""
     name += f"-{layers}" if layers != "pooled" else ""
     name += f"-grid{rows}x{columns}" if backbone.grid != (1, 1) else ""

@@ -100,7 +100,7 @@ class BundledFeatures:
                 f"{self.name}: its principal components are not in the bundle, or are components of components; "
                 "predict from its features"
             )
-        asked = BackboneSpec(spec.backbone, "random", spec.size, spec.layers, spec.grid)
+        asked = BackboneSpec(spec.backbone, "random", spec.size, spec.layers, spec.grid, spec.uncropped)
         if self.weights is not None and weights is None:
             loaded, source = load_model(asked), f"bundled {spec.backbone}"
             load_into(loaded.model, self.weights, source=source, classifier=())

@@ -13,7 +13,7 @@ import torch
 
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, Journal, Segment, StoreHeader, part_path, rows_of_chunks
-from ..backbone import Engine, WindowEngine, make_engine, resize, see, window_engine
+from ..backbone import Engine, WindowEngine, fitted, make_engine, see, window_engine
 from ..video import Batch, DecodingError, DecodingProcess, VideoProbe, at_rate, can_seek, probe_video
 from .job import ExtractionJob, Settings
 
@@ -135,9 +135,10 @@ class SegmentRunner:
 
     def _block_of(self, batch: Batch, engine: Engine, match: str) -> Block:
         job = self.job
-        pictures = resize(
+        pictures = fitted(
             torch.from_numpy(batch.pictures).to(job.device),
             job.backbone.spec.size,
+            uncropped=job.backbone.spec.uncropped,
             interpolation=job.backbone.interpolation,
         )
         n_rows = len(batch.frame_index)

@@ -60,7 +60,8 @@ def _write(bundle: Bundle, index: int, run: RunFolder, source: Path, *, command:
         run.prepare(key=bundle.run_keys[index], record=record, config=config)
         if len(features) == 1 and features[0].weights is not None and features[0].components is None:
             spec = features[0].spec
-            settled = Settled(spec.backbone, spec.size, spec.stride, views=",".join(features[0].views))
+            views = ",".join(features[0].views)
+            settled = Settled(spec.backbone, spec.size, spec.stride, views=views, uncropped=spec.uncropped)
             save_backbone(run.path / RUN_BACKBONE, features[0].weights, settled)
             if not _makes_its_features(run.path, features):
                 (run.path / RUN_BACKBONE).unlink()
@@ -87,7 +88,8 @@ def _makes_its_features(run: Path, features: tuple[BundledFeatures, ...]) -> boo
     if not path.is_file():
         return False
     spec = features[0].spec
-    backbone = assemble(load_model(BackboneSpec(spec.backbone, str(path), spec.size)), torch.device("cpu"))
+    loaded = load_model(BackboneSpec(spec.backbone, str(path), spec.size, uncropped=spec.uncropped))
+    backbone = assemble(loaded, torch.device("cpu"))
     margin = 0 if backbone.shifted is None else backbone.shifted.reach
     made = backbone.features(stride=spec.stride, views=features[0].views, margin=margin)
     return made.fingerprint == features[0].fingerprint

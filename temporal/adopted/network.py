@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ...extract.backbone import Backbone, resize
+from ...extract.backbone import Backbone, fitted
 from ...extract.regions import MEAN, RegionNetwork
 from ..config import Procedure
 from ..heads import SpottingHead
@@ -102,12 +102,8 @@ class ClipNetwork:
 
     def see(self, pictures: Tensor) -> Tensor:
         """Pictures (n, H, W, 3) as the network reads them: resized, and their middle cut out where there is a crop."""
-        seen = resize(pictures.to(self.device), self.procedure.size)
-        if self.procedure.crop is None:
-            return seen
-        (height, width), (kept_height, kept_width) = self.procedure.size, self.procedure.crop
-        top, left = round((height - kept_height) / 2), round((width - kept_width) / 2)  # as torchvision's CenterCrop
-        return seen[:, top : top + kept_height, left : left + kept_width]
+        uncropped = None if self.procedure.crop is None else self.procedure.size
+        return fitted(pictures.to(self.device), self.procedure.seen, uncropped=uncropped)
 
     @torch.inference_mode()
     def maps(self, pictures: Tensor) -> list[Tensor]:

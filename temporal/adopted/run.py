@@ -1,6 +1,6 @@
 """An adopted model as a run: written from what a checkpoint holds, and made a network again."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -88,7 +88,8 @@ class Adoption:
         with run.at_work(waits=False):
             run.prepare(key=self.key(config), record=record, config=as_table(config))
             procedure = self.procedure
-            settled = Settled(self.found.backbone, procedure.size, procedure.stride)
+            uncropped = None if procedure.crop is None else procedure.size
+            settled = Settled(self.found.backbone, procedure.seen, procedure.stride, uncropped=uncropped)
             save_backbone(path / RUN_BACKBONE, self.found.network_state or self.found.backbone_state, settled)
             wanted = HeadDescription(
                 config, self.label_set, (self.found.dim,), _fingerprint(path, settled, procedure), procedure.rate
@@ -117,7 +118,6 @@ def network_of(
         looks = RegionFeatures(region_network(procedure, features, weights), device)
         return ClipNetwork(looks, head.to(device).eval(), procedure, device)
     backbone = features.backbone(device=device, weights=weights, folds=False)
-    backbone = replace(backbone, spec=replace(backbone.spec, size=procedure.seen))
     return ClipNetwork(BackboneFeatures(backbone, device), head.to(device).eval(), procedure, device)
 
 
@@ -126,7 +126,8 @@ def _fingerprint(run: Path, settled: Settled, procedure: Procedure) -> str:
     if procedure.network == "adaspot":
         made = features_of_two_looks(run / RUN_BACKBONE, settled, procedure, name=run.name, with_backbone=False)
         return made.fingerprint
-    loaded = load_model(BackboneSpec(settled.backbone, str(run / RUN_BACKBONE), settled.size))
+    spec = BackboneSpec(settled.backbone, str(run / RUN_BACKBONE), settled.size, uncropped=settled.uncropped)
+    loaded = load_model(spec)
     backbone = assemble(loaded, torch.device("cpu"))
     margin = 0 if backbone.shifted is None else backbone.shifted.reach
     return backbone.features(stride=settled.stride, margin=margin).fingerprint

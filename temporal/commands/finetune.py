@@ -94,7 +94,9 @@ def finetune(
             shuffle_labels=False,
             device=group.device,
         )
-        finetuning = Finetuning(task, section, BackboneSpec(settled.backbone, weights, settled.size))
+        finetuning = Finetuning(
+            task, section, BackboneSpec(settled.backbone, weights, settled.size, uncropped=settled.uncropped)
+        )
         for split in ("train", "valid"):
             for name, probe in finetuning.probes(split).items():  # complains before the work begins
                 if probe.whole is not None and group.is_first:

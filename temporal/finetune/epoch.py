@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ...cache.stores import FLIPPED_VIEW
-from ...extract.backbone import picture_settings
 from ...extract.video import VideoProbe
 from ..clips import ClipStarts, TokenTargets, draw_partners, mixed_with
 from ..training import (
@@ -114,8 +113,7 @@ class Epochs:
             drawn.decoded,
             clip_frames=clip.clip_frames,
             clip_stride=clip.clip_stride,
-            size=self.finetuning.backbone.size,
-            interpolation=picture_settings(self.finetuning.backbone.name)[2],
+            backbone=self.finetuning.backbone,
         )
         order = [
             version // copies

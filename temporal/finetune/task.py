@@ -53,6 +53,7 @@ class Finetuning:
                 "backbone": portable(self.backbone.name),
                 "weights": weights_sha256,
                 "size": list(self.backbone.size),
+                **self._crop(),
                 "seed": self.task.seed,
                 "label_set": self.task.label_set.as_record(),
                 "splits": self.task.splits.by_part,
@@ -80,8 +81,14 @@ class Finetuning:
                 "backbone": self.backbone.name,
                 "weights": self.backbone.weights,
                 "size": list(self.backbone.size),
+                **self._crop(),
             },
         }
+
+    def _crop(self) -> dict[str, Any]:
+        """The size of the pictures whose middle is read, where there is such."""
+        uncropped = self.backbone.uncropped
+        return {} if uncropped is None else {"uncropped": list(uncropped)}
 
     @cached_property
     def rate(self) -> Fraction:

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ...cache.errors import BallspotError
 from ...cache.workers import process_context
-from ...extract.backbone import first_line, resize
+from ...extract.backbone import BackboneSpec, first_line, fitted, picture_settings
 from ...extract.video import PATIENCE_S, DecodingError, VideoProbe, open_source
 from ..clips import ClipStarts
 
@@ -29,7 +29,7 @@ class ClipPictures:
 
 
 class VideoClips(Dataset["ClipPictures | str"]):
-    """The clips that an epoch drew, decoded when they are asked for; `size` is (height, width).
+    """The clips that an epoch drew, decoded when they are asked for, as the backbone reads pictures.
 
     A frame that cannot be had gives its error's text instead: what a worker process raises would come with a traceback.
     """
@@ -41,12 +41,11 @@ class VideoClips(Dataset["ClipPictures | str"]):
         *,
         clip_frames: int,
         clip_stride: int,
-        size: tuple[int, int],
-        interpolation: str,
+        backbone: BackboneSpec,
     ) -> None:
         self.probes, self.clips = tuple(probes), clips
         self.clip_frames, self.clip_stride = clip_frames, clip_stride
-        self.size, self.interpolation = size, interpolation
+        self.backbone, self.interpolation = backbone, picture_settings(backbone.name)[2]
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -69,7 +68,12 @@ class VideoClips(Dataset["ClipPictures | str"]):
             read = source.frames(int(wanted[0]), int(wanted[-1]) + 1, self.clip_stride)
             for place, picture in zip(np.flatnonzero(inside), read, strict=True):
                 pictures[place] = picture
-        resized = resize(torch.from_numpy(pictures), self.size, interpolation=self.interpolation)
+        resized = fitted(
+            torch.from_numpy(pictures),
+            self.backbone.size,
+            uncropped=self.backbone.uncropped,
+            interpolation=self.interpolation,
+        )
         return ClipPictures(number, resized, torch.from_numpy(inside))
 
 

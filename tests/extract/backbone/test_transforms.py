@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from ballspot.cache.errors import BallspotError
-from ballspot.extract.backbone.transforms import parse_views, photo, resize, see, views_settings
+from ballspot.extract.backbone.transforms import fitted, parse_views, photo, resize, see, views_settings
 
 
 def pictures(height: int, width: int, n: int = 2) -> torch.Tensor:
@@ -66,3 +66,14 @@ def test_views_are_named_once_with_the_original_first() -> None:
 def test_a_view_that_is_none_is_named(text: str) -> None:
     with pytest.raises(BallspotError, match=f"{text!r} is no view"):
         parse_views(text)
+
+
+def test_the_middle_of_a_resized_picture_is_cut_out_as_torchvision_does():
+    """CenterCrop of torchvision begins at int(round((whole - kept) / 2)), halves to even."""
+    pictures = torch.arange(2 * 9 * 13 * 3, dtype=torch.uint8).view(2, 9, 13, 3)
+    for size in ((9, 13), (4, 8), (5, 7), (2, 2)):
+        top, left = round((9 - size[0]) / 2), round((13 - size[1]) / 2)
+        cut = fitted(pictures, size, uncropped=(9, 13))
+        assert torch.equal(cut, pictures[:, top : top + size[0], left : left + size[1]])
+    halved = fitted(pictures, (2, 3), uncropped=(4, 6))
+    assert torch.equal(halved, resize(pictures, (4, 6))[:, 1:3, 2:5])

@@ -283,6 +283,7 @@ import sys
 import numpy as np, torch
 from pathlib import Path
 from ballspot.extract.video import probe_video
+from ballspot.extract.backbone import BackboneSpec
 from ballspot.temporal.clips import ClipStarts
 from ballspot.temporal.finetune import video_clips
 from ballspot.temporal.finetune.video_clips import VideoClips, read_clips
@@ -291,8 +292,8 @@ video_clips.PATIENCE_S = 1800.0  # of a machine that has other things to do
 if __name__ == "__main__":
     probe = probe_video(Path(sys.argv[1]))
     clips = ClipStarts(torch.tensor([0, 0, 0]), torch.tensor([-4, 37, probe.n_frames - 5]))
-    size = (probe.height, probe.width)
-    dataset = VideoClips([probe], clips, clip_frames=6, clip_stride=3, size=size, interpolation="bilinear")
+    spec = BackboneSpec("regnety_002", "random", (probe.height, probe.width))
+    dataset = VideoClips([probe], clips, clip_frames=6, clip_stride=3, backbone=spec)
     for n_workers in (0, 2):
         found = list(read_clips(dataset, [2, 0, 1], n_workers=n_workers))
         np.savez(f"{sys.argv[2]}/{n_workers}.npz", number=[clip.number for clip in found],
