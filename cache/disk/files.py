@@ -18,11 +18,12 @@ MOST_DEPTH = 50  # of tables and lists in TOML
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, mode: int | None = None) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place when the block ends without an error.
 
     The file is synced before the rename and its folder after it, so that a crash leaves the old content or the new.
-    When the block raises, the temporary file is removed and ``path`` is as it was.
+    When the block raises, the temporary file is removed and ``path`` is as it was. ``mode`` is what its rights are
+    then, None those of a new file.
     Raises BallspotError when the folder cannot be written or the disk is full.
     """
     make_folder(path.parent)
@@ -34,7 +35,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # after: some writers put a file of their own in its place
+        temporary.chmod(
+            0o666 & ~_umask() if mode is None else mode
+        )  # after: some writers put a file of their own in its place
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)

@@ -1,5 +1,6 @@
 """One label file under correction: every step is in the journal and in the file before it is acknowledged."""
 
+import stat
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +51,7 @@ Stamp = tuple[tuple[int, int, int] | None, ...]
 class BookState:
     """What a label file holds at a revision.
 
-    ``places`` gives each spot's place in the file. ``undoes`` and ``redoes`` say what the next undo and redo are of;
+    ``digest`` is that of the file, "" where there is none. ``places`` gives each spot's place in the file. ``undoes`` and ``redoes`` say what the next undo and redo are of;
     None where there is nothing. ``remark`` says what became of a file or journal that somebody else changed.
     """
 
@@ -61,6 +62,7 @@ class BookState:
     undoes: str | None
     redoes: str | None
     remark: str = ""
+    digest: str = ""
 
 
 class ConflictError(BallspotError):
@@ -96,15 +98,17 @@ class LabelBook:
             self._refresh()
             return self._state()
 
-    def edit(self, action: Action, *, revision: int) -> BookState:
+    def edit(self, action: Action, *, revision: int, digest: str | None = None) -> BookState:
         """Does one action at a revision and gives the state after it, which is on the disk.
+
+        With ``digest`` the file must be the one that has it, too: two servers may count another program's changes apart.
 
         Raises `ConflictError` where the labels are at another revision, and BallspotError where the action does not fit
         or the disk does not take it: the labels are then as they were.
         """
         with self.mutex, locked_folder(self.path.parent):
             self._refresh()
-            if revision != self.revision:
+            if revision != self.revision or digest not in (None, self.digest):
                 raise ConflictError(self._state())
             self._commit(self._step(action))
             return self._state()
@@ -149,6 +153,7 @@ class LabelBook:
         else:
             rejected = rejected_by(journal.base, journal.steps)
             last = journal.steps[-1].revision if journal.steps else journal.base.revision
+            last = max(last, self.revision if self.stamp else 0)  # it may have changed before, with no step since
             self.remark = f"{self.path.name} was changed by another program; undo begins there"
             self._begin(document, Base(digest, last + 1, rejected), starts_anew=True)
         self.stamp = self._stamp()
@@ -198,7 +203,11 @@ class LabelBook:
         self.stamp = self._stamp()
 
     def _write(self, text: str) -> None:
-        with whole_file(self.path) as temporary:
+        try:
+            mode = stat.S_IMODE(self.path.stat().st_mode)
+        except OSError:
+            mode = None
+        with whole_file(self.path, mode=mode) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
 
     def _note_saved(self) -> None:
@@ -230,6 +239,7 @@ class LabelBook:
             undoes=undo[-1].does if undo else None,
             redoes=redo[-1].does if redo else None,
             remark=self.remark,
+            digest=self.digest,
         )
 
     def _step(self, action: Action) -> Step:
@@ -239,6 +249,8 @@ class LabelBook:
             return self._walked(action, number)
         if isinstance(action, Reject):
             rejection = Rejection(action.label, action.half, action.position_ms)
+            if rejection in rejected_by(self.base, self.steps):
+                raise BallspotError(f"edit: the {action.label} at {action.position_ms} ms is rejected already")
             return Step(number, f"reject {action.label}", "", rejects=((rejection, True),))
         if isinstance(action, (Accept, Add)):
             return Step(number, f"{NAME_OF[type(action)]} {action.label}", "", self._added([action]))

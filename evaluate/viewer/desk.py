@@ -21,8 +21,8 @@ MOST_CLIENTS = 200
 class EditDesk:
     """The label files of the matches of a view below ``root`` (None: each in its video's folder), and nothing else.
 
-    An address stands for one match; what is sent there is ``{"revision", "client", "action"}``, and what comes back
-    the labels as they are. ``action`` None only asks. An answer of 409 brings the labels that somebody else changed.
+    An address stands for one match; what is sent there is ``{"revision", "client", "action"}``, perhaps with the
+    ``digest`` of the label file that the sender saw, and what comes back the labels as they are. ``action`` None only asks. An answer of 409 brings the labels that somebody else changed.
     """
 
     def __init__(self, view: View, root: Path | None, *, extra: Mapping[str, Any] | None = None) -> None:
@@ -60,20 +60,22 @@ class EditDesk:
 
     def edit(self, name: str, sent: Any) -> tuple[HTTPStatus, Any]:
         """Does what was sent and answers with the labels after it. Raises BallspotError for what is no edit."""
-        if not isinstance(sent, dict) or set(sent) != {"revision", "client", "action"}:
+        if not isinstance(sent, dict) or set(sent) - {"digest"} != {"revision", "client", "action"}:
             raise BallspotError("edit: expected an object with revision, client and action")
-        revision, client = sent["revision"], sent["client"]
+        revision, client, digest = sent["revision"], sent["client"], sent.get("digest")
         if type(revision) is not int or not isinstance(client, str) or len(client) > 64:
             raise BallspotError("edit: revision is a whole number and client a short text")
+        if digest is not None and not isinstance(digest, str):
+            raise BallspotError("edit: digest is a text")
         book, others = self._book(name), self._others(name, client)
         if sent["action"] is None:
             state = book.state()
-            if state.revision == revision:
+            if state.revision == revision and digest in (None, state.digest):
                 return HTTPStatus.OK, {"revision": revision, "others": others}
             return HTTPStatus.OK, {**self._record(name, state), "others": others}
         action = read_action(sent["action"], self.label_set)
         try:
-            state = book.edit(action, revision=revision)
+            state = book.edit(action, revision=revision, digest=digest)
         except ConflictError as conflict:
             record = self._record(name, conflict.state)
             return HTTPStatus.CONFLICT, {**record, "others": others, "said": str(conflict)}
@@ -106,6 +108,8 @@ class EditDesk:
         known = columns.label_index(self.label_set) >= 0
         return {
             "revision": state.revision,
+            "digest": state.digest,
+            "n_labels": len(self.label_set),
             "truth": columns_record(columns, self.label_set),
             "entry": [place for place, is_known in enumerate(known.tolist()) if is_known],
             "n_unknown": int((~known).sum()),

@@ -76,10 +76,14 @@ export class Clock {
     this.hooks.onChange();
   }
 
-  /** Goes to the middle of the frame that a spot of so many ms lies in: its start would show the one before. */
+  /** The frame that a spot of so many whole ms lies in. */
+  frameOfSpot(ms) {
+    return Math.max(Math.ceil(((Math.round(ms) + 1) * this.fps) / 1000) - 1, 0);
+  }
+
+  /** Goes to the middle of the frame that a spot lies in: its start would show the one before. */
   seekSpot(seconds) {
-    const frame = Math.ceil(((Math.round(seconds * 1000) + 1) * this.fps) / 1000) - 1;
-    this.seek((frame + 0.5) / this.fps);
+    this.seek((this.frameOfSpot(1000 * seconds) + 0.5) / this.fps);
   }
 
   step(frames) {

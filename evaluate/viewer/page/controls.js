@@ -1,6 +1,7 @@
 // Ties buttons, fields, keys and gestures to what they do.
 
 import { acceptAll, drag, EDITS } from "./editing.js";
+import { settled } from "./desk.js";
 import { listen } from "./gestures.js";
 import { listenToKeys } from "./keys.js";
 import { bindNewClass } from "./learning.js";
@@ -63,10 +64,12 @@ export function bind() {
   });
   window.addEventListener("resize", () => page.model && layout());
   new ResizeObserver(() => page.model && layout()).observe($("panel"));
-  window.addEventListener("hashchange", () => {
+  window.addEventListener("hashchange", async () => {
     if (location.hash === page.written) return;
-    page.state = readHash(location.hash);
-    page.isThresholdChosen = namesThreshold(location.hash);
+    const { hash } = location;
+    await settled(); // edits of what is open yet
+    page.state = readHash(hash);
+    page.isThresholdChosen = namesThreshold(hash);
     page.match = null;
     const { view, state } = page;
     open(view.matches.some((one) => one.name === state.match) ? state.match : view.matches[0].name, state.half);

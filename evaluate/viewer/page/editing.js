@@ -1,16 +1,20 @@
 // What the keys and buttons of `--edit` do to the spot that is chosen, or at the moment that is shown.
 
-import { entryOf, msOf, noteOf, send, showState } from "./desk.js";
+import { GONE, latest, msOf, noteOf, send, sendOf, showState } from "./desk.js";
+import { CONFUSION, DUPLICATE } from "./matching.js";
 import { $, clock, page, request, tell, timeline } from "./page.js";
 import { learn } from "./learning.js";
 import { ask, question } from "./queue.js";
+import { clamp } from "./state.js";
 import { choose, go, seek } from "./walking.js";
 
 const chosen = () => timeline.selected;
 const poolOf = (item) => (item.isTruth ? page.model.truths : item.run.pool);
 
-/** The frame that is shown at a time of so many ms, and the middle of a frame in whole ms. */
-const frameOf = (ms) => Math.floor((ms * clock.fps) / 1000 + 1e-3);
+/** The frame that is shown at a moment, that of a spot, and the middle of a frame in whole ms. */
+const frameAt = (seconds) => Math.floor(Math.max(seconds, 0) * clock.fps + 1e-3);
+const frameOf = (item) => clock.frameOfSpot(timeOf(item));
+const timeOf = (item) => msOf(poolOf(item), item.index);
 const msOfFrame = (frame) => Math.round(((Math.max(frame, 0) + 0.5) * 1000) / clock.fps);
 const shownMs = () => msOfFrame(clock.frame);
 
@@ -29,15 +33,16 @@ export function nextDoubt(direction) {
   return go(page.model.doubts, direction, "doubt");
 }
 
-/** Goes on to the next doubt where it was doubts that were walked. */
+/** Goes on to the next doubt where it was doubts that were walked, and the decision is saved. */
 async function decided(work) {
-  const { asked } = page;
-  const isWalking = page.walks && page.model.doubts.some((item) => item.id === chosen()?.id);
-  const at = chosen()?.time;
-  await work;
+  const { asked, match } = page;
+  const item = chosen();
+  const place = page.walks ? page.model.doubts.findIndex((one) => one.id === item?.id) : -1;
+  const later = place < 0 ? [] : page.model.doubts.slice(place + 1).map((one) => one.id);
+  if (!(await work)) return;
   if (asked) return page.asked === asked && asked.label !== null ? ask(1) : null;
-  if (!isWalking) return;
-  const next = page.model.doubts.find((item) => item.time > at);
+  if (page.match !== match || latest(item) !== chosen()) return; // somebody went on meanwhile
+  const next = page.model.doubts.find((one) => later.includes(one.id));
   if (next) choose(next);
 }
 
@@ -45,7 +50,7 @@ function spotOf(item) {
   const pool = poolOf(item);
   const team = pool.columns.team[pool.index[item.index]];
   return {
-    label: page.model.labels[item.label], position_ms: msOf(pool, item.index), half: page.state.half,
+    label: page.model.labels[item.label], position_ms: timeOf(item), half: page.state.half,
     ...(team >= 0 ? { team: pool.columns.teams[team] } : {}),
   };
 }
@@ -64,10 +69,14 @@ function accept() {
   decided(send({ do: "accept", ...spot }, { label: item.label, ms: spot.position_ms }));
 }
 
-/** Makes labels of all predictions of A (or of the run that is shown) that nobody has decided on. */
+/**
+ * Makes labels of all predictions of A (or of the run that is shown) that nobody has decided on. Those near a label stay
+ * out: it is the corrected one.
+ */
 export function acceptAll() {
   const run = page.model.shown[0];
-  const items = page.model.doubts.filter((item) => item.run === run && run.pool.score[item.index] >= page.state.score);
+  const isNew = ({ index }) => run.pool.score[index] >= page.state.score && ![DUPLICATE, CONFUSION].includes(run.verdicts.kind[index]);
+  const items = page.model.doubts.filter((item) => item.run === run && isNew(item));
   if (!items.length) return say("no prediction from the threshold up is undecided");
   send({ do: "accept all", spots: items.map(spotOf) });
 }
@@ -79,7 +88,7 @@ function remove() {
     return decided(send({ do: "reject", label: page.model.labels[asked.label], position_ms: asked.ms, half: asked.half }));
   }
   if (!item) return say("choose a spot first");
-  if (item.isTruth) return send({ do: "delete", entry: entryOf(item) });
+  if (item.isTruth) return sendOf(item, (now) => [{ do: "delete", entry: now.entry }, GONE]);
   const { label, position_ms, half } = spotOf(item);
   decided(send({ do: "reject", label, position_ms, half }));
 }
@@ -88,54 +97,66 @@ function remove() {
 export function useClass(label) {
   const item = chosen();
   const name = page.model.labels[label];
-  const isHere = item && frameOf(msOf(poolOf(item), item.index)) === clock.frame;
+  const isHere = item && frameOf(item) === clock.frame;
   if (isHere && item.isTruth) {
     if (item.label === label) return say(`it is ${name} already`);
-    return send({ do: "class", entry: entryOf(item), label: name }, { label, ms: msOf(poolOf(item), item.index) });
+    return sendOf(item, (now) => [{ do: "class", entry: now.entry, label: name }, { label, ms: timeOf(now) }]);
   }
   if (isHere && item.label === label) return accept();
-  const at = isHere ? msOf(poolOf(item), item.index) : shownMs();
+  const at = isHere ? timeOf(item) : shownMs();
   const added = send({ do: "add", label: name, position_ms: at, half: page.state.half }, { label, ms: at });
   if (!isHere) return added;
   const { label: wrong, position_ms, half } = spotOf(item);
-  return decided(send({ do: "reject", label: wrong, position_ms, half }, { label, ms: at }));
+  const { match } = page;
+  const reject = () => page.match === match && send({ do: "reject", label: wrong, position_ms, half }, { label, ms: at });
+  return decided(added.then((isAdded) => isAdded && reject()));
 }
 
-function moveTo(item, ms) {
-  if (ms === msOf(poolOf(item), item.index)) return null;
-  return send({ do: "move", entry: entryOf(item), position_ms: ms }, { label: item.label, ms });
+/** Moves a label to the ms that `msFor` gives of it. */
+function moveTo(item, msFor) {
+  return sendOf(item, (now) => {
+    const ms = msFor(now);
+    return ms === timeOf(now) ? [null] : [{ do: "move", entry: now.entry, position_ms: ms }, { label: now.label, ms }];
+  });
 }
 
-async function moveBy(frames) {
+function moveBy(frames) {
   const item = chosen();
   if (!item?.isTruth) return say("choose a label first");
-  const frame = frameOf(msOf(poolOf(item), item.index)) + frames;
-  clock.seek((Math.max(frame, 0) + 0.5) / clock.fps);
-  await moveTo(item, msOfFrame(frame));
+  return moveTo(item, (now) => {
+    const frame = frameOf(now) + frames;
+    clock.seek((Math.max(frame, 0) + 0.5) / clock.fps);
+    return msOfFrame(frame);
+  });
 }
 
 function moveHere() {
   const item = chosen();
   if (!item?.isTruth) return say("choose a label first; then go to the frame where it belongs");
-  return moveTo(item, shownMs());
+  const ms = shownMs();
+  return moveTo(item, () => ms);
 }
 
 function nextTeam() {
   const item = chosen();
   if (!item?.isTruth) return say("choose a label first");
   const teams = [null, ...new Set(["left", "right", ...page.model.teams])];
-  const now = spotOf(item).team ?? null;
-  return send({ do: "team", entry: entryOf(item), team: teams[(teams.indexOf(now) + 1) % teams.length] });
+  return sendOf(item, (now) => {
+    const team = teams[(teams.indexOf(spotOf(now).team ?? null) + 1) % teams.length];
+    return [{ do: "team", entry: now.entry, team }, { label: now.label, ms: timeOf(now) }];
+  });
 }
 
 function note() {
   const item = chosen();
   if (!item?.isTruth) return say("choose a label first; m marks a moment");
   clock.video.pause();
-  $("label-note-text").value = noteOf(item);
+  const before = noteOf(item);
+  $("label-note-text").value = before;
   $("label-note").querySelector("form").onsubmit = ({ submitter }) => {
     const text = $("label-note-text").value.trim();
-    if (submitter?.value !== "cancel" && text !== noteOf(item)) send({ do: "note", entry: entryOf(item), text });
+    if (submitter?.value === "cancel" || text === before) return;
+    sendOf(item, (now) => [{ do: "note", entry: now.entry, text }, { label: now.label, ms: timeOf(now) }]);
   };
   $("label-note").showModal();
 }
@@ -149,24 +170,31 @@ function say(text) {
   showState(text);
 }
 
+/** A moment of the timeline, from one that may lie beside it. */
+function within(time) {
+  return clamp(time, 0, timeline.duration);
+}
+
 /** What dragging a label on the timeline does; labels alone can be dragged. */
 export const drag = {
   canDrag: (item) => Boolean(page.desk && item?.isTruth),
   onDrag: (item, time) => {
-    const ms = msOfFrame(frameOf(Math.max(1000 * time, 0)));
+    const ms = msOfFrame(frameAt(within(time)));
     timeline.ghost = { time: ms / 1000, label: item.label };
     clock.seek(ms / 1000);
     request();
   },
   onDrop: (item, time) => {
     timeline.ghost = null;
-    timeline.selected = item;
-    if (time === null) request();
-    else {
-      seek(time);
-      timeline.selected = item;
-      moveTo(item, msOfFrame(frameOf(Math.max(1000 * time, 0))));
+    const now = latest(item);
+    const held = now?.revision === page.desk?.revision ? now : null; // none where the labels have changed meanwhile
+    if (time !== null) seek(within(time));
+    timeline.selected = held;
+    if (time !== null) {
+      const ms = msOfFrame(frameAt(within(time)));
+      moveTo(item, () => ms);
     }
+    request();
     tell();
   },
 };

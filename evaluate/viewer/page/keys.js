@@ -65,6 +65,7 @@ export function fillHelp(dialog, edits = false) {
 export function listenToKeys(actionOf, takesKey) {
   document.addEventListener("keydown", (event) => {
     const { target } = event;
+    if (event.repeat && ["Delete", "Backspace"].includes(event.key)) return; // a held key does not delete one after the other
     if (event.altKey || document.querySelector("dialog[open]")) return;
     const field = target.closest?.("select, textarea, input:not([type=checkbox], [type=range])");
     if (field?.offsetParent && (event.key === "Enter" || event.key === "Escape")) field.blur();

@@ -25,6 +25,7 @@ export class Model {
   /** `desk` is what editing knows of the labels, null where they are only read. */
   constructor(view, record, half, desk = null) {
     this.labels = view.labels;
+    this.half = half;
     const settings = { half, nLabels: view.labels.length, fps: view.fps };
     this.truths = poolSpots(record.truth ?? EMPTY, { ...settings, scored: false });
     this.hasTruth = record.truth !== null && (!desk || this.truths.n > 0);
@@ -160,9 +161,12 @@ export class Model {
     return inTime(items);
   }
 
+  /** A spot; a label under correction also has its place in the file (`entry`), and the `revision` at which that holds. */
   item(run, index, isTruth = false, remark = "") {
     const pool = isTruth ? this.truths : run.pool;
-    return { run, index, isTruth, remark, time: pool.time[index], label: pool.label[index], id: `${run?.letter}${isTruth ? "t" : "p"}${index}` };
+    const item = { run, index, isTruth, remark, time: pool.time[index], label: pool.label[index], id: `${run?.letter}${isTruth ? "t" : "p"}${index}` };
+    if (isTruth && this.desk) Object.assign(item, { entry: this.desk.entry[pool.index[index]], revision: this.desk.revision });
+    return item;
   }
 
   /** What a mark or the line below the video says of a spot. */

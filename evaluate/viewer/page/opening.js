@@ -1,7 +1,7 @@
 // Opens a match: its spots, its video, its curves.
 
 import { loadCurves } from "./curves.js";
-import { openDesk, showState } from "./desk.js";
+import { openDesk, settled, showState } from "./desk.js";
 import { halvesOf, Model, NO_TEAM } from "./model.js";
 import { $, clock, fillNotes, page, refresh, request, tellOfVideo, timeline } from "./page.js";
 import { clamp, DEFAULTS } from "./state.js";
@@ -10,6 +10,7 @@ export const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2, 4];
 
 /** Shows a match; what the settings say of time and zoom holds, unless `time` is given. */
 export async function open(name, half, time = null) {
+  await settled(); // edits of the match that is open
   const { view, state } = page;
   if (page.match && (page.match.name !== name || state.half !== half)) Object.assign(state, { from: 0, span: 0, t: 0 });
   if (time !== null) state.t = time;
@@ -18,13 +19,17 @@ export async function open(name, half, time = null) {
   if (!match) return;
   page.match = match;
   page.asked = null;
+  if (!isSame) {
+    page.desk = page.record = null; // nothing is edited until this match is there
+    $("edit").hidden = true;
+  }
   state.match = name;
   const { t, from, span } = state;
   $("match").value = String(view.matches.indexOf(match));
   if (!isSame) {
-    const answer = await fetch(match.spots);
+    const answer = await fetch(match.spots).catch(() => null);
     if (page.match !== match) return; // another was asked for meanwhile
-    if (!answer.ok) return fillNotes([await answer.text()]);
+    if (!answer?.ok) return fillNotes([answer ? await answer.text() : "the server is gone: start it again, and open the page anew"]);
     const record = await answer.json();
     await openDesk(match, record);
     if (page.match !== match) return;
@@ -73,7 +78,7 @@ function showHalf(half) {
   refresh();
   if (state.half !== 1) return; // curves are of the first half's video
   loadCurves(match, record, {
-    isWanted: () => page.model === model,
+    isWanted: () => page.match === match && page.state.half === model.half,
     onCurve: (place, label, curve) => {
       timeline.curves[place].set(label, curve);
       request(true);

@@ -169,6 +169,47 @@ def test_what_another_program_wrote_is_kept_and_ends_the_undo(path: Path):
     assert (again.revision, again.undoes, len(again.rejected)) == (4, "team PASS", 1)
 
 
+def test_two_changes_by_another_program_are_two_revisions(path: Path):
+    book = book_at(path)
+    do(book, Move(0, 9040))
+    seen = []
+    for n in (1, 2):
+        written(path, {"annotations": ODD["annotations"][:n]})
+        seen.append(book.state().revision)
+    assert seen == [2, 3]
+    with pytest.raises(ConflictError):
+        book.edit(Delete(0), revision=2)  # what was seen of the first change
+    assert [one.label for one in book.state().spots] == ["PASS", "OUT"]
+
+
+def test_two_servers_that_count_another_program_s_changes_apart_tell_the_files_by_their_digests(path: Path):
+    early = book_at(path)
+    written(path, {"annotations": ODD["annotations"][:2]})
+    late = book_at(path)
+    seen = late.state()
+    assert early.state().revision == 1
+    written(path, {"annotations": ODD["annotations"][1:]})
+    do(late, Note(0, "x"))  # its journal numbers are those of the other's earlier look
+    with pytest.raises(ConflictError):
+        early.edit(Delete(0), revision=late.state().revision, digest=seen.digest)
+    assert len(early.state().spots) == 2
+
+
+def test_a_rejection_that_stands_is_not_made_again(path: Path):
+    book = book_at(path)
+    do(book, Reject("PASS", 4000))
+    with pytest.raises(BallspotError, match="the PASS at 4000 ms is rejected already"):
+        do(book, Reject("PASS", 4000))
+    do(book, Undo(), Reject("PASS", 4000))
+    assert len(book.state().rejected) == 1
+
+
+def test_the_label_file_keeps_its_rights(path: Path):
+    path.chmod(0o640)
+    do(book_at(path), Delete(0))
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_a_file_that_somebody_put_back_stays_as_it_is(path: Path):
     before = path.read_bytes()
     do(book_at(path), Delete(0))

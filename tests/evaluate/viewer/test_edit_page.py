@@ -10,7 +10,7 @@ import pytest
 from ballspot.evaluate.dataset import load_label_set
 
 from .editing import edit, editing
-from .viewing import DATA, LABELS, MATCH, PATIENCE_S, listed, until
+from .viewing import DATA, LABELS, MATCH, OTHER, PATIENCE_S, listed, until
 
 HOSTILE = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
 
@@ -100,6 +100,70 @@ def test_keys_accept_reject_add_change_move_note_delete_and_undo(root: Path, fou
             press(page, "Shift+Z")
         assert len(labels(root)) == 5
         assert page.evaluate("window.hacked") is None
+
+
+def pressed_at_once(page, *keys: str) -> None:
+    """Keys that come faster than any answer, and the last answer."""
+    page.evaluate("document.getElementById('edit-state').textContent = ''")
+    page.evaluate(
+        "(keys) => keys.forEach((key) => document.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })))",
+        list(keys),
+    )
+    page.evaluate("import('/desk.js').then((desk) => desk.settled())")
+
+
+def test_keys_that_come_faster_than_answers_edit_the_label_that_was_chosen(root: Path, opened: Callable):
+    with editing(root) as server:
+        page = opened(server.url)
+        page.keyboard.press(".")
+        pressed_at_once(page, "i", "i", "v")  # two frames of 40 ms on; the team after left
+        assert labels(root)[0] == ("PASS", 1100)
+        entry = json.loads((root / MATCH / "Labels-ball.json").read_text())["annotations"][0]
+        assert entry["team"] == "right"
+        pressed_at_once(page, "Delete", "Delete")
+        assert page.text_content("#edit-state").startswith("not done: the labels have changed")
+        assert labels(root) == [("DRIVE", 2020), ("OUT", 9020)]
+
+
+def test_all_leaves_out_what_was_corrected(root: Path, found: Path, opened: Callable, spot_file: Callable):
+    spot_file(MATCH, [("SHOT", 1020, 0.9), ("PASS", 1060, 0.8), ("PASS", 1300, 0.8), ("OUT", 6020, 0.7)])
+    with editing(root, found) as server:
+        page = opened(server.url)
+        page.evaluate("document.getElementById('edit-state').textContent = ''")
+        page.click("#accept-all")
+        saved(page)
+        assert labels(root) == [("PASS", 1020), ("DRIVE", 2020), ("OUT", 6020), ("OUT", 9020)]
+
+
+def test_a_match_that_is_not_there_yet_is_not_edited_as_the_one_before(root: Path, opened: Callable):
+    other = root / OTHER
+    shutil.copytree(root / MATCH, other)
+    with editing(root) as server:
+        page = opened(server.url)
+        held: list = []
+        page.route("**/spots/*", lambda route: held.append(route))
+        page.keyboard.press(".")
+        page.select_option("#match", index=1)
+        until(page, "document.getElementById('edit').hidden")
+        pressed_at_once(page, "Delete", "3")
+        held[0].continue_()
+        page.wait_for_selector("#edit:not([hidden])")
+        page.evaluate("import('/desk.js').then((desk) => desk.settled())")
+    assert len(labels(root)) == 3
+    assert (other / "Labels-ball.json").read_bytes() == (root / MATCH / "Labels-ball.json").read_bytes()
+
+
+def test_at_24_frames_a_second_a_class_key_changes_the_label_of_the_frame_shown(root: Path, opened: Callable):
+    path = root / MATCH / "Labels-ball.json"
+    path.write_text(path.read_text().replace('"1020"', '"1041"'))  # frame 25 begins at 1041.67
+    with editing(root) as server:
+        page = opened(server.url)
+        page.evaluate("import('/page.js').then(({clock}) => { clock.fps = 24; clock.knownFps = true; })")
+        for ms, frame in ((1000, 24), (41, 1), (42, 1), (0, 0)):  # a frame is the last one that begins before ms + 1
+            assert page.evaluate(f"import('/page.js').then(({{clock}}) => clock.frameOfSpot({ms}))") == frame
+        page.keyboard.press(".")
+        press(page, "3")
+        assert labels(root) == [("HEADER", 1041), ("DRIVE", 2020), ("OUT", 9020)]
 
 
 def test_a_label_is_dragged_by_mouse_and_by_finger(root: Path, opened: Callable, browser):
