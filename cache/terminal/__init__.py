@@ -13,6 +13,7 @@ from .options import (
     device_option,
     dtype_option,
     json_option,
+    labels_file_option,
     labels_of_run_option,
     labels_option,
     leave_out_option,

@@ -87,6 +87,20 @@ labels_option = click.option(
 labels_of_run_option = click.option(
     "--labels", help="Label set: a built-in name or a TOML file.  [default: that of a RUN, else ball-12]"
 )
+
+
+def _file_name(_: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and (not value or "/" in value or os.sep in value or value in (".", "..")):
+        raise click.BadParameter(f"{value!r} is not the name of a file in each match folder", param=param)
+    return value
+
+
+labels_file_option = click.option(
+    "--labels-file",
+    metavar="NAME",
+    callback=_file_name,
+    help="Name of the label file in each match folder.  [default: what --labels says, else Labels-ball.json]",
+)
 dtype_option = click.option(
     "--dtype",
     type=click.Choice(["float16", "float32", "int8"]),

@@ -8,6 +8,7 @@ import click
 from ...cache.terminal import (
     FOLDER,
     data_option,
+    labels_file_option,
     labels_of_run_option,
     leave_out_option,
     note,
@@ -55,11 +56,7 @@ from .options import block_option, min_count_option, resamples_option, show_tabl
 @click.option("--tolerance", type=float, metavar="SECONDS", help="Any other full width in seconds.")
 @click.option("--fps", type=float, default=OFFICIAL_FPS, show_default=True, help="Frames per second to score at.")
 @min_count_option
-@click.option(
-    "--labels-file",
-    metavar="NAME",
-    help="Name of the label file in each match folder.  [default: what --labels says, else Labels-ball.json]",
-)
+@labels_file_option
 @click.option(
     "--diagnose", is_flag=True, help="Also mistakes by kind, best thresholds, timing, confusions, tolerances."
 )

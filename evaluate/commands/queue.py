@@ -11,6 +11,7 @@ from ...cache.terminal import (
     FOLDER,
     FiniteRange,
     data_option,
+    labels_file_option,
     labels_of_run_option,
     print_table,
     split_of_option,
@@ -26,6 +27,7 @@ from ..dataset import DataSelection, given_predictions, label_set_for, read_labe
 @splits_option()
 @click.option("--match", "wanted", multiple=True, metavar="NAME", help="Only this match; repeatable.")
 @labels_of_run_option
+@labels_file_option
 @click.option("--spots", "n_questions", type=click.IntRange(min=1), help="At most so many questions.  [default: 100, "
               "without --minutes]")  # fmt: skip
 @click.option("--minutes", type=FiniteRange(0.1, 10_000), help="At most so many minutes of answering.")
@@ -37,6 +39,7 @@ def queue(
     splits_file: Path | None,
     wanted: tuple[str, ...],
     labels: str | None,
+    labels_file: str | None,
     n_questions: int | None,
     minutes: float | None,
     out: Path,
@@ -58,18 +61,15 @@ def queue(
         raise BallspotError(f"{out}: is there already; choose another --out")
     seeds = [seed for path in paths for seed in seed_folders(path)]
     given = given_predictions(seeds, split)
-    data = DataSelection(data_root, label_set_for(given, labels), splits_file)
+    data = DataSelection(data_root, label_set_for(given, labels), splits_file, None, labels_file)
     matches = data.matches
     heads = [Head(str(one.argument), one.opened().among(matches)) for one in given]
-    known = {
-        name: Known(
-            () if match.labels_path is None else read_labels(match.labels_path, data.label_set),
-            tuple((one.label, one.half, one.position_ms) for one in rejections_beside(match.labels_path))
-            if match.labels_path is not None
-            else (),
-        )
-        for name, match in matches.items()
-    }
+    known = {}
+    for name, match in matches.items():
+        own = () if match.labels_path is None else read_labels(match.labels_path, data.label_set)
+        at = data.labels_at(match)  # what was rejected stands beside it, also where no label was made yet
+        rejected = () if at is None else rejections_beside(at.resolve())
+        known[name] = Known(own, tuple((one.label, one.half, one.position_ms) for one in rejected))
     chosen = [resolve_match(one, list(matches), which="to ask about") for one in wanted]
     of_runs = splits_file is None and all(one.run is not None for one in given)
     part = list(matches) if of_runs else list(data.part(split or "all") or matches)

@@ -9,7 +9,15 @@ from typing import Any
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, data_option, labels_of_run_option, note, split_of_option, splits_option
+from ...cache.terminal import (
+    FOLDER,
+    data_option,
+    labels_file_option,
+    labels_of_run_option,
+    note,
+    split_of_option,
+    splits_option,
+)
 from ..dataset import (
     VIDEO_SUFFIXES,
     DataSelection,
@@ -45,11 +53,7 @@ from ..viewer import (
 )
 @labels_of_run_option
 @click.option("--fps", type=float, default=OFFICIAL_FPS, show_default=True, help="Frames per second to match at.")
-@click.option(
-    "--labels-file",
-    metavar="NAME",
-    help="Name of the label file in each match folder.  [default: what --labels says, else Labels-ball.json]",
-)
+@labels_file_option
 @click.option("--edit", "edits", is_flag=True, help="Correct the labels of --data, or of each VIDEO, in the page.")
 @click.option("--queue", "queue_file", type=FOLDER, help="Questions of `ballspot queue`, which f walks; with --edit.")
 @click.option(
@@ -93,6 +97,8 @@ def view(
         raise click.UsageError("give predictions, a run, a video, or --data")
     if edits and data_root is None and not videos:
         raise click.UsageError("--edit writes labels: name their data root with --data, or give their videos")
+    if videos and data_root is not None:
+        raise click.UsageError(f"{videos[0]} has its labels beside it: leave out --data, or the video")
     if queue_file is not None and not edits:
         raise click.UsageError("--queue asks for answers: give --edit, too")
     given = given_predictions(predictions, split)

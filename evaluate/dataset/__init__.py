@@ -28,6 +28,7 @@ from .labels import (
 )
 from .labelsets import BALL_12, BUILT_IN, LABELS_FILE, PLAYER_8, LabelSet, add_label, label_set_of, load_label_set
 from .matches import (
+    ALONE_OF_HALF_2,
     OF_HALF,
     PREFERRED_VIDEOS,
     VIDEO_SUFFIXES,

@@ -27,6 +27,7 @@ VIDEO_SUFFIXES = frozenset(
 
 
 OF_HALF = {half: re.compile(rf"{half}(?!\d)") for half in (1, 2)}
+ALONE_OF_HALF_2 = re.compile(r"2(?![^\W_])")  # the only video of a match folder: 2_224p.mkv, no 2nd leg.mp4
 
 
 @dataclass(frozen=True)

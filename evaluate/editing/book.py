@@ -51,8 +51,9 @@ Stamp = tuple[tuple[int, int, int] | None, ...]
 class BookState:
     """What a label file holds at a revision.
 
-    ``digest`` is that of the file, "" where there is none. ``places`` gives each spot's place in the file. ``undoes`` and ``redoes`` say what the next undo and redo are of;
+    ``places`` gives each spot's place in the file. ``undoes`` and ``redoes`` say what the next undo and redo are of;
     None where there is nothing. ``remark`` says what became of a file or journal that somebody else changed.
+    ``digest`` is that of the file, "" where there is none.
     """
 
     revision: int
@@ -101,7 +102,8 @@ class LabelBook:
     def edit(self, action: Action, *, revision: int, digest: str | None = None) -> BookState:
         """Does one action at a revision and gives the state after it, which is on the disk.
 
-        With ``digest`` the file must be the one that has it, too: two servers may count another program's changes apart.
+        With ``digest`` the file must be the one that has it, too: two servers may each count the changes of another
+        program in their own way.
 
         Raises `ConflictError` where the labels are at another revision, and BallspotError where the action does not fit
         or the disk does not take it: the labels are then as they were.

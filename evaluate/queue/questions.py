@@ -175,7 +175,7 @@ def _stretches(
             row = round((first.fps * position_ms / 1000 - first.first_frame) / first.step)
             mean[max(row - round(rate), 0) : max(row + round(rate), 0), first.labels.index(label)] = 0
     edges = np.append(np.arange(0, length, max(round(STRETCH_S * rate), 1)), length)
-    labelled = sorted(one.position_ms for one in known.labels)
+    labelled = sorted(one.position_ms for one in known.labels if one.half == 1)
     found = []
     for low, high in pairwise(edges.tolist()):
         best = mean[low:high].max(axis=0).clip(0, 1)

@@ -22,7 +22,8 @@ class EditDesk:
     """The label files of the matches of a view below ``root`` (None: each in its video's folder), and nothing else.
 
     An address stands for one match; what is sent there is ``{"revision", "client", "action"}``, perhaps with the
-    ``digest`` of the label file that the sender saw, and what comes back the labels as they are. ``action`` None only asks. An answer of 409 brings the labels that somebody else changed.
+    ``digest`` of the label file that the sender saw, and what comes back the labels as they are. ``action`` None only
+    asks. An answer of 409 brings the labels that somebody else changed.
     """
 
     def __init__(self, view: View, root: Path | None, *, extra: Mapping[str, Any] | None = None) -> None:

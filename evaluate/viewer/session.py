@@ -41,6 +41,7 @@ class Session:
         if self.run is not None:
             options = ["--data", str(self.selection.data_root)]
             options += ["--labels", self.labels] if self.labels else []
+            options += ["--labels-file", self.selection.labels_file] if self.selection.labels_file else []
             for match in self.shown.matches:
                 options += ["--also", match.name]
             self.trainer = Trainer(self.run, place_of=following_run, options=options, on_done=self.swap_in)
@@ -78,5 +79,6 @@ class Session:
             self.trainer.stop()
 
     def _renew(self) -> None:
+        """Gives the page what is shown now; the addresses of before stay, for windows that are open at them."""
         if self.server is not None:
-            self.server.resources = resources_of(self.shown, self.desk)
+            self.server.resources = {**self.server.resources, **resources_of(self.shown, self.desk)}

@@ -82,8 +82,9 @@ class Trainer:
         if code == 0:
             try:
                 self.on_done(out)
-            except BallspotError as error:
-                self.lines.append(str(error))
+            except Exception as error:  # noqa: BLE001  else the page would be told for ever that it runs
+                said = str(error) if isinstance(error, BallspotError) else f"{type(error).__name__}: {error}"
+                self.lines.append(f"{out}: was learned, but cannot be shown ({said})")
             else:
                 state = "done"
         with self.mutex:

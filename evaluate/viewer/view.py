@@ -1,6 +1,5 @@
 """What `ballspot view` shows: the matches of one or two sets of predictions, and each as one JSON object."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from ...cache.errors import BallspotError
 from ..dataset import (
+    ALONE_OF_HALF_2,
     OF_HALF,
     PREFERRED_VIDEOS,
     VIDEO_SUFFIXES,
@@ -181,15 +181,18 @@ def curves_of(view: View, match: ViewedMatch, place: int) -> Curves | None:
     return None if path is None else read_curves(path)
 
 
-def videos_of(match: Match) -> dict[int, Path]:
+def videos_of(match: Match, labels_at: Path | None = None) -> dict[int, Path]:
     """The video of each half: those named ``1_...`` and ``2_...``; an only one is of half 1 unless named ``2_...``.
 
-    A video that lies elsewhere was predicted by itself, as half 1 whatever its name.
+    A video that lies elsewhere was predicted by itself, as half 1 whatever its name; and so is a loose one, which has
+    a label file of its own (``labels_at`` is its name with another ending).
     """
-    if match.video is not None and match.video.parent != match.folder:
+    if match.video is not None and (
+        match.video.parent != match.folder or labels_at == match.video.with_suffix(".json")
+    ):
         return {1: match.video}
     if match.video is not None:
-        return {2 if re.match(r"2(?![^\W_])", match.video.name) else 1: match.video}
+        return {2 if ALONE_OF_HALF_2.match(match.video.name) else 1: match.video}
     files = sorted(path for path in match.folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
     of_half = {half: [path for path in files if OF_HALF[half].match(path.name)] for half in (1, 2)}
     sizes = [Path(name).stem for name in PREFERRED_VIDEOS]
@@ -213,7 +216,8 @@ def _viewed(name: str, data: DataSelection, sides: Sequence[Side], match: Match 
     files = tuple(None if side.predictions is None else side.predictions.find(name) for side in sides)
     if match is None:
         return ViewedMatch(name, files, {}, None)
-    return ViewedMatch(name, files, videos_of(match), match.labels_path, data.labels_at(match))
+    labels_at = data.labels_at(match)
+    return ViewedMatch(name, files, videos_of(match, labels_at), match.labels_path, labels_at)
 
 
 def _side_record(view: View, match: ViewedMatch, place: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import tomli_w
 from ...cache.disk import make_folder, plain_name, read_content, reason_of, write_texts
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import (
+    ALONE_OF_HALF_2,
     BUILT_IN,
     PREFERRED_VIDEOS,
     SPLITS_FILE,
@@ -112,7 +113,7 @@ def make_root(plan: InitPlan, out: Path, *, how: str = "link") -> None:
         for one in plan.matches:
             place = make_folder(built / one.name)
             for video in one.videos:
-                _bring(video, place / video.name, how)
+                _bring(video, place / _name_of(video, one), how)
             if one.labels is None or one.source is None:
                 continue
             target = place / plan.label_set.file
@@ -270,6 +271,12 @@ def _label_set(counts: Mapping[str, int], given: LabelSet | None, folder: Path) 
         if all(label in one for label in counts):
             return one, False
     return LabelSet(folder.resolve().name, tuple(sorted(counts, key=lambda label: (-counts[label], label)))), True
+
+
+def _name_of(video: Path, match: Found) -> str:
+    """What a video is called in its match folder: as before, but for an only one that would be taken for half 2."""
+    is_of_half = len(match.videos) > 1 or any(Path(size).stem in video.stem for size in PREFERRED_VIDEOS)
+    return f"video-{video.name}" if ALONE_OF_HALF_2.match(video.name) and not is_of_half else video.name
 
 
 def _bring(video: Path, target: Path, how: str) -> None:

@@ -5,7 +5,15 @@ from pathlib import Path
 import click
 
 from ...cache.runs import following_run
-from ...cache.terminal import FOLDER, FiniteRange, data_option, device_option, set_option, threads_option
+from ...cache.terminal import (
+    FOLDER,
+    FiniteRange,
+    data_option,
+    device_option,
+    labels_file_option,
+    set_option,
+    threads_option,
+)
 from ...extract.device import pick_device, use_threads
 
 
@@ -18,6 +26,7 @@ from ...extract.device import pick_device, use_threads
 @click.option(
     "--labels", help="Label set, with further classes perhaps: a built-in name or a TOML file.  [default: RUN's]"
 )
+@labels_file_option
 @click.option("--epochs", "n_epochs", type=click.IntRange(1, 1000), default=3, show_default=True,
               help="Passes over the training matches.")  # fmt: skip
 @click.option("--fill", "fill_from", type=FiniteRange(0, 2), default=0.5, show_default=True,
@@ -34,6 +43,7 @@ def learn(
     out: Path | None,
     features: tuple[Path, ...],
     labels: str | None,
+    labels_file: str | None,
     n_epochs: int,
     fill_from: float,
     settings: tuple[str, ...],
@@ -63,6 +73,7 @@ def learn(
         out=out or following_run(run),
         features=features,
         label_set=None if labels is None else load_label_set(labels),
+        labels_file=labels_file,
         settings=settings,
         n_epochs=n_epochs,
         fill_from=fill_from,

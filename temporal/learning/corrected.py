@@ -23,14 +23,18 @@ class Correction:
 
 
 def find_corrections(data: DataSelection, of_run: Splits) -> tuple[Correction, ...]:
-    """The matches of ``data`` whose label file has a journal beside it, by name; ``of_run`` is the run's own split."""
+    """The matches of ``data`` that have a journal where their label file is, or would be, by name.
+
+    ``of_run`` is the run's own split. A match of which predictions were rejected and no label was made has no file.
+    """
     known = set(of_run.by_match["train"]) | set(of_run.by_match["valid"])
     found: dict[str, Correction] = {}
     for name, match in data.matches.items():
-        if match.labels_path is None or not journal_of(match.labels_path.resolve()).is_file():
+        at = data.labels_at(match)
+        if at is None or not journal_of(at.resolve()).is_file():
             continue
-        n_labels = len(read_labels(match.labels_path, data.label_set))
-        n_rejected = len(rejections_beside(match.labels_path.resolve()))
+        n_labels = 0 if match.labels_path is None else len(read_labels(match.labels_path, data.label_set))
+        n_rejected = len(rejections_beside(at.resolve()))
         found[name] = Correction(name, n_labels, n_rejected, match.whole not in known)
     return tuple(found.values())
 
@@ -49,7 +53,8 @@ class CorrectedData(DataSelection):
         return self.parts
 
     def _spots(self, match: Match, where: str, remedy: str) -> tuple[Spot, ...]:
-        spots = super()._spots(match, where, remedy)
+        is_blank = match.labels_path is None and match.name in self.filled  # all that was decided there are rejections
+        spots = () if is_blank else super()._spots(match, where, remedy)
         return tuple(sorted((*spots, *self.filled.get(match.name, ())), key=lambda one: one.position_ms))
 
 
@@ -88,11 +93,15 @@ def corrected_data(
     )
 
 
-def rejected_of(match: Match) -> tuple[tuple[str, int], ...]:
+def labels_of(data: DataSelection, match: Match) -> tuple[Spot, ...]:
+    """The labels of a corrected match; none where it has no label file yet."""
+    return () if match.labels_path is None else data.spots_of(match)
+
+
+def rejected_of(data: DataSelection, match: Match) -> tuple[tuple[str, int], ...]:
     """What was rejected of the predictions of a recording: class and ms of each."""
-    if match.labels_path is None:
-        return ()
-    found = rejections_beside(match.labels_path.resolve())
+    at = data.labels_at(match)
+    found = () if at is None else rejections_beside(at.resolve())
     return tuple((one.label, one.position_ms) for one in found if one.half == (match.half or one.half))
 
 

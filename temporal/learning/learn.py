@@ -19,6 +19,7 @@ from ...evaluate.dataset import (
     LabelSet,
     Splits,
     Spot,
+    halves_by_match,
     label_set_of,
     read_spots,
     recorded_splits,
@@ -29,9 +30,9 @@ from ..bundle import sets_of_run
 from ..config import as_table, changed_config
 from ..features import FeatureSource, open_source
 from ..heads import WarmStart, read_checkpoint
-from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record
+from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record, write_wholes
 from ..training import BEST, SPLIT, Experiment, train_seeds
-from .corrected import Correction, corrected_data, fill, find_corrections, rejected_of
+from .corrected import Correction, corrected_data, fill, find_corrections, labels_of, rejected_of
 
 RECORD = "learned.json"
 BEFORE, BEFORE_VALID = "before", "before-valid"  # predictions of the old head, in the new run's folder
@@ -47,7 +48,8 @@ class LearnPlan:
     ``settings`` are laid over the run's configuration behind what makes a turn short: ``n_epochs`` passes, at
     ``rate_share`` of the run's learning rate. ``fill_from`` is the score from which the old head's spots stand in for
     labels where nobody has decided, of matches that the run knew no labels of; above 1 nothing does. ``also`` names
-    matches that are predicted though they were not corrected.
+    matches that are predicted though they were not corrected. ``labels_file`` is the name of the label files,
+    None for the label set's.
     """
 
     run: Path
@@ -61,6 +63,7 @@ class LearnPlan:
     fill_from: float = 0.5
     seed: int = 0
     also: tuple[str, ...] = ()
+    labels_file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,9 @@ def learn(plan: LearnPlan, device: torch.device) -> Learned:
     record = old.record()
     source = _source(plan, old, start.description.features_fingerprint)
     label_set = plan.label_set or label_set_of(record, str(plan.run / "run.json"))
-    data = DataSelection(plan.data_root, label_set, one_video=True, stored=source.recordings).opened()
+    data = DataSelection(
+        plan.data_root, label_set, labels_file=plan.labels_file, one_video=True, stored=source.recordings
+    ).opened()
     of_run = recorded_splits(record, str(plan.run / "run.json"))
     corrections = find_corrections(data, of_run)
     _check(plan, corrections, source)
@@ -128,11 +133,17 @@ def _turn(plan: LearnPlan, device: torch.device, known: _Known, waiting: Path) -
     """The turn itself; the old head's predictions wait in ``waiting`` until the new run has a folder."""
     source, data, corrections = known.source, known.data, known.corrections
     names = [one.name for one in corrections]
-    shown = list(dict.fromkeys([*names, *(name for name in plan.also if name in source.recordings)]))
-    labels = {name: data.spots_of(data.matches[name]) for name in names}
+    wholes = {data.matches[name].whole for name in names} | set(plan.also)
+    of_wholes = [one.name for one in data.matches.values() if wholes & {one.name, one.whole}]
+    shown = list(dict.fromkeys([*names, *(name for name in of_wholes if name in source.recordings)]))
+    halves = halves_by_match(data.matches[name] for name in shown)
+    labels = {name: labels_of(data, data.matches[name]) for name in names}
     spots_before = _predict(known.old, source, shown, waiting / BEFORE, device)
+    write_wholes(waiting / BEFORE, halves)
     filled = {
-        one.name: fill(spots_before[one.name], labels[one.name], rejected_of(data.matches[one.name]), plan.fill_from)
+        one.name: fill(
+            spots_before[one.name], labels[one.name], rejected_of(data, data.matches[one.name]), plan.fill_from
+        )
         for one in corrections
         if one.is_new
     }
@@ -152,6 +163,7 @@ def _turn(plan: LearnPlan, device: torch.device, known: _Known, waiting: Path) -
     for name in (BEFORE, BEFORE_VALID):
         shutil.move(waiting / name, plan.out / name)
     spots_after = _predict(new, source, shown, plan.out / "predictions" / "all", device)
+    write_wholes(plan.out / "predictions" / "all", halves)
     result = Learned(
         run=str(plan.out),
         before=str(plan.run),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
 from ballspot.evaluate.dataset import Spot, load_label_set, open_predictions
+from ballspot.evaluate.editing import LabelBook, Reject
 from ballspot.evaluate.queue import (
     Budget,
     Head,
@@ -144,5 +145,12 @@ def test_the_command_asks_within_its_budget_and_says_what(tmp_path: Path, label_
     assert told.exit_code == 0 and "1 of 2 questions" in told.output
     (item,) = json.loads((tmp_path / "q.json").read_text())["items"]
     assert (item["match"], item["label"], item["position_ms"], item["why"]) == ("league/m1", "OUT", 9000, "doubt")
+    own = tmp_path / "data" / "league" / "m1" / "own.json"  # not there yet: nothing but a rejection is known of it
+    book = LabelBook(own, load_label_set(), match="league/m1", root=tmp_path / "data")
+    book.edit(Reject("OUT", 9000), revision=0)
+    other = [*line[:-1], str(tmp_path / "other.json"), "--labels-file", "own.json"]
+    assert CliRunner().invoke(main, other).exit_code == 0
+    items = json.loads((tmp_path / "other.json").read_text())["items"]
+    assert [(one["label"], one["position_ms"]) for one in items] == [("PASS", 1000), ("PASS", 20_000)]
     again = CliRunner().invoke(main, line)
     assert again.exit_code == 1 and "is there already" in again.output

@@ -131,6 +131,19 @@ def test_a_turn_that_fails_is_told_and_the_next_begins_with_the_old_run(tmp_path
     assert trainer.run == tmp_path / "best"
 
 
+def test_a_turn_whose_run_cannot_be_shown_has_failed(tmp_path: Path):
+    def breaks(run: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    trainer = Trainer(
+        tmp_path / "best", place_of=lambda run: tmp_path / "new", options=[], on_done=breaks,
+        command=[sys.executable, "-c", "pass"],
+    )  # fmt: skip
+    trainer.answer({"do": "start"})
+    answer = wait(trainer)
+    assert answer["state"] == "failed" and "No space left on device" in answer["lines"][-1]
+
+
 def test_r_learns_and_shows_before_and_after(root: Path, spot_file: Callable, tmp_path: Path, opened: Callable):
     spot_file(MATCH, [("PASS", 5000, 0.3)])
     data = DataSelection(root)
@@ -220,3 +233,27 @@ def test_what_is_no_new_class_is_refused(root: Path, tmp_path: Path, sent: objec
 def test_no_class_is_added_to_a_built_in_set(root: Path):
     view = find_view((), DataSelection(root), fps=25.0)
     assert Session(view, DataSelection(root), EditDesk(view, root), labels="ball-12").writes() == {}
+
+
+def test_addresses_of_before_are_kept_for_windows_that_are_open(root: Path, tmp_path: Path):
+    own = tmp_path / "own.toml"
+    own.write_text('labels = ["PASS"]\n')
+    data = DataSelection(root, load_label_set(str(own)))
+    view = find_view((), data, fps=25.0)
+    session = Session(view, data, EditDesk(view, root), labels=str(own))
+    before = resources_of(view, session.desk)
+    with ViewServer(before) as server:
+        session.server = server
+        session.add_class({"label": "NEW"})
+        assert set(before) < set(server.resources)
+        assert b"NEW" in server.resources["/view.json"].make()
+
+
+def test_the_label_files_name_goes_to_the_command_that_learns(root: Path, tmp_path: Path):
+    data = DataSelection(root, labels_file="mine.json")
+    view = find_view((), data, fps=25.0)
+    session = Session(view, data, EditDesk(view, root), run=tmp_path / "run")
+    session.writes()
+    assert session.trainer is not None
+    place = session.trainer.options.index("--labels-file")
+    assert session.trainer.options[place + 1] == "mine.json"

@@ -13,6 +13,7 @@ from ballspot.cli import main
 from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import load_label_set
 from ballspot.evaluate.dataset.matches import find_matches
+from ballspot.evaluate.dataset.video_records import LooseVideos
 from ballspot.evaluate.viewer.view import distinct_names, find_view, match_record, open_sides, videos_of
 
 
@@ -132,6 +133,27 @@ def test_the_name_of_a_video_tells_its_half(
         (folder / name).write_bytes(b"")
     (match,) = find_matches(tmp_path / "data", one_video=False)
     assert {half: path.name for half, path in videos_of(match).items()} == halves
+
+
+@pytest.mark.parametrize("name", ["2.mp4", "2-1.mp4", "2_x.mp4"])
+def test_a_loose_video_is_of_half_1_whatever_its_name(tmp_path: Path, name: str):
+    (tmp_path / name).write_bytes(b"")
+    data = LooseVideos.of([tmp_path / name], load_label_set(), None)
+    (match,) = find_view((), data, fps=25.0).matches
+    assert match.videos == {1: tmp_path / name}
+    (tmp_path / "Labels-ball.json").write_text('{"annotations": []}')  # now it is a match folder
+    data = LooseVideos.of([tmp_path / name], load_label_set(), None)
+    assert find_view((), data, fps=25.0).matches[0].videos == {2: tmp_path / name}
+
+
+def test_a_video_and_a_data_root_or_a_path_for_the_label_files_name_are_refused(tmp_path: Path):
+    (tmp_path / "my.mp4").write_bytes(b"")
+    for more, said in (
+        (["--data", str(tmp_path)], "has its labels beside it: leave out --data"),
+        (["--labels-file", "sub/x.json"], "'sub/x.json' is not the name of a file"),
+    ):
+        told = CliRunner().invoke(main, ["view", str(tmp_path / "my.mp4"), "--edit", *more])
+        assert told.exit_code == 2 and said in told.output
 
 
 def test_a_folder_of_runs_is_told_as_such_with_and_without_a_data_root(tmp_path: Path):

@@ -87,6 +87,17 @@ def test_videos_come_as_asked_and_a_dry_run_writes_nothing(loose: Path, tmp_path
     assert [one.name for one in tmp_path.iterdir() if one.name.endswith(".tmp")] == []
 
 
+def test_an_only_video_is_not_taken_for_a_second_half(tmp_path: Path):
+    (tmp_path / "my" / "cup").mkdir(parents=True)
+    for name in ("2.mp4", "2-1.mp4", "2nd.mp4", "cup/2_224p.mkv"):
+        (tmp_path / "my" / name).write_bytes(b"no real video")
+    assert invoke(tmp_path / "my").exit_code == 0
+    names = {match.name: match.video.name for match in find_matches(tmp_path / "my-data") if match.video}
+    assert names == {
+        "2": "video-2.mp4", "2-1": "video-2-1.mp4", "2nd": "2nd.mp4", "cup/2_224p": "2_224p.mkv",
+    }  # fmt: skip
+
+
 def test_classes_that_no_set_has_make_a_label_set(loose: Path, tmp_path: Path):
     (loose / "a.json").write_text(
         json.dumps({"annotations": [{"gameTime": "1 - 0", "label": "CORNER", "position": 1}]})

@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from ballspot.cli import main
+from ballspot.evaluate.dataset import load_label_set
 from ballspot.evaluate.dataset.spots import read_spots
+from ballspot.evaluate.editing import Delete, LabelBook
 
 M = "league/2015"
 SMALL = (
@@ -149,3 +151,21 @@ def test_a_match_can_be_extracted_by_its_name(place: Path, tmp_path: Path) -> No
     run("extract", place / "data", "--out", tmp_path, "--set", "a", "--weights", "random:4", "--size", "64x96",
         "--match", "m2")  # fmt: skip
     assert len(list((tmp_path / "a" / M / "m2").glob("*.h5"))) == 2 and not (tmp_path / "a" / M / "m1").exists()
+
+
+def test_learning_gives_the_spots_of_whole_matches_before_and_after(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "data", tmp_path / "data")
+    for number in (1, 2, 3):  # under another name, which is told
+        folder = tmp_path / "data" / M / f"m{number}"
+        (folder / "Labels-v2.json").rename(folder / "mine.json")
+    path = tmp_path / "data" / M / "m3" / "mine.json"
+    book = LabelBook(path, load_label_set(str(place / "own.toml")), match="m3", root=tmp_path / "data")
+    book.edit(Delete(0), revision=0)
+    run(
+        "learn", place / "run", "--data", tmp_path / "data", "--run", tmp_path / "new", "--epochs", 1,
+        "--labels-file", "mine.json", "--also", f"{M}/m1",
+    )  # fmt: skip
+    for part in ("before", "predictions/all"):
+        for name in ("m1", "m3"):
+            found = {spot.half for spot in read_spots(tmp_path / "new" / part / M / name / "results_spotting.json")}
+            assert found == {1, 2}

@@ -10,9 +10,17 @@ from click.testing import CliRunner, Result
 from ballspot.cache.runs import following_run
 from ballspot.cli import main
 from ballspot.evaluate.dataset import DataSelection, Match, Spot, load_label_set
+from ballspot.evaluate.dataset.splits import Splits
 from ballspot.evaluate.editing import Add, Delete, LabelBook, Reject
 from ballspot.temporal.learning import compare_spots
-from ballspot.temporal.learning.corrected import fill, rejected_of
+from ballspot.temporal.learning.corrected import (
+    Correction,
+    corrected_data,
+    fill,
+    find_corrections,
+    labels_of,
+    rejected_of,
+)
 
 LABELS = load_label_set()
 SMALL = ("--set", "epoch_frames=2000", "--set", "width=16", "--set", "n_epochs=4", "--head", "tcn", "--device", "cpu")
@@ -105,11 +113,28 @@ def test_predictions_fill_where_nobody_has_decided_alone(tmp_path: Path):
         Spot("PASS", 20_000, confidence=0.4),  # below the score
         Spot("SHOT", 30_000, confidence=0.5, team="left"),
     ]
-    rejected = rejected_of(Match("m", tmp_path, None, path))
+    data = DataSelection(tmp_path)
+    rejected = rejected_of(data, Match("m", tmp_path, None, path))
     filled = fill(spots, held.state().spots, rejected, 0.5)
     assert filled == (Spot("PASS", 9400), Spot("SHOT", 30_000, team="left"))
     assert fill(spots, held.state().spots, rejected, 2) == ()
-    assert rejected_of(Match("m/2", tmp_path, None, path, 2)) == ()  # of the other half
+    assert rejected_of(data, Match("m/2", tmp_path, None, path, 2)) == ()  # of the other half
+
+
+def test_a_match_of_which_predictions_were_rejected_alone_is_corrected_too(tmp_path: Path):
+    for name, videos in (("cup/m1", ["224p.mp4"]), ("cup/m2", [])):
+        (tmp_path / name).mkdir(parents=True)
+        for video in videos:
+            (tmp_path / name / video).write_bytes(b"")
+    (tmp_path / "cup/m2/Labels-ball.json").write_text('{"annotations": []}')
+    book(tmp_path, "cup/m1").edit(Reject("OUT", 9000), revision=0)
+    data, of_run = DataSelection(tmp_path), Splits(train=(), valid=("cup/m2",), test=(), source="a run")
+    found = find_corrections(data, of_run)
+    assert found == (Correction("cup/m1", 0, 1, True),)
+    match = data.matches["cup/m1"]
+    assert rejected_of(data, match) == (("OUT", 9000),) and labels_of(data, match) == ()
+    filled = {"cup/m1": (Spot("PASS", 5000),)}
+    assert corrected_data(data, of_run, found, filled).spots_of_split("train") == filled
 
 
 def test_spots_of_two_heads_are_compared_by_class_and_time():
