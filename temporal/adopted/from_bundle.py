@@ -7,7 +7,7 @@ from safetensors import safe_open
 
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
-from ...extract.backbone import RUN_BACKBONE, UNREADABLE, BackboneSpec, Settled, assemble, load_model, save_backbone
+from ...extract.backbone import RUN_BACKBONE, UNREADABLE, Settled, assemble, load_model, own_settings, save_backbone
 from ...extract.rows import BundledFeatures
 from ..bundle import Bundle, load_bundle, read_bundle_file
 from ..config import as_table, write_procedure
@@ -61,7 +61,15 @@ def _write(bundle: Bundle, index: int, run: RunFolder, source: Path, *, command:
         if len(features) == 1 and features[0].weights is not None and features[0].components is None:
             spec = features[0].spec
             views = ",".join(features[0].views)
-            settled = Settled(spec.backbone, spec.size, spec.stride, views=views, uncropped=spec.uncropped)
+            settled = Settled(
+                spec.backbone,
+                spec.size,
+                spec.stride,
+                views=views,
+                uncropped=spec.uncropped,
+                interpolation=spec.interpolation.removesuffix("-antialias"),
+                fps=None if bundle.procedure is None else bundle.procedure.rate,
+            )
             save_backbone(run.path / RUN_BACKBONE, features[0].weights, settled)
             if not _makes_its_features(run.path, features):
                 (run.path / RUN_BACKBONE).unlink()
@@ -88,7 +96,10 @@ def _makes_its_features(run: Path, features: tuple[BundledFeatures, ...]) -> boo
     if not path.is_file():
         return False
     spec = features[0].spec
-    loaded = load_model(BackboneSpec(spec.backbone, str(path), spec.size, uncropped=spec.uncropped))
+    settled = own_settings(path)
+    if settled is None:
+        return False
+    loaded = load_model(settled.spec(str(path)))
     backbone = assemble(loaded, torch.device("cpu"))
     margin = 0 if backbone.shifted is None else backbone.shifted.reach
     made = backbone.features(stride=spec.stride, views=features[0].views, margin=margin)
