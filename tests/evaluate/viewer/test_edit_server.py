@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,18 @@ def test_an_edit_is_on_the_disk_when_it_is_answered(server: ViewServer, data: Pa
     spots = read_labels(data / "league/m1/Labels-ball.json", LABELS)
     assert [(one.label, one.position_ms) for one in spots] == [("PASS", 1000), ("OUT", 2000), ("PASS", 5000)]
     assert state["truth"]["ms"] == [1000, 2000, 5000] and state["entry"] == [0, 1, 2]
+    assert state["n_labels"] == len(LABELS)  # a page that knows fewer classes opens itself again
+    assert state["digest"] == sha256((data / "league/m1/Labels-ball.json").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("digest", "status"), [("", 409), ("0" * 64, 409), (5, 400)])
+def test_an_edit_of_a_file_with_another_digest_is_not_done(server: ViewServer, data: Path, digest: object, status: int):
+    assert server.writes is not None
+    before = everything(data)
+    body = json.dumps({"revision": 0, "digest": digest, "client": "c", "action": ADD}).encode()
+    headers = headers_of(server.server_port, server.writes.token)
+    assert send(server.server_port, address(server), body, headers)[0] == status
+    assert everything(data) == before
 
 
 def test_the_second_of_two_writers_gets_the_labels_as_they_are(server: ViewServer):
