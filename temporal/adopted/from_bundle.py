@@ -5,11 +5,12 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
+from ...cache.code import is_reference
 from ...cache.errors import BallspotError
-from ...cache.runs import RunFolder
+from ...cache.runs import RunFolder, flatten
 from ...extract.backbone import RUN_BACKBONE, UNREADABLE, BackboneSpec, Settled, assemble, load_model, save_backbone
 from ...extract.rows import BundledFeatures
-from ..bundle import Bundle, load_bundle, read_bundle_file
+from ..bundle import Bundle, BundleHeader, load_bundle, read_bundle_file
 from ..config import as_table, write_procedure
 from ..decoding import write_postprocessing
 from ..heads import write_checkpoint
@@ -32,9 +33,10 @@ def run_of_bundle(path: Path, out: Path, *, command: str) -> tuple[str, ...]:
 
     Raises BallspotError for a bundle that is damaged, and where ``out`` holds something else.
     """
-    if read_bundle_file(path, runs_code=False).header.code:
+    if _names_own_code(read_bundle_file(path, runs_code=False).header):
         raise BallspotError(
-            f"{path}: holds heads or backbones of somebody's own code; `predict` takes the bundle itself"
+            f"{path}: holds or names heads, losses or backbones of somebody's own code; `predict` takes the bundle "
+            "itself"
         )
     bundle = load_bundle(path)
     several = len(bundle.heads) > 1
@@ -44,6 +46,13 @@ def run_of_bundle(path: Path, out: Path, *, command: str) -> tuple[str, ...]:
     if _makes_its_features(out / f"seed-{bundle.seeds[0]}" if several else out, bundle.features):
         return ()
     return ("how its features are made does not fit into a run: for videos, predict with the bundle itself",)
+
+
+def _names_own_code(header: BundleHeader) -> bool:
+    """Whether a head, a loss or a backbone is somebody's own, whether the bundle holds its code or only names it."""
+    named = [value for part in header.heads for value in flatten(part.config).values()]
+    named += [value for part in header.sets for value in flatten(part.extraction).values()]
+    return bool(header.code) or any(map(is_reference, named))
 
 
 def _write(bundle: Bundle, index: int, run: RunFolder, source: Path, *, command: str) -> None:
