@@ -288,10 +288,11 @@ def test_a_bundle_adopted_is_a_run_that_predicts_and_is_bundled_again(shared, fi
         assert again.features[0].fingerprint == load_bundle(files.plain).features[0].fingerprint
 
 
-def test_what_a_bundle_says_of_itself_is_no_option(files, tmp_path):
-    result = ballspot("adopt", files.plain, "--out", tmp_path / "run", "--stride", "2")
+@pytest.mark.parametrize("option", ["--stride=2", "--first-row=0", "--overlap-rows=0", "--threshold=0"])
+def test_what_a_bundle_says_of_itself_is_no_option(files, tmp_path, option):
+    result = ballspot("adopt", files.plain, "--out", tmp_path / "run", option)
     assert result.exit_code == 1
-    assert "--stride: a bundle says all of itself; leave it out" in result.stderr
+    assert f"{option.partition('=')[0]}: a bundle says all of itself; leave it out" in result.stderr
     assert not (tmp_path / "run").exists()
 
 
