@@ -5,6 +5,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +25,11 @@ from hypothesis import HealthCheck, settings
 import ballspot
 from ballspot.cli import main
 from ballspot.extract.data_root.synth import synthesize
+
+with suppress(ImportError):
+    # submitit sets logging up when it is imported, and closes all handlers that there are. One of absl, which OpenVINO
+    # brings, then closes the stream that pytest reads. So submitit comes first.
+    import submitit  # noqa: F401
 
 # The repository's root is the package. pytest imports it once more by the name of its folder, or, where that is no
 # Python name ("ballspot-main"), as a module "__init__", in which no relative import works: here it finds the package.

@@ -8,6 +8,7 @@ RegNetY, or what has timm's names, too; keys alone tell them apart.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from torch import Tensor
 from ...cache.disk import raise_if_system, write_tensors
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL
-from .spec import size_of_patches
+from .spec import BackboneSpec, size_of_patches
 from .temporal_shift import BLOCK_TSM, LAYOUTS, SHIFTED, STAGES, ShiftSpec, insert_shift
+from .transforms import INTERPOLATIONS
 from .weights import UNREADABLE, first_line, read_state_dict
 
 DEFAULT_BACKBONE, DEFAULT_SIZE = "regnety_002", (224, 398)
@@ -28,7 +30,7 @@ OWN_FORMAT = "ballspot-backbone/1"
 PREFIX = "_features."
 WRAPPING = ("module.", "model.", "_model.")  # what wrappers of whole networks put before every name
 OF_OSL = {"backbone._features.": PREFIX, "head._pred_fine.": "_pred_fine."}
-MOST_PIXELS, MOST_STRIDE = 8192, 10_000
+MOST_PIXELS, MOST_STRIDE, MOST_FPS = 8192, 10_000, 1000
 BACKBONES = {  # timm's models of these systems, each with the tensor that tells it, of so many rows as it has features
     "regnety_002": "s4.b1.conv3.conv.weight",
     "regnety_004": "s4.b1.conv3.conv.weight",
@@ -114,8 +116,8 @@ def plain_name(key: str) -> str:
 class Settled:
     """How a backbone is extracted with: its name, the (height, width) of its pictures, every how many frames a row.
 
-    `views` are as `--views` has them. `line` says whose checkpoint it is, "" for nobody's. `uncropped` is as
-    `BackboneSpec` has it.
+    `views` are as `--views` has them. `line` says whose checkpoint it is, "" for nobody's. `uncropped` and
+    `interpolation` are as `BackboneSpec` has them, `fps` is the rate that videos are read at, None for their own.
     """
 
     backbone: str
@@ -124,6 +126,14 @@ class Settled:
     line: str = ""
     views: str = ORIGINAL
     uncropped: tuple[int, int] | None = None
+    interpolation: str | None = None
+    fps: Fraction | None = None
+
+    def spec(self, weights: str) -> BackboneSpec:
+        """The backbone that extracts so, with ``weights`` as `--weights` has them."""
+        return BackboneSpec(
+            self.backbone, weights, self.size, uncropped=self.uncropped, interpolation=self.interpolation
+        )
 
 
 def settle(
@@ -156,7 +166,8 @@ def settle(
             line or f"--size {whole[0]}x{whole[1]}: whole patches of {name}, nearest to {found.size[0]}x{found.size[1]}"
         )
     uncropped = found.uncropped if size is None else None  # who asks for a size means the picture's
-    return Settled(name, whole, stride or found.stride, line, views or found.views, uncropped)
+    of_own = {"uncropped": uncropped, "interpolation": found.interpolation, "fps": found.fps}
+    return Settled(name, whole, stride or found.stride, line, views or found.views, **of_own)
 
 
 def own_settings(path: Path) -> Settled | None:
@@ -178,8 +189,22 @@ def own_settings(path: Path) -> Settled | None:
             raise ValueError(f"stride {stride}")
         if uncropped is not None and (uncropped[0] < size[0] or uncropped[1] < size[1]):
             raise ValueError(f"uncropped {said['uncropped']}")
-        return Settled(said["backbone"], size, stride, views=said["views"], uncropped=uncropped)
-    except (KeyError, ValueError) as error:
+        interpolation = said.get("interpolation")
+        if interpolation not in (None, *INTERPOLATIONS):
+            raise ValueError(f"interpolation {interpolation}")
+        fps = Fraction(said["fps"]) if "fps" in said else None
+        if fps is not None and not 0 < fps <= MOST_FPS:
+            raise ValueError(f"fps {said['fps']}")
+        return Settled(
+            said["backbone"],
+            size,
+            stride,
+            views=said["views"],
+            uncropped=uncropped,
+            interpolation=interpolation,
+            fps=fps,
+        )
+    except (KeyError, ValueError, ZeroDivisionError) as error:
         raise BallspotError(f"{path}: lacks or garbles {error}; fine-tune again, or give another file") from error
 
 
@@ -198,6 +223,10 @@ def save_backbone(path: Path, state: Mapping[str, Tensor], settled: Settled) -> 
     said["views"] = settled.views
     if settled.uncropped is not None:
         said["uncropped"] = f"{settled.uncropped[0]}x{settled.uncropped[1]}"
+    if settled.interpolation is not None:
+        said["interpolation"] = settled.interpolation
+    if settled.fps is not None:
+        said["fps"] = str(settled.fps)
     plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     write_tensors(path, plain, save=save_file, metadata=said)
 

@@ -133,6 +133,7 @@ def assemble(loaded: Loaded, device: torch.device, *, folds: bool = True) -> Bac
     before = None if shifted is None else shifted.front
     model = with_pooling(model, spec, before=before).eval()
     mean, std, interpolation = picture_settings(spec.name)
+    interpolation = spec.interpolation or interpolation
     return Backbone(
         spec=spec,
         model=model.requires_grad_(False),

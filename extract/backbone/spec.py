@@ -12,7 +12,8 @@ class BackboneSpec:
 
     `name` is timm's and may say a temporal shift, `regnety_002+gsf:s3,s4`; `weights` is a value of `--weights`; `size`
     is the (height, width) of the pictures. The features are those of `layers`, over the cells of `grid` (see
-    `GridPooling`). With `uncropped`, pictures are brought to that size, and their middle of `size` is read.
+    `GridPooling`). With `uncropped`, pictures are brought to that size, and their middle of `size` is read. Without
+    `interpolation` they are resized as timm says of the weights.
     """
 
     name: str
@@ -21,6 +22,7 @@ class BackboneSpec:
     layers: tuple[str, ...] = ("pooled",)
     grid: tuple[int, int] = (1, 1)
     uncropped: tuple[int, int] | None = None
+    interpolation: str | None = None
 
 
 def size_of_patches(name: str, size: tuple[int, int], *, is_asked: bool) -> tuple[int, int]:

@@ -145,7 +145,7 @@ def extract(
     from ...cache.code import is_reference, pin_code
     from ...cache.terminal import note
     from ...evaluate.dataset import DataSelection
-    from ..backbone import BackboneSpec, default_batch_rows, parse_views, parse_weights, settle
+    from ..backbone import default_batch_rows, parse_views, parse_weights, settle
     from ..device import pick_devices
     from ..rows import (
         AUTO_DECODER,
@@ -166,11 +166,12 @@ def extract(
     path = parse_weights(weights).path
     settled = settle(path, backbone=backbone_name, size=size, stride=stride, views=views)
     stride, views = settled.stride, settled.views
-    of_layers = tuple(filter(None, layers.split(",")))
-    backbone = BackboneSpec(settled.backbone, weights, settled.size, of_layers, grid, settled.uncropped)
+    backbone = replace(settled.spec(weights), layers=tuple(filter(None, layers.split(","))), grid=grid)
     default_name = default_set_name(backbone, stride, views=views, dtype=dtype)
     if settled.line:
         note(settled.line)
+    if settled.fps is not None and rate is None:
+        note(f"{weights}: videos are read at {float(settled.fps):.5g} frames a second, as its system reads them")
     devices = pick_devices(device, on=on)
     data = DataSelection(data_root, splits_file=splits_file, one_video=True)
     matches = tuple(data.matches.values())
@@ -188,7 +189,7 @@ def extract(
         views=parse_views(views),
         substitute=on_bad_frame == "substitute",
         image_fps=parse_fps(image_fps, option="--image-fps") if image_fps else None,
-        fps=parse_fps(rate) if rate else None,
+        fps=parse_fps(rate) if rate else settled.fps,
         margin=margin,
     )
     if path is not None:

@@ -56,7 +56,7 @@ def region_part(state: Mapping[str, Tensor], *, source: str) -> RegionPart | Non
             wanted[f"{side}_linear.{tail}"] = (f"{side}_linear.{tail}", shape)
     for key, (name, shape) in wanted.items():
         if key in state:
-            own[name] = state[key]
+            own[name] = state[key].float() if state[key].is_floating_point() else state[key]
         elif key.endswith("num_batches_tracked"):
             own[name] = torch.tensor(0)
             continue

@@ -57,7 +57,18 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
         margin=made.shift.get("margin"),
     )
     name = settle_code(made.backbone, near=set_folder(store), owner=str(store.path))
-    return Recipe(BackboneSpec(name, chosen, made.size, made.layers, made.grid, made.uncropped), settings=settings)
+    return Recipe(
+        BackboneSpec(
+            name,
+            chosen,
+            made.size,
+            made.layers,
+            made.grid,
+            made.uncropped,
+            made.interpolation.removesuffix("-antialias"),
+        ),
+        settings=settings,
+    )
 
 
 def _picture_fps(store: FeatureStore) -> Fraction:

@@ -8,5 +8,5 @@ from .from_bundle import is_own_bundle, run_of_bundle
 from .hub import checkpoint_path
 from .network import ClipNetwork
 from .run import Adoption
-from .settle import settled_labels, settled_procedure
+from .settle import labels_remark, settled_labels, settled_procedure
 from .video import AdoptedScorer, score_pictures

@@ -14,10 +14,10 @@ from ...evaluate.dataset import write_threshold
 from ...extract.backbone import (
     RUN_BACKBONE,
     UNREADABLE,
-    BackboneSpec,
     Settled,
     assemble,
     load_model,
+    own_settings,
     save_backbone,
     weights_digest,
 )
@@ -122,7 +122,15 @@ def _write(bundle: Bundle, index: int, run: RunFolder, source: Path, *, command:
         if len(features) == 1 and features[0].weights is not None and features[0].components is None:
             spec = features[0].spec
             views = ",".join(features[0].views)
-            settled = Settled(spec.backbone, spec.size, spec.stride, views=views, uncropped=spec.uncropped)
+            settled = Settled(
+                spec.backbone,
+                spec.size,
+                spec.stride,
+                views=views,
+                uncropped=spec.uncropped,
+                interpolation=spec.interpolation.removesuffix("-antialias"),
+                fps=None if bundle.procedure is None else bundle.procedure.rate,
+            )
             save_backbone(run.path / RUN_BACKBONE, features[0].weights, settled)
             if not _makes_its_features(run.path, features):
                 (run.path / RUN_BACKBONE).unlink()
@@ -133,6 +141,8 @@ def _write(bundle: Bundle, index: int, run: RunFolder, source: Path, *, command:
             write_postprocessing(
                 run.path / TUNED_FILE, bundle.postprocessing, made_from=made_from, threshold=bundle.threshold
             )
+        if bundle.procedure is not None:  # first: without it the head would pass for one of ours
+            write_procedure(run.path, bundle.procedure)
         write_checkpoint(
             run.path / BEST,
             description=head.description,
@@ -140,8 +150,6 @@ def _write(bundle: Bundle, index: int, run: RunFolder, source: Path, *, command:
             progress=head.progress,
             scaling=head.scaling,
         )
-        if bundle.procedure is not None:
-            write_procedure(run.path, bundle.procedure)
         run.update(status="adopted")
 
 
@@ -151,7 +159,10 @@ def _makes_its_features(run: Path, features: tuple[BundledFeatures, ...]) -> boo
     if not path.is_file():
         return False
     spec = features[0].spec
-    loaded = load_model(BackboneSpec(spec.backbone, str(path), spec.size, uncropped=spec.uncropped))
+    settled = own_settings(path)
+    if settled is None:
+        return False
+    loaded = load_model(settled.spec(str(path)))
     backbone = assemble(loaded, torch.device("cpu"))
     margin = 0 if backbone.shifted is None else backbone.shifted.reach
     made = backbone.features(stride=spec.stride, views=features[0].views, margin=margin)

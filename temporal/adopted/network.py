@@ -17,6 +17,7 @@ from ..heads import SpottingHead
 from .placing import PlacedClip, place_clip
 
 BATCH_PICTURES = 8
+INTERPOLATION = "bilinear"  # OpenCV's default, by which all of these systems resized their frames
 
 
 class ClipFeatures(Protocol):
@@ -103,7 +104,8 @@ class ClipNetwork:
     def see(self, pictures: Tensor) -> Tensor:
         """Pictures (n, H, W, 3) as the network reads them: resized, and their middle cut out where there is a crop."""
         uncropped = None if self.procedure.crop is None else self.procedure.size
-        return fitted(pictures.to(self.device), self.procedure.seen, uncropped=uncropped)
+        size = self.procedure.seen
+        return fitted(pictures.to(self.device), size, uncropped=uncropped, interpolation=INTERPOLATION)
 
     @torch.inference_mode()
     def maps(self, pictures: Tensor) -> list[Tensor]:

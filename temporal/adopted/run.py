@@ -9,14 +9,14 @@ from ...cache.disk import file_digest, fingerprint
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
 from ...evaluate.dataset import LabelSet
-from ...extract.backbone import RUN_BACKBONE, BackboneSpec, Settled, assemble, load_model, save_backbone, weights_digest
+from ...extract.backbone import RUN_BACKBONE, Settled, assemble, load_model, save_backbone, weights_digest
 from ...extract.rows import BundledFeatures
 from ..bundle import features_of_two_looks, region_network
-from ..config import ClipSection, Config, Procedure, as_table, write_procedure
+from ..config import ClipSection, Config, Procedure, as_table, read_procedure, write_procedure
 from ..heads import HeadDescription, Progress, SpottingHead, misfit, write_checkpoint
 from ..systems import Found
 from ..training import BEST, adopted_record
-from .network import BackboneFeatures, ClipNetwork, RegionFeatures
+from .network import INTERPOLATION, BackboneFeatures, ClipNetwork, RegionFeatures
 
 
 @dataclass(frozen=True)
@@ -85,20 +85,39 @@ class Adoption:
                 "sha256": file_digest(self.source),
             },
         }
+        self._require_same(path)
         with run.at_work(waits=False):
             run.prepare(key=self.key(config), record=record, config=as_table(config))
             procedure = self.procedure
             uncropped = None if procedure.crop is None else procedure.size
-            settled = Settled(self.found.backbone, procedure.seen, procedure.stride, uncropped=uncropped)
+            settled = Settled(
+                self.found.backbone,
+                procedure.seen,
+                procedure.stride,
+                uncropped=uncropped,
+                interpolation=INTERPOLATION,
+                fps=procedure.rate,
+            )
             save_backbone(path / RUN_BACKBONE, self.found.network_state or self.found.backbone_state, settled)
             wanted = HeadDescription(
                 config, self.label_set, (self.found.dim,), _fingerprint(path, settled, procedure), procedure.rate
             )
+            write_procedure(path, procedure)  # first: without it the head would pass for one of ours
             write_checkpoint(
                 path / BEST, description=wanted, head=self._head(wanted), progress=Progress(), scaling=None
             )
-            write_procedure(path, procedure)
             run.update(status="adopted")
+
+    def _require_same(self, path: Path) -> None:
+        """Raises BallspotError, naming the first setting, where a run was adopted to ``path`` with others."""
+        there = read_procedure(path)
+        if there is None or there == self.procedure:
+            return
+        ours, theirs = self.procedure.model_dump(mode="json"), there.model_dump(mode="json")
+        name = next(name for name in ours if ours[name] != theirs.get(name))
+        raise BallspotError(
+            f"{path}: was adopted with {name} {theirs.get(name)!r}, not {ours[name]!r}; choose another --out"
+        )
 
     def _head(self, description: HeadDescription) -> SpottingHead:
         problem = misfit(description, self.found.head_state)
@@ -126,8 +145,7 @@ def _fingerprint(run: Path, settled: Settled, procedure: Procedure) -> str:
     if procedure.network == "adaspot":
         made = features_of_two_looks(run / RUN_BACKBONE, settled, procedure, name=run.name, with_backbone=False)
         return made.fingerprint
-    spec = BackboneSpec(settled.backbone, str(run / RUN_BACKBONE), settled.size, uncropped=settled.uncropped)
-    loaded = load_model(spec)
+    loaded = load_model(settled.spec(str(run / RUN_BACKBONE)))
     backbone = assemble(loaded, torch.device("cpu"))
     margin = 0 if backbone.shifted is None else backbone.shifted.reach
     return backbone.features(stride=settled.stride, margin=margin).fingerprint

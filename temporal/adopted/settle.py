@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from ...cache.disk import first_problem
 from ...cache.errors import BallspotError
+from ...cache.terminal import parse_fps
 from ...evaluate.dataset import BUILT_IN, LabelSet, load_label_set
 from ..bundle import region_settings
 from ..config import Procedure, RegionLooks
@@ -25,6 +26,8 @@ def settled_procedure(found: Found, asked: Mapping[str, Any]) -> Procedure:
     published = found.procedure
     if "clip_rows" in asked and "overlap_rows" not in asked:
         values["overlap_rows"] = published.overlap_rows * asked["clip_rows"] // published.clip_rows
+    if "fps" in asked:
+        values["fps"] = str(parse_fps(asked["fps"]))
     if "crop" in asked:
         values["crop"] = _crop(asked["crop"])
     try:
@@ -55,8 +58,22 @@ def settled_labels(found: Found, labels: str | None, *, source: str) -> LabelSet
             f"{source}: does not name its {found.n_labels} classes; give --labels FILE with them in the order of the "
             "training"
         )
-    built_in = next((one for one in BUILT_IN.values() if one.labels == found.labels), None)
-    return built_in or LabelSet(f"{found.system.lower().replace(' ', '-')}-{found.n_labels}", found.labels)
+    for built_in in BUILT_IN.values():
+        if built_in.labels == found.labels:
+            return built_in
+        if sorted(built_in.labels) == sorted(found.labels):  # another order, as the rows of the head stand
+            name = f"{built_in.name}-{found.system.lower().replace(' ', '-')}"
+            return LabelSet(name, found.labels, built_in.headline_excludes, built_in.file)
+    return LabelSet(f"{found.system.lower().replace(' ', '-')}-{found.n_labels}", found.labels)
+
+
+def labels_remark(found: Found, label_set: LabelSet) -> str:
+    """The classes in the order of the head's rows, which no file tells, and what differs from the published ones."""
+    shown = ", ".join(label_set.labels)
+    published = found.labels or ()
+    if published != label_set.labels and sorted(published) == sorted(label_set.labels):
+        return f"classes in this order, other than the published one: {shown}"
+    return f"classes in this order: {shown}; where the training had another, give --labels FILE"
 
 
 def _crop(text: str) -> tuple[int, int] | None:

@@ -256,7 +256,7 @@ def _trained_here(run: RunFolder, wanted: str, *, with_backbone: bool) -> Bundle
         made = features_of_two_looks(path, settled, read_procedure(run.path), name=name, with_backbone=with_backbone)
         _require_wanted(path, made.fingerprint, wanted)
         return made
-    loaded = load_model(BackboneSpec(settled.backbone, str(path), settled.size, uncropped=settled.uncropped))
+    loaded = load_model(settled.spec(str(path)))
     weights = loaded.model.state_dict()
     held = _held(weights, weights_digest(weights), str(path)) if with_backbone else None
     backbone = assemble(loaded, torch.device("cpu"))

@@ -51,6 +51,7 @@ def adopt(checkpoint: str, run_path: Path, labels: str | None, settings_file: Pa
         Adoption,
         checkpoint_path,
         is_own_bundle,
+        labels_remark,
         run_of_bundle,
         settled_labels,
         settled_procedure,
@@ -71,9 +72,11 @@ def adopt(checkpoint: str, run_path: Path, labels: str | None, settings_file: Pa
         return
     found = recognise_whole(path, settings_file)
     procedure = settled_procedure(found, {name: value for name, value in options.items() if value is not None})
-    adoption = Adoption(found, procedure, settled_labels(found, labels, source=checkpoint), path)
+    label_set = settled_labels(found, labels, source=checkpoint)
+    adoption = Adoption(found, procedure, label_set, path)
     adoption.write(run_path, command=command_line())
     click.echo(f"{run_path}: {found.system}, {found.variant}, {found.n_labels} classes")
     for line in found.left_out:
         note(line)
     note(procedure.told())
+    note(labels_remark(found, label_set))

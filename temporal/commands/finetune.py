@@ -73,7 +73,7 @@ def finetune(
     from ...cache.runs import RunFolder
     from ...cache.terminal import note
     from ...evaluate.dataset import DataSelection, load_label_set
-    from ...extract.backbone import BackboneSpec, parse_weights, settle
+    from ...extract.backbone import parse_weights, settle
     from ...extract.device import pick_device, use_threads
     from ..finetune import Finetuning, joined_group, read_settings, start_digest
     from ..finetune import finetune as train
@@ -94,9 +94,7 @@ def finetune(
             shuffle_labels=False,
             device=group.device,
         )
-        finetuning = Finetuning(
-            task, section, BackboneSpec(settled.backbone, weights, settled.size, uncropped=settled.uncropped)
-        )
+        finetuning = Finetuning(task, section, settled.spec(weights), settled.fps)
         for split in ("train", "valid"):
             for name, probe in finetuning.probes(split).items():  # complains before the work begins
                 if probe.whole is not None and group.is_first:

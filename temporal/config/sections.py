@@ -205,6 +205,7 @@ class PredictionSection(Section):
     coverage: Literal["every-frame", "stop-early"] = "every-frame"
     flip_average: bool = False
     merge: Literal["sum", "maximum"] = "maximum"
+    team_scores: Literal["shared", "apart"] = "shared"
     suppression: Suppression = "soft"
     nms_window: CountOrNone = 24
     score_floor: NotNegative = 0.005

@@ -24,11 +24,15 @@ from .settings import FinetuneSection
 
 @dataclass(frozen=True)
 class Finetuning:
-    """All that decides a fine-tuning: the task, how its backbone is trained and where that begins."""
+    """All that decides a fine-tuning: the task, how its backbone is trained and where that begins.
+
+    Videos are read at ``fps``, where the weights ask for that.
+    """
 
     task: Task
     section: FinetuneSection
     backbone: BackboneSpec
+    fps: Fraction | None = None
 
     def loaded(self) -> Loaded:
         """The backbone to begin with, on the CPU. Raises BallspotError as `load_model` does."""
@@ -53,7 +57,7 @@ class Finetuning:
                 "backbone": portable(self.backbone.name),
                 "weights": weights_sha256,
                 "size": list(self.backbone.size),
-                **self._crop(),
+                **self._pictures(),
                 "seed": self.task.seed,
                 "label_set": self.task.label_set.as_record(),
                 "splits": self.task.splits.by_part,
@@ -81,19 +85,23 @@ class Finetuning:
                 "backbone": self.backbone.name,
                 "weights": self.backbone.weights,
                 "size": list(self.backbone.size),
-                **self._crop(),
+                **self._pictures(),
             },
         }
 
-    def _crop(self) -> dict[str, Any]:
-        """The size of the pictures whose middle is read, where there is such."""
-        uncropped = self.backbone.uncropped
-        return {} if uncropped is None else {"uncropped": list(uncropped)}
+    def _pictures(self) -> dict[str, Any]:
+        """How pictures are read where that is not the plain way: cut, resized otherwise, at a rate of the weights."""
+        uncropped, interpolation = self.backbone.uncropped, self.backbone.interpolation
+        return {
+            **({} if uncropped is None else {"uncropped": list(uncropped)}),
+            **({} if interpolation is None else {"interpolation": interpolation}),
+            **({} if self.fps is None else {"fps": str(self.fps)}),
+        }
 
     @cached_property
     def rate(self) -> Fraction:
-        """The frame rate that most of the training videos have, at which all of them are read."""
-        return Counter(probe.fps for probe in self._own_probes("train").values()).most_common(1)[0][0]
+        """The frame rate at which all videos are read: the one asked for, else that of most of the training videos."""
+        return self.fps or Counter(probe.fps for probe in self._own_probes("train").values()).most_common(1)[0][0]
 
     def probes(self, split: str) -> dict[str, VideoProbe]:
         """The videos of a split, at one frame rate. Raises BallspotError for a match without one."""

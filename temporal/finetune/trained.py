@@ -45,6 +45,14 @@ class Trained:
     def write(self, run: RunFolder, finetuning: Finetuning, progress: Progress) -> None:
         """Writes what `extract --weights RUN` and `predict RUN` read."""
         spec, views = self.backbone.spec, ",".join(prediction_views(finetuning.task.config))
-        settled = Settled(spec.name, spec.size, finetuning.stride(self.backbone), views=views, uncropped=spec.uncropped)
+        settled = Settled(
+            spec.name,
+            spec.size,
+            finetuning.stride(self.backbone),
+            views=views,
+            uncropped=spec.uncropped,
+            interpolation=spec.interpolation,
+            fps=finetuning.fps,
+        )
         save_backbone(run.path / RUN_BACKBONE, self.tensors, settled)
         write_checkpoint(run.path / BEST, description=self.description, head=self.head, progress=progress, scaling=None)

@@ -45,7 +45,7 @@ class VideoClips(Dataset["ClipPictures | str"]):
     ) -> None:
         self.probes, self.clips = tuple(probes), clips
         self.clip_frames, self.clip_stride = clip_frames, clip_stride
-        self.backbone, self.interpolation = backbone, picture_settings(backbone.name)[2]
+        self.backbone, self.interpolation = backbone, backbone.interpolation or picture_settings(backbone.name)[2]
 
     def __len__(self) -> int:
         return len(self.clips)

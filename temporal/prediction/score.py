@@ -91,19 +91,20 @@ def mean_scores(scored: Sequence[MatchScores]) -> MatchScores:
     return MatchScores(first.frame_index, scores.astype(np.float32), support.max(axis=0), right_share)
 
 
-def sides_of(head: SpottingHead, class_loss: ClassLoss) -> Sides:
+def sides_of(head: SpottingHead, config: Config) -> Sides:
     """How a head speaks of teams: "none"; "shared", the score of a class is that of its left plus that of its right;
     or "apart", either side has a score of its own, and the higher one counts.
     """
     if head.team_layer is None and not head.sided:
         return "none"
-    return "apart" if head.sided and is_sigmoid(class_loss) else "shared"
+    is_apart = config.prediction.team_scores == "apart" or (head.sided and is_sigmoid(config.loss.class_loss))
+    return "apart" if is_apart else "shared"
 
 
 def placed_scores(head: SpottingHead, frames: Tensor, grid: ClipGrid, config: Config) -> Tensor:
     """The scores of clips (B, T, D) at their frames, (B, T, K); left and right classes apart where there are teams."""
     output, class_loss = head(frames), config.loss.class_loss
-    shared = sides_of(head, class_loss) == "shared"
+    shared = sides_of(head, config) == "shared"
     scores = probabilities(output, class_loss)
     return place_scores(scores, output.offsets, grid, merge=config.prediction.merge, shared=shared)
 

@@ -48,7 +48,7 @@ class ScoreStream:
     def __init__(self, head: SpottingHead, config: Config, *, frame_spacing: int, device: torch.device) -> None:
         self.head, self.config, self.device = head.eval(), config, device
         self.grid = ClipGrid.of(config, frame_spacing)
-        self.sides: Sides = sides_of(head, config.loss.class_loss)
+        self.sides: Sides = sides_of(head, config)
         n_phases = self.grid.row_stride if config.prediction.phases == "all" else 1
         self.n_scored = [0] * n_phases  # windows of each phase
         self.n_rows, self.first_row, self.given = 0, 0, 0

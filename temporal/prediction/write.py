@@ -143,6 +143,7 @@ def prediction_record(
     """What decides a folder of predictions: the runs, which of their checkpoints, how they predict, and the matches."""
     config, tuned = ensemble.config, ensemble.tuned
     of_spots = {"suppression", "nms_window", "score_floor"}
+    unsaid = {"team_scores"} if config.prediction.team_scores == "shared" else set[str]()  # 0.1.0 did not have it
     progress = [checkpoint.progress for checkpoint in ensemble.checkpoints]
     return {
         "run_keys": list(run_keys),
@@ -155,7 +156,7 @@ def prediction_record(
             "clip_stride": config.clips.clip_stride,
             "temporal_stride": config.head.temporal_stride,
             "class_loss": portable(config.loss.class_loss),
-            **config.prediction.model_dump(mode="json", exclude=of_spots),
+            **config.prediction.model_dump(mode="json", exclude=of_spots | unsaid),
         },
         "suppression": config.prediction.model_dump(mode="json", include=of_spots)
         if tuned is None

@@ -119,6 +119,7 @@ def _procedure(system: str, published: DataSet, settings: Mapping[str, Any], *, 
         stride=OSL_STRIDE if is_osl else 1,
         clip_rows=clip_rows,
         overlap_rows=clip_rows // 2,
+        first_row=max(-5, 1 - clip_rows),
         padding="mean",
         first_clip="unpadded" if is_osl else "padded",
     )

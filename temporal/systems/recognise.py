@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...cache.disk import read_json
 from ...cache.errors import BallspotError
-from ...extract.backbone import read_state_dict
+from ...extract.backbone import read_state_dict, unwrapped
 from . import adaspot, course, e2espot, tdeed
 from .found import Found
 
@@ -35,7 +35,7 @@ def recognise_whole(path: Path, settings_file: Path | None = None) -> Found:
 
     Raises BallspotError for a file that cannot be read, is of no system that is known, or is nearly one of them.
     """
-    state = read_state_dict(path)
+    state = _unwrapped(read_state_dict(path), source=str(path))
     settings = settings_of(path, settings_file)
     for reader in READERS:
         found = reader(state, source=str(path), settings=settings)
@@ -46,6 +46,14 @@ def recognise_whole(path: Path, settings_file: Path | None = None) -> Found:
         f"{path}: of no system that can be adopted (its first tensor is {first!r}); known are E2E-Spot, OSL, T-DEED, "
         "the 2025 kit, AdaSpot and the course baseline. A backbone alone is for `extract --weights`"
     )
+
+
+def _unwrapped(state: Mapping[str, Tensor], *, source: str) -> dict[str, Tensor]:
+    """The tensors without what wrappers of the whole network put before their names."""
+    plain = {unwrapped(key): value for key, value in state.items()}
+    if len(plain) < len(state):
+        raise BallspotError(f"{source}: holds two tensors of one name, with a wrapper and without; give one model")
+    return plain
 
 
 def settings_of(path: Path, settings_file: Path | None) -> Mapping[str, Any]:

@@ -99,7 +99,11 @@ def read(state: Mapping[str, Tensor], *, source: str, settings: Mapping[str, Any
         n_labels=n_labels,
         procedure=_procedure(system, published, clip_rows, settings, source=source),
         prediction=PredictionSection(
-            merge="maximum", suppression="soft", nms_window=published.nms_window, score_floor=0.01
+            merge="maximum",
+            team_scores="apart" if system == KIT else "shared",
+            suppression="soft",
+            nms_window=published.nms_window,
+            score_floor=0.01,
         ),
         labels=published.labels if published.labels and len(published.labels) == n_labels else None,
         clip_rows=clip_rows,

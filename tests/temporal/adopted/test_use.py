@@ -60,8 +60,23 @@ def video(root: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def features(root: Path) -> Path:
-    done("extract", root / "data", "--out", root / "features", "--weights", root / "run", "--set", "theirs")
+    words = ("--out", root / "features", "--weights", root / "run", "--set", "theirs")
+    assert "videos are read at 25 frames a second" in done("extract", root / "data", *words).stderr
     return root / "features" / "theirs"
+
+
+def test_a_run_is_adopted_again_with_the_same_settings_alone(root: Path) -> None:
+    options = ("--size", "96x128", "--clip-rows", 24)
+    done("adopt", root / "checkpoint_007.pt", "--out", root / "run", *options, "--crop", "64x96")
+    other = ballspot("adopt", root / "checkpoint_007.pt", "--out", root / "run", *options, "--crop", "none")
+    assert other.exit_code == 1
+    assert f"{root / 'run'}: was adopted with crop [64, 96], not None; choose another --out" in other.stderr
+
+
+def test_tensors_of_a_wrapped_network_are_its_own(root: Path, tmp_path: Path) -> None:
+    state = torch.load(root / "checkpoint_007.pt", weights_only=True)
+    torch.save({f"model.module.{key}": value.half() for key, value in state.items()}, tmp_path / "wrapped.pt")
+    done("adopt", tmp_path / "wrapped.pt", "--out", tmp_path / "run", "--crop", "none")
 
 
 def test_a_bundle_of_it_finds_the_same_spots_in_a_video(root: Path, video: Path, tmp_path: Path) -> None:
@@ -84,6 +99,7 @@ def test_its_stored_features_are_of_the_middle_and_its_head_reads_them(root: Pat
     match = video.parent.relative_to(root / "data").as_posix()
     with FeatureStore.open(features / f"{match}.h5") as store:
         assert store.spec.uncropped == (96, 128) and store.spec.size == (64, 96)
+        assert store.spec.interpolation == "bilinear-antialias"  # as the systems resized, whatever timm says
     words = ("--data", root / "data", "--split", "all")
     done("predict", root / "run", features, *words, "--out", root / "from-rows")
     done("predict", root / "run", video, "--out", root / "from-video")

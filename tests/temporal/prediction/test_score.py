@@ -225,7 +225,7 @@ def test_a_team_head_leaves_the_score_of_a_class_as_it_is(class_loss, merge):
     grid = ClipGrid.of(config, 1)
     frames = torch.randn(2, 10, 4, generator=torch.Generator().manual_seed(0)) * 5
     with torch.no_grad():
-        sides = sides_of(head, class_loss)
+        sides = sides_of(head, config)
         placed = placed_scores(head, frames, grid, config).flatten(0, 1).numpy()
         found = match_scores(placed, np.arange(20), np.ones(20, np.int64), sides=sides)
         output = head(frames)
@@ -241,7 +241,12 @@ def test_a_team_head_leaves_the_score_of_a_class_as_it_is(class_loss, merge):
 def test_classes_of_either_side_are_added_where_they_exclude_one_another_and_else_the_higher_counts():
     section = HeadSection(kind="gru", width=8, teams="labels", temporal_stride=2)
     head = build_head(section, dims=(4,), n_labels=1, clip_frames=10)
-    assert [sides_of(head, loss) for loss in ("cross-entropy", "sigmoid")] == ["shared", "apart"]
+    losses = [how(clip_stride=1, temporal_stride=2, class_loss=loss) for loss in ("cross-entropy", "sigmoid")]
+    assert [sides_of(head, config) for config in losses] == ["shared", "apart"]
+    asked = losses[0].model_copy(
+        update={"prediction": losses[0].prediction.model_copy(update={"team_scores": "apart"})}
+    )
+    assert sides_of(head, asked) == "apart"
     scores = np.array([[0.5, 0.3]])
     shared, apart = (match_scores(scores, np.arange(1), np.ones(1), sides=sides) for sides in ("shared", "apart"))
     assert (float(shared.scores[0, 0]), float(apart.scores[0, 0])) == (np.float32(0.8), 0.5)
