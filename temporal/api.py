@@ -211,6 +211,7 @@ class Run:
         from ..evaluate.dataset import SPOTS_FILE, read_spots
         from ..extract.rows import RowMaker
         from .adopted import AdoptedScorer
+        from .bundle import bundle_of, is_bundle
         from .on_video import RowScorer, given_videos, predict_videos
 
         videos = given_videos([Path(video)])
@@ -218,10 +219,13 @@ class Run:
             raise BallspotError(f"{video}: holds {len(videos)} videos; give one of them")
         with ExitStack() as stack:
             folder = stack.enter_context(TemporaryDirectory())
-            if self.bundle.procedure is not None:
-                scorer = AdoptedScorer.of(self.bundle, device=self.ensemble.device, weights=None)
+            bundle = self.bundle  # of a run without its backbone, which scoring rows does not need
+            if not is_bundle(self.path):
+                bundle = bundle_of([self.path], with_backbone=True)
+            if bundle.procedure is not None:
+                scorer = AdoptedScorer.of(bundle, device=self.ensemble.device, weights=None)
             else:
-                maker = RowMaker(self.bundle.features, self.ensemble.views, device=self.ensemble.device)
+                maker = RowMaker(bundle.features, self.ensemble.views, device=self.ensemble.device)
                 scorer = RowScorer(self.ensemble, stack.enter_context(maker), Path(folder))
             (done,) = predict_videos(self.ensemble, scorer, videos, out=Path(folder))
             return read_spots(Path(folder) / done.name / SPOTS_FILE)

@@ -24,4 +24,4 @@ from .reference import (
     portable_table,
     shown,
 )
-from .trust import TRUST_VARIABLE
+from .trust import TRUST_VARIABLE, named_code, take_over

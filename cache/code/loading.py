@@ -5,13 +5,14 @@ import inspect
 import linecache
 import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ..errors import BallspotError
 from .places import source_of
-from .reference import Reference, installed_file, parse_reference
+from .reference import Reference, definition, installed_file, parse_reference
 
 LONGEST = 160
 
@@ -19,12 +20,14 @@ LONGEST = 160
 def load_code(text: str) -> Any:
     """What a name with a digest stands for. Its file is run once in a process, under a module name of its own.
 
-    Raises BallspotError where the file is not the one of the digest, cannot be run, or lacks the name.
+    Raises BallspotError where the file is not the one of the digest or may not run, cannot be run, or does not itself
+    define the name: a record could else call whatever a trusted file imports.
     """
     found = parse_reference(text)
     if not found.digest:
         raise BallspotError(f"{found.short}: has no digest; name it with --head, --set or --backbone")
     file, content = source_of(found)
+    _require_definition(found, file, content)
     module = sys.modules.get(_module_name(found)) or _run(found, file, content)
     try:
         return getattr(module, found.name)
@@ -100,6 +103,11 @@ def is_memory(error: BaseException) -> bool:
     return (
         isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
     )
+
+
+@lru_cache(maxsize=64)
+def _require_definition(found: Reference, file: str, content: bytes) -> None:
+    definition(found, file, content, found.short)  # losses are loaded at every step: read once
 
 
 def _module_name(found: Reference) -> str:

@@ -69,29 +69,28 @@ def allow_code(text: str, content: bytes | None, *, owner: str) -> None:
     Raises BallspotError where they are not of its digest, and for code that this user neither named before nor allows.
     """
     found = parse_reference(text)
-    path = _own_path(found)
+    path, source = _own_path(found), f"{found.base} of {owner}"
     if path is not None and _digest(path) == found.digest:
-        hold(found, path.read_bytes(), source=str(path))
-        return
+        content, source = path.read_bytes(), str(path)
     if content is None or sha256(content).hexdigest() != found.digest:
         raise BallspotError(f"{owner}: does not hold the code of its {found.short}; export it again")
     if not may_run(found.digest):
-        raise BallspotError(
-            f"{owner}: brings Python code of its own, {found.short} (digest {found.digest[:SHOWN_DIGITS]}), which was "
-            "never named here; give --trust-code to run it, where you trust who made it"
-        )
-    hold(found, content, source=f"{found.base} of {owner}")
+        raise _never_named(found, f"{owner}: brings Python code of its own, ", ", which ")
+    hold(found, content, source=source)
 
 
 def source_of(found: Reference) -> tuple[str, bytes]:
     """The name of the file of a name with a digest, and its bytes.
 
-    Raises BallspotError where its file has another digest, or is gone and no copy of it was allowed to run.
+    Raises BallspotError where its file has another digest, is gone and no copy of it was allowed to run, or is there
+    and neither named by this user nor allowed: whoever writes a record can find out the digests of public files.
     """
     path = _own_path(found)
     if path is not None:
         content = path.read_bytes()
         if sha256(content).hexdigest() == found.digest:
+            if found.digest not in _held and not may_run(found.digest):
+                raise _never_named(found)
             return str(path), content
     elif found.digest in _held:
         return _held[found.digest]
@@ -101,8 +100,8 @@ def source_of(found: Reference) -> tuple[str, bytes]:
 def settle_code(text: str, *, near: Path, owner: str) -> str:
     """A recorded name as it can be loaded now; ``near`` is the folder of the run or set that recorded it.
 
-    The file at its recorded place is taken where it is the same; where it is gone, the copy that ``near`` keeps, if
-    this user has named that code before or allows it. ``owner`` names, in errors, whose code it is. Raises
+    The file at its recorded place is taken where it is the same; where it is gone, the copy that ``near`` keeps: both
+    only if this user has named that code before or allows it. ``owner`` names, in errors, whose code it is. Raises
     BallspotError where the file has changed, and for code that may not run. Other texts are given back.
     """
     if not is_reference(text) or not (found := parse_reference(text)).digest:
@@ -112,6 +111,8 @@ def settle_code(text: str, *, near: Path, owner: str) -> str:
         found = replace(found, file=recorded)
     path, copy = _own_path(found), kept_copy(near, found)
     if path is not None and _digest(path) == found.digest:
+        if not may_run(found.digest):
+            raise _never_named(found, f"{owner}: its code ")
         hold(found, path.read_bytes(), source=str(path))
         return str(found)
     if path is None and found.digest in _held:
@@ -150,6 +151,14 @@ def _own_path(found: Reference) -> Path | None:
         return installed_file(found.file)
     path = Path(found.file)
     return path if path.is_absolute() and is_file(path) and path.resolve() == path else None
+
+
+def _never_named(found: Reference, what: str = "", joint: str = " ") -> BallspotError:
+    """The error for code that this user neither named before nor allows, wherever its file lies."""
+    return BallspotError(
+        f"{what}{found.short} (digest {found.digest[:SHOWN_DIGITS]}){joint}was never named here; give --trust-code to "
+        "run it, where you trust who made it"
+    )
 
 
 def _unlike(found: Reference, path: Path | None, copy: Path | None, *, owner: str = "") -> BallspotError:

@@ -130,7 +130,8 @@ def _each(table: Mapping[str, Any], change: Any) -> dict[str, Any]:
 def pin_code(text: str, *, where: str, kind: Kind) -> str:
     """The name with the place and digest that its file has now; nothing is run.
 
-    A name that has a digest already stays as it is; without a folder its file must be of that digest.
+    A name that has a digest already stays as it is; without a folder its file must be of that digest. Such a name is a
+    record of somebody's: only one without a digest says that the file is this user's own (`trust`).
 
     ``where`` says, in errors, who asked for it. A file is looked for in the working folder, a module there and then
     among what is installed. Raises BallspotError for a file that is missing, no Python, or does not define the name.
@@ -141,7 +142,7 @@ def pin_code(text: str, *, where: str, kind: Kind) -> str:
     found.values()
     path, is_installed = _find(found.file, where)
     content = read_code(path, where)
-    defined = _definition(found, path, content, where)
+    defined = definition(found, path, content, where)
     if kind == "function" and not isinstance(defined, ast.FunctionDef):
         raise BallspotError(f"{where}: {path}: {found.name} is no function; write `def {found.name}(...)`")
     digest = sha256(content).hexdigest()
@@ -150,7 +151,8 @@ def pin_code(text: str, *, where: str, kind: Kind) -> str:
             f"{where}: {path}: its digest is {digest[:SHOWN_DIGITS]}, not {found.digest[:SHOWN_DIGITS]}; bring that "
             "file back, or leave @... out"
         )
-    remember(digest)
+    if not found.digest:
+        remember(digest)
     mark = MARK if kind == "function" and _takes(defined, "labels") else ""
     place = found.file if is_installed else str(path.resolve())
     return str(replace(found, file=place, digest=digest, mark=mark))
@@ -202,7 +204,11 @@ def installed_file(module: str) -> Path | None:
     return path if path is not None and path.suffix == ".py" and is_file(path) else None
 
 
-def _definition(found: Reference, path: Path, content: bytes, where: str) -> ast.stmt:
+def definition(found: Reference, path: Path | str, content: bytes, where: str) -> ast.stmt:
+    """The statement at the top level of a file that makes a name: a class, a function, or what a call gives.
+
+    An import, or another name for something imported, is none. Raises BallspotError where there is no such statement.
+    """
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -212,7 +218,7 @@ def _definition(found: Reference, path: Path, content: bytes, where: str) -> ast
     for statement in tree.body:
         if isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
             names[statement.name] = statement
-        elif isinstance(statement, ast.Assign):
+        elif isinstance(statement, ast.Assign) and _makes(statement.value, names):
             names |= {target.id: statement for target in statement.targets if isinstance(target, ast.Name)}
         elif isinstance(statement, (ast.Import, ast.ImportFrom)) and _imports(statement, found.name):
             raise BallspotError(f"{where}: {path}: only imports {found.name}; name the file or module that defines it")
@@ -221,6 +227,10 @@ def _definition(found: Reference, path: Path, content: bytes, where: str) -> ast
         hint = f"did you mean {near}?" if near else f"it defines {', '.join(names) or 'nothing'}"
         raise BallspotError(f"{where}: {path}: does not define {found.name}; {hint}")
     return names[found.name]
+
+
+def _makes(value: ast.expr, names: Mapping[str, ast.stmt]) -> bool:
+    return isinstance(value, (ast.Call, ast.Lambda)) or (isinstance(value, ast.Name) and value.id in names)
 
 
 def _imports(statement: ast.Import | ast.ImportFrom, name: str) -> bool:

@@ -1,11 +1,12 @@
 """Whether code that somebody else may have written can run: what was named here before, or is allowed by its user.
 
 Naming a file in a command runs it, so its digest is remembered: a copy of it in a run, a feature set or a bundle then
-runs, too, wherever that was moved. All other code that comes with such a folder or file waits for `--trust-code`.
+runs, too, wherever that was moved. All other code that such a folder or file brings or names waits for `--trust-code`.
 """
 
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,16 @@ _seen: set[str] = set()
 def may_run(digest: str) -> bool:
     """Whether code of that digest may run without having been named in this command."""
     return is_allowed() or digest in _seen or digest in _remembered()
+
+
+def named_code() -> frozenset[str]:
+    """The digests that were named in this process: what a process that works for it is to `take_over`."""
+    return frozenset(_seen)
+
+
+def take_over(digests: Iterable[str]) -> None:
+    """Lets code run in this process that was named in the one that it works for; nothing is written down."""
+    _seen.update(digests)
 
 
 def is_allowed() -> bool:

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from ..code import named_code, take_over
 from ..errors import BallspotError
 from .clusters import MAX_TRIES, Ended, Request, ray_tasks, slurm_tasks
 from .processes import end_with_parent, process_context
@@ -74,7 +75,9 @@ class Executor:
         device = self.devices[0].partition(":")[0]  # which GPU is the cluster's to say
         request = Request(self.n_workers, self.n_threads, device == "cuda", self.name, self.logs, self.minutes)
         tasks_of_cluster = ray_tasks if kind == "ray" else slurm_tasks
-        for ended in tasks_of_cluster(partial(_with_told, function, device), tasks, request, address, polled):
+        for ended in tasks_of_cluster(
+            partial(_with_told, function, device, named_code()), tasks, request, address, polled
+        ):
             if ended.error is not None:
                 yield ended
                 continue
@@ -167,7 +170,8 @@ class LocalWorkers(Generic[Task]):
     def start(self) -> Worker[Task]:
         ours, theirs = self.context.Pipe()
         device = self.slots.popleft()
-        process = self.context.Process(target=_serve, args=(theirs, self.function, device), name="worker")
+        given = (theirs, self.function, device, named_code())
+        process = self.context.Process(target=_serve, args=given, name="worker")
         process.start()
         theirs.close()
         self.workers.append(Worker(process, ours, device))
@@ -208,9 +212,13 @@ class LocalWorkers(Generic[Task]):
         return Ended(attempt.task, error=f"{problem}; is there memory for so many {option}?")
 
 
-def _serve(connection: Connection, function: Function[Any], device: str) -> None:
-    """What a worker does: the tasks that it is sent, until its parent ends or sends it home."""
+def _serve(connection: Connection, function: Function[Any], device: str, named: frozenset[str]) -> None:
+    """What a worker does: the tasks that it is sent, until its parent ends or sends it home.
+
+    Own code that was ``named`` there may run here, too, also where the home folder keeps no memory of it.
+    """
     end_with_parent()
+    take_over(named)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while (task := connection.recv()) is not None:
             try:
@@ -221,8 +229,9 @@ def _serve(connection: Connection, function: Function[Any], device: str) -> None
             connection.send(("ended", result))
 
 
-def _with_told(function: Function[Task], device: str, task: Task) -> tuple[Any, list[Any]]:
-    """The function's result, and what it told on the way."""
+def _with_told(function: Function[Task], device: str, named: frozenset[str], task: Task) -> tuple[Any, list[Any]]:
+    """The function's result, and what it told on the way; own code of the digests ``named`` may run."""
+    take_over(named)
     told: list[Any] = []
     return function(task, device, told.append), told
 

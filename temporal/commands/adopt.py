@@ -61,9 +61,8 @@ def adopt(checkpoint: str, run_path: Path, labels: str | None, settings_file: Pa
 
     path = checkpoint_path(checkpoint)
     if is_own_bundle(path):
-        given = sorted(
-            name for name, value in {**options, "labels": labels, "settings": settings_file}.items() if value
-        )
+        said = {**options, "labels": labels, "settings": settings_file}
+        given = sorted(name for name, value in said.items() if value is not None)
         if given:
             raise BallspotError(f"--{given[0].replace('_', '-')}: a bundle says all of itself; leave it out")
         remarks = run_of_bundle(path, run_path, command=command_line())

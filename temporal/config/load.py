@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ...cache.code import is_reference, moved_table, pin_code, portable_table
+from ...cache.code import is_reference, moved_table, parse_reference, pin_code, portable_table
 from ...cache.disk import first_problem, is_file, nearest_name, parse_toml, read_toml
 from ...cache.errors import BallspotError
 from . import presets
@@ -43,14 +43,20 @@ def load_config(preset: str = "best", settings: Sequence[str] = ()) -> Config:
     without quotes allowed. Raises BallspotError for an unknown preset or key (naming the nearest) and a bad value.
     """
     table, source = _preset_table(preset)
-    return changed_config(table, settings, source=source)
+    return _laid_over(table, settings, source=source)
 
 
 def changed_config(table: dict[str, Any], settings: Sequence[str], *, source: str) -> Config:
-    """The configuration of nested tables, which ``source`` names, with ``settings`` laid over it (`load_config`).
+    """The configuration that a run recorded, which ``source`` names, with ``settings`` laid over it (`load_config`).
 
-    Own code that it names gets the place and the digest of its file as it is now.
+    Raises BallspotError, too, where the record names own code without its file's digest: only its user can do so.
     """
+    _require_digests(table, source)
+    return _laid_over(table, settings, source=source)
+
+
+def _laid_over(table: dict[str, Any], settings: Sequence[str], *, source: str) -> Config:
+    """The same of any nested tables; own code that they name gets the place and digest of its file as it is now."""
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
@@ -129,7 +135,22 @@ def _preset_table(preset: str) -> tuple[dict[str, Any], str]:
         names = preset_names()
         hint = _hint(preset, names)
         raise BallspotError(f"--preset {preset}: neither a preset ({', '.join(names)}) nor a TOML file; {hint}")
-    return moved_table(read_toml(path, remedy="see docs/configuration.md"), path.parent), str(path)
+    table = moved_table(read_toml(path, remedy="see docs/configuration.md"), path.parent)
+    if is_file(path.parent / "run.json"):
+        _require_digests(table, str(path))
+    return table, str(path)
+
+
+def _require_digests(table: Mapping[str, Any], source: str) -> None:
+    """Raises BallspotError where a run's record names own code without a digest: that is no user's naming."""
+    for leaf, (name, _) in OWN_CODE.items():
+        section = table.get(name)
+        value = section.get(leaf) if isinstance(section, Mapping) else None
+        if is_reference(value) and not parse_reference(str(value)).digest:
+            raise BallspotError(
+                f"{source}: {name}.{leaf} = {str(value)[:120]!r}: is in a run and lacks the digest of its file; bring "
+                "the run's file back as it was"
+            )
 
 
 def _place(key: str, setting: str) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from ballspot.cache.code import (
     shown,
 )
 from ballspot.cache.errors import BallspotError
+from ballspot.cache.workers import Executor
 
 SOURCE = "def double(x, times=2):\n    return times * x\n\n\nclass Kept:\n    pass\n"
 NAME = st.from_regex(r"[a-z_]\w{0,8}", fullmatch=True)
@@ -136,9 +137,7 @@ def test_code_that_was_never_named_here_waits_to_be_trusted(file, monkeypatch):
     keep_code([text], run)
     content = file.read_bytes()
     file.unlink()
-    monkeypatch.setattr(code.trust, "_seen", set())
-    monkeypatch.setattr(code.places, "_held", {})
-    monkeypatch.setenv("XDG_STATE_HOME", str(file.parent / "another-user"))
+    forget(monkeypatch, file)
     with pytest.raises(BallspotError, match="give --trust-code to run the kept copy"):
         settle_code(text, near=run, owner="run")
     with pytest.raises(BallspotError, match="which was never named here; give --trust-code"):
@@ -150,6 +149,60 @@ def test_code_that_was_never_named_here_waits_to_be_trusted(file, monkeypatch):
     assert called(portable(text), {"x": 1}) == 2
 
 
+def forget(monkeypatch, file: Path) -> None:
+    """Makes this process one of another user, who has named no code."""
+    monkeypatch.setattr(code.trust, "_seen", set())
+    monkeypatch.setattr(code.places, "_held", {})
+    monkeypatch.setenv("XDG_STATE_HOME", str(file.parent / "another-user"))
+
+
+@pytest.mark.parametrize(
+    "name", ["mine.py:double", "timeit:timeit(stmt='import pathlib; pathlib.Path(\"ran\").touch()')"]
+)
+def test_a_file_that_is_there_waits_to_be_trusted_as_well(file, monkeypatch, name):
+    """A record names what anybody has, by the digest that anybody knows: of Python's own `timeit.py`, of a public file.
+
+    The digest is the one that `pin_code` gives; the options of `timeit` would run whatever they say.
+    """
+    text, run = pinned(name), file.parent / "run"
+    assert parse_reference(text).digest
+    forget(monkeypatch, file)
+    assert pinned(text) == text  # which names nothing
+    for run_it in (
+        lambda: called(text, {"x": 1}),
+        lambda: settle_code(text, near=run, owner="run"),
+        lambda: allow_code(text, None, owner="a.ballspot"),
+        lambda: keep_code([text], run),
+    ):
+        with pytest.raises(BallspotError, match="was never named here; give --trust-code"):
+            run_it()
+    assert not Path("ran").exists() and not run.exists()
+    monkeypatch.setenv(TRUST_VARIABLE, "1")
+    assert settle_code(text, near=run, owner="run") == text
+    assert called(text, {"x": 1}) is not None
+    forget(monkeypatch, file)
+    monkeypatch.delenv(TRUST_VARIABLE)
+    pinned(name)  # now it is named
+    assert called(settle_code(text, near=run, owner="run"), {"x": 1}) is not None
+
+
+def test_a_record_that_lies_beside_a_file_names_it_not(file, monkeypatch):
+    text = portable(pinned())
+    forget(monkeypatch, file)
+    with pytest.raises(BallspotError, match="was never named here"):
+        load_code(pinned(text))
+
+
+def test_of_a_trusted_file_runs_what_it_defines_and_nothing_that_it_imports(file):
+    source = "from subprocess import run\nimport os\nsystem = os.system\n\n\ndef f():\n    return 1\n\n\n"
+    file.write_text(f"{source}g = f\nh = lambda: 2\n# {file}\n")
+    text = pinned("mine.py:f")
+    assert [called(text.replace(":f@", f":{name}@"), {}) for name in "fgh"] == [1, 1, 2]
+    for name, said in (("run", "only imports run"), ("system", "does not define system"), ("__loader__", "not define")):
+        with pytest.raises(BallspotError, match=said):
+            load_code(text.replace(":f@", f":{name}@"))
+
+
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs links into the working folder")
 def test_a_record_cannot_reach_the_working_folder_by_a_link(file, monkeypatch):
     place = pinned().replace(str(file.parent), "/proc/self/cwd")
@@ -157,6 +210,17 @@ def test_a_record_cannot_reach_the_working_folder_by_a_link(file, monkeypatch):
     monkeypatch.setattr(code.places, "_held", {})
     with pytest.raises(BallspotError, match="is not at /proc/self/cwd"):
         load_code(place)
+
+
+def doubled(text: str, device: str, tell) -> int:
+    return called(text, {"x": 4})
+
+
+def test_what_was_named_here_runs_in_processes_that_work_for_this_one(file, monkeypatch):
+    """No file keeps a memory of it, so it is handed on."""
+    monkeypatch.setenv("XDG_STATE_HOME", os.devnull)
+    (ended,) = Executor(1).run(doubled, [pinned()])
+    assert ended.result == 8
 
 
 def test_a_home_that_cannot_be_written_is_no_error(file, monkeypatch):

@@ -8,9 +8,10 @@ import timm
 import torch
 from click.testing import CliRunner, Result
 
+import ballspot as ballspot_api
 from ballspot.cache.stores import FeatureStore
 from ballspot.cli import main
-from ballspot.evaluate.dataset import BALL_12
+from ballspot.evaluate.dataset import BALL_12, read_spots
 from ballspot.extract.backbone.temporal_shift import insert_shift, parse_backbone
 from ballspot.temporal.bundle import load_bundle
 from ballspot.temporal.decoding.scores import read_scores
@@ -85,6 +86,12 @@ def test_a_bundle_of_it_finds_the_same_spots_in_a_video(root: Path, video: Path,
     spots = [next((tmp_path / place).rglob("results_spotting.json")).read_bytes() for place in ("run", "bundle")]
     assert spots[0] == spots[1]
     assert load_bundle(tmp_path / "theirs.ballspot").procedure is not None
+
+
+def test_a_script_finds_the_same_spots_in_a_video(root: Path, video: Path, tmp_path: Path) -> None:
+    done("predict", root / "run", video, "--out", tmp_path)
+    wanted = read_spots(next(tmp_path.rglob("results_spotting.json")))
+    assert wanted and ballspot_api.load_run(root / "run").predict(video) == wanted
 
 
 def test_its_stored_features_are_of_the_middle_and_its_head_reads_them(root: Path, features: Path, video: Path) -> None:

@@ -288,8 +288,57 @@ def test_a_bundle_adopted_is_a_run_that_predicts_and_is_bundled_again(shared, fi
         assert again.features[0].fingerprint == load_bundle(files.plain).features[0].fingerprint
 
 
-def test_what_a_bundle_says_of_itself_is_no_option(files, tmp_path):
-    result = ballspot("adopt", files.plain, "--out", tmp_path / "run", "--stride", "2")
+@pytest.mark.parametrize("option", ["--stride=2", "--first-row=0", "--overlap-rows=0", "--threshold=0"])
+def test_what_a_bundle_says_of_itself_is_no_option(files, tmp_path, option):
+    result = ballspot("adopt", files.plain, "--out", tmp_path / "run", option)
     assert result.exit_code == 1
-    assert "--stride: a bundle says all of itself; leave it out" in result.stderr
+    assert f"{option.partition('=')[0]}: a bundle says all of itself; leave it out" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["plain", "components"])
+def test_a_bundle_is_never_adopted_over_the_run_that_it_was_made_of(shared, files, tmp_path, kind):
+    """Nor over one of its seeds."""
+    shutil.copytree({"plain": shared.plain_run, "components": shared.components_runs}[kind], tmp_path / "run")
+    before = contents(tmp_path / "run")
+    refused = ballspot("adopt", getattr(files, kind), "--out", tmp_path / "run")
+    assert refused.exit_code == 1 and "holds a run that was trained here; choose another --out" in refused.stderr
+    assert contents(tmp_path / "run") == before
+
+
+def test_a_bundle_is_adopted_where_nothing_else_is(shared, files, tmp_path):
+    """Not among a run's files, not over what another bundle gave; twice to one place is once."""
+    shutil.copytree(shared.plain_run, tmp_path / "one")
+    refused = ballspot("adopt", files.components, "--out", tmp_path / "one")
+    assert "holds a run that is none of the bundle's" in refused.stderr
+    assert contents(tmp_path / "one") == contents(shared.plain_run)
+    done("adopt", files.plain, "--out", tmp_path / "new")
+    once = contents(tmp_path / "new")
+    done("adopt", files.plain, "--out", tmp_path / "new")
+    again = contents(tmp_path / "new")
+    assert again.keys() == once.keys() and again["best.safetensors"] == once["best.safetensors"]
+    save_bundle(replace(load_bundle(files.plain), threshold=0.25), tmp_path / "other.ballspot")
+    refused = ballspot("adopt", tmp_path / "other.ballspot", "--out", tmp_path / "new")
+    assert "was adopted from something else" in refused.stderr and contents(tmp_path / "new") == again
+
+
+def test_runs_of_one_seed_are_adopted_one_by_one(files, tmp_path):
+    """A mean of two heads stays the mean of those two, in their order."""
+    bundle = load_bundle(files.components)
+    save_bundle(replace(bundle, seeds=(3, 3)), tmp_path / "same.ballspot")
+    done("adopt", tmp_path / "same.ballspot", "--out", tmp_path / "run")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["seed-0", "seed-1"]
+    for place, head in enumerate(bundle.heads):
+        there = read_checkpoint(tmp_path / "run" / f"seed-{place}" / "best.safetensors").head
+        assert all(torch.equal(there[name], value) for name, value in head.head.items())
+        assert json.loads((tmp_path / "run" / f"seed-{place}" / "run.json").read_text())["seed"] == 3
+
+
+def test_an_adopted_run_has_the_threshold_of_its_bundle(files, tmp_path):
+    save_bundle(replace(load_bundle(files.plain), threshold=0.375, postprocessing=None), tmp_path / "a.ballspot")
+    done("adopt", tmp_path / "a.ballspot", "--out", tmp_path / "run")
+    assert bundle_of([tmp_path / "run"], with_backbone=False).threshold == 0.375

@@ -3,10 +3,13 @@
 import copy
 import json
 import re
+import timeit
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -15,6 +18,7 @@ from safetensors.torch import save_file
 from ballspot.cache.disk.fingerprint import canonical_json, fingerprint
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores.spec import EngineSpec, FeatureSpec
+from ballspot.cli import main
 from ballspot.evaluate.dataset.labelsets import LabelSet
 from ballspot.extract.rows.recipe import BundledFeatures
 from ballspot.temporal.bundle.bundle import Bundle, load_bundle, save_bundle
@@ -241,3 +245,25 @@ def test_other_safetensors_and_what_is_no_file_are_refused(tmp_path):
     assert "without ballspot's header" in refusal(tmp_path / "plain.ballspot")
     assert "no such bundle" in refusal(tmp_path / "none.ballspot")
     assert "no such bundle" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["head", "set"])
+def test_a_record_cannot_run_what_this_machine_has(good, tmp_path, monkeypatch, place):
+    """`timeit.py` is part of Python: anybody knows its digest, and its `timeit` runs the text that it is given."""
+    monkeypatch.chdir(tmp_path)
+    digest = sha256(Path(timeit.__file__).read_bytes()).hexdigest()
+    name = f"timeit:timeit(stmt='import pathlib; pathlib.Path(\"ran\").touch()', number=1)@{digest}"
+    header, tensors = parts_of(good)
+    if place == "head":
+        header["heads"][0]["config"]["head"]["kind"] = name
+        assert "was never named here; give --trust-code" in refusal(forge(tmp_path / "a.ballspot", header, tensors))
+    else:
+        made = header["sets"][0]["extraction"]
+        made["backbone"] = name
+        header["sets"][0]["fingerprint"] = header["heads"][0]["features_fingerprint"] = fingerprint(made)
+        bundle = load_bundle(forge(tmp_path / "a.ballspot", header, tensors))
+        with pytest.raises(BallspotError, match="was never named here; give --trust-code"):
+            bundle.features[0].backbone(device=torch.device("cpu"), weights="own")
+    adopted = CliRunner().invoke(main, ["adopt", str(tmp_path / "a.ballspot"), "--out", str(tmp_path / "run")])
+    assert adopted.exit_code == 1 and "of somebody's own code; `predict` takes" in adopted.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ballspot"]

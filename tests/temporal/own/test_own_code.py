@@ -9,8 +9,9 @@ import torch
 from click.testing import CliRunner
 
 from ballspot.cache import code
+from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
-from ballspot.temporal.config import as_table, config_from_table, load_config
+from ballspot.temporal.config import as_table, changed_config, config_from_table, load_config
 from ballspot.temporal.heads.checkpoints import read_checkpoint
 from ballspot.temporal.heads.head import build_head
 from ballspot.temporal.training.epoch import loss_means, loss_totals
@@ -246,3 +247,23 @@ def test_an_own_loss_that_says_what_ours_says_has_its_mean_with_shares(project):
     # Over parts of a batch, means times totals add up to the whole's.
     whole = means[1] * loss_totals(wanted, share, weights, own)[0]
     assert torch.allclose(whole, means[1] * share.sum())
+
+
+def test_the_configuration_of_a_run_names_no_code_by_itself(project, tmp_path, monkeypatch):
+    """Taken as a preset it is somebody's record still: its code waits as that of its checkpoints does."""
+    Path("runs/a").mkdir(parents=True)
+    Path("runs/a/run.json").write_text("{}")
+    gadget = "timeit:timeit(stmt='import pathlib; pathlib.Path(\\\"ran\\\").touch()')"
+    for section, key in (("head", "kind"), ("loss", "class_loss"), ("loss", "offset_loss")):
+        Path("runs/a/config.toml").write_text(f'[{section}]\n{key} = "{gadget}"\n')
+        refused = ballspot("train", "features/set", "--data", "data", "--run", "b", "--preset", "runs/a/config.toml")
+        assert refused.exit_code == 1 and "lacks the digest of its file" in refused.stderr, refused.output
+        with pytest.raises(BallspotError, match="lacks the digest of its file"):  # as --init and learn take it
+            changed_config({section: {key: gadget}}, [], source="runs/a (--init)")
+    named = as_table(load_config("fast", ["kind=heads.py:Conv"]))["head"]["kind"]
+    Path("runs/a/config.toml").write_text(f'[head]\nkind = "{named}"\n')
+    assert load_config("runs/a/config.toml").head.kind == named
+    forget(monkeypatch, tmp_path)
+    refused = ballspot("train", "features/set", "--data", "data", "--run", "b", "--preset", "runs/a/config.toml")
+    assert refused.exit_code == 1 and "was never named here; give --trust-code" in refused.stderr, refused.output
+    assert not Path("ran").exists() and not Path("b").exists()
