@@ -23,6 +23,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
 
 import ballspot
+from ballspot.cache.code import places, trust
 from ballspot.cli import main
 from ballspot.extract.data_root.synth import synthesize
 
@@ -59,6 +60,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 N_FRAMES = 250
 torch.set_num_threads(1)  # decord and torch share a process here: torch first, or its libraries break
+
+
+@pytest.fixture
+def nothing_named(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A user who has named no code of his own yet, whatever other tests named in this process."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setattr(trust, "_seen", set())
+    monkeypatch.setattr(places, "_held", {})
 
 
 @pytest.fixture(autouse=True)

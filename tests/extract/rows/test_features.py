@@ -218,7 +218,6 @@ def test_a_model_that_lays_channels_last_is_pooled_over_its_places() -> None:
 @pytest.mark.parametrize(
     ("name", "layers", "grid", "message"),
     [
-        ("vit_tiny_patch16_224", ("pooled",), (2, 2), "--layers pooled: vit_tiny_patch16_224 gives no map"),
         ("regnety_002", ("pooled",), (2, 4), "--grid 2x4: the map of layer 'pooled' has 2x3 cells at 64x96 pixels"),
         ("regnety_002", ("s2", "s4"), (3, 3), "--grid 3x3: the map of layer 's4' has 2x3 cells at 64x96 pixels"),
     ],

@@ -48,7 +48,8 @@ NO_VIDEO = {
     "JSON": (b'{"error": "not found"}', "a JSON document, not a video"),
     "XML": (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "an XML document, not a video"),
     "playlist": (b"#EXTM3U\n#EXT-X-VERSION:3\n", "a playlist, not a video"),
-    "text": (b"just some text\n" * 50, "cannot be read as a video"),
+    "text": (b"just some text\n" * 50, "text, not a video"),
+    "noise": (bytes(range(255, 0, -1)) * 20, "cannot be read as a video"),
 }
 
 

@@ -71,7 +71,7 @@ def test_a_variable_rate_shows_as_irregularity(video: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "empty file"), (b"just some text\n" * 50, "cannot be read as a video"), (None, "no such video")],
+    [(b"", "empty file"), (b"just some text\n" * 50, "text, not a video"), (None, "no such video")],
     ids=["zero bytes", "text", "missing"],
 )
 def test_what_is_no_video_is_named_in_one_line(tmp_path: Path, content: bytes | None, message: str) -> None:

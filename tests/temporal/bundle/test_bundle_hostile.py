@@ -248,7 +248,7 @@ def test_other_safetensors_and_what_is_no_file_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["head", "set"])
-def test_a_record_cannot_run_what_this_machine_has(good, tmp_path, monkeypatch, place):
+def test_a_record_cannot_run_what_this_machine_has(good, tmp_path, monkeypatch, nothing_named, place):
     """`timeit.py` is part of Python: anybody knows its digest, and its `timeit` runs the text that it is given."""
     monkeypatch.chdir(tmp_path)
     digest = sha256(Path(timeit.__file__).read_bytes()).hexdigest()
