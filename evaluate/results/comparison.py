@@ -143,10 +143,7 @@ def compare_runs(
     runs, metric, fps = _score_all(units, evaluated, min_count)
     differs = _differing([run.made_from for run in runs])
     groups = group_by_setting([run.made_from for run in runs])
-    warnings = [*_stand_in_warnings(first), *_warnings(differs, runs)]
-    if len(units) < len(opened):
-        n_runs, n_folds = len(runs), len(opened)
-        warnings.append(f"{n_folds} runs are the folds of {n_runs}, each scored on the matches of all its folds")
+    warnings = [*_stand_in_warnings(first), *_warnings(differs, runs), *_fold_warnings(len(opened), len(runs))]
     comparison = Comparison(
         split=split,
         metric=metric,
@@ -163,6 +160,12 @@ def compare_runs(
     if not bootstrap.n_resamples or metric not in METRICS:
         return comparison
     return _with_intervals(comparison, evaluated.pools(units, fps), bootstrap)
+
+
+def _fold_warnings(n_folds: int, n_runs: int) -> list[str]:
+    if n_runs == n_folds:
+        return []
+    return [f"{n_folds} runs are the folds of {n_runs}, each scored on the matches of all its folds"]
 
 
 def _label_set(runs: Sequence[Fold]) -> LabelSet:

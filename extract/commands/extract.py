@@ -34,15 +34,16 @@ if TYPE_CHECKING:
 @click.option(
     "--backbone",
     "backbone_name",
-    help="Any timm model name; a RegNet with temporal shift as regnety_002+gsf:s3,s4; a function of your own as "
+    help="Any timm model name; a RegNet, ResNet or ConvNeXt with temporal shift as regnety_002+gsf:s3,s4; "
+    "a function of your own as "
     "FILE.py:FUNCTION or MODULE:FUNCTION.  [default: what the weights say, else regnety_002]",
 )
 @click.option(
     "--weights",
     default="hub",
     show_default=True,
-    help="hub, random[:SEED], offline, a .pt, .pth or .safetensors file (timm's, E2E-Spot's, T-DEED's, the course "
-    "baseline's), or the folder of a run that trained a backbone.",
+    help="hub, random[:SEED], offline, own, a .pt, .pth or .safetensors file (timm's, E2E-Spot's, OSL's, T-DEED's, the "
+    "course baseline's), or the folder of a run that trained or adopted a backbone.",
 )
 @click.option(
     "--size", type=SIZE, help="What frames are resized to, pixels.  [default: what the weights say, else 224x398]"
@@ -101,7 +102,7 @@ if TYPE_CHECKING:
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Processes at once.  [default: one a CPU core, or two cores of a GPU, up to 16]",
+    help="Processes at once.  [default: one a CPU core, up to 16; on GPUs one for two cores]",
 )
 @trust_option
 @click.option("--on", help="Where the segments are filled instead: ray[:ADDRESS], slurm, slurm:local.")

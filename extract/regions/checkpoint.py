@@ -108,4 +108,4 @@ def _names(backbone: str) -> Mapping[str, tuple[str, Size]]:
 @cache
 def _width(name: str) -> int:
     with torch.device("meta"):
-        return int(shifted_model(name)[0].num_features)  # pyright: ignore[reportArgumentType]
+        return int(shifted_model(name)[0].num_features)  # pyright: ignore[reportArgumentType]  # a number in timm's models

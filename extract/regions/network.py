@@ -4,7 +4,7 @@ Own code from the facts of AdaSpot (repository arturxe2/AdaSpot, model/model.py)
 weights of their own.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,9 @@ class RegionNetwork(nn.Module):
     gives hangs on the whole clip: by the shift in the backbones and by the boxes, which are smoothed over time.
     """
 
+    offset: Tensor
+    scale: Tensor
+
     def __init__(self, settings: RegionSettings) -> None:
         super().__init__()
         self.settings = settings
@@ -37,7 +40,7 @@ class RegionNetwork(nn.Module):
         self.highres_backbone, self.high_clips = shifted_model(settings.backbone)
         for backbone in (self.lowres_backbone, self.highres_backbone):
             pad_as(backbone, settings.padding)
-        self.dim = dim = int(self.lowres_backbone.num_features)  # pyright: ignore[reportArgumentType]
+        self.dim = dim = int(self.lowres_backbone.num_features)  # pyright: ignore[reportArgumentType]  # a number
         self.lowres_linear, self.highres_linear = _projection(dim), _projection(dim)
         scale, shift = normalisation(MEAN, STD)
         self.register_buffer("scale", scale, persistent=False)
@@ -69,8 +72,9 @@ class RegionNetwork(nn.Module):
         if clips is not None:
             clips.n_frames = len(pictures)
         images = pictures.permute(0, 3, 1, 2).float()  # (T, H, W, 3) -> (T, 3, H, W), channels last in memory
-        maps = backbone.forward_features(torch.addcmul(self.offset, images, self.scale))  # pyright: ignore
-        return maps, backbone.forward_head(maps)  # pyright: ignore
+        model: Any = backbone  # timm's models have these two, which nn.Module does not say
+        maps = model.forward_features(torch.addcmul(self.offset, images, self.scale))
+        return maps, model.forward_head(maps)
 
     @staticmethod
     def _pictures(pictures: Tensor, size: tuple[int, int], seen: tuple[int, int]) -> Tensor:

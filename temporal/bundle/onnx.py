@@ -79,7 +79,8 @@ def require_onnx() -> None:
 def export_head(source: Path, out: Path, *, checkpoint: str = "best") -> ExportedFile:
     """Writes the head of a run or bundle as ONNX: features (B, T, D) in, any B and T; see docs/sharing.md for the rest.
 
-    T is the clip's frames alone where the head takes no other length (sgp-mixer). Raises BallspotError for several
+    T is the clip's frames alone where the head takes no other length (sgp-mixer, adaspot). Raises BallspotError for
+    several
     heads, and, leaving nothing, where an output differs from torch's by above 1e-4.
     """
     trained = read_trained(source, checkpoint=checkpoint)

@@ -23,7 +23,9 @@ from ...cache.terminal import (
 @click.command("finetune")
 @data_argument
 @click.option("--out", "run_path", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
-@click.option("--backbone", help="A timm model; a RegNet with shift as regnety_002+gsf:s3,s4.  [default: the weights']")
+@click.option(
+    "--backbone", help="A timm model, also with shift (regnety_002+gsf), or FILE.py:NAME.  [default: the weights']"
+)
 @click.option("--weights", default="hub", show_default=True, help="To begin with: as of `ballspot extract`.")
 @click.option("--size", type=SIZE, help="Height and width of the pictures.  [default: the weights', else 224x398]")
 @click.option("--preset", default="finetune", show_default=True, help="A preset, or a TOML file of your own.")

@@ -39,7 +39,7 @@ def test_a_cell_is_the_mean_of_the_tokens_of_its_patches(name: str, n_before: in
     outputs: list[torch.Tensor] = []
     hook = model.get_submodule("blocks.0").register_forward_hook(lambda _, __, output: outputs.append(output))
     with torch.inference_mode():
-        last = model.forward_features(images)  # pyright: ignore[reportCallIssue]
+        last = model.forward_features(images)  # pyright: ignore[reportCallIssue]  # timm's models have it
         hook.remove()
         features = pooling(images)
     expected = []
@@ -95,7 +95,7 @@ def test_weights_of_another_size_are_taken_with_their_positions_resampled(tmp_pa
     theirs = timm.create_model("test_vit", pretrained=False).state_dict()  # 160x160, with a classifier
     torch.save(theirs, tmp_path / "w.pth")
     backbone = load_backbone(BackboneSpec("test_vit", str(tmp_path / "w.pth"), (64, 112), grid=(2, 2)), CPU)
-    ours = backbone.model.model.state_dict()  # pyright: ignore[reportAttributeAccessIssue]
+    ours = backbone.model.model.state_dict()  # pyright: ignore[reportAttributeAccessIssue]  # of the pooling
     torch.testing.assert_close(ours["blocks.1.attn.qkv.weight"], theirs["blocks.1.attn.qkv.weight"])
     of_theirs = theirs["pos_embed"][:, 1:].reshape(1, 10, 10, 64).permute(0, 3, 1, 2)  # after the class token's
     resized = nn.functional.interpolate(

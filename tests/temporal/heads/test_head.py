@@ -7,25 +7,12 @@ from ballspot.cache.errors import BallspotError
 from ballspot.temporal.config.load import load_config
 from ballspot.temporal.config.sections import HeadSection
 from ballspot.temporal.heads.downsampling import downsample, n_tokens, spread_by_frames, spread_by_repeats, token_frames
-from ballspot.temporal.heads.head import build_head, n_parameters
+from ballspot.temporal.heads.head import STAGED_TRUNKS, TRUNKS, build_head, n_parameters
 from ballspot.temporal.heads.multires import MultiResolution
 from ballspot.temporal.heads.tcn import TCN
 from ballspot.temporal.heads.transformer import EncoderLayer, Transformer, stretched, turn
 
-KINDS = (
-    "tcn",
-    "transformer",
-    "multires",
-    "gru",
-    "unet",
-    "tdeed",
-    "sgp-mixer",
-    "linear",
-    "spot-gru",
-    "mstcn",
-    "asformer",
-    "adaspot",
-)
+KINDS = (*TRUNKS, *STAGED_TRUNKS)
 OF_ANY_LENGTH = tuple(kind for kind in KINDS if kind not in ("sgp-mixer", "adaspot"))
 
 
