@@ -1,4 +1,4 @@
-"""Seconds of the fuzzing in bench/ (docs/fuzzing.md), and that it finds what it looks for."""
+"""Seconds of the fuzzing in bench/ (docs/contributing/fuzzing.md), and that it finds what it looks for."""
 
 import importlib.util
 import os
