@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from ballspot.cache.errors import BallspotError
+from ballspot.temporal.sweep.file import read_sweep_file
 from ballspot.temporal.sweep.space import Sweep, read_space, setting_name
 
 SHIPPED = Path(__file__).parents[3] / "temporal" / "sweep" / "files"
@@ -175,7 +176,7 @@ def test_shipped_sweeps_have_the_settings_of_the_experiments(name, n_settings):
 def test_shipped_sweeps_on_folds_are_against_the_default(name, n_settings):
     sweep, file = read_sweep(SHIPPED / f"{name}.toml"), read_sweep_file(SHIPPED / f"{name}.toml")
     assert (len(sweep.settings), sweep.baseline, file.folds) == (n_settings, 0, 4)
-    assert [one.train_matches for one in sweep.settings] == {"presets": [0] * 4, "matches": [8, 4, 2, 1]}[name]
+    assert [one.train_matches for one in sweep.settings] == {"presets": [0] * 4, "matches": [0, 4, 2, 1]}[name]
 
 
 @pytest.mark.parametrize("value", ["-1", "true", '"all"', "1.5"])
