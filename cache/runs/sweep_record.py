@@ -76,7 +76,8 @@ def read_sweep_record(folder: Path) -> SweepRecord:
 def expand_runs(paths: Sequence[Path]) -> list[Path]:
     """The run folders that ``paths`` mean: runs, folders of seeds (`train --seeds`), and sweeps.
 
-    Of a sweep the finished runs, those of its baseline first; a run that two paths lead to once, by the first of them.
+    Of a sweep the finished runs, those of its baseline first, and of one on folds the seeds that are done in each; a
+    run that two paths lead to once, by the first of them.
     Raises BallspotError for a sweep without any.
     """
     runs: dict[Path, Path] = {}
@@ -143,8 +144,12 @@ def _place(value: Any) -> str:
 def _finished(path: Path) -> list[Path]:
     record = read_sweep_record(path)
     ordered = sorted(record.settings, key=lambda setting: setting.name != record.baseline)
-    runs = [path / run for setting in ordered for run in setting.runs]
-    done = [run for run in runs if RunFolder(run).is_done]
+    done: list[Path] = []
+    for setting in ordered:
+        of_setting = [path / run for run in setting.runs]
+        lacking = {run.name for run in of_setting if not RunFolder(run).is_done} if record.folds else set[str]()
+        done += [run for run in of_setting if run.name not in lacking and RunFolder(run).is_done]
     if not done:
-        raise BallspotError(f"{path}: none of the {len(runs)} runs of this sweep is done; give its command again")
+        n_runs, whole = sum(len(setting.runs) for setting in ordered), " in every fold" if record.folds else ""
+        raise BallspotError(f"{path}: none of the {n_runs} runs of this sweep is done{whole}; give its command again")
     return done

@@ -88,8 +88,9 @@ def test_given_again_nothing_is_done_and_a_fold_that_was_lost_comes_back_the_sam
     spots = {path.relative_to(run): path.read_bytes() for path in run.rglob("results_spotting.json")}
     assert len(spots) == 3  # one validates, two are held out
     shutil.rmtree(run)
+    assert [run.seed for run in compare_runs([out], bootstrap=NO_DRAWS).runs] == [1]  # done in every fold
     with pytest.raises(BallspotError, match="every fold is done"):
-        compare_runs([out], bootstrap=NO_DRAWS)
+        compare_runs([out / "all"], bootstrap=NO_DRAWS)
     words = ("sweep", file, season.features, "--data", season.data, "--out", out, "--device", "cpu")
     plan = json.loads(ballspot(*words, "--dry-run", "--json").stdout)
     assert (plan["settings"][0]["n_runs"], plan["settings"][0]["n_left"]) == (4, 1)
