@@ -74,9 +74,14 @@ def read_truth(roots: Sequence[Path]) -> Truth:
         files |= {name: match.labels_path for name, match in data.matches.items()}
         for part, names in tomllib.loads((root / "splits.toml").read_text()).items():
             parts[part] += names
-    labels = {name: tuple(read_labels(path, LABELS)) for name, path in files.items()}
+    labels = {name: distinct(read_labels(path, LABELS)) for name, path in files.items()}
     first, *pool = parts["train"]
     return Truth(labels, files, (first,), tuple(pool), tuple(parts["valid"]), tuple(parts["test"]))
+
+
+def distinct(spots: Sequence[Spot]) -> tuple[Spot, ...]:
+    """The events of a match, those of one class at one time once, as the page takes them."""
+    return tuple({(one.label, one.position_ms): one for one in spots}.values())
 
 
 def make_root(root: Path, truth: Truth) -> Path:
