@@ -109,7 +109,7 @@ def seed_folders(path: Path) -> list[Path]:
         return [path]
     folds = sorted((one for one in path.glob("fold-*") if FOLD.fullmatch(one.name)), key=lambda one: int(one.name[5:]))
     if folds:  # of one setting of a sweep
-        return [seed for fold in folds for seed in seed_folders(fold)]
+        return [seed for fold in folds for seed in seed_folders(fold) if seed != fold] or [path]
     numbered = {one: SEED.fullmatch(one.name) for one in path.glob("seed-*")}
     seeds = {one: int(found[1]) for one, found in numbered.items() if found is not None}
     return sorted(seeds, key=lambda one: (seeds[one], one.name)) or [path]
