@@ -90,7 +90,7 @@ def make_root(root: Path, truth: Truth) -> Path:
         (root / name).mkdir(parents=True)
         if name not in truth.pool:
             shutil.copy(truth.files[name], root / name / "Labels-ball.json")
-    parts = {"train": truth.known, "valid": truth.valid, "test": truth.test}
+    parts = {"train": truth.known, "valid": truth.valid, "test": (*truth.test, *truth.pool)}  # what is corrected moves
     (root / "splits.toml").write_text("".join(f"{part} = {json.dumps(names)}\n" for part, names in parts.items()))
     return root
 
