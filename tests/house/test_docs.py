@@ -54,7 +54,9 @@ def command_at(words):
 def test_commands_are_found_in_the_pages_that_have_them():
     of_page = {name: sum(one == name for one, _ in COMMANDS) for name in NAMES}
     assert of_page["README.md"] >= 12
-    assert all(of_page[f"docs/guides/{name}.md"] for name in ("evaluation", "exports", "finetuning", "sharing", "sweeps"))
+    assert all(
+        of_page[f"docs/guides/{name}.md"] for name in ("evaluation", "exports", "finetuning", "sharing", "sweeps")
+    )
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs" / "guides").glob("*.md")))

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 import ballspot
 from ballspot.cli import main
 from ballspot.evaluate.commands import view as view_command
+from ballspot.temporal.sweep import read_space
 
 ROOT = Path(ballspot.__file__).parent
 PAGES = ROOT / "docs" / "tutorials"
@@ -142,3 +144,11 @@ def test_one_video_becomes_corrected_events(checkout: Path, monkeypatch: pytest.
     assert Path("timelines/my-match.xml").read_text(encoding="utf-8").count("<code>PASS</code>") >= 2
     assert Path("runs/first-learned-1/learned.json").is_file()
     assert list(Path("clips").rglob("*.mp4"))
+
+
+def test_the_sweep_of_the_guide_is_the_example_and_has_five_settings() -> None:
+    example = ROOT / "examples" / "strides.toml"
+    guide = (ROOT / "docs" / "guides" / "sweeps.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```toml\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
+    assert tomllib.loads(block) == tomllib.loads(example.read_text(encoding="utf-8"))
+    assert len(read_space(example).sweep().settings) == 3 * 2 - 1  # one combination is skipped
