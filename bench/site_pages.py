@@ -2,10 +2,9 @@
 
 import posixpath
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {  # where a file of the checkout stands in the site
@@ -17,17 +16,17 @@ PAGES = {  # where a file of the checkout stands in the site
 LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
 
-def on_files(files: Files, config: Any) -> Files:
+def on_files(files: Any, config: Any) -> Any:
     """Adds the pages of the checkout's root, and one that shows the examples."""
+    mkdocs = import_module("mkdocs.structure.files")  # the environment of the site has it, that of the tests does not
     for name, place in PAGES.items():
         text = _examples() if name == "examples" else (ROOT / name).read_text(encoding="utf-8")
-        page = File.generated(config, place, content=_moved(text, name, place))
-        page.inclusion = page.inclusion.NOT_IN_NAV
-        files.append(page)
+        content = _moved(text, name, place)
+        files.append(mkdocs.File.generated(config, place, content=content, inclusion=mkdocs.InclusionLevel.NOT_IN_NAV))
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Links that leave docs/ lead to those pages."""
     place = page.file.src_uri
     return markdown if place in PAGES.values() else _moved(markdown, f"docs/{place}", place)
