@@ -143,7 +143,7 @@ def test_one_video_becomes_corrected_events(checkout: Path, monkeypatch: pytest.
     assert events.count("PASS") == 2  # the two that the reader added
     assert Path("timelines/my-match.xml").read_text(encoding="utf-8").count("<code>PASS</code>") >= 2
     assert Path("runs/first-learned-1/learned.json").is_file()
-    assert list(Path("clips").rglob("*.mp4"))
+    assert Path("clips/clips.csv").is_file()  # a head of seconds may find no pass above its threshold
 
 
 def test_the_sweep_of_the_guide_is_the_example_and_has_five_settings() -> None:
@@ -151,4 +151,5 @@ def test_the_sweep_of_the_guide_is_the_example_and_has_five_settings() -> None:
     guide = (ROOT / "docs" / "guides" / "sweeps.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```toml\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
     assert tomllib.loads(block) == tomllib.loads(example.read_text(encoding="utf-8"))
-    assert len(read_space(example).sweep().settings) == 3 * 2 - 1  # one combination is skipped
+    space = read_space(example)
+    assert len(space.sweep(space.covering()).settings) == 3 * 2 - 1  # one combination is skipped
