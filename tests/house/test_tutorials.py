@@ -152,4 +152,4 @@ def test_the_sweep_of_the_guide_is_the_example_and_has_five_settings() -> None:
     (block,) = re.findall(r"^```toml\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
     assert tomllib.loads(block) == tomllib.loads(example.read_text(encoding="utf-8"))
     space = read_space(example)
-    assert len(space.sweep(space.covering()).settings) == 3 * 2 - 1  # one combination is skipped
+    assert len(space.sweep(space.points).settings) == 3 * 2 - 1  # one combination is skipped
