@@ -182,4 +182,6 @@ def split_of_option(help_text: str) -> Decorator:
 
 def device_option(auto: str = "a GPU if there is one") -> Decorator:
     """The option --device, with what ``auto`` means."""
-    return click.option("--device", default="auto", show_default=True, help=f"auto ({auto}), cpu, cuda, cuda:1, ...")
+    return click.option(
+        "--device", default="auto", show_default=True, help=f"auto ({auto}), cpu, cuda, cuda:1, mps, ..."
+    )

@@ -183,6 +183,7 @@ class TrainingSection(Section):
     gradient_clip: NotNegative = 0.0
     early_stop_epochs: CountOrNone = 0
     validation_every_epochs: Count = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
     amp: bool = False
     compile: bool = False
 
