@@ -7,6 +7,8 @@ then for every step the changes of its clips, then the masks of dropout.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -42,6 +44,7 @@ from .stack import Stack
 
 Outcome = EpochSummary | BallspotError
 Answers = dict[str, Tensor]
+Drawn = TypeVar("Drawn")
 ANSWERS = ("class_index", "strength", "labels", "offset", "team")
 
 
@@ -149,25 +152,14 @@ def stacked_batches(
         n_clips = len(part) // n_runs
         shift = None
         if change.index_jitter:
-            shift = torch.cat(
-                [_by(chance, lambda n=n_clips: jitter_shift(n, grid, chance=change.index_jitter)) for chance in chances]
-            )
+            jitter = partial(jitter_shift, n_clips, grid, chance=change.index_jitter)
+            shift = torch.cat([_by(chance, jitter) for chance in chances])
         frames = gather_clips(features, part, grid, row_shift=shift) if read is None else next(read)
         frames = frames.unflatten(0, (n_runs, n_clips))
         if change.frame_switch:
-            frames = torch.stack(
-                [
-                    _by(chance, lambda one=one: switch_frames(one, chance=change.frame_switch))
-                    for chance, one in zip(chances, frames, strict=True)
-                ]
-            )
+            frames = _each(chances, frames, partial(switch_frames, chance=change.frame_switch))
         if change.temporal_drop:
-            frames = torch.stack(
-                [
-                    _by(chance, lambda one=one: drop_frames(one, chance=change.temporal_drop))
-                    for chance, one in zip(chances, frames, strict=True)
-                ]
-            )
+            frames = _each(chances, frames, partial(drop_frames, chance=change.temporal_drop))
         answers = {
             field.name: value.unflatten(0, (n_runs, n_clips))
             for field in fields(wanted)
@@ -203,8 +195,8 @@ def _draw(runs: Runs, seed: int, *, epoch: int) -> ClipStarts:
 def _mixed(frames: Tensor, answers: Answers, chances: Sequence[Chance], *, alpha: float) -> tuple[Tensor, Answers]:
     """Every clip (K, B, T, D) mixed with another of its run and batch; answers are then of 2 B, with their share."""
     n_runs, n_clips = frames.shape[:2]
-    cpu = torch.device("cpu")
-    drawn = [_by(chance, lambda: draw_partners(n_clips, alpha=alpha, device=cpu)) for chance in chances]
+    partners = partial(draw_partners, n_clips, alpha=alpha, device=torch.device("cpu"))
+    drawn = [_by(chance, partners) for chance in chances]
     other = torch.stack([one[0] + place * n_clips for place, one in enumerate(drawn)])  # (K, B), into all clips
     share = torch.stack([one[1] for one in drawn])
     other, share = (values.to(frames.device, non_blocking=True) for values in (other, share))
@@ -216,7 +208,12 @@ def _mixed(frames: Tensor, answers: Answers, chances: Sequence[Chance], *, alpha
     return flat.unflatten(0, (n_runs, n_clips)), {**both, "share": torch.cat([share, 1.0 - share], dim=1)}
 
 
-def _by(chance: Chance, draw: Callable[[], Tensor | tuple[Tensor, Tensor]]):
+def _each(chances: Sequence[Chance], frames: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """The frames (K, B, T, D), each run's changed by its own chance."""
+    return torch.stack([_by(chance, partial(change, one)) for chance, one in zip(chances, frames, strict=True)])
+
+
+def _by(chance: Chance, draw: Callable[[], Drawn]) -> Drawn:
     """What is drawn by a run's chance."""
     with chance.taken():
         return draw()

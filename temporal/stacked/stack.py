@@ -76,9 +76,9 @@ class Stack:
                 for parameter, value in valley:
                     parameter.copy_(value)
         if section.gradient_clip:
-            bound = section.gradient_clip / (self._norms() + CLIP_MARGIN)
-            for parameter in self._moving():
-                parameter.grad.mul_(_over(bound.clamp(max=1.0), parameter))
+            share = (section.gradient_clip / (self._norms() + CLIP_MARGIN)).clamp(max=1.0)
+            for _, gradient in self._moving():
+                gradient.mul_(_over(share, gradient))
         self._step()
         self._forget_gradients()
 
@@ -137,21 +137,21 @@ class Stack:
         for parameter in self.parameters.values():
             parameter.grad = None
 
-    def _moving(self) -> list[nn.Parameter]:
-        return [parameter for parameter in self.parameters.values() if parameter.grad is not None]
+    def _moving(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """The parameters that have a gradient, with it."""
+        return [(parameter, parameter.grad) for parameter in self.parameters.values() if parameter.grad is not None]
 
     def _norms(self) -> Tensor:
         """The norm of each run's gradient, (K,)."""
-        norms = [parameter.grad.flatten(1).norm(dim=1) for parameter in self._moving() if parameter.grad is not None]
-        return torch.stack(norms).norm(dim=0)
+        return torch.stack([gradient.flatten(1).norm(dim=1) for _, gradient in self._moving()]).norm(dim=0)
 
     @torch.no_grad()
     def _climb(self, rho: float) -> list[tuple[nn.Parameter, Tensor]]:
         """Moves each run's parameters by ``rho`` along its gradient, and says where they came from."""
         reach = rho / (self._norms() + SMALLEST_NORM)
-        valley = [(parameter, parameter.clone()) for parameter in self._moving()]
-        for parameter, _ in valley:
-            parameter.add_(parameter.grad * _over(reach, parameter))
+        valley = [(parameter, parameter.clone()) for parameter, _ in self._moving()]
+        for parameter, gradient in self._moving():
+            parameter.add_(gradient * _over(reach, gradient))
         return valley
 
 
@@ -161,9 +161,9 @@ def _joined(heads: Sequence[SpottingHead], name: str) -> Tensor:
     return torch.stack([getattr(head.get_submodule(owner), leaf).detach() for head in heads])
 
 
-def _over(values: Tensor, parameter: Tensor) -> Tensor:
-    """Values (K,) in a shape that meets (K, ...)."""
-    return values.view(-1, *([1] * (parameter.ndim - 1)))
+def _over(values: Tensor, stacked: Tensor) -> Tensor:
+    """Values (K,) in a shape that meets ``stacked`` (K, ...)."""
+    return values.view(-1, *([1] * (stacked.ndim - 1)))
 
 
 def _pace(section: TrainingSection) -> tuple[float, ...]:
