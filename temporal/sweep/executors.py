@@ -28,7 +28,7 @@ def job_runner(executor: Executor, *, stack: int = 1) -> JobRunner:
     def run(jobs: Iterable[Job], on_poll: OnPoll) -> Iterator[Job]:
         def polled(running: Sequence[Pack]) -> Collection[Pack]:
             stops = on_poll([job for pack in running for job in pack])
-            return [pack for pack in running if any(job in stops for job in pack)]
+            return [pack for pack in running if any(job is one for job in pack for one in stops)]
 
         tasks = packs(jobs, most=stack, n_workers=executor.n_workers)
         for ended in executor.run(partial(do_on_device, executor.n_threads), tasks, on_poll=polled):
