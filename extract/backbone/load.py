@@ -10,7 +10,7 @@ from torch import nn
 
 from ...cache.code import is_reference, portable, settle_code, shown
 from ...cache.errors import BallspotError
-from ...cache.stores import ORIGINAL, FeatureSpec
+from ...cache.stores import ORIGINAL, FeatureSpec, RegionSpec
 from ..own import make_own
 from .fold_norms import channels_last, fold_batch_norms
 from .foreign import recognise
@@ -78,11 +78,19 @@ class Backbone:
     shifted: Shifted | None = None
 
     def features(
-        self, *, stride: int, dtype: str = "float16", views: Sequence[str] = (ORIGINAL,), margin: int = 0
+        self,
+        *,
+        stride: int,
+        dtype: str = "float16",
+        views: Sequence[str] = (ORIGINAL,),
+        margin: int = 0,
+        motion: int = 0,
+        region: RegionSpec | None = None,
     ) -> FeatureSpec:
         """All that decides a feature.
 
         `margin` is that of the windows of a backbone with temporal shift; below its reach their length decides, too.
+        With `motion` pictures are of three moments so many frames apart, with `region` boxes of them are seen, too.
         """
         more: dict[str, Any] = {"views": views_settings(views)} if tuple(views) != (ORIGINAL,) else {}
         if self.shifted is not None:
@@ -90,6 +98,8 @@ class Backbone:
             more["shift"] |= {"window": self.shifted.window_rows} if margin < self.shifted.reach else {}
         if self.spec.uncropped is not None:
             more["uncropped"] = self.spec.uncropped
+        more |= {"motion": motion} if motion else {}
+        more |= {} if region is None else {"region": region}
         return FeatureSpec(
             backbone=portable(self.spec.name),
             weights_sha256=self.weights_sha256,

@@ -55,6 +55,8 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
         substitute=len(store.substituted) > 0,
         image_fps=_picture_fps(store),
         margin=made.shift.get("margin"),
+        motion=made.motion or 0,
+        region=made.region,
     )
     name = settle_code(made.backbone, near=set_folder(store), owner=str(store.path))
     return Recipe(
