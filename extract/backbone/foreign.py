@@ -20,8 +20,9 @@ from torch import Tensor
 from ...cache.disk import raise_if_system, write_tensors
 from ...cache.errors import BallspotError
 from ...cache.stores import MOST_MOTION, ORIGINAL
+from .shift_places import LAYOUTS, STAGES
 from .spec import BackboneSpec, size_of_patches
-from .temporal_shift import BLOCK_TSM, LAYOUTS, SHIFTED, STAGES, ShiftSpec, insert_shift
+from .temporal_shift import BLOCK_TSM, SHIFTED, ShiftSpec, insert_shift
 from .transforms import INTERPOLATIONS
 from .weights import UNREADABLE, first_line, read_state_dict
 
@@ -241,7 +242,7 @@ def save_backbone(path: Path, state: Mapping[str, Tensor], settled: Settled) -> 
 
 def _shift_of(found: Mapping[str, Tensor]) -> ShiftSpec | None:
     shifted = [key for key in found if SHIFTED in key]
-    places = {place: stage for layout in LAYOUTS for place, stage in zip(layout.stages, STAGES, strict=True)}
+    places = {layout.places([stage])[0]: stage for layout in LAYOUTS for stage in STAGES}
     there = {stage for place, stage in places.items() if any(key.startswith(f"{place}.") for key in shifted)}
     if not there:
         return None

@@ -236,7 +236,7 @@ def load_model(spec: BackboneSpec) -> Loaded:
         elif weights.kind == "random":
             _open_residuals(model)
         if shift is not None and clips is None:  # new shifts in a backbone that was trained without
-            clips = insert_shift(model, shift, backbone=whole)
+            clips = insert_shift(model, shift, backbone=whole, keeps=weights.kind != "random")
     return Loaded(replace(spec, name=whole), model, shift, clips)
 
 

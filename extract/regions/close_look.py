@@ -199,7 +199,10 @@ def require_region(region: RegionSpec, backbone: Backbone) -> None:
         )
     close_spec = replace(spec, size=region.size)
     if isinstance(backbone.model, GridPooling):
-        require_cells(backbone.model, close_spec)
+        try:
+            require_cells(backbone.model, close_spec)
+        except BallspotError as error:
+            raise BallspotError(f"{said}: {error}") from error
     try:
         close = feature_dim(close_spec, backbone.model, device_of(backbone))
     except BallspotError as error:
