@@ -19,7 +19,6 @@ from .spec import BackboneSpec
 from .temporal_shift import BLOCK_TSM, SHIFTED, Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
 from .transforms import INTERPOLATIONS, views_settings
 from .weights import (
-    OFFLINE_BACKBONE,
     cached_hub_file,
     first_line,
     hub_error,
@@ -200,10 +199,8 @@ def load_model(spec: BackboneSpec) -> Loaded:
     classifier = cfg.get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     state, source, has_shift = None, "", False
-    if weights.kind == "offline" and name.split(".")[0] != OFFLINE_BACKBONE:
-        raise BallspotError(f"--weights offline: there are none for {name}; use --backbone {OFFLINE_BACKBONE}")
     if weights.kind == "offline":
-        state, source = offline_state_dict(), "--weights offline"
+        state, source = offline_state_dict(name.split(".")[0]), "--weights offline"
     elif weights.kind == "file" and weights.path is not None:
         state, source = read_state_dict(weights.path), str(weights.path)
         if any(key.startswith(("lowres_backbone.", "highres_backbone.")) for key in state):

