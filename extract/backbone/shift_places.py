@@ -43,6 +43,7 @@ LAYOUTS = (
            ".blocks"),  # ConvNeXt
 )  # fmt: skip
 FIRST = ("conv1", "conv1", "conv_dw")  # what these call the first convolution of a block
+MOBILE_BLOCKS = ("timm.models._efficientnet_blocks", "timm.layers.attention2d")  # where timm has their blocks
 MOBILE_HEADS = (  # after the stages of an EfficientNet, and of a MobileNetV3 or V4
     (("conv_head", "bn2"), ("global_pool", "classifier")),
     ((), ("global_pool", "conv_head", "norm_head", "act2", "flatten", "classifier")),
@@ -87,7 +88,8 @@ def _mobile_layout(model: nn.Module) -> Layout | None:
     stem = [name for name in ("conv_stem", "bn1") if hasattr(model, name)]
     if not isinstance(blocks, nn.Sequential) or len(stem) < 2:
         return None
-    if not any(hasattr(block, "has_skip") for stage in blocks.children() for block in stage.children()):
+    kinds = {type(block).__module__ for stage in blocks.children() for block in stage.children()}
+    if not kinds or not all(kind in MOBILE_BLOCKS for kind in kinds):
         return None
     stages: list[list[str]] = [[], [], [], []]
     smaller = _stride(model.get_submodule("conv_stem"))
@@ -96,14 +98,11 @@ def _mobile_layout(model: nn.Module) -> Layout | None:
             smaller *= _stride(block)
         place = next((number for number, most in enumerate(SMALLER) if smaller <= most), len(SMALLER) - 1)
         stages[place].append(f"blocks.{name}")
-    maps, head = MOBILE_HEADS[0 if hasattr(model, "bn2") else 1]
-    return Layout(
-        tuple(map(tuple, stages)),
-        tuple(stem),
-        maps,
-        tuple(name for name in head if hasattr(model, name)),
-        interleaves=False,
-    )
+    maps, whole_head = MOBILE_HEADS[0 if hasattr(model, "bn2") else 1]
+    head = tuple(name for name in whole_head if hasattr(model, name))
+    if {name for name, _ in model.named_children()} != {*stem, "blocks", *maps, *head}:
+        return None  # it has a step that its two parts would lack
+    return Layout(tuple(map(tuple, stages)), tuple(stem), maps, head, interleaves=False)
 
 
 def _stride(block: nn.Module) -> int:

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 @click.option(
     "--backbone",
     "backbone_name",
-    help="Any timm model name; a RegNet, ResNet or ConvNeXt with temporal shift as regnety_002+gsf:s3,s4; "
+    help="Any timm model name; a RegNet, ResNet, ConvNeXt, EfficientNet or MobileNet with temporal shift as "
+    "regnety_002+gsf:s3,s4; "
     "a function of your own as "
     "FILE.py:FUNCTION or MODULE:FUNCTION.  [default: what the weights say, else regnety_002]",
 )

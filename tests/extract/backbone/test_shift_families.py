@@ -25,7 +25,7 @@ FAMILIES = {  # a small model of each, and how many residual blocks it has in th
     "regnetx_002": [1, 1, 4, 7],
     "resnet10t": [1, 1, 1, 1],
     "convnext_atto": [2, 2, 6, 2],
-    "test_efficientnet": None,
+    "tf_efficientnetv2_b0": [1, 1, 6, 7],
     "mobilenetv2_035": [1, 2, 5, 2],
     "mobilenetv3_small_050": [0, 1, 4, 2],
     "mobilenetv4_conv_small_035": None,
