@@ -16,6 +16,8 @@ def test_a_run_that_sees_motion_and_boxes_is_predicted_from_videos(drawn: Path, 
     words = ["--backbone", "resnet10t", "--weights", "random:4", "--size", "48x72", "--stride", 2, "--motion", 3]
     boxes = ["--region", "map", "--region-size", "32x32", "--region-from", "64x96", "--region-count", 2]
     run("extract", drawn, "--out", tmp_path, "--set", "seen", *words, *boxes)
+    wrong = ["train", tmp_path / "seen", "--data", drawn, "--run", tmp_path / "run", "--set", "cells=2"]
+    assert "are of 3 cells; set cells=3" in run(*wrong, code=1).stderr
     path = trained(tmp_path / "seen", drawn, tmp_path / "run", "scaling=none", "clip_stride=2", "n_epochs=1",
                    "warmup_epochs=0", "cells=3", "fused_width=16")  # fmt: skip
     run("predict", path, tmp_path / "seen", "--data", drawn, "--split", "all", "--out", tmp_path / "stored")
