@@ -16,7 +16,7 @@ from ..features import FeatureLayout, FeatureSource, read_layout
 from ..heads import HeadDescription, WarmStart, sketch_device
 from ..own import try_losses
 
-SPLIT = "valid"
+SPLIT, HELD_OUT = "valid", "test"
 Report = Callable[[str], None]
 
 
@@ -103,6 +103,8 @@ class Experiment(Task):
         if layout is None:
             layout = read_layout(self.rows, self.splits.part("train"), config.clips.views)
             read_layout(self.rows, self.splits.part(SPLIT), prediction_views(config))
+            if self.splits.n_folds:  # which is predicted at the end of training
+                read_layout(self.source, self.splits.part(HELD_OUT), prediction_views(config))
         for cells in layout.cells:
             if config.head.cells not in (1, cells):
                 raise BallspotError(
