@@ -19,7 +19,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 
 
 ADDED = {
-    "head": ("n_stages",),
+    "head": ("n_stages", "cells"),
     "training": ("precision",),
     "prediction": ("team_scores",),
 }  # keys that 0.1.0 did not have
