@@ -4,12 +4,12 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import click
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Table
+
+if TYPE_CHECKING:  # rich is imported where something is shown, so that help comes without it
+    from rich.progress import Progress, TaskID
 
 PLAIN_WIDTH = 200
 
@@ -18,6 +18,10 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table to standard output: first column left, others right; never wrapped when it goes to a file."""
     if sys.stdout is None:  # closed by whoever started this process
         return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, header in enumerate(headers):
@@ -65,6 +69,9 @@ class ProgressLine:
 
     def __enter__(self) -> "ProgressLine":
         if sys.stderr is not None and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[line]}"))
             self.progress = Progress(*columns, console=Console(file=sys.stderr), transient=not self.stays)
             self.progress.start()

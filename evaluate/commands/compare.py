@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, data_option, labels_of_run_option, note
+from ...cache.terminal import FOLDER, command, data_option, labels_of_run_option, note
 from ..dataset import BALL_12, DataSelection, load_label_set
 from ..reporting import as_csv, as_latex, as_markdown, comparison_tables, settings_rows
 from ..results import compare_runs
@@ -14,7 +14,7 @@ from ..uncertainty import Bootstrap
 from .options import block_option, min_count_option, resamples_option, show_tables
 
 
-@click.command()
+@command()
 @click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN|SWEEP|PREDICTIONS ...")
 @click.option(
     "--split",

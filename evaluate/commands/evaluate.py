@@ -7,6 +7,7 @@ import click
 
 from ...cache.terminal import (
     FOLDER,
+    command,
     data_option,
     labels_file_option,
     labels_of_run_option,
@@ -39,7 +40,7 @@ from ..uncertainty import Bootstrap
 from .options import block_option, min_count_option, resamples_option, show_tables
 
 
-@click.command()
+@command()
 @click.argument("predictions", metavar="PREDICTIONS|RUN", type=FOLDER)
 @data_option("Data root with the labels.  [default: the one that a RUN was trained on]", required=False)
 @split_of_option("Matches to score; all means every match with labels, or every match of --splits.")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from ...cache.terminal import FOLDER, data_option, device_option
+from ...cache.terminal import FOLDER, command, data_option, device_option
 
 
-@click.command("demo")
+@command("demo")
 @data_option("Data root with splits.toml.  [default: the seven shipped matches]", required=False)
 @click.option(
     "--out",

@@ -9,6 +9,7 @@ from ...cache.runs import SEEDS_BELOW
 from ...cache.terminal import (
     FOLDER,
     SIZE,
+    command,
     data_argument,
     device_option,
     labels_option,
@@ -20,7 +21,7 @@ from ...cache.terminal import (
 )
 
 
-@click.command("finetune")
+@command("finetune")
 @data_argument
 @click.option("--out", "run_path", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
 @click.option(

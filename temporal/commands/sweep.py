@@ -12,6 +12,7 @@ from ...cache.errors import BallspotError
 from ...cache.runs import SWEEP_FILE
 from ...cache.terminal import (
     FOLDER,
+    command,
     data_option,
     device_option,
     json_option,
@@ -24,7 +25,7 @@ from ...cache.terminal import (
 CLUSTER_JOBS = 16  # runs at a time on other machines, whose number nobody here knows
 
 
-@click.command(short_help="Train every setting of a sweep file, several seeds each.")
+@command(short_help="Train every setting of a sweep file, several seeds each.")
 @click.argument("file", metavar="FILE")
 @click.argument("features", type=FOLDER, nargs=-1)
 @data_option()
