@@ -35,6 +35,7 @@ CLUSTER_JOBS = 16  # runs at a time on other machines, whose number nobody here 
 @click.option("--threads", "n_threads", type=click.IntRange(min=1), default=1, show_default=True,
               help="Threads of a run; the same number gives the same bits.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Laid over every run; may be repeated.")
+@click.option("--seeds", "n_seeds", type=click.IntRange(1, 100), help="Of every setting.  [default: the file's]")
 @splits_option()
 @leave_out_option()
 @labels_option
@@ -61,6 +62,7 @@ def sweep(
     n_jobs: int | None,
     n_threads: int,
     settings: tuple[str, ...],
+    n_seeds: int | None,
     splits_file: Path | None,
     leave_out: str | None,
     labels: str,
@@ -115,7 +117,7 @@ def sweep(
     stored = open_source(features[0]).recordings if features else frozenset[str]()
     data = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True, stored=stored)
     wholes = list(dict.fromkeys(match.whole for match in data.matches.values()))
-    space = read_space(path, settings=settings, matches=wholes)
+    space = read_space(path, settings=settings, matches=wholes, n_seeds=n_seeds)
     devices = pick_devices(device, on=on)
     n_jobs = n_jobs or (CLUSTER_JOBS if Executor.is_elsewhere(on) else default_jobs(devices, n_threads))
     template = Job(

@@ -17,7 +17,7 @@ from .mapped import shared_features
 from .material import training_side
 from .optimizer import Learner, can_fuse, make_optimizer, scheduled_rate
 from .probe import probe_split
-from .progress import BEST, RunProgress, shown_metrics
+from .progress import BEST, RunProgress, is_validated, shown_metrics
 from .provenance import adopted_record, as_lists, command_line, run_record, task_record
 from .run import run_experiment, train_seeds
 from .task import SPLIT, Experiment, Report, Task
