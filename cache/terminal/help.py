@@ -25,8 +25,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Scoring": ("--metric", "--tolerance", "--min-count", "--resamples", "--block", "--diagnose"),
     "Output": (
-        *("--out", "--run", "--edit", "--format", "--json", "--report", "--title", "--figures", "--plots"),
-        *("--picture-format", "--label", "--keep-features", "--before", "--after", "--cut", "--false", "--missed"),
+        *("--out", "--run", "--edit", "--format", "--json", "--report", "--title", "--only", "--plots"),
+        *("--plot-format", "--keep-features", "--before", "--after", "--cut", "--false", "--missed"),
         *("--width", "--zoom", "--dry-run", "--port", "--open", "--track", "--with-backbone"),
     ),
 }
