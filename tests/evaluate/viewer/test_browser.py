@@ -253,6 +253,27 @@ def test_without_truth_video_or_scores_predictions_are_still_shown(tmp_path: Pat
         until(page, "document.getElementById('clock').textContent.includes('0:02.00')")
 
 
+def test_without_labels_n_walks_over_spots_and_a_line_of_the_list_goes_there(tmp_path: Path, opened: Callable):
+    root = made_up(tmp_path / "p", MATCH, seed=1)
+    (root / MATCH).rename(root / "foreign")
+    shown = json.loads((root / "foreign" / "results_spotting.json").read_text())["predictions"]
+    times = sorted({int(one["position"]) for one in shown if float(one["confidence"]) >= 0.5})
+    with serving(root) as server:
+        page = opened(server.url)
+        until(page, "document.querySelectorAll('#spots li').length > 0")
+        lines = page.locator("#spots li")
+        assert page.text_content("#n-spots") == f"{lines.count()} spots"
+        assert page.text_content("#next-error").startswith("spot")
+        page.keyboard.press("n")
+        assert lines.nth(0).get_attribute("aria-current") == "true"
+        assert now(page) == pytest.approx(times[0] / 1000, abs=0.05)
+        page.keyboard.press(".")
+        assert lines.nth(1).get_attribute("aria-current") == "true"
+        lines.nth(lines.count() - 1).locator("button").click()
+        assert now(page) == pytest.approx(times[-1] / 1000, abs=0.05)
+        assert page.text_content("#match option:first-child") == "foreign"
+
+
 def test_a_match_of_low_scores_opens_at_a_threshold_that_shows_spots(tmp_path: Path, opened: Callable):
     """Without labels at the 20th strongest score, with them at the best F1; a link that names one is obeyed."""
     root = made_up(tmp_path / "p", MATCH, seed=1)
