@@ -24,6 +24,7 @@ VIDEOS = ROOT / "tests" / "matches"  # the first minute of each of seven matches
 SET = "small"  # the feature set in SHARED
 BACKBONE = ("--backbone", "regnety_002", "--weights", "random:0", "--size", "112x200", "--stride", "2")
 STORED = ("--dtype", "int8")
+TRAINING: tuple[str, ...] = ()  # what the heads have otherwise than by default
 BLOCK_S = 30  # seconds: the matches are a minute long, and SN-BAS's blocks of five would be one each
 
 LOADED_ONCE = (
@@ -129,8 +130,8 @@ class Demo:
 
     def train(self, run: Path, *options: str) -> None:
         """Trains the default head on the feature set."""
-        words = ("train", self.features, "--data", self.data, "--run", run, "--seed", self.seed, *options)
-        self.command(*words, "--device", self.device)
+        words = ("train", self.features, "--data", self.data, "--run", run, "--seed", self.seed)
+        self.command(*words, *TRAINING, *options, "--device", self.device)
 
     def picture(self) -> Path | None:
         """The surest hits and the worst mistakes of the frequent classes on frames; None without matplotlib."""
