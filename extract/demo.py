@@ -24,7 +24,7 @@ VIDEOS = ROOT / "tests" / "matches"  # the first minute of each of seven matches
 SET = "small"  # the feature set in SHARED
 BACKBONE = ("--backbone", "regnety_002", "--weights", "random:0", "--size", "112x200", "--stride", "2")
 STORED = ("--dtype", "int8")
-TRAINING: tuple[str, ...] = ()  # what the heads have otherwise than by default
+TRAINING: tuple[str, ...] = ("--set", "n_epochs=8")  # what the heads have otherwise than by default: a shorter training
 BLOCK_S = 30  # seconds: the matches are a minute long, and SN-BAS's blocks of five would be one each
 
 LOADED_ONCE = (
