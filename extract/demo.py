@@ -24,7 +24,8 @@ VIDEOS = ROOT / "tests" / "matches"  # the first minute of each of seven matches
 SET = "small"  # the feature set in SHARED
 BACKBONE = ("--backbone", "regnety_002", "--weights", "random:0", "--size", "112x200", "--stride", "2")
 STORED = ("--dtype", "int8")
-TRAINING: tuple[str, ...] = ("--set", "n_epochs=8")  # what the heads have otherwise than by default: a shorter training
+TRAINING = ("--preset", "fast")
+N_SEEDS = 3  # of the head and of its control: one seed proves nothing
 BLOCK_S = 30  # seconds: the matches are a minute long, and SN-BAS's blocks of five would be one each
 
 LOADED_ONCE = (
@@ -79,12 +80,12 @@ class Demo:
 
     @property
     def head(self) -> Path:
-        """The run of the head."""
+        """The runs of the head, a folder a seed."""
         return self.out / "runs" / "head"
 
     @property
     def control(self) -> Path:
-        """The run of the same head on events at random times."""
+        """The runs of the same head on events at random times."""
         return self.out / "runs" / "control"
 
     def run(self) -> str:
@@ -100,13 +101,11 @@ class Demo:
         )
         words = ("extract", self.data, "--out", self.features.parent, "--set", SET, *BACKBONE, *STORED)
         self.command(*words, "--split", "test", "--device", self.device)
-        note(
-            "\n2. A head, trained on stores of eight other matches, and a control: the same on events at random times."
-        )
+        note("\n2. A head of three seeds, trained on stores of eight other matches, and a control on random times.")
         self.train(self.head)
         self.train(self.control, "--shuffle-labels")
         note("\n3. Spots of the four matches by both, and what they are worth.")
-        for run in (self.head, self.control):
+        for run in (*self.seeds(self.head), *self.seeds(self.control)):
             self.command("predict", run, self.features, "--data", self.data, "--split", "test", "--device", self.device)
         compared = ("compare", self.control, self.head, "--split", "test", "--block", BLOCK_S)
         report = self.out / "report.html"
@@ -128,9 +127,13 @@ class Demo:
         if exit_code(*words) != 0:
             raise BallspotError(f"the demo stopped: `ballspot {words[0]}` failed with the error above")
 
+    def seeds(self, run: Path) -> list[Path]:
+        """The folders of a run's seeds."""
+        return [run / f"seed-{seed}" for seed in range(self.seed, self.seed + N_SEEDS)]
+
     def train(self, run: Path, *options: str) -> None:
-        """Trains the default head on the feature set."""
-        words = ("train", self.features, "--data", self.data, "--run", run, "--seed", self.seed)
+        """Trains a small head on the feature set, with several seeds."""
+        words = ("train", self.features, "--data", self.data, "--run", run, "--seed", self.seed, "--seeds", N_SEEDS)
         self.command(*words, *TRAINING, *options, "--device", self.device)
 
     def picture(self) -> Path | None:
@@ -141,7 +144,7 @@ class Demo:
         path = self.out / "spots.png"
         words = ("--data", self.data, "--split", "test", "--classes", "PASS,DRIVE,HIGH PASS,SHOT")
         counts = ("--hits", 4, "--false", 1, "--missed", 1)
-        self.command("sheet", self.head, *words, *counts, "--out", path)
+        self.command("sheet", self.seeds(self.head)[0], *words, *counts, "--out", path)
         return path
 
     def numbers(self, *words: object) -> dict[str, Any]:
@@ -155,6 +158,7 @@ class Demo:
     def closing(self, compared: dict[str, Any], made: tuple[Path, Path | None], seconds: float) -> str:
         """The last words: the head beside its control, and where to look."""
         report, picture = made
+        first = self.seeds(self.head)[0]
         lines = [
             f"\nDone in {seconds / 60:.1f} minutes. On four matches that neither has seen, in % with 95 % intervals:"
         ]
@@ -167,8 +171,8 @@ class Demo:
             "",
             f"  spots on frames  {picture}" if picture is not None else "",
             f"  report           {report}",
-            f"  spots            {self.head / 'predictions' / 'test'}",
-            f"  on the video     ballspot view {shlex.quote(str(self.head))}",
+            f"  spots            {first / 'predictions' / 'test'}",
+            f"  on the video     ballspot view {shlex.quote(str(first))}",
         ]
         return "\n".join(line for number, line in enumerate(lines) if line or number == len(lines) - 5)
 
@@ -189,7 +193,7 @@ def verdict(title: str, settings: Sequence[dict[str, Any]]) -> list[str]:
 
 def held_out(splits: Path) -> list[str]:
     """The test matches of a file of splits."""
-    return [str(match) for match in read_toml(splits)["test"]]
+    return [str(match) for match in read_toml(splits, remedy="clone the repository again")["test"]]
 
 
 def copy_missing(source: Path, target: Path) -> None:
