@@ -77,9 +77,7 @@ def versions() -> Iterator[Finding]:
     if platform.system() == "Linux":
         yield Finding("versions", "system", "ok", system)
     else:
-        yield Finding(
-            "versions", "system", "note", f"{system}: ballspot is tested on Linux (docs/guides/installing.md)"
-        )
+        yield Finding("versions", "system", "note", f"{system}: ballspot is tested on Linux alone")
     for name in NEEDED:
         found = version_of(name)
         state, remedy = ("fault", f"pip install {name}") if found is None else ("ok", "")

@@ -41,9 +41,9 @@ def test_headings_that_fit_stay_and_break_between_words(monkeypatch):
 
 
 def test_a_long_first_cell_is_folded_not_cut(monkeypatch):
-    name = "a" * 150
+    name = "z" * 150
     lines = printed(monkeypatch, ["setting", "mean"], [[name, "19.10"]], columns=60)
-    assert "".join(lines).count("a") == 150 and "19.10" in "".join(lines)
+    assert "".join(lines).count("z") == 150 and "19.10" in "".join(lines)
 
 
 @given(st.lists(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=30), min_size=1, max_size=9))
