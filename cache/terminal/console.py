@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from textwrap import fill
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -30,12 +31,11 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
     shown, key = fitted_headings(headers, rows, console.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    is_narrow = narrowest(shown, rows) <= console.width
+    fits = narrowest(shown, rows) <= console.width
     for index, header in enumerate(shown):
-        is_first = index == 0
-        table.add_column(
-            header, justify="left" if is_first else "right", no_wrap=is_first and is_narrow, overflow="fold"
-        )
+        if fits and natural_width(shown, rows) > console.width:
+            header = wrapped(header, max((len(row[index]) for row in rows), default=0))
+        table.add_column(header, justify="right" if index else "left", no_wrap=fits, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -68,6 +68,17 @@ def narrowest(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     return sum(max(longest_word(header), cell) for header, cell in zip(headers, cells, strict=True)) + GAP * (
         len(headers) - 1
     )
+
+
+def natural_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Columns of the terminal that a table takes with every heading on one line."""
+    cells = (max((len(row[index]) for row in rows), default=0) for index in range(len(headers)))
+    return sum(max(len(header), cell) for header, cell in zip(headers, cells, strict=True)) + GAP * (len(headers) - 1)
+
+
+def wrapped(header: str, width: int) -> str:
+    """A heading broken between words to lines of that width, or of its longest word."""
+    return fill(header, max(longest_word(header), width, 1), break_long_words=False, break_on_hyphens=False)
 
 
 def longest_word(text: str) -> int:

@@ -108,11 +108,15 @@ def differences_table(comparison: Comparison) -> TextTable:
 
 
 def settings_differences_table(comparison: Comparison) -> TextTable:
-    """A row a setting, a column for each key that is not the same in all of them."""
+    """A row a setting, a column for each key that is not the same in all; the other way about where keys are more."""
     varied = comparison.varied()
     keys = list(varied[0]) if varied else []
     if not keys:
         return TextTable("nothing differs in how the settings were made", ["setting"], [])
+    if len(keys) > len(comparison.names):  # a table is rather long than wide
+        rows = [[key, *(shown(values[key]) for values in varied)] for key in keys]
+        title = "what differs in how the settings were made"
+        return TextTable(title, ["key", *comparison.names], rows, "differences")
     rows = [
         [name, *(shown(values[key]) for key in keys)] for name, values in zip(comparison.names, varied, strict=True)
     ]

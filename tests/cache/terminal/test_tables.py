@@ -40,6 +40,14 @@ def test_headings_that_fit_stay_and_break_between_words(monkeypatch):
     assert all(name in lines[0] for name in RUNS)
 
 
+def test_a_table_that_just_fits_breaks_headings_between_words_and_no_word(monkeypatch):
+    headers = ["setting", "seeds", "mean", "95 %", "difference", "95 %", "P(better)", "p, Holm"]
+    rows = [["k" * 57, "1", "10.76", "-", "-11.44", "-", "-", "-"]]
+    lines = printed(monkeypatch, headers, rows, columns=120)
+    assert "difference" in "".join(lines) and "P(better)" in "".join(lines)
+    assert all(len(line.rstrip()) <= 120 for line in lines)
+
+
 def test_a_long_first_cell_is_folded_not_cut(monkeypatch):
     name = "z" * 150
     lines = printed(monkeypatch, ["setting", "mean"], [[name, "19.10"]], columns=60)
