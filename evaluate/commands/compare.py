@@ -123,6 +123,4 @@ def compare(
 def title_of(runs: Sequence[Path]) -> str:
     """What a report is called: the folder that was compared, or all of a few, or where many lie."""
     names = list(dict.fromkeys(run.resolve().name for run in runs))
-    if len(names) <= MOST_NAMED:
-        return ", ".join(names)
-    return f"{len(names)} of {runs[0].resolve().parent.name}"
+    return ", ".join(names) if len(names) <= MOST_NAMED else runs[0].resolve().parent.name

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")  # beside the colours, for print in black and white
 MOST_SETTINGS = len(MARKS)  # in a figure that tells settings apart by colour
+LEGEND = 0.17  # inches that a line of a legend takes
 ROW = 0.34  # inches that a row of a figure takes
 WIDTH = 6.3  # inches: the text of an A4 page
 
@@ -37,10 +38,11 @@ def draw_comparison(comparison: Comparison, folder: Path, form: str = "png") -> 
             size = (WIDTH, 1.0 + ROW * len(settings))
             pictures[name] = size, lambda axes, found=settings, said=title: draw_settings(axes, found, said)
     n_shown = min(len(comparison.groups), MOST_SETTINGS)
-    size = (WIDTH, 1.2 + 0.09 * len(counts) * (n_shown + 2) + 0.2 * n_shown)
+    legend = LEGEND * n_shown
+    size = (WIDTH, 0.8 + 0.055 * sum(count > 0 for count in counts) * (n_shown + 2) + legend)
     pictures["classes"] = size, lambda axes: draw_class_scores(axes, comparison, counts)
     if any(run.learning for run in comparison.runs):
-        pictures["learning"] = (WIDTH, 3.6), lambda axes: draw_learning(axes, comparison)
+        pictures["learning"] = (WIDTH, 3.0 + legend), lambda axes: draw_learning(axes, comparison)
     return [paint(folder / f"{name}.{form}", size, draw) for name, (size, draw) in pictures.items()]
 
 
@@ -57,14 +59,14 @@ def draw_settings(axes: "Axes", settings: Sequence[ComparedSetting], title: str)
     axes.set_yticks(range(len(ordered)), [setting.name for setting in ordered], parse_math=False)
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.set_ylim(len(ordered) - 0.4, -0.7)
-    axes.set_xlabel(f"{title}, in %, with 95 % intervals")
+    axes.set_xlabel(f"{title}, in %, with 95 % intervals", fontsize=9)
     frame(axes, grid="x")
 
 
 def draw_class_scores(axes: "Axes", comparison: Comparison, counts: Sequence[int]) -> None:
-    """A row a class, a mark a setting; truths beside the names."""
+    """A row a class that has truths, a mark a setting; truths beside the names."""
     groups = comparison.groups[:MOST_SETTINGS]
-    labels = comparison.label_set.labels
+    labels = [label for label, count in zip(comparison.label_set.labels, counts, strict=True) if count]
     rows = np.arange(len(labels), dtype=float)
     for place, group in enumerate(groups):
         values = [100 * mean(comparison.runs[run].per_class[label]["ap"] for run in group) for label in labels]
@@ -72,10 +74,10 @@ def draw_class_scores(axes: "Axes", comparison: Comparison, counts: Sequence[int
         axes.plot(values, rows + offset, MARKS[place], color=LINE_COLOURS[place], label=comparison.names[place], ms=5)
     for row in rows[:-1]:
         axes.axhline(row + 0.5, color=FAINT, linewidth=0.4)
-    axes.set_yticks(rows, [f"{label} ({count})" for label, count in zip(labels, counts, strict=True)])
+    axes.set_yticks(rows, [f"{label} ({count})" for label, count in zip(labels, filter(None, counts), strict=True)])
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(left=-2)
-    axes.set_xlabel("average precision in %, mean over seeds; truths in brackets")
+    axes.set_xlabel("AP in %, mean over seeds; truths in brackets", fontsize=9)
     _legend(axes)
     frame(axes, grid="x")
 
@@ -96,8 +98,8 @@ def draw_learning(axes: "Axes", comparison: Comparison) -> None:
         axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("mAP of the validation matches in %")
+    axes.set_xlabel("epoch", fontsize=9)
+    axes.set_ylabel("validation mAP in %", fontsize=9)
     _legend(axes)
     frame(axes, grid="both")
 
