@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")  # beside the colours, for print in black and white
 MOST_SETTINGS = len(MARKS)  # in a figure that tells settings apart by colour
+NAME = 36  # letters of a line of a setting's name
 LEGEND = 0.17  # inches that a line of a legend takes
 ROW = 0.34  # inches that a row of a figure takes
 WIDTH = 6.3  # inches: the text of an A4 page
@@ -56,10 +58,11 @@ def draw_settings(axes: "Axes", settings: Sequence[ComparedSetting], title: str)
         axes.plot(100 * setting.mean_ap, row, "o", color=LINE_COLOURS[0])
         axes.annotate(f"{100 * setting.mean_ap:.1f}", (100 * setting.mean_ap, row), (0, 5), fontsize=8, ha="center",
                       textcoords="offset points", color=INK)  # fmt: skip
-    axes.set_yticks(range(len(ordered)), [setting.name for setting in ordered], parse_math=False)
+    names = [fill(setting.name.replace(",", ", "), NAME, break_long_words=False) for setting in ordered]
+    axes.set_yticks(range(len(ordered)), names, parse_math=False, fontsize=8)
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.set_ylim(len(ordered) - 0.4, -0.7)
-    axes.set_xlabel(f"{title}, in %, with 95 % intervals", fontsize=9)
+    axes.get_figure(root=True).supxlabel(f"{title}, in %, with 95 % intervals", fontsize=9)
     frame(axes, grid="x")
 
 
@@ -77,7 +80,7 @@ def draw_class_scores(axes: "Axes", comparison: Comparison, counts: Sequence[int
     axes.set_yticks(rows, [f"{label} ({count})" for label, count in zip(labels, filter(None, counts), strict=True)])
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(left=-2)
-    axes.set_xlabel("AP in %, mean over seeds; truths in brackets", fontsize=9)
+    axes.get_figure(root=True).supxlabel("AP in %, mean over seeds; truths in brackets", fontsize=9)
     _legend(axes)
     frame(axes, grid="x")
 

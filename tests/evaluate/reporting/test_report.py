@@ -162,7 +162,7 @@ def test_figures_of_a_comparison_can_be_scaled_and_are_the_same_again(comparison
     again = draw_comparison(comparison, tmp_path / "b", form)
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
     if form == "svg":  # names are text, also where they look like formulas or tags
-        assert "stride=2,&lt;w&gt;=0.5" in paths[0].read_text()
+        assert "stride=2, &lt;w&gt;=0.5" in paths[0].read_text()
 
 
 def test_the_best_of_a_class_stands_in_bold_and_tables_have_labels(comparison: Comparison):
