@@ -174,7 +174,8 @@ def draw_calibration(axes: "Axes", diagnosis: Diagnosis) -> None:
         axes.vlines(known.score, low / 100, high / 100, color=COLOURS["hit"], linewidth=3, alpha=0.35)
     axes.plot(known.score[filled], known.share[filled], "o-", color=COLOURS["hit"], label="share of hits")
     for score, share, count in zip(known.score[filled], known.share[filled], known.count[filled], strict=True):
-        axes.annotate(str(count), (score, share), (6, -10), textcoords="offset points", fontsize=8)
+        offset = (6, 5) if share < 0.1 else (6, -10)  # above the axis and its numbers
+        axes.annotate(str(count), (score, share), offset, textcoords="offset points", fontsize=8)
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.08)
     axes.set_xlabel("mean score of the bin; predictions in it beside each point")
