@@ -88,7 +88,10 @@ def make_root(root: Path, truth: Truth) -> Path:
     """A data root with the labels of all matches but those of the pool, which have a folder alone."""
     for name in (*truth.known, *truth.pool, *truth.valid, *truth.test):
         (root / name).mkdir(parents=True)
-        if name not in truth.pool:
+        if name in truth.pool:  # a match without labels is known by its video
+            video = next(one for one in truth.files[name].parent.iterdir() if one.suffix == ".mp4")
+            (root / name / video.name).symlink_to(video.resolve())
+        else:
             shutil.copy(truth.files[name], root / name / "Labels-ball.json")
     parts = {"train": truth.known, "valid": truth.valid, "test": (*truth.test, *truth.pool)}  # what is corrected moves
     (root / "splits.toml").write_text("".join(f"{part} = {json.dumps(names)}\n" for part, names in parts.items()))
