@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -57,6 +58,8 @@ def exit_code(*words: object) -> int | None:
 def run_command(words: list[str]) -> None:
     """What that process does: the command, as `python -m ballspot.cli` would."""
     sys.argv = ["ballspot", *words]
+    # The parent's module is there already, under the name that it is run by here: that is what is wanted.
+    warnings.filterwarnings("ignore", message=".*found in sys.modules after import of package", category=RuntimeWarning)
     runpy.run_module("ballspot.cli", run_name="__main__")
 
 
