@@ -17,7 +17,7 @@ from typing import Any
 from ..cache.disk import make_folder, read_toml, whole_file
 from ..cache.errors import BallspotError
 from ..cache.terminal import note
-from ..cache.workers import process_context
+from ..cache.workers import end_with_parent, process_context
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT / "examples" / "rendered"  # labels and features of nine matches whose videos are not here
@@ -25,8 +25,7 @@ VIDEOS = ROOT / "tests" / "matches"  # the first minute of each of seven matches
 SET = "small"  # the feature set in SHARED
 BACKBONE = ("--backbone", "regnety_002", "--weights", "random:0", "--size", "112x200", "--stride", "2")
 STORED = ("--dtype", "int8")
-TRAINING = ("--preset", "fast")
-N_SEEDS = 3  # of the head and of its control: one seed proves nothing
+TRAINING: tuple[str, ...] = ()  # what the heads have otherwise than by default
 BLOCK_S = 30  # seconds: the matches are a minute long, and SN-BAS's blocks of five would be one each
 
 LOADED_ONCE = (
@@ -57,6 +56,7 @@ def exit_code(*words: object) -> int | None:
 
 def run_command(words: list[str]) -> None:
     """What that process does: the command, as `python -m ballspot.cli` would."""
+    end_with_parent()
     sys.argv = ["ballspot", *words]
     # The parent's module is there already, under the name that it is run by here: that is what is wanted.
     warnings.filterwarnings("ignore", message=".*found in sys.modules after import of package", category=RuntimeWarning)
@@ -83,12 +83,12 @@ class Demo:
 
     @property
     def head(self) -> Path:
-        """The runs of the head, a folder a seed."""
+        """The run of the head."""
         return self.out / "runs" / "head"
 
     @property
     def control(self) -> Path:
-        """The runs of the same head on events at random times."""
+        """The run of the same head on events at random times."""
         return self.out / "runs" / "control"
 
     def run(self) -> str:
@@ -104,11 +104,13 @@ class Demo:
         )
         words = ("extract", self.data, "--out", self.features.parent, "--set", SET, *BACKBONE, *STORED)
         self.command(*words, "--split", "test", "--device", self.device)
-        note("\n2. A head of three seeds, trained on stores of eight other matches, and a control on random times.")
+        note(
+            "\n2. A head, trained on stores of eight other matches, and a control: the same on events at random times."
+        )
         self.train(self.head)
         self.train(self.control, "--shuffle-labels")
         note("\n3. Spots of the four matches by both, and what they are worth.")
-        for run in (*self.seeds(self.head), *self.seeds(self.control)):
+        for run in (self.head, self.control):
             self.command("predict", run, self.features, "--data", self.data, "--split", "test", "--device", self.device)
         compared = ("compare", self.control, self.head, "--split", "test", "--block", BLOCK_S)
         report = self.out / "report.html"
@@ -130,13 +132,9 @@ class Demo:
         if exit_code(*words) != 0:
             raise BallspotError(f"the demo stopped: `ballspot {words[0]}` failed with the error above")
 
-    def seeds(self, run: Path) -> list[Path]:
-        """The folders of a run's seeds."""
-        return [run / f"seed-{seed}" for seed in range(self.seed, self.seed + N_SEEDS)]
-
     def train(self, run: Path, *options: str) -> None:
-        """Trains a small head on the feature set, with several seeds."""
-        words = ("train", self.features, "--data", self.data, "--run", run, "--seed", self.seed, "--seeds", N_SEEDS)
+        """Trains the default head on the feature set."""
+        words = ("train", self.features, "--data", self.data, "--run", run, "--seed", self.seed)
         self.command(*words, *TRAINING, *options, "--device", self.device)
 
     def picture(self) -> Path | None:
@@ -147,7 +145,7 @@ class Demo:
         path = self.out / "spots.png"
         words = ("--data", self.data, "--split", "test", "--classes", "PASS,DRIVE,HIGH PASS,SHOT")
         counts = ("--hits", 4, "--false", 1, "--missed", 1)
-        self.command("sheet", self.seeds(self.head)[0], *words, *counts, "--out", path)
+        self.command("sheet", self.head, *words, *counts, "--out", path)
         return path
 
     def numbers(self, *words: object) -> dict[str, Any]:
@@ -161,7 +159,6 @@ class Demo:
     def closing(self, compared: dict[str, Any], made: tuple[Path, Path | None], seconds: float) -> str:
         """The last words: the head beside its control, and where to look."""
         report, picture = made
-        first = self.seeds(self.head)[0]
         lines = [
             f"\nDone in {seconds / 60:.1f} minutes. On four matches that neither has seen, in % with 95 % intervals:"
         ]
@@ -174,8 +171,8 @@ class Demo:
             "",
             f"  spots on frames  {picture}" if picture is not None else "",
             f"  report           {report}",
-            f"  spots            {first / 'predictions' / 'test'}",
-            f"  on the video     ballspot view {shlex.quote(str(first))}",
+            f"  spots            {self.head / 'predictions' / 'test'}",
+            f"  on the video     ballspot view {shlex.quote(str(self.head))}",
         ]
         return "\n".join(line for number, line in enumerate(lines) if line or number == len(lines) - 5)
 

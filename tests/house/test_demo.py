@@ -33,7 +33,6 @@ def test_the_demo_runs_every_stage_says_where_to_look_and_takes_up_what_is_done(
     monkeypatch.setattr(demo, "SHARED", tmp_path / "shared")
     monkeypatch.setattr(demo, "BACKBONE", ("--backbone", "regnety_002", "--weights", "random:0", "--size", "64x64"))
     monkeypatch.setattr(demo, "TRAINING", ("--preset", "fast", "--set", "n_epochs=1"))
-    monkeypatch.setattr(demo, "N_SEEDS", 1)
     parts = dict(zip(("train", "valid", "test"), (names[:2], names[2:3], names[3:]), strict=True))
     for name in names[:3]:
         labels = tmp_path / "shared" / "data" / name / "Labels-ball.json"
@@ -45,11 +44,9 @@ def test_the_demo_runs_every_stage_says_where_to_look_and_takes_up_what_is_done(
     chosen = [word for name in names[:3] for word in ("--match", name)]
     assert command(main, [*made, *demo.BACKBONE, *demo.STORED, *chosen, "--workers", "1"]).exit_code == 0
     said = demo.Demo(tmp_path / "out", "cpu").run()
-    assert f"ballspot view {tmp_path / 'out' / 'runs' / 'head' / 'seed-0'}" in said and "mAP@1, all 12 classes" in said
+    assert f"ballspot view {tmp_path / 'out' / 'runs' / 'head'}" in said and "mAP@1, all 12 classes" in said
     assert (tmp_path / "out" / "report.html").is_file()
-    assert list(
-        (tmp_path / "out" / "runs" / "control" / "seed-0" / "predictions" / "test").rglob("results_spotting.json")
-    )
+    assert list((tmp_path / "out" / "runs" / "control" / "predictions" / "test").rglob("results_spotting.json"))
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("best.safetensors")}
     demo.Demo(tmp_path / "out", "cpu").run()
     assert len(stamps) == 2 and all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
