@@ -178,7 +178,7 @@ class Demo:
 
 
 def verdict(title: str, settings: Sequence[dict[str, Any]]) -> list[str]:
-    """What head and control reach and whether their intervals overlap; ``settings`` has the control, then the head."""
+    """What head and control reach, whether their intervals overlap, and the paired difference; the control comes first."""
     control, head = settings
     lines = [title]
     for name, one in (("head", head), ("control", control)):
@@ -187,7 +187,13 @@ def verdict(title: str, settings: Sequence[dict[str, Any]]) -> list[str]:
         lines.append(f"  {name:<8} {100 * one['mean_ap']:5.1f}{bounds}")
     if None not in (head["interval"][0], control["interval"][1]):
         apart = head["interval"][0] > control["interval"][1]
-        lines[-1] += "   the intervals are apart" if apart else "   the intervals overlap: no clear difference"
+        lines[-1] += "   the intervals are apart" if apart else "   the intervals overlap"
+    gain = head["difference_to_first"]
+    if gain is not None and gain["interval"][0] is not None:
+        low, high = gain["interval"]
+        lines.append(
+            f"  {'better by':<8} {100 * gain['value']:+4.1f}  [{100 * low:+.1f}, {100 * high:+.1f}], on the same minutes"
+        )
     return lines
 
 

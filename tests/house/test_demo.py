@@ -53,14 +53,19 @@ def test_the_demo_runs_every_stage_says_where_to_look_and_takes_up_what_is_done(
 
 
 def test_the_last_words_say_whether_the_intervals_are_apart():
-    control = {"mean_ap": 0.08, "interval": [0.05, 0.12]}
-    assert demo.verdict("mAP", [control, {"mean_ap": 0.2, "interval": [0.15, 0.3]}]) == [
+    control = {"mean_ap": 0.08, "interval": [0.05, 0.12], "difference_to_first": None}
+    gain = {"value": 0.12, "interval": [0.04, 0.2]}
+    head = {"mean_ap": 0.2, "interval": [0.15, 0.3], "difference_to_first": gain}
+    assert demo.verdict("mAP", [control, head]) == [
         "mAP",
         "  head      20.0  [15.0, 30.0]",
         "  control    8.0  [5.0, 12.0]   the intervals are apart",
+        "  better by +12.0  [+4.0, +20.0], on the same minutes",
     ]
-    assert demo.verdict("mAP", [control, {"mean_ap": 0.2, "interval": [0.11, 0.3]}])[-1].endswith("no clear difference")
-    assert demo.verdict("mAP", [control, {"mean_ap": 0.2, "interval": [None, None]}])[1] == "  head      20.0"
+    assert "overlap" in demo.verdict("mAP", [control, {**head, "interval": [0.11, 0.3]}])[2]
+    unknown = {"value": 0.12, "interval": [None, None]}
+    few = demo.verdict("mAP", [control, {**head, "interval": [None, None], "difference_to_first": unknown}])
+    assert few[1:] == ["  head      20.0", "  control    8.0  [5.0, 12.0]"]
 
 
 def test_without_the_repository_the_demo_asks_for_it(tmp_path, monkeypatch):
