@@ -178,7 +178,7 @@ class Demo:
 
 
 def verdict(title: str, settings: Sequence[dict[str, Any]]) -> list[str]:
-    """What head and control reach, whether their intervals overlap, and the paired difference; the control comes first."""
+    """What head and control reach, whether their intervals overlap, and the paired difference; control comes first."""
     control, head = settings
     lines = [title]
     for name, one in (("head", head), ("control", control)):
@@ -191,9 +191,8 @@ def verdict(title: str, settings: Sequence[dict[str, Any]]) -> list[str]:
     gain = head["difference_to_first"]
     if gain is not None and gain["interval"][0] is not None:
         low, high = gain["interval"]
-        lines.append(
-            f"  {'better by':<8} {100 * gain['value']:+4.1f}  [{100 * low:+.1f}, {100 * high:+.1f}], on the same minutes"
-        )
+        bounds = f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+        lines.append(f"  better by {100 * gain['value']:+4.1f}  {bounds}, on the same minutes")
     return lines
 
 
