@@ -164,7 +164,7 @@ class Demo:
         ]
         frequent = f"classes with {compared['min_count']} truths or more"
         for name, key in (("all 12 classes", "settings"), (frequent, "frequent_settings")):
-            lines += verdict(f"mAP@1, {name}", compared[key])
+            lines += verdict(f"mAP@1, {name}", compared[key]) if compared[key] else []  # no class may be frequent
         lines += [
             "The control is the same head, trained as long on events at random times: it shows what chance reaches.",
             "The backbone has random weights, so that no download is needed; a pretrained one sees more.",
