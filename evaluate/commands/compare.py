@@ -1,6 +1,7 @@
 """The command `ballspot compare`."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ..results import compare_runs
 from ..uncertainty import Bootstrap
 from .options import block_option, min_count_option, plot_format_option, resamples_option, show_tables
 
-MOST_NAMED = 3  # runs in the title of a report
+MOST_NAMED = 3  # settings in the title of a report
 
 
 @command()
@@ -110,7 +111,7 @@ def compare(
     if report is not None:
         from ..reporting import write_report
 
-        note(f"written: {write_report(comparison, report, title=title or title_of(runs))}")
+        note(f"written: {write_report(comparison, report, title=title or title_of(runs, comparison.names))}")
     if plots is not None:
         from ..reporting import draw_comparison
 
@@ -120,7 +121,13 @@ def compare(
         note(f"note: {warning}")
 
 
-def title_of(runs: Sequence[Path]) -> str:
-    """What a report is called: the folder that was compared, or all of a few, or where many lie."""
-    names = list(dict.fromkeys(run.resolve().name for run in runs))
-    return ", ".join(names) if len(names) <= MOST_NAMED else runs[0].resolve().parent.name
+def title_of(runs: Sequence[Path], names: Sequence[str]) -> str:
+    """What a report is called: the folder that was compared, or a few settings' names, or the folder that holds all."""
+    if len(runs) == 1:
+        return runs[0].resolve().name
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    try:
+        return Path(os.path.commonpath([run.resolve().parent for run in runs])).name or "comparison"
+    except ValueError:  # on several drives
+        return "comparison"
