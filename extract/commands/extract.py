@@ -18,6 +18,7 @@ from ...cache.terminal import (
     FOLDER,
     SIZE,
     GridType,
+    command,
     data_argument,
     device_option,
     dtype_option,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ..rows import Crew, Recipe
 
 
-@click.command("extract")
+@command("extract")
 @data_argument
 @click.option("--out", required=True, type=FOLDER, help="Folder of feature sets.")
 @click.option(

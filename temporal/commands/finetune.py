@@ -10,6 +10,7 @@ from ...cache.stores import MOST_MOTION
 from ...cache.terminal import (
     FOLDER,
     SIZE,
+    command,
     data_argument,
     device_option,
     labels_option,
@@ -21,7 +22,7 @@ from ...cache.terminal import (
 )
 
 
-@click.command("finetune")
+@command("finetune")
 @data_argument
 @click.option("--out", "run_path", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
 @click.option(

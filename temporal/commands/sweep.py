@@ -13,6 +13,7 @@ from ...cache.errors import BallspotError
 from ...cache.runs import SWEEP_FILE
 from ...cache.terminal import (
     FOLDER,
+    command,
     data_option,
     device_option,
     json_option,
@@ -25,7 +26,7 @@ from ...cache.terminal import (
 CLUSTER_JOBS = 16  # runs at a time on other machines, whose number nobody here knows
 
 
-@click.command(short_help="Train every setting of a sweep file, several seeds each.")
+@command(short_help="Train every setting of a sweep file, several seeds each.")
 @click.argument("file", metavar="FILE")
 @click.argument("features", type=FOLDER, nargs=-1)
 @data_option()
@@ -39,6 +40,7 @@ CLUSTER_JOBS = 16  # runs at a time on other machines, whose number nobody here 
 @click.option("--precision", type=click.Choice(("float32", "bfloat16")),
               help="What heads compute in while they learn; as --set precision=...")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Laid over every run; may be repeated.")
+@click.option("--seeds", "n_seeds", type=click.IntRange(1, 100), help="Of every setting.  [default: the file's]")
 @click.option("--folds", "n_folds", type=click.IntRange(min=2), metavar="K",
               help="Train every setting and seed K times, each without another part of the matches; `compare` takes "
               "what they found on these together.  [default: the file's]")  # fmt: skip
@@ -71,6 +73,7 @@ def sweep(
     stack: str,
     precision: str | None,
     settings: tuple[str, ...],
+    n_seeds: int | None,
     n_folds: int | None,
     with_test: bool,
     splits_file: Path | None,
@@ -132,7 +135,7 @@ def sweep(
     data = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True, stored=stored)
     wholes = list(dict.fromkeys(match.whole for match in data.matches.values()))
     laid = [*settings, *([] if precision is None else [f"training.precision={precision}"])]
-    space = read_space(path, settings=laid, matches=wholes)
+    space = read_space(path, settings=laid, matches=wholes, n_seeds=n_seeds)
     devices = pick_devices(device, on=on)
     n_jobs = n_jobs or (CLUSTER_JOBS if Executor.is_elsewhere(on) else default_jobs(devices, n_threads))
     template = Job(

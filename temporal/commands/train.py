@@ -11,6 +11,7 @@ from ...cache.errors import BallspotError
 from ...cache.runs import SEEDS_BELOW
 from ...cache.terminal import (
     FOLDER,
+    command,
     data_option,
     device_option,
     labels_option,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     pass
 
 
-@click.command(short_help="Train a head on a feature set.")
+@command(short_help="Train a head on a feature set.")
 @click.argument("features", type=FOLDER)
 @click.option("--features", "more", type=FOLDER, multiple=True, help="Another feature set to read beside FEATURES.")
 @data_option()

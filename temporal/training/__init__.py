@@ -28,7 +28,7 @@ from .optimizer import (
     scheduled_rate,
 )
 from .probe import probe_split
-from .progress import BEST, RunProgress, shown_metrics
+from .progress import BEST, RunProgress, is_validated, shown_metrics
 from .provenance import adopted_record, as_lists, command_line, run_record, task_record
 from .run import (
     begin_run,
