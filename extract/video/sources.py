@@ -18,11 +18,15 @@ DECODERS: dict[str, Callable[..., VideoSource]] = {
 }
 
 
-def open_source(probe: VideoProbe, decoder: str, *, substitute: bool = False, beat: Beat = nothing) -> VideoSource:
+def open_source(
+    probe: VideoProbe, decoder: str, *, substitute: bool = False, beat: Beat = nothing, stays_open: bool = False
+) -> VideoSource:
     """The video, open in the decoder of that name. Raises DecodingError when it does not suit.
 
-    `beat` is called again and again while frames are read, those too that nobody asked for.
+    `beat` is called again and again while frames are read, those too that nobody asked for. With `stays_open` PyAV
+    keeps the file open from one range of frames to the next, for who reads many short ones.
     """
-    if probe.whole is not None and probe.chosen is not None:
-        return ResampledSource(DECODERS[decoder](probe.whole, substitute=substitute, beat=beat), probe.chosen)
-    return DECODERS[decoder](probe, substitute=substitute, beat=beat)
+    source = DECODERS[decoder](probe.whole or probe, substitute=substitute, beat=beat)
+    if isinstance(source, PyavSource):
+        source.stays_open = stays_open
+    return source if probe.whole is None or probe.chosen is None else ResampledSource(source, probe.chosen)

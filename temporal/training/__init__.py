@@ -22,4 +22,4 @@ from .provenance import adopted_record, as_lists, command_line, run_record, task
 from .run import run_experiment, train_seeds
 from .task import SPLIT, Experiment, Report, Task
 from .tracking import require_tracker
-from .validation import validate, validation_material
+from .validation import found_spots, validation_material
