@@ -1,7 +1,7 @@
-"""Writes the table of docs/licences.md: what each direct dependency's installed metadata says of its licence.
+"""Writes the table of docs/reference/licences.md: what each direct dependency's installed metadata says of its licence.
 
     python bench/licences.py            prints the table
-    python bench/licences.py --write    puts it into docs/licences.md
+    python bench/licences.py --write    puts it into docs/reference/licences.md
     python bench/licences.py --check    exit code 1 when the page lacks a dependency or tells another kind of licence
 
 A package that is not installed keeps the row that the page has. Of FFmpeg and of encoders inside a package the table
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "licences.md"
+PAGE = ROOT / "docs" / "reference" / "licences.md"
 BEGIN, END = "<!-- table: python bench/licences.py --write -->\n", "<!-- end of table -->\n"
 HEAD = "| package | needed by | its licence | libraries inside | kind |\n|---|---|---|---|---|\n"
 ENCODERS = {"libx264": "x264: GPL 2 or later", "libx265": "x265: GPL 2 or later"}
@@ -135,8 +135,8 @@ def table(page: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/licences.md")
-    parser.add_argument("--check", action="store_true", help="compare docs/licences.md with what is installed")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/reference/licences.md")
+    parser.add_argument("--check", action="store_true", help="compare that page with what is installed")
     options = parser.parse_args()
     page = PAGE.read_text(encoding="utf-8")
     if options.check:

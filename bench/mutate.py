@@ -92,7 +92,7 @@ class Importers:
     """Which tests reach a module by imports, and by how many."""
 
     def __init__(self) -> None:
-        sources = [path for path in tracked("*.py") if path.parts[0] not in ("bench", "docs")]
+        sources = [path for path in tracked("*.py") if path.parts[0] not in ("bench", "docs", "examples")]
         names = {".".join(path.with_suffix("").parts): path for path in sources}
         self.importers: dict[Path, set[Path]] = {}
         for path in sources:

@@ -1,4 +1,4 @@
-"""Types the commands of README.md in a folder and writes docs/walkthrough.md: `python bench/walkthrough.py FOLDER`.
+"""Types the commands of README.md and writes docs/measurements/walkthrough.md: `python bench/walkthrough.py FOLDER`.
 
 FOLDER gets the seven matches of SN-BAS by name, filled with the rendered ones of tests/matches, and everything that the
 commands make; it is kept, so that a second call is quick, and its page then shows that. The commands are read from
@@ -24,7 +24,7 @@ from ballspot.evaluate.dataset.splits import SN_BAS
 
 ROOT = Path(__file__).resolve().parents[1]
 MATCHES = ROOT / "tests" / "matches" / "gfootball" / "2026"
-PAGE = ROOT / "docs" / "walkthrough.md"
+PAGE = ROOT / "docs" / "measurements" / "walkthrough.md"
 LEAGUE = "england_efl/2019-2020"
 HUB_SET, OWN_SET = "features/regnety_002-hub-224x398", "features/regnety_002-random0-224x398"
 OWN_WEIGHTS = "ballspot extract SN-BAS --out features --backbone regnety_002 --weights random"
@@ -32,9 +32,9 @@ OWN_WEIGHTS = "ballspot extract SN-BAS --out features --backbone regnety_002 --w
 INTRODUCTION = f"""\
 # A whole session
 
-The commands of [README.md](../README.md) from top to bottom, typed in an empty folder, with what they printed and how
-long they took; then a closer look, and what is said when something is wrong. `python bench/walkthrough.py FOLDER` types
-it all again and writes this page. Of lines that come every epoch the middle is cut.
+The commands of [README.md](../../README.md) from top to bottom, typed in an empty folder, with what they printed and
+how long they took; then a closer look, and what is said when something is wrong. `python bench/walkthrough.py FOLDER`
+types it all again and writes this page. Of lines that come every epoch the middle is cut.
 
 The videos of SN-BAS are under an agreement, so the folder `SN-BAS` has its seven match folders with rendered matches of
 one minute in them (`tests/matches`). The backbone has **random** weights, because the machine had no way to the model

@@ -1,8 +1,8 @@
 """The part file of a store that is being made: appended batch by batch, resumed at its last whole one.
 
 `<match>.h5.part` is a JSON line (the store's header) and then records, each with the rows it holds, a CRC-32 and the
-rows themselves; see docs/store-format.md. A journal may cover a segment of the rows only, so that several workers can
-each fill one of their own; `read_journals` puts them together.
+rows themselves; see docs/reference/store-format.md. A journal may cover a segment of the rows only, so that several
+workers can each fill one of their own; `read_journals` puts them together.
 """
 
 import glob

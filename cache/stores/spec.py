@@ -61,7 +61,7 @@ class Buildable(BaseModel, frozen=True, strict=True, extra="allow"):
 
 
 class FeatureSpec(BaseModel, frozen=True, strict=True, extra="allow"):
-    """All that decides a feature and nothing else; the settings are those of docs/store-format.md.
+    """All that decides a feature and nothing else; the settings are those of docs/reference/store-format.md.
 
     A setting that is not said has the value of a plain set, or an empty one. Settings that are not known here stay, so
     that `as_json` gives what was read, with the same fingerprint.

@@ -1,4 +1,4 @@
-"""One match's features on disk: an HDF5 file written whole, read in pieces. The format is docs/store-format.md."""
+"""One match's features on disk: an HDF5 file written whole, read in pieces. See docs/reference/store-format.md."""
 
 import errno
 import hashlib

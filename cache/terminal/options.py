@@ -138,7 +138,7 @@ trust_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_trusting,
-    help="Run Python code that comes with a run, feature set or bundle (docs/own-code.md).",
+    help="Run Python code that comes with a run, feature set or bundle (docs/reference/own-code.md).",
 )
 
 

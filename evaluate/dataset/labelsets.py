@@ -164,7 +164,7 @@ def load_label_set(name_or_path: str = "ball-12") -> LabelSet:
         raise BallspotError(
             f"--labels {name_or_path}: neither a built-in label set ({', '.join(BUILT_IN)}) nor a file; {hint}"
         )
-    table = read_toml(path, remedy="docs/evaluation.md shows such a file")
+    table = read_toml(path, remedy="docs/reference/evaluation.md shows such a file")
     for key in table:
         if key not in FILE_KEYS:
             near = nearest_name(key, FILE_KEYS)

@@ -85,4 +85,4 @@ def _try(text: str, model: nn.Module, size: tuple[int, int]) -> None:
 
 
 def _wrong(text: str, what: str) -> BallspotError:
-    return BallspotError(f"{parse_reference(text).short}: {what}; see docs/own-code.md")
+    return BallspotError(f"{parse_reference(text).short}: {what}; see docs/reference/own-code.md")

@@ -8,7 +8,7 @@ import torch
 from ...cache.stores import ORIGINAL, FeatureSpec
 from ..backbone import Backbone, BackboneSpec, load_backbone, require_margin
 
-AUTO_DECODER = "pyav"  # decord can rescue nothing that PyAV refuses: docs/extraction.md
+AUTO_DECODER = "pyav"  # decord can rescue nothing that PyAV refuses: docs/reference/extraction.md
 
 
 @dataclass(frozen=True)

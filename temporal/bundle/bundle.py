@@ -1,8 +1,8 @@
 """A trained run as one file: its heads, and how the features that they read are made from video, backbone included.
 
 `bundle_of` takes a run apart, `write_bundle` writes it, `load_bundle` reads it back: a `Bundle` is the same whichever
-way it came. docs/bundle-format.md specifies the file; `temporal/bundle/file.py` reads the part that predicts from
-features.
+way it came. docs/reference/bundle-format.md specifies the file; `temporal/bundle/file.py` reads the part that predicts
+from features.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Trained heads in one file that travels: what a bundle's header says, and the part of it that predicts.
 
-A bundle is a safetensors file; its header has one entry, ``ballspot``, in JSON. docs/bundle-format.md specifies it.
+A bundle is a safetensors file; its header has one entry, ``ballspot``, in JSON: docs/reference/bundle-format.md.
 What turns video into features is in it, too; the module `bundle` of stage one reads that part.
 """
 

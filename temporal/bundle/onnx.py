@@ -77,7 +77,7 @@ def require_onnx() -> None:
 
 
 def export_head(source: Path, out: Path, *, checkpoint: str = "best") -> ExportedFile:
-    """Writes the head of a run or bundle as ONNX: features (B, T, D) in, any B and T; see docs/sharing.md for the rest.
+    """Writes the head of a run or bundle as ONNX: features (B, T, D) in, any B and T; see docs/reference/sharing.md.
 
     T is the clip's frames alone where the head takes no other length (sgp-mixer, adaspot). Raises BallspotError for
     several

@@ -26,7 +26,8 @@ def check_head(
 
     The class is made and called as training and prediction do: shapes at several lengths and strides, clips in a batch,
     gradients of the training loss (an own loss of --set class_loss, too), equal scores twice, saving and loading,
-    number types. One line a check; the exit code is 1 where something is wrong. docs/own-code.md says what a head is.
+    number types. One line a check; the exit code is 1 where something is wrong. docs/reference/own-code.md says what a
+    head is.
 
     \b
     ballspot check-head heads.py:MyHead --set temporal_stride=2
@@ -44,6 +45,6 @@ def check_head(
         click.echo(f"{'ok   ' if finding.is_good else 'WRONG'}  {finding.name}: {finding.text}")
         n_wrong += not finding.is_good
     if n_wrong:
-        click.echo(f"{head}: {n_wrong} of its checks failed; docs/own-code.md says what a head must be")
+        click.echo(f"{head}: {n_wrong} of its checks failed; docs/reference/own-code.md says what a head must be")
         raise Exit(1)
     click.echo(f"{head}: fit for `ballspot train --head {head}`")

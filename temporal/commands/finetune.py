@@ -67,7 +67,7 @@ def finetune(
     Clips come straight from the videos of DATA, decoded as they are needed.
 
     OUT receives backbone.safetensors, which `extract --weights OUT` takes, and a head for `predict`. With several GPUs
-    or machines, start it by torchrun. docs/finetuning.md has every key.
+    or machines, start it by torchrun. docs/reference/finetuning.md has every key.
 
     \b
     ballspot finetune DATA --out runs/tuned --backbone regnety_002+gsf --weights hub

@@ -76,9 +76,9 @@ def sweep(
 ) -> None:
     """Train every setting of a sweep file, several seeds each.
 
-    FILE is a TOML file, or the name of a shipped one; docs/sweeps.md describes both. FEATURES are read side by side by
-    settings that name none. Given again, the command goes on: done runs are skipped, interrupted ones resumed, failed
-    ones left until --retry-failed.
+    FILE is a TOML file, or the name of a shipped one; docs/reference/sweeps.md describes both. FEATURES are read
+    side by side by settings that name none. Given again, the command goes on: done runs are skipped, interrupted ones
+    resumed, failed ones left until --retry-failed.
 
     \b
     ballspot sweep experiment-2 features/SET --data DATA --out runs/experiment-2

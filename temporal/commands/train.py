@@ -80,7 +80,7 @@ def train(
 
     FEATURES is a set that `ballspot extract` wrote. The run folder receives the configuration, a log line an epoch, the
     best and the last head, predictions and metrics of the validation matches. Given again, the command resumes a run
-    that was interrupted, and leaves a finished one as it is. Every key is described in docs/configuration.md.
+    that was interrupted, and leaves a finished one as it is. Every key is described in docs/reference/configuration.md.
 
     \b
     ballspot train features/SET --data DATA --run runs/tcn --head tcn --set n_epochs=30

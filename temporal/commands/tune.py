@@ -56,8 +56,8 @@ def tune(
 
     RUN is a run that predicted the split (training predicts the validation matches), the folder of several seeds whose
     scores `predict --split valid` averaged, or a folder of another system's scores: FOLDER/MATCH/scores.npz or
-    scores.npy, shapes in docs/tuning.md. Nothing is trained. The settings go to a file that `ballspot predict --tuned`
-    takes; --apply uses them on saved scores at once.
+    scores.npy, shapes in docs/guides/tuning.md. Nothing is trained. The settings go to a file that `ballspot predict
+    --tuned` takes; --apply uses them on saved scores at once.
 
     \b
     ballspot tune runs/tcn --data DATA

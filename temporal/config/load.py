@@ -100,7 +100,7 @@ def config_from_table(table: Mapping[str, Any], *, source: str) -> Config:
         shown = "" if isinstance(value, (Mapping, Config)) else f" = {value!r}"
         if isinstance(value, str) and value.startswith("["):
             allowed += ' (in a list, text needs quotes: ["a", "b"])'
-        raise BallspotError(f"{source}: {place}{shown}: {allowed}; see docs/configuration.md") from error
+        raise BallspotError(f"{source}: {place}{shown}: {allowed}; see docs/reference/configuration.md") from error
 
 
 def as_table(config: Config) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _preset_table(preset: str) -> tuple[dict[str, Any], str]:
         names = preset_names()
         hint = _hint(preset, names)
         raise BallspotError(f"--preset {preset}: neither a preset ({', '.join(names)}) nor a TOML file; {hint}")
-    table = moved_table(read_toml(path, remedy="see docs/configuration.md"), path.parent)
+    table = moved_table(read_toml(path, remedy="see docs/reference/configuration.md"), path.parent)
     if is_file(path.parent / "run.json"):
         _require_digests(table, str(path))
     return table, str(path)
@@ -178,4 +178,8 @@ def _hint(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
     near = nearest_name(name, known)
     if near:
         return f"did you mean {near!r}?"
-    return f"known are {', '.join(known)}" if len(known) <= MOST_SHOWN else "docs/configuration.md lists them all"
+    return (
+        f"known are {', '.join(known)}"
+        if len(known) <= MOST_SHOWN
+        else "docs/reference/configuration.md lists them all"
+    )

@@ -1,7 +1,7 @@
 """All that decides a training run, in frozen sections; the defaults are the preset `best`.
 
-Every key is described in docs/configuration.md. Leaf names are unique across the sections, so that a key can be named
-by its leaf alone. A section holds plain values only: models and functions receive those, never a config.
+Every key is described in docs/reference/configuration.md. Leaf names are unique across the sections, so that a key can
+be named by its leaf alone. A section holds plain values only: models and functions receive those, never a config.
 """
 
 from typing import Annotated, Literal, Self
@@ -24,7 +24,7 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 
 
 def _known_or_own(*known: str) -> AfterValidator:
-    """Text that is one of the names, or names own code (docs/own-code.md)."""
+    """Text that is one of the names, or names own code (docs/reference/own-code.md)."""
     said = f"{', '.join(map(repr, known[:-1]))} or {known[-1]!r}"
 
     def check(value: str) -> str:

@@ -1,4 +1,4 @@
-"""What decides a fine-tuning beside the configuration of its head: every key of docs/finetuning.md."""
+"""What decides a fine-tuning beside the configuration of its head: every key of docs/reference/finetuning.md."""
 
 from collections.abc import Sequence
 from os import environ
@@ -68,7 +68,9 @@ def read_settings(preset: str, settings: Sequence[str]) -> tuple[Config, Finetun
         section = FinetuneSection.model_validate(own)
     except ValidationError as error:
         place, message = first_problem(error)
-        raise BallspotError(f"finetune.{place or 'freeze'}: {message}; docs/finetuning.md has every key") from error
+        raise BallspotError(
+            f"finetune.{place or 'freeze'}: {message}; docs/reference/finetuning.md has every key"
+        ) from error
     config = load_config(preset, rest)
     for name, value, wanted in (
         ("clips.scaling", config.clips.scaling, "none"),

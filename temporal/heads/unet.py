@@ -4,10 +4,10 @@ Own code, in two forms. "published" (head `tdeed`) follows the papers and what c
 perception (SGP) layer of TriDet (Shi et al. 2023; repository dingfengshi/TriDet, libs/modeling/blocks.py) and the U-Net
 of SGP layers with SGP-Mixers at its skips of T-DEED (Xarles et al. 2024; arturxe2/T-DEED, model/modules.py; its models
 of SN-BAS have two levels, window 9, factor 4). "residual" (head `unet`) is ours, lighter, and learns much more from
-little data (docs/heads.md): features meet in the instant branch, nothing is added but what a part computes, the mixer
-adds to both of its sides, and no further layer follows it. In both, unlike the published code, there is dropout, and
-pooled tokens stand over exactly two finer ones, over which they are put back. The trunk that pools and puts back as the
-published code does is in sgp_mixer.py; its layers are those of the published form here.
+little data (docs/measurements/heads.md): features meet in the instant branch, nothing is added but what a part
+computes, the mixer adds to both of its sides, and no further layer follows it. In both, unlike the published code,
+there is dropout, and pooled tokens stand over exactly two finer ones, over which they are put back. The trunk that
+pools and puts back as the published code does is in sgp_mixer.py; its layers are those of the published form here.
 """
 
 import torch

@@ -1,6 +1,7 @@
 """Heads and losses from a user's own file, in the shapes that training and prediction know.
 
-What each must be is written in docs/own-code.md; what is not so is refused here, in one line, before work begins.
+What each must be is written in docs/reference/own-code.md; what is not so is refused here, in one line, before work
+begins.
 """
 
 from .head import OwnHead, OwnModule, tried

@@ -81,7 +81,7 @@ class OwnModule(nn.Module):
 
     def wrong(self, what: str) -> BallspotError:
         """The error that names the code and says what is wrong."""
-        return BallspotError(f"{parse_reference(self.text).short}: {what}; see docs/own-code.md")
+        return BallspotError(f"{parse_reference(self.text).short}: {what}; see docs/reference/own-code.md")
 
     def _width(self) -> int | None:
         width = getattr(self.module, "width", None)

@@ -83,7 +83,7 @@ class SweepFile(BaseModel):
 
 def read_sweep_file(path: Path) -> SweepFile:
     """The file, read and checked. Raises BallspotError, naming the file and the place, for what is wrong with it."""
-    table = read_toml(path, what="sweep file", remedy="see docs/sweeps.md")
+    table = read_toml(path, what="sweep file", remedy="see docs/reference/sweeps.md")
     try:
         file = SweepFile.model_validate(table)
     except ValidationError as error:
@@ -92,7 +92,7 @@ def read_sweep_file(path: Path) -> SweepFile:
             near = nearest_name(place, SweepFile.model_fields)
             known = ", ".join(SweepFile.model_fields)
             message = f"unknown key; did you mean {near!r}?" if near else f"unknown key; known are {known}"
-        raise BallspotError(f"{path}: {place}: {message}; see docs/sweeps.md") from error
+        raise BallspotError(f"{path}: {place}: {message}; see docs/reference/sweeps.md") from error
     n_seeds = file.seeds if isinstance(file.seeds, int) else len(file.seeds)
     seeds = file.seed_numbers if n_seeds <= MOST_SEEDS else ()
     if not seeds or not 0 <= min(seeds) <= max(seeds) < SEEDS_BELOW or len(set(seeds)) < len(seeds):

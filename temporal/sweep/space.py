@@ -255,7 +255,7 @@ def _whole_keys(values: Mapping[str, Any], path: Path) -> Table:
         leaf = key.rpartition(".")[2]
         if leaf not in PLACES or key not in (leaf, ".".join(PLACES[leaf])):
             near = nearest_name(leaf, [*PLACES, *RUN_KEYS])
-            hint = f"did you mean {near!r}?" if near else "docs/configuration.md has them all"
+            hint = f"did you mean {near!r}?" if near else "docs/reference/configuration.md has them all"
             raise BallspotError(f"{path}: unknown key {key!r}; {hint}")
         whole[".".join(PLACES[leaf])] = value
     return whole

@@ -95,7 +95,7 @@ def offset_loss(
     """The error averaged over tokens whose target is not NaN; zero when there are none: ().
 
     offsets (B, N), targets (B, N), in clip frames. Smooth L1 is the original's, the square T-DEED's, Huber's with
-    ``huber_delta`` 0.5 spivak's (Soares et al. 2022); own code gives the error of every token (docs/own-code.md).
+    ``huber_delta`` 0.5 spivak's (Soares et al. 2022); own code gives the error of every token.
     """
     known = ~targets.isnan()
     wanted = torch.where(known, targets, 0.0)

@@ -65,7 +65,7 @@ class Task:
         if self.mistakes is None:
             raise BallspotError(
                 "sampling hard-negatives needs scores of the training matches by heads that did not train on them; "
-                "give their folder with --mistakes (docs/configuration.md says how to make it)"
+                "give their folder with --mistakes (docs/reference/configuration.md says how to make it)"
             )
         files = {name: self.mistakes / name / SCORES_FILE for name in self.splits.part("train")}
         for name, path in files.items():

@@ -109,6 +109,6 @@ def test_training_and_comparing_from_python(shared, tmp_path: Path) -> None:
 
 
 def test_the_page_names_every_public_name() -> None:
-    page = (Path(ballspot.__file__).parent / "docs" / "python.md").read_text(encoding="utf-8")
+    page = (Path(ballspot.__file__).parent / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
     for name in set(ballspot.__all__) - {"__version__"}:
         assert f"`{name}" in page or f"ballspot.{name}" in page, name

@@ -12,7 +12,7 @@ from ballspot import cli
 from ballspot.temporal.config.load import PLACES, load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = {page.relative_to(ROOT).as_posix(): page for page in PAGES}
 FOREIGN_OPTIONS = {"--help", "--logdir"}  # of click, of TensorBoard
 ON_PURPOSE = "## When something is wrong"  # from here on the walkthrough's commands are meant to fail
@@ -54,7 +54,7 @@ def command_at(words):
 def test_commands_are_found_in_the_pages_that_have_them():
     of_page = {name: sum(one == name for one, _ in COMMANDS) for name in NAMES}
     assert of_page["README.md"] >= 12
-    assert all(of_page[f"docs/{name}.md"] for name in ("evaluation", "exports", "finetuning", "sharing", "sweeps"))
+    assert all(of_page[f"docs/reference/{name}.md"] for name in ("evaluation", "exports", "finetuning", "sweeps"))
 
 
 @pytest.mark.parametrize(("page", "words"), COMMANDS)
@@ -114,14 +114,14 @@ def test_links_lead_to_files_and_headings_that_are_there(page):
 def test_pages_that_code_and_errors_name_are_there():
     folders = [ROOT / name for name in ("cache", "evaluate", "extract", "temporal")]
     sources = [path for folder in folders for path in folder.rglob("*.py")]
-    named = {name for path in sources for name in re.findall(r"\bdocs/[\w-]+\.md\b", path.read_text(encoding="utf-8"))}
-    assert "docs/configuration.md" in named
+    named = {name for path in sources for name in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8"))}
+    assert "docs/reference/configuration.md" in named
     assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
 
 
 @pytest.mark.parametrize("key", PLACES)
 def test_the_page_of_keys_says_what_the_preset_original_has(key):
-    page = NAMES["docs/configuration.md"].read_text(encoding="utf-8")
+    page = NAMES["docs/reference/configuration.md"].read_text(encoding="utf-8")
     (row,) = [line for line in page.splitlines() if line.startswith(f"| `{key}` |")]
     said = row.split("|")[5].strip()
     section, leaf = PLACES[key]

@@ -40,7 +40,10 @@ def project(tmp_path, monkeypatch):
         ("train features/lite --data data --run a", "no such feature set (did you mean features/lite0?); give the"),
         ("train runs/first --data data --run a", "no store (*.h5) in it (it is a run); give the folder FEATURES/SET"),
         ("train features/lite0 --data data --run a --set n_epoch=3", "--set n_epoch=3: unknown key 'n_epoch'; did you"),
-        ("train features/lite0 --data data --run a --set lr=1e-3", "unknown key 'lr'; docs/configuration.md lists th"),
+        (
+            "train features/lite0 --data data --run a --set lr=1e-3",
+            "unknown key 'lr'; docs/reference/configuration.md lists th",
+        ),
         ("train features/lite0 --data data --run a --preset bets", "--preset bets: neither a preset (best, fast, fin"),
         ("train features/lite0 --data data --run a --labels ball12", "nor a file; did you mean ball-12?"),
         ("predict runs/frist features/lite0 --data data", "runs/frist: no such run (did you mean runs/first?); give"),

@@ -11,7 +11,7 @@ import ballspot
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-NOT_PACKAGES = {"tests", "bench", "docs", "build", "dist"}
+NOT_PACKAGES = {"tests", "bench", "docs", "examples", "build", "dist"}
 
 
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="only a clone knows which files are its own")

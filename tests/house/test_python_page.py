@@ -1,4 +1,4 @@
-"""The examples of docs/python.md, run as they stand, and the notebook."""
+"""The examples of docs/reference/python.md, run as they stand, and the notebook."""
 
 import base64
 import doctest
@@ -17,7 +17,7 @@ from PIL import Image
 import ballspot
 
 ROOT = Path(ballspot.__file__).parent
-PAGE = ROOT / "docs" / "python.md"
+PAGE = ROOT / "docs" / "reference" / "python.md"
 NOTEBOOK = ROOT / "examples" / "features_to_plot.ipynb"
 SPEC = importlib.util.spec_from_file_location("notebook", ROOT / "bench" / "notebook.py")
 assert SPEC and SPEC.loader

@@ -17,7 +17,7 @@ from ballspot.cli import main
 from ballspot.extract.backbone import BackboneSpec, load_backbone
 from ballspot.extract.own import make_own
 
-EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "backbones.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "backbones.py"
 FIRST = "import torch\nfrom torch import nn\n\n\n"
 
 

@@ -15,7 +15,7 @@ GOOD = """    def __init__(self, dim, n_classes):
     def forward(self, x):
         return self.layer(x)
 """
-EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def check(text: str, *more: str):

@@ -166,7 +166,7 @@ def test_a_configuration_cannot_be_changed():
 
 
 def test_the_documentation_describes_every_key_with_its_default():
-    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
     rows = {line.split("|")[1].strip().strip("`"): line for line in page.splitlines() if line.startswith("| `")}
     for section, leaf in PLACES.values():
         assert leaf in rows, leaf

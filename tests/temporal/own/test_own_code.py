@@ -16,7 +16,7 @@ from ballspot.temporal.heads.checkpoints import read_checkpoint
 from ballspot.temporal.heads.head import build_head
 from ballspot.temporal.training.epoch import loss_means, loss_totals
 
-EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 WHOLE = """from torch import nn
 
 

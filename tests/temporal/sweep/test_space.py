@@ -152,7 +152,7 @@ def test_a_missing_file_is_named(tmp_path):
         read_sweep(tmp_path / "none.toml")
 
 
-# The numbers of settings are those of the method's table of experiments (docs/sweeps.md).
+# The numbers of settings are those of the method's table of experiments (docs/reference/sweeps.md).
 @pytest.mark.parametrize(
     ("name", "n_settings"),
     [

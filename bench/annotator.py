@@ -1,0 +1,316 @@
+"""A simulated annotator: what answers to the queue are worth beside answers in random order and match by match.
+
+    python bench/annotator.py FEATURES DATA [DATA ...] --seeds 5 --out annotator.json
+
+The first training match is known from the start. The other training matches are the pool: their labels are hidden, and
+answers bring them back. An answer is one decision, given by the truth: a proposed spot is accepted (at the true time),
+given its true class, or rejected; an event in a stretch is added; a stretch without any costs one answer, too. After
+every round of answers `ballspot learn` makes a new head from the old one, which is scored on the test matches, of which
+nobody is ever asked. Three ways of asking get the same number of answers a round:
+
+- queue: the questions of `ballspot queue`, best first, by that head and a second seed that learns beside it;
+- random: the questions that the first head alone gives, in random order;
+- match by match: the events of one match after the other, in order of time; false spots of a match that is finished
+  count as rejected, and cost nothing.
+
+Prints a Markdown table: AP (tight, mean of the classes with at least ten test events) against the share of all hidden
+labels that the answers amount to; "all" is a head that learned from every hidden label. Below it stand the share at
+which each way first reaches 90 % of the AP of "all" and of what "all" gains over the start, and the paired difference
+of the means of the curves, with a t interval over seeds.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import tempfile
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import t as student
+
+from ballspot.cli import cli
+from ballspot.evaluate.dataset import DataSelection, Spot, load_label_set, open_predictions, read_labels
+from ballspot.evaluate.editing import Accept, Action, Add, LabelBook, Reject, rejections_beside
+from ballspot.evaluate.queue import Budget, Head, Known, Question, find_questions, ranked, rarity
+from ballspot.evaluate.results import evaluate_predictions
+from ballspot.evaluate.uncertainty import Bootstrap
+from ballspot.temporal.api import train
+from ballspot.temporal.learning import LearnPlan, learn
+
+NEAR_MS = 500
+WAYS = ("queue", "random", "match by match")
+LABELS = load_label_set("ball-12")
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The joint data: where each match's labels are, and which matches are known, pool, validation and test."""
+
+    labels: dict[str, tuple[Spot, ...]]
+    files: dict[str, Path]
+    known: tuple[str, ...]
+    pool: tuple[str, ...]
+    valid: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @property
+    def n_hidden(self) -> int:
+        """How many labels the pool has."""
+        return sum(len(self.labels[name]) for name in self.pool)
+
+
+def read_truth(roots: Sequence[Path]) -> Truth:
+    """The matches of several data roots as one; of the training matches the first one is known."""
+    files, parts = {}, {"train": [], "valid": [], "test": []}
+    for root in roots:
+        data = DataSelection(root, LABELS, one_video=True)
+        files |= {name: match.labels_path for name, match in data.matches.items()}
+        for part, names in tomllib.loads((root / "splits.toml").read_text()).items():
+            parts[part] += names
+    labels = {name: tuple(read_labels(path, LABELS)) for name, path in files.items()}
+    first, *pool = parts["train"]
+    return Truth(labels, files, (first,), tuple(pool), tuple(parts["valid"]), tuple(parts["test"]))
+
+
+def make_root(root: Path, truth: Truth) -> Path:
+    """A data root with the labels of all matches but those of the pool, which have a folder alone."""
+    for name in (*truth.known, *truth.pool, *truth.valid, *truth.test):
+        (root / name).mkdir(parents=True)
+        if name not in truth.pool:
+            shutil.copy(truth.files[name], root / name / "Labels-ball.json")
+    parts = {"train": truth.known, "valid": truth.valid, "test": truth.test}
+    (root / "splits.toml").write_text("".join(f"{part} = {json.dumps(names)}\n" for part, names in parts.items()))
+    return root
+
+
+@dataclass
+class Annotator:
+    """Answers from the truth, and writes them as the page does."""
+
+    root: Path
+    truth: Truth
+    answers: int = 0
+    seen: set[tuple[str, int]] = field(default_factory=set)  # stretches that were watched: match, start
+
+    def book(self, match: str) -> LabelBook:
+        """The label file of a match under correction."""
+        return LabelBook(self.root / match / "Labels-ball.json", LABELS, match=match, root=self.root)
+
+    def open_events(self, match: str) -> list[Spot]:
+        """The true events that have no label yet."""
+        path = self.root / match / "Labels-ball.json"
+        made = (
+            Counter((one.label, one.position_ms) for one in read_labels(path, LABELS)) if path.exists() else Counter()
+        )
+        return [one for one in self.truth.labels[match] if not made[(one.label, one.position_ms)]]
+
+    def write(self, match: str, actions: Sequence[Action], *, cost: int) -> None:
+        """Does the actions, one after the other; they count as ``cost`` answers."""
+        book = self.book(match)
+        for action in actions:
+            book.edit(action, revision=book.state().revision)
+        self.answers += cost
+
+    def answer(self, question: Question) -> None:
+        """Answers one question of the queue."""
+        left = self.open_events(question.match)
+        if question.end_ms is not None:
+            self.seen.add((question.match, question.position_ms))
+            inside = [one for one in left if question.position_ms <= one.position_ms < question.end_ms]
+            added = [Add(one.label, one.position_ms, team=one.team) for one in inside]
+            self.write(question.match, added, cost=max(len(added), 1))
+            return
+        near = [one for one in left if abs(one.position_ms - question.position_ms) <= NEAR_MS]
+        near.sort(key=lambda one: (one.label != question.label, abs(one.position_ms - question.position_ms)))
+        actions: list[Action] = [Accept(one.label, one.position_ms, team=one.team) for one in near[:1]]
+        if not near or near[0].label != question.label:
+            actions.append(Reject(str(question.label), question.position_ms))
+        self.write(question.match, actions, cost=1)
+
+    def label_next(self, match: str, most: int) -> bool:
+        """Labels the next events of a match in order of time; whether it is finished."""
+        left = self.open_events(match)
+        self.write(
+            match, [Add(one.label, one.position_ms, team=one.team) for one in left[:most]], cost=len(left[:most])
+        )
+        return len(left) <= most
+
+    def reject_the_rest(self, match: str, spots: Sequence[Spot], threshold: float) -> None:
+        """Rejects every predicted spot of a finished match that is no event; costs nothing."""
+        book = self.book(match)
+        done = {(one.label, one.position_ms) for one in book.state().rejected}
+        for one in spots:
+            is_true = any(
+                one.label == true.label and abs(one.position_ms - true.position_ms) <= NEAR_MS
+                for true in self.truth.labels[match]
+            )
+            if (one.confidence or 0) >= threshold and not is_true and (one.label, one.position_ms) not in done:
+                book.edit(Reject(one.label, one.position_ms), revision=book.state().revision)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every round needs: stored features, the truth, and how many answers a round brings."""
+
+    features: Path
+    truth: Truth
+    batch: int
+    epochs: int
+
+
+def heads_of(runs: Sequence[Path]) -> list[Head]:
+    """The predictions of all matches of the pool by each run."""
+    return [Head(run.name, open_predictions(run / "predictions" / "all")) for run in runs]
+
+
+def known_of(annotator: Annotator, match: str) -> Known:
+    """What is decided of a match."""
+    path = annotator.root / match / "Labels-ball.json"
+    own = tuple(read_labels(path, LABELS)) if path.exists() else ()
+    rejected = tuple((one.label, one.half, one.position_ms) for one in rejections_beside(path.resolve()))
+    return Known(own, rejected)
+
+
+def questions_of(annotator: Annotator, runs: Sequence[Path], setup: Setup) -> list[Question]:
+    """All questions about the pool, as `ballspot queue` finds them, without stretches that were watched."""
+    heads, known = heads_of(runs), {name: known_of(annotator, name) for name in setup.truth.pool}
+    counts = Counter(one.label for own in known.values() for one in own.labels)
+    counts.update(one.label for name in setup.truth.known for one in setup.truth.labels[name])
+    weights = rarity(counts, LABELS)
+    found = [one for name in setup.truth.pool for one in find_questions(heads, name, known[name], weights)]
+    return [one for one in found if (one.match, one.position_ms) not in annotator.seen or one.end_ms is None]
+
+
+def ask(way: str, annotator: Annotator, runs: Sequence[Path], setup: Setup, chance: random.Random) -> None:
+    """One round of answers, in one of the three ways."""
+    until = annotator.answers + setup.batch
+    if way == "match by match":
+        for name in setup.truth.pool:
+            if annotator.answers < until and annotator.label_next(name, until - annotator.answers):
+                annotator.reject_the_rest(name, heads_of(runs[:1])[0].spots(name), 0.5)
+        return
+    questions = questions_of(annotator, runs, setup)
+    ordered = ranked(questions, Budget(setup.batch)) if way == "queue" else chance.sample(questions, len(questions))
+    for one in ordered:
+        if annotator.answers >= until:
+            break
+        annotator.answer(one)
+
+
+def score(run: Path, root: Path, truth: Truth) -> float:
+    """AP in % of the classes with ten test events, by the run's spots of the test matches."""
+    data = DataSelection(root, LABELS)
+    found = evaluate_predictions(run / "predictions" / "all", data, truth.test, bootstrap=Bootstrap(0)).result
+    frequent = found.n_truth >= 10  # as the tables of `evaluate` call a class frequent
+    return 100 * float(found.ap[frequent].mean())
+
+
+def turn(runs: Sequence[Path], out: Path, root: Path, setup: Setup) -> list[Path]:
+    """New heads from the old ones on the labels as they are now."""
+    made = []
+    for seed, run in enumerate(runs):
+        new = out / f"head-{seed}"
+        also = (*setup.truth.pool, *setup.truth.test)
+        learn(LearnPlan(run, root, new, (setup.features,), n_epochs=setup.epochs, seed=seed, also=also), CPU)
+        made.append(new)
+    return made
+
+
+def curve(
+    way: str, seed: int, work: Path, base: Sequence[Path], setup: Setup, say: Callable[[str], None]
+) -> list[float]:
+    """AP after each round, until as many answers were given as there are hidden labels."""
+    folder = work / way.replace(" ", "-")
+    annotator = Annotator(make_root(folder / "data", setup.truth), setup.truth)
+    chance, runs, found = random.Random(seed), list(base[: 2 if way == "queue" else 1]), []
+    for number in range(1, -(-setup.truth.n_hidden // setup.batch) + 1):
+        ask(way, annotator, runs, setup, chance)
+        runs = turn(runs, folder / f"round-{number}", annotator.root, setup)
+        found.append(score(runs[0], annotator.root, setup.truth))
+        say(f"seed {seed}, {way}: {annotator.answers} answers, AP {found[-1]:.2f}")
+    return found
+
+
+def one_seed(seed: int, work: Path, setup: Setup, preset: str, say: Callable[[str], None]) -> dict[str, list[float]]:
+    """The curves of all ways, with the same first heads."""
+    root = make_root(work / "data", setup.truth)
+    base = []
+    for head in range(2):
+        train(setup.features, root, work / f"base-{head}", preset=preset, seed=2 * seed + head)
+        base.append(work / f"base-{head}")
+    for run in base:
+        cli(
+            ["predict", str(run), "--data", str(root), "--split", "all", "--features", str(setup.features)],
+            standalone_mode=False,
+        )
+    found = {"start": [score(base[0], root, setup.truth)]}
+    whole = Annotator(make_root(work / "all" / "data", setup.truth), setup.truth)
+    for name in setup.truth.pool:
+        whole.label_next(name, len(setup.truth.labels[name]))
+        whole.reject_the_rest(name, heads_of(base[:1])[0].spots(name), 0.5)
+    runs = base[:1]
+    for number in range(3):  # as many turns as let it settle
+        runs = turn(runs, work / "all" / f"round-{number}", whole.root, setup)
+    found["all"] = [score(runs[0], whole.root, setup.truth)]
+    say(f"seed {seed}: start {found['start'][0]:.2f}, all {found['all'][0]:.2f}")
+    return found | {way: curve(way, seed, work, base, setup, say) for way in WAYS}
+
+
+def report(seeds: Sequence[dict[str, list[float]]], shares: Sequence[float]) -> str:
+    """The table, the shares at which 90 % is reached, and the paired differences."""
+    start, whole = (np.mean([one[key][0] for one in seeds]) for key in ("start", "all"))
+    lines = [
+        f"AP % at the start {start:.1f}, with every hidden label {whole:.1f}; {len(seeds)} seeds", "",
+        f"| answers, share of hidden labels | {' | '.join(f'{100 * one:.0f} %' for one in shares)} |",
+        f"|---|{'---|' * len(shares)}",
+    ]  # fmt: skip
+    means = {way: np.mean([one[way] for one in seeds], axis=0) for way in WAYS}
+    lines += [f"| {way} | {' | '.join(f'{ap:.1f}' for ap in mean)} |" for way, mean in means.items()]
+    lines.append("")
+    for way, mean in means.items():
+        for what, bar in (("of the AP", 0.9 * whole), ("of the gain", start + 0.9 * (whole - start))):
+            reached = [share for share, ap in zip(shares, mean, strict=True) if ap >= bar]
+            lines.append(
+                f"{way}: 90 % {what} of all labels at {f'{100 * reached[0]:.0f} %' if reached else 'no share'}"
+            )
+    for other in WAYS[1:]:
+        gaps = np.array([np.mean(one["queue"]) - np.mean(one[other]) for one in seeds])
+        half = student.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps)) if len(gaps) > 1 else np.nan
+        mean = gaps.mean()
+        lines.append(f"queue - {other}, mean over the curve: {mean:+.2f} ({mean - half:.2f} .. {mean + half:.2f})")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("features", type=Path)
+    parser.add_argument("data", type=Path, nargs="+")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=4, help="Rounds until as many answers as hidden labels.")
+    parser.add_argument("--epochs", type=int, default=2, help="Passes of a turn of `learn`.")
+    parser.add_argument("--preset", default="fast")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="All curves, as JSON; a seed that it has is not made again."
+    )
+    arguments = parser.parse_args()
+    truth = read_truth(arguments.data)
+    batch = -(-truth.n_hidden // arguments.rounds)
+    setup = Setup(arguments.features.resolve(), truth, batch, arguments.epochs)
+    done = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
+    for seed in range(len(done), arguments.seeds):
+        with tempfile.TemporaryDirectory() as work:
+            done.append(one_seed(seed, Path(work), setup, arguments.preset, lambda line: print(line, flush=True)))
+        arguments.out.write_text(json.dumps(done))
+    shares = [min((number + 1) * batch, truth.n_hidden) / truth.n_hidden for number in range(len(done[0]["queue"]))]
+    print(report(done, shares))
+
+
+if __name__ == "__main__":
+    main()
