@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).with_name("pretended_steps.py")
 
 @pytest.mark.skipif(bool(reason()), reason=reason())
 def test_steps_and_validation_on_a_gpu_mix_no_devices_and_do_not_wait(tmp_path: Path) -> None:
-    synthesize(tmp_path / "data", n_matches=3, minutes=2 / 60, fps=Fraction(25), size=(64, 64), seed=1)
+    synthesize(tmp_path / "data", n_matches=3, minutes=2 / 60, fps=Fraction(25), size=(64, 96), seed=1)
     found = json.loads(run_pretended(SCRIPT, tmp_path / "data").splitlines()[-1])
     n_decoders, n_cores = found.pop("decoders")
     assert n_decoders == max(1, min(n_cores - 1, 32))
@@ -31,7 +31,7 @@ def test_steps_and_validation_on_a_gpu_mix_no_devices_and_do_not_wait(tmp_path: 
         assert one["finite"] and one["device"] == "{device(type='cuda', index=0)}", name
         assert one["syncs"] <= 1, (name, one)
     assert [one["precision"] for one in found.values()] == ["bfloat16", "bfloat16", "float32"]
-    assert 0 <= found["gru and gsf"]["map"] <= 1
+    assert 0 <= found["gsf"]["map"] <= 1
 
 
 def test_decoders_fill_the_cores_of_each_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,6 @@ def test_numbers_are_those_that_the_device_has_units_for(
     chosen = chosen_precision(asked, torch.device(device))
     assert chosen.name == given
     assert bool(chosen.remark) == (asked == "bfloat16" and not units and device == "cpu")
-    assert chosen.scaler().is_enabled() == (given == "float16" and torch.cuda.is_available())
 
 
 def test_float16_without_a_gpu_is_refused() -> None:
