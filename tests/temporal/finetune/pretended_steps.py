@@ -19,7 +19,7 @@ from ballspot.temporal.training import Task, training_side
 
 COMMON = ("clip_frames=6", "pad_frames=1", "n_epochs=1", "warmup_epochs=0", "epoch_frames=48", "batch_clips=4",
           "width=16", "decode_workers=0", "n_layers=1", "n_attention_heads=2", "validation_every_epochs=1")  # fmt: skip
-# No GRU: cuDNN, which computes it on a GPU, cannot be pretended.
+# No GRU, whose kernels on a GPU cannot be pretended.
 CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "gsf": ("regnety_002+gsf:s4", "auto", ("kind=transformer", "blur=0.5", "ema_decay=0.9")),
     "copies, crops, mixing": ("regnety_002", "bfloat16", ("kind=tcn", "copies=2", "crop=0.3", "mixup_alpha=0.4")),
@@ -66,6 +66,7 @@ def tried(data: Path, backbone: str, precision: str, settings: tuple[str, ...], 
 def main(data: Path) -> None:
     """Prints what came of every case, as JSON."""
     results = {}
+    torch.backends.cudnn.enabled = False  # its kernels cannot be pretended: torch then takes its own
     with pretended_cuda() as counts:
         for name, (backbone, precision, settings) in CASES.items():
             results[name] = tried(data, backbone, precision, settings, counts)
