@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from shutil import which
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -155,8 +155,8 @@ class PretendedTensor(Tensor):
     """A tensor that says it lies on cuda:0; ``held`` has its numbers on the CPU."""
 
     held: Tensor
-    counts: Counter[str] = Counter()
-    generators: dict[int, torch.Generator] = {}  # noqa: RUF012  # shared by all on purpose
+    counts: ClassVar[Counter[str]] = Counter()
+    generators: ClassVar[dict[int, torch.Generator]] = {}
     __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
 
     @staticmethod

@@ -38,11 +38,13 @@ if TYPE_CHECKING:
 class Drawn:
     """The versions of clips that an epoch trains on: `clips` as their targets see them, mirrored ones named.
 
-    Version v shows the decoded clip v // copies; a step takes `per_step` of them, of which each process has a run.
+    Version v shows the decoded clip v // copies; a step takes `per_step` of them, of which each process has a run. The
+    targets of all lie on the device from the start: no step waits for them.
     """
 
     decoded: ClipStarts
     clips: ClipStarts
+    targets: TokenTargets
     n_steps: int
     per_step: int
 
@@ -90,7 +92,7 @@ class Epochs:
             sums += self.step(drawn, step, pictures, seed)
             if self.learner.average is not None:
                 self.learner.average.update(self.learner.model, n_steps_done=n_done)
-        n_collisions = int(clip_targets(self.mirrored, drawn.clips, self.config).n_collisions.sum())
+        n_collisions = int(drawn.targets.n_collisions.sum())
         means = self.group.total(sums) / drawn.n_steps
         return epoch_summary(means, rate, n_collisions, epoch=epoch, section=training)
 
@@ -104,7 +106,7 @@ class Epochs:
         flips = torch.rand(n_steps * per_step, generator=generator) < section.flip
         versions = torch.arange(n_steps * per_step) // section.copies
         clips = ClipStarts(decoded.match_index[versions], decoded.start_row[versions], flips.long())
-        return Drawn(decoded, clips, n_steps, per_step)
+        return Drawn(decoded, clips, clip_targets(self.mirrored, clips, self.config), n_steps, per_step)
 
     def own(self, drawn: Drawn, step: int) -> list[range]:
         """The versions of this process in a step, a range for every batch that is judged at once."""
@@ -142,7 +144,7 @@ class Epochs:
         """
         batches = []
         for versions in self.own(drawn, step):
-            wanted = clip_targets(self.mirrored, drawn.clips.part(versions.start, versions.stop), self.config)
+            wanted = drawn.targets.part(versions.start, versions.stop)
             batches.append((versions, *self.partners(wanted)))
         weights = self.material.weights
         totals = [loss_totals(wanted, share, weights, self.config) for _, wanted, _, share in batches]
