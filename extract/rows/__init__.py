@@ -12,5 +12,5 @@ from .names import default_set_name, require_set_name
 from .pca import FIT_FILE, Components, fit_components, load_components, project_set, save_components
 from .recheck import check_chunks, job_of, recipe_of
 from .recipe import BundledFeatures
-from .row_maker import RowMaker
+from .row_maker import RowMaker, RowReader
 from .segments import SegmentRunner

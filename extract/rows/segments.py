@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -76,6 +77,14 @@ class SegmentRunner:
             batch_rows=settings.batch_rows, substitute=settings.substitute, motion=settings.motion
         )
         self.n_rows = 0
+
+    def twin(self) -> "SegmentRunner":
+        """A runner with the same engine and a decoding process of its own."""
+        other = copy(self)
+        other.decoding = DecodingProcess(
+            batch_rows=self.job.settings.batch_rows, substitute=self.job.settings.substitute
+        )
+        return other
 
     def open(self, probe: VideoProbe, decoder: str) -> tuple[str, str]:
         """Opens a video in the decoder of that name, whose name and version come back; else raises DecodingError."""

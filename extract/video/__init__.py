@@ -11,6 +11,7 @@ from .probe import (
     REPAIR,
     DecodingError,
     VideoProbe,
+    VideoSource,
     codec_of,
     image_files,
     probe_video,
