@@ -78,11 +78,18 @@ class Backbone:
     shifted: Shifted | None = None
 
     def features(
-        self, *, stride: int, dtype: str = "float16", views: Sequence[str] = (ORIGINAL,), margin: int = 0
+        self,
+        *,
+        stride: int,
+        dtype: str = "float16",
+        views: Sequence[str] = (ORIGINAL,),
+        margin: int = 0,
+        precision: str = "float32",
     ) -> FeatureSpec:
         """All that decides a feature.
 
         `margin` is that of the windows of a backbone with temporal shift; below its reach their length decides, too.
+        `precision` is what was asked for: only `bfloat16` is told, so that other sets keep the fingerprints they had.
         """
         more: dict[str, Any] = {"views": views_settings(views)} if tuple(views) != (ORIGINAL,) else {}
         if self.shifted is not None:
@@ -90,6 +97,8 @@ class Backbone:
             more["shift"] |= {"window": self.shifted.window_rows} if margin < self.shifted.reach else {}
         if self.spec.uncropped is not None:
             more["uncropped"] = self.spec.uncropped
+        if precision == "bfloat16":
+            more["precision"] = precision
         return FeatureSpec(
             backbone=portable(self.spec.name),
             weights_sha256=self.weights_sha256,

@@ -60,6 +60,12 @@ if TYPE_CHECKING:
 @click.option("--grid", type=GridType(), default="1x1", show_default=True, help="Cells that are pooled apart.")
 @click.option("--layers", default="pooled", show_default=True, help="Layers to pool, with commas, e.g. s3,s4.")
 @dtype_option
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    help="What features are computed in; bfloat16 on CPUs with AMX or AVX512-BF16, and on GPUs.  [default: float32 on a "
+    "CPU; on a GPU float16, or float32 with --dtype float32]",
+)
 @click.option("--set", "set_name", help="Name of the feature set.  [default: made of what differs from the defaults]")
 @click.option("--match", "names", multiple=True, help="Only this match, by name or last folder; repeatable.")
 @click.option(
@@ -118,6 +124,7 @@ def extract(
     grid: tuple[int, int],
     layers: str,
     dtype: str,
+    precision: str | None,
     set_name: str | None,
     names: tuple[str, ...],
     split: str | None,
@@ -147,7 +154,7 @@ def extract(
     from ...cache.terminal import note
     from ...evaluate.dataset import DataSelection
     from ..backbone import default_batch_rows, parse_views, parse_weights, settle
-    from ..device import pick_devices
+    from ..device import pick_devices, pick_precision
     from ..rows import (
         AUTO_DECODER,
         ExtractionError,
@@ -168,12 +175,12 @@ def extract(
     settled = settle(path, backbone=backbone_name, size=size, stride=stride, views=views)
     stride, views = settled.stride, settled.views
     backbone = replace(settled.spec(weights), layers=tuple(filter(None, layers.split(","))), grid=grid)
-    default_name = default_set_name(backbone, stride, views=views, dtype=dtype)
     if settled.line:
         note(settled.line)
     if settled.fps is not None and rate is None:
         note(f"{weights}: videos are read at {float(settled.fps):.5g} frames a second, as its system reads them")
     devices = pick_devices(device, on=on)
+    precision = pick_precision(precision or "auto", devices[0], on=on)
     data = DataSelection(data_root, splits_file=splits_file, one_video=True)
     matches = tuple(data.matches.values())
     if split is not None or splits_file is not None:
@@ -192,10 +199,12 @@ def extract(
         image_fps=parse_fps(image_fps, option="--image-fps") if image_fps else None,
         fps=parse_fps(rate) if rate else settled.fps,
         margin=margin,
+        precision=precision,
     )
     if path is not None:
         backbone = replace(backbone, weights=str(path.resolve()))
     recipe = Recipe(backbone, devices[0], settings)
+    default_name = default_set_name(backbone, stride, views=views, dtype=dtype, precision=precision)
     set_path = out / require_set_name(set_name or default_name)
     torch.set_num_threads(1)
     job = (replace(recipe, device="cpu") if on else recipe).job()  # nothing is computed here for a cluster

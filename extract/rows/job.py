@@ -19,6 +19,8 @@ class Settings:
     have.
     With `substitute` a damaged frame is replaced and written down, else it is an error.
     `margin` is that of the windows of a backbone with temporal shift, in rows, its reach where there is none.
+    `precision` is what features are computed in: `float32`, `bfloat16`, or `auto`, which is float32 on a CPU, and on a
+    GPU float16 where features are stored in fewer than 32 bits, float32 where they are stored as such.
     """
 
     stride: int = 1
@@ -32,6 +34,12 @@ class Settings:
     image_fps: Fraction | None = None
     fps: Fraction | None = None
     margin: int | None = None
+    precision: str = "auto"
+
+    @property
+    def engine_precision(self) -> str:
+        """The word for the engine: `auto` of features that are stored as float32 is `float32`."""
+        return "float32" if self.precision == "auto" and self.dtype == "float32" else self.precision
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,11 @@ class ExtractionJob:
         """What decides the features; its digest is the set's fingerprint."""
         settings = self.settings
         return self.backbone.features(
-            stride=settings.stride, dtype=settings.dtype, views=settings.views, margin=self.margin
+            stride=settings.stride,
+            dtype=settings.dtype,
+            views=settings.views,
+            margin=self.margin,
+            precision=settings.precision,
         )
 
     @property

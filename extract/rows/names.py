@@ -8,7 +8,12 @@ from ..backbone import BackboneSpec, parse_weights
 
 
 def default_set_name(
-    backbone: BackboneSpec, stride: int = 1, *, views: str = "original", dtype: str = "float16"
+    backbone: BackboneSpec,
+    stride: int = 1,
+    *,
+    views: str = "original",
+    dtype: str = "float16",
+    precision: str = "auto",
 ) -> str:
     """The name of a feature set: backbone, weights and size, and what else is not the default."""
     (height, width), (rows, columns), layers = backbone.size, backbone.grid, ",".join(backbone.layers)
@@ -22,6 +27,7 @@ def default_set_name(
     name += f"-{layers}" if layers != "pooled" else ""
     name += f"-grid{rows}x{columns}" if backbone.grid != (1, 1) else ""
     name += f"-{views.removeprefix('original,')}" if views != "original" else ""
+    name += "-bfloat16" if precision == "bfloat16" else ""
     name = re.sub(r"[^\w .+-]", "_", name.replace(",", "+").replace(":", ""))
     return name if dtype == "float16" else f"{name}-{dtype}"
 

@@ -16,7 +16,7 @@ from .probe import (
     video_bytes,
     video_digest,
 )
-from .process import PATIENCE_S, Batch, DecodingProcess
+from .process import PATIENCE_S, Batch, DecodingProcess, want_of_shared_memory
 from .pyav import PyavSource
 from .resampled import at_rate
 from .sources import open_source

@@ -23,9 +23,11 @@ from ...extract.rows import (
     AUTO_DECODER,
     FIT_FILE,
     BundledFeatures,
+    Decoders,
     ExtractionError,
     ExtractionJob,
     RowMaker,
+    SegmentRunner,
     extract_matches,
     project_set,
     save_components,
@@ -196,11 +198,16 @@ def predict_keeping(
 def _made(features: BundledFeatures, matches: Sequence[Match], folder: Path, job: ExtractionJob) -> Path:
     """The feature set of these videos, in ``folder``, under the name that it has in training."""
     path = folder / features.name
+    if job.spec.fingerprint != features.backbone_spec.fingerprint:
+        raise BallspotError(
+            f"--keep-features {folder}: {features.name} is of {features.backbone_spec.precision}, which cannot be computed "
+            "here; leave it out, and the nearest features are made and not kept"
+        )
+    parent = path if features.components is None else folder / f"{features.name}-whole"
+    with Decoders(SegmentRunner(job)) as decoders:  # rows are brought to the rate when they are read
+        extract_matches(matches, parent, job, crew=decoders.crew, takes_any_rate=True)
     if features.components is None:
-        extract_matches(matches, path, job, takes_any_rate=True)  # rows are brought to the rate when they are read
         return path
-    parent = folder / f"{features.name}-whole"
-    extract_matches(matches, parent, job, takes_any_rate=True)
     save_components(features.components, path / FIT_FILE)
     project_set(open_feature_set(parent), features.components, path)
     return path
