@@ -80,7 +80,7 @@ def require_precision(precision: str, device: str) -> None:
 
 
 def computes_bfloat16(device: str) -> bool:
-    """Whether the device multiplies bfloat16 numbers in units of its own: AMX, AVX512-BF16, or a GPU's from Ampere on."""
+    """Whether the device has units of its own for bfloat16: AMX, AVX512-BF16, or those of a GPU from Ampere on."""
     kind = device.partition(":")[0]
     if kind == "cuda":
         import torch

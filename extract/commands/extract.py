@@ -63,8 +63,8 @@ if TYPE_CHECKING:
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),
-    help="What features are computed in; bfloat16 on CPUs with AMX or AVX512-BF16, and on GPUs.  [default: float32 on a "
-    "CPU; on a GPU float16, or float32 with --dtype float32]",
+    help="What features are computed in; bfloat16 on GPUs, and on CPUs with AMX or AVX512-BF16.  [default: float32 on "
+    "a CPU; on a GPU float16, or float32 with --dtype float32]",
 )
 @click.option("--set", "set_name", help="Name of the feature set.  [default: made of what differs from the defaults]")
 @click.option("--match", "names", multiple=True, help="Only this match, by name or last folder; repeatable.")

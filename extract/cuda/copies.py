@@ -100,7 +100,7 @@ def fetched(features: Tensor) -> Callable[[], np.ndarray]:
 def pinned(memory: np.ndarray) -> Callable[[], None]:
     """Has the GPU read this memory by itself, without a copy in between; what comes back undoes it.
 
-    Where the driver refuses (locked memory is limited, or it lies in a file on disk), copies are slower, and that is all.
+    Where the driver refuses (locked memory is limited, or it lies in a file on disk), copies are slower, no more.
     """
     runtime = torch.cuda.cudart()
     if int(runtime.cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)) != 0:

@@ -13,8 +13,8 @@ REPLAY_TOLERANCE = 1e-2  # of the largest feature; a replay that computes someth
 class Graphed(nn.Module):
     """The same model for tensors on a GPU; each shape and type of them is recorded once and replayed from then on.
 
-    What cannot be recorded, since it waits for the GPU or decides by numbers, or comes out otherwise when it is replayed,
-    runs as it is. A result is the caller's own: the next call leaves it alone.
+    What cannot be recorded, since it waits for the GPU or decides by numbers, or comes out otherwise when it is
+    replayed, runs as it is. A result is the caller's own: the next call leaves it alone.
     """
 
     def __init__(self, model: nn.Module) -> None:

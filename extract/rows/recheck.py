@@ -35,7 +35,8 @@ class DeepCheck:
 def recipe_of(store: FeatureStore, weights: str | None, *, tell: Callable[[str], None] = note) -> Recipe:
     """The recipe that makes the store's features again; `weights` is needed where the store does not say.
 
-    Where this CPU has no units for the bfloat16 of the store, they are made in float32, and `tell` is told so. Of a store of components it is the recipe of the features that they were made from. Raises BallspotError for a store
+    Where this CPU has no units for the bfloat16 of the store, they are made in float32, and `tell` is told so. Of a
+    store of components it is the recipe of the features that they were made from. Raises BallspotError for a store
     that does not say enough.
     """
     if store.spec.pca is not None and store.spec.parent is None:

@@ -181,8 +181,9 @@ def want_of_shared_memory(probe: VideoProbe, batch_rows: int, *, splits: bool) -
     if n_bytes <= free:
         return ""
     return (
-        f"{SHARED_MEMORY} has {free / 1e6:.0f} MB free and each decoder needs {n_bytes / 1e6:.0f}: pictures go through a "
-        "file in the folder of temporary files, which is slower; give more (docker run --shm-size), or a smaller --batch"
+        f"{SHARED_MEMORY} has {free / 1e6:.0f} MB free and each decoder needs {n_bytes / 1e6:.0f}: pictures go through "
+        "a file in the folder of temporary files, which is slower; give more (docker run --shm-size), or a smaller "
+        "--batch"
     )
 
 

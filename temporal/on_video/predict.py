@@ -1,6 +1,7 @@
 """Prediction straight from videos: features are made, scored and forgotten; spots are what stays."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +30,7 @@ from ...extract.rows import (
     RowMaker,
     SegmentRunner,
     extract_matches,
+    n_decoders_for,
     project_set,
     save_components,
 )
@@ -198,14 +200,19 @@ def predict_keeping(
 def _made(features: BundledFeatures, matches: Sequence[Match], folder: Path, job: ExtractionJob) -> Path:
     """The feature set of these videos, in ``folder``, under the name that it has in training."""
     path = folder / features.name
-    if job.spec.fingerprint != features.backbone_spec.fingerprint:
+    wanted = features.backbone_spec.precision
+    if job.spec.precision != wanted:
         raise BallspotError(
-            f"--keep-features {folder}: {features.name} is of {features.backbone_spec.precision}, which cannot be computed "
-            "here; leave it out, and the nearest features are made and not kept"
+            f"--keep-features {folder}: {features.name} is of {wanted}, which cannot be computed here; "
+            "leave it out, and features are made and not kept"
         )
     parent = path if features.components is None else folder / f"{features.name}-whole"
-    with Decoders(SegmentRunner(job)) as decoders:  # rows are brought to the rate when they are read
-        extract_matches(matches, parent, job, crew=decoders.crew, takes_any_rate=True)
+    with ExitStack() as stack:
+        crew = None
+        if n_decoders_for(job.device) > 1:
+            crew = stack.enter_context(Decoders(SegmentRunner(job))).crew
+        # Rows are brought to the rate when they are read.
+        extract_matches(matches, parent, job, crew=crew, takes_any_rate=True)
     if features.components is None:
         return path
     save_components(features.components, path / FIT_FILE)
