@@ -157,7 +157,7 @@ def forget(monkeypatch, file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["mine.py:double", "timeit:timeit(stmt='import pathlib; pathlib.Path(\"ran\").touch()')"]
+    "name", ["mine.py:double", "timeit:timeit(stmt='import pathlib; pathlib.Path(\"ran\").touch()', number=1)"]
 )
 def test_a_file_that_is_there_waits_to_be_trusted_as_well(file, monkeypatch, name):
     """A record names what anybody has, by the digest that anybody knows: of Python's own `timeit.py`, of a public file.

@@ -23,7 +23,7 @@ from ballspot.evaluate.scoring.protocol import METRICS, Protocol
 
 official = pytest.importorskip("SoccerNet.Evaluation.ActionSpotting", reason="the official package is not installed")
 
-N_CASES = int(os.environ.get("BALLSPOT_OFFICIAL_CASES", "210"))
+N_CASES = int(os.environ.get("BALLSPOT_OFFICIAL_CASES", "105"))
 ABC = LabelSet("abc", ("A", "B", "C"))
 LABELS, SPOTS = "Labels-ball.json", "results_spotting.json"
 Entries = list[dict[str, object]]
@@ -108,19 +108,19 @@ def random_match(draw: random.Random) -> tuple[Entries, Entries]:
     return annotations, predictions
 
 
-@pytest.mark.parametrize("block", range(max(1, N_CASES // 70)))
+@pytest.mark.parametrize("block", range(max(1, N_CASES // 35)))
 def test_random_matches_score_as_the_official_package_scores_them(tmp_path: Path, block: int):
-    # Blocks of 70 calls of one or two matches; BALLSPOT_OFFICIAL_CASES=20000 makes the whole differential test.
+    # Blocks of 35 calls of one or two matches; BALLSPOT_OFFICIAL_CASES=20000 makes the whole differential test.
     n_scored = 0
-    for case in range(70):
-        draw = random.Random(70 * block + case)
+    for case in range(35):
+        draw = random.Random(35 * block + case)
         averaged = draw.random() < 0.04
         metric = draw.choice(("tight", "loose") if averaged else ("at1", "at2", "at3", "at4", "at5"))
         matches = [random_match(draw) for _ in range(draw.choice((1, 1, 2)))]
         ours = differ(tmp_path / str(case), matches, fps=draw.choice((1, 2, 3)), metric=metric)
         n_scored += ours.mean_ap > 0
         shutil.rmtree(tmp_path / str(case))
-    assert n_scored > 20  # the cases are not all empty
+    assert n_scored > 10  # the cases are not all empty
 
 
 @pytest.mark.parametrize("metric", METRICS)
