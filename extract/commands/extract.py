@@ -25,7 +25,7 @@ from ...cache.terminal import (
 
 if TYPE_CHECKING:
     from ...evaluate.dataset import Match
-    from ..rows import Crew, Recipe
+    from ..rows import Crew, ExtractionJob, Recipe
 
 
 @click.command("extract")
@@ -108,7 +108,8 @@ if TYPE_CHECKING:
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Processes at once.  [default: one a CPU core, up to 16; on GPUs one for two cores]",
+    help="Processes at once.  [default: one a CPU core, up to 16; on one GPU all cores but two "
+    "decode for it, on several one for two cores]",
 )
 @trust_option
 @click.option("--on", help="Where the segments are filled instead: ray[:ADDRESS], slurm, slurm:local.")
@@ -208,7 +209,7 @@ def extract(
     set_path = out / require_set_name(set_name or default_name)
     torch.set_num_threads(1)
     job = (replace(recipe, device="cpu") if on else recipe).job()  # nothing is computed here for a cluster
-    crew = _crew(recipe, on, workers, devices, n_rows=_rough_rows(chosen, stride), set_path=set_path)
+    crew = _crew(job, recipe, on, workers, devices, n_rows=_rough_rows(chosen, stride), set_path=set_path)
     started = time.monotonic()
     try:
         results, failure = extract_matches(chosen, set_path, job, crew=crew), None
@@ -244,11 +245,21 @@ def _rough_rows(matches: Sequence[Match], stride: int) -> int:
 
 
 def _crew(
-    recipe: Recipe, on: str | None, workers: int | None, devices: list[str], *, n_rows: int, set_path: Path
+    job: ExtractionJob,
+    recipe: Recipe,
+    on: str | None,
+    workers: int | None,
+    devices: list[str],
+    *,
+    n_rows: int,
+    set_path: Path,
 ) -> Crew | None:
     from ...cache.workers import Executor
-    from ..rows import MAX_AUTO_WORKERS, crew_of, n_workers_for
+    from ..rows import MAX_AUTO_WORKERS, crew_of, gpu_crew, n_decoders_for, n_workers_for
 
+    if on is None and len(devices) == 1 and job.device.type == "cuda":
+        n_decoders = min(n_decoders_for(job.device), max(n_rows // 2048, 1))
+        return gpu_crew(job, n_decoders=workers or n_decoders)
     most = MAX_AUTO_WORKERS if Executor.is_elsewhere(on) else n_workers_for(2**40 if on else n_rows, devices)
     n_workers = workers or most
     if on is None and n_workers == 1:

@@ -17,7 +17,7 @@ from ...cache.stores import Block, Segment
 from ...cache.workers import Executor, Tell, n_usable_cpus
 from ..video import VideoProbe
 from .extraction import Crew
-from .job import Recipe
+from .job import ExtractionJob, Recipe
 from .segments import Outcome, SegmentRunner, SegmentTask, cut_segments
 from .writing import OnRows
 
@@ -82,6 +82,18 @@ def n_decoders_for(device: torch.device, *, n_cpus: int | None = None) -> int:
     if device.type != "cuda":
         return 1
     return max(min((n_cpus or n_usable_cpus()) - SPARE_CORES, MAX_DECODERS), 1)
+
+
+def gpu_crew(job: ExtractionJob, *, n_decoders: int | None = None) -> Crew:
+    """The crew of one GPU: `n_decoders` (those of `n_decoders_for`) for the job's engine, in this process."""
+
+    def run(
+        tasks: Iterable[SegmentTask], is_dropped: Callable[[SegmentTask], bool], on_rows: OnRows
+    ) -> Iterator[Outcome]:
+        with Decoders(SegmentRunner(job), n_decoders=n_decoders) as decoders:
+            yield from decoders.crew(tasks, is_dropped, on_rows)
+
+    return run
 
 
 class Decoders:

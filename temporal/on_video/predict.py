@@ -1,7 +1,6 @@
 """Prediction straight from videos: features are made, scored and forgotten; spots are what stays."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -24,13 +23,11 @@ from ...extract.rows import (
     AUTO_DECODER,
     FIT_FILE,
     BundledFeatures,
-    Decoders,
     ExtractionError,
     ExtractionJob,
     RowMaker,
-    SegmentRunner,
     extract_matches,
-    n_decoders_for,
+    gpu_crew,
     project_set,
     save_components,
 )
@@ -207,12 +204,8 @@ def _made(features: BundledFeatures, matches: Sequence[Match], folder: Path, job
             "leave it out, and features are made and not kept"
         )
     parent = path if features.components is None else folder / f"{features.name}-whole"
-    with ExitStack() as stack:
-        crew = None
-        if n_decoders_for(job.device) > 1:
-            crew = stack.enter_context(Decoders(SegmentRunner(job))).crew
-        # Rows are brought to the rate when they are read.
-        extract_matches(matches, parent, job, crew=crew, takes_any_rate=True)
+    crew = gpu_crew(job) if job.device.type == "cuda" else None
+    extract_matches(matches, parent, job, crew=crew, takes_any_rate=True)  # brought to the rate when they are read
     if features.components is None:
         return path
     save_components(features.components, path / FIT_FILE)
