@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types layers unit coverage release-check clean
+.PHONY: demo docs test lint types layers unit coverage release-check clean
 
 $(VENV)/.user: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("ballspot needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
@@ -22,6 +22,10 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.user
 
 demo: $(VENV)/.user  ## extract, train, predict, evaluate and compare on seven short matches
 	$(BIN)/ballspot demo
+
+docs:  ## the pages as a site, site/index.html; dead links end it
+	test -x .venv-docs/bin/mkdocs || { $(PYTHON) -m venv .venv-docs && .venv-docs/bin/pip install --quiet 'mkdocs-material>=9.6'; }
+	.venv-docs/bin/mkdocs build --strict --quiet
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -49,4 +53,4 @@ release-check: $(VENV)/.dev  ## builds sdist and wheel and tries them in new env
 test: lint types layers unit  ## what .ci/run calls
 
 clean:
-	rm -rf $(VENV) .typing demo-output build dist *.egg-info .coverage*
+	rm -rf $(VENV) .venv-docs site .typing demo-output build dist *.egg-info .coverage*

@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
-from ballspot.cli import cli
+from ballspot.cli import main as ballspot
 from ballspot.evaluate.dataset import DataSelection, Spot, load_label_set, open_predictions, read_labels
 from ballspot.evaluate.editing import Accept, Action, Add, LabelBook, Reject, rejections_beside
 from ballspot.evaluate.queue import Budget, Head, Known, Question, find_questions, ranked, rarity
@@ -74,18 +74,26 @@ def read_truth(roots: Sequence[Path]) -> Truth:
         files |= {name: match.labels_path for name, match in data.matches.items()}
         for part, names in tomllib.loads((root / "splits.toml").read_text()).items():
             parts[part] += names
-    labels = {name: tuple(read_labels(path, LABELS)) for name, path in files.items()}
+    labels = {name: distinct(read_labels(path, LABELS)) for name, path in files.items()}
     first, *pool = parts["train"]
     return Truth(labels, files, (first,), tuple(pool), tuple(parts["valid"]), tuple(parts["test"]))
+
+
+def distinct(spots: Sequence[Spot]) -> tuple[Spot, ...]:
+    """The events of a match, those of one class at one time once, as the page takes them."""
+    return tuple({(one.label, one.position_ms): one for one in spots}.values())
 
 
 def make_root(root: Path, truth: Truth) -> Path:
     """A data root with the labels of all matches but those of the pool, which have a folder alone."""
     for name in (*truth.known, *truth.pool, *truth.valid, *truth.test):
         (root / name).mkdir(parents=True)
-        if name not in truth.pool:
+        if name in truth.pool:  # a match without labels is known by its video
+            video = next(one for one in truth.files[name].parent.iterdir() if one.suffix == ".mp4")
+            (root / name / video.name).symlink_to(video.resolve())
+        else:
             shutil.copy(truth.files[name], root / name / "Labels-ball.json")
-    parts = {"train": truth.known, "valid": truth.valid, "test": truth.test}
+    parts = {"train": truth.known, "valid": truth.valid, "test": (*truth.test, *truth.pool)}  # what is corrected moves
     (root / "splits.toml").write_text("".join(f"{part} = {json.dumps(names)}\n" for part, names in parts.items()))
     return root
 
@@ -246,10 +254,8 @@ def one_seed(seed: int, work: Path, setup: Setup, preset: str, say: Callable[[st
         train(setup.features, root, work / f"base-{head}", preset=preset, seed=2 * seed + head)
         base.append(work / f"base-{head}")
     for run in base:
-        cli(
-            ["predict", str(run), "--data", str(root), "--split", "all", "--features", str(setup.features)],
-            standalone_mode=False,
-        )
+        words = ["predict", run, setup.features, "--data", root, "--split", "all"]
+        ballspot([str(word) for word in words], standalone_mode=False)
     found = {"start": [score(base[0], root, setup.truth)]}
     whole = Annotator(make_root(work / "all" / "data", setup.truth), setup.truth)
     for name in setup.truth.pool:

@@ -8,6 +8,7 @@ from .following import following_run
 from .places import data_of_run, find_recorded, not_found, places_of, recorded_path
 from .run import SEEDS_BELOW, RunFolder, flatten
 from .sweep_record import (
+    FOLD,
     SWEEP_FILE,
     SweepRecord,
     SweepSetting,

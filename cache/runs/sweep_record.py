@@ -12,7 +12,9 @@ from .run import RunFolder
 
 SWEEP_FORMAT = "ballspot-sweep/1"
 SWEEP_FILE = "sweep.json"
+PARTS = ("train", "valid", "test")  # of a fold
 SEED = re.compile(r"seed-([0-9]{1,18})(?:\.zip)?")
+FOLD = re.compile(r"fold-([0-9]{1,18})")
 NAME_AND_SEED = re.compile(r"(.+?)[-_ .]seed[-_]?([0-9]{1,18})(?:\.zip)?")
 
 
@@ -27,13 +29,17 @@ class SweepSetting:
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """What sweep.json holds; ``baseline`` is the name of the setting that the others are compared with."""
+    """What sweep.json holds; ``baseline`` is the name of the setting that the others are compared with.
+
+    ``folds`` are the matches of each fold, by part (train, valid, test), where every setting is trained on several.
+    """
 
     title: str
     source: str
     seeds: tuple[int, ...]
     baseline: str
     settings: tuple[SweepSetting, ...]
+    folds: tuple[Mapping[str, Any], ...] = ()
 
     def write(self, folder: Path) -> None:
         """Writes sweep.json. Raises BallspotError where the folder holds a sweep of another title."""
@@ -61,7 +67,8 @@ def read_sweep_record(folder: Path) -> SweepRecord:
             for one in record["settings"]
         )
         title, source, baseline = (_text(record[name]) for name in ("title", "source", "baseline"))
-        return SweepRecord(title, source, tuple(map(int, record["seeds"])), baseline, settings)
+        folds = tuple({part: tuple(map(_text, one[part])) for part in PARTS} for one in record.get("folds", []))
+        return SweepRecord(title, source, tuple(map(int, record["seeds"])), baseline, settings, folds)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BallspotError(f"{path}: lacks or garbles {error}; remove it, give the sweep's command again") from error
 
@@ -69,7 +76,8 @@ def read_sweep_record(folder: Path) -> SweepRecord:
 def expand_runs(paths: Sequence[Path]) -> list[Path]:
     """The run folders that ``paths`` mean: runs, folders of seeds (`train --seeds`), and sweeps.
 
-    Of a sweep the finished runs, those of its baseline first; a run that two paths lead to once, by the first of them.
+    Of a sweep the finished runs, those of its baseline first, and of one on folds the seeds that are done in each; a
+    run that two paths lead to once, by the first of them.
     Raises BallspotError for a sweep without any.
     """
     runs: dict[Path, Path] = {}
@@ -93,12 +101,15 @@ def baseline_stand_in(path: Path) -> tuple[str, str] | None:
 
 
 def seed_folders(path: Path) -> list[Path]:
-    """The run folder itself, or those of its seeds, in order, where `train --seeds` made it.
+    """The run folder itself, or those of its seeds, of every fold, in order, where `train --seeds` or a sweep made it.
 
     Predictions of anybody may lie beside one another like that too, as folders or as `seed-N.zip`.
     """
     if (path / "run.json").is_file():
         return [path]
+    folds = sorted((one for one in path.glob("fold-*") if FOLD.fullmatch(one.name)), key=lambda one: int(one.name[5:]))
+    if folds:  # of one setting of a sweep
+        return [seed for fold in folds for seed in seed_folders(fold) if seed != fold] or [path]
     numbered = {one: SEED.fullmatch(one.name) for one in path.glob("seed-*")}
     seeds = {one: int(found[1]) for one, found in numbered.items() if found is not None}
     return sorted(seeds, key=lambda one: (seeds[one], one.name)) or [path]
@@ -133,8 +144,12 @@ def _place(value: Any) -> str:
 def _finished(path: Path) -> list[Path]:
     record = read_sweep_record(path)
     ordered = sorted(record.settings, key=lambda setting: setting.name != record.baseline)
-    runs = [path / run for setting in ordered for run in setting.runs]
-    done = [run for run in runs if RunFolder(run).is_done]
+    done: list[Path] = []
+    for setting in ordered:
+        of_setting = [path / run for run in setting.runs]
+        lacking = {run.name for run in of_setting if not RunFolder(run).is_done} if record.folds else set[str]()
+        done += [run for run in of_setting if run.name not in lacking and RunFolder(run).is_done]
     if not done:
-        raise BallspotError(f"{path}: none of the {len(runs)} runs of this sweep is done; give its command again")
+        n_runs, whole = sum(len(setting.runs) for setting in ordered), " in every fold" if record.folds else ""
+        raise BallspotError(f"{path}: none of the {n_runs} runs of this sweep is done{whole}; give its command again")
     return done

@@ -41,7 +41,7 @@ from .matches import (
     why_no_video,
 )
 from .predictions import SCORES_FILE, Predictions, open_predictions
-from .splits import OF_RUN, SPLITS_FILE, Splits, recorded_splits, recordings_of
+from .splits import OF_RUN, SPLITS_FILE, Fold, Splits, TrainDraw, recorded_splits, recordings_of
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
 from .thresholds import (
     THRESHOLD_FILE,

@@ -12,7 +12,7 @@ from ...cache.terminal import note
 from .labels import Spot, read_labels, spots_of_half
 from .labelsets import BALL_12, LabelSet
 from .matches import Match, find_matches, halves_by_match
-from .splits import Splits, load_splits, recordings_of
+from .splits import Fold, Splits, TrainDraw, deal_folds, divides, load_splits, recordings_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class DataSelection:
     ``splits_file`` and ``leave_out`` are as in `load_splits`. With ``one_video``, for what reads videos or features, a
     match of two halves in two videos is two recordings, each with its own labels (`find_matches`). ``labels_file`` is
     the name of the label files; None means the label set's. ``stored`` are the recordings that there are features of:
-    they tell of a match without videos whether it has halves.
+    they tell of a match without videos whether it has halves. ``fold`` stands for the split where it is given, and
+    ``train_draw`` takes some of its training matches alone.
     """
 
     data_root: Path
@@ -32,6 +33,8 @@ class DataSelection:
     labels_file: str | None = None
     one_video: bool = False
     stored: frozenset[str] = frozenset()
+    fold: Fold | None = None
+    train_draw: TrainDraw | None = None
 
     @property
     def labels_name(self) -> str:
@@ -53,9 +56,35 @@ class DataSelection:
 
     @cached_property
     def splits(self) -> Splits:
-        """The matches of each part. Errors as `load_splits`."""
+        """The matches of each part. Errors as `load_splits` and `TrainDraw.of`."""
         matches = tuple(self.matches.values())
-        return load_splits(self.data_root, matches, splits_file=self.splits_file, leave_out=self.leave_out)
+        if self.fold is not None:
+            splits = self.fold.splits(halves_by_match(matches))
+        else:
+            splits = load_splits(self.data_root, matches, splits_file=self.splits_file, leave_out=self.leave_out)
+        return splits if self.train_draw is None else self.train_draw.of(splits)
+
+    def folds(self, n_folds: int, *, with_test: bool = False) -> tuple[Fold, ...]:
+        """The matches dealt to folds (`deal_folds`): those that train and validate, with ``with_test`` those that test.
+
+        Where nothing says which matches test, all that have labels are dealt. Raises BallspotError like `load_splits`
+        and `deal_folds`, for a match to leave out, and for a match without labels.
+        """
+        if self.leave_out is not None:
+            raise BallspotError("folds and a match to leave out exclude each other; give one of them")
+        wholes = list(dict.fromkeys(match.whole for match in self.matches.values()))
+        if divides(self.data_root, wholes, self.splits_file):
+            parts = self.splits.by_match
+            wholes = [name for part in ("train", "valid", *(("test",) if with_test else ())) for name in parts[part]]
+        else:
+            labelled = {self.matches[name].whole for name in self.labelled()}
+            wholes = [name for name in wholes if name in labelled]
+        halves = halves_by_match(tuple(self.matches.values()))
+        events = {
+            whole: sum(len(self.spots_of(self.match(name))) for name in recordings_of([whole], halves))
+            for whole in wholes
+        }
+        return deal_folds(events, n_folds)
 
     def opened(self) -> Self:
         """The same, with its matches found: what is wrong with the data root is said at once."""

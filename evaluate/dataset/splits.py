@@ -9,6 +9,7 @@ A split file (``splits.toml`` in the data root, or any other by option)::
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class Splits:
     """Match names of each part, in the order they were given; ``source`` says where the split comes from.
 
     ``halves`` are the names of the recordings of each match that has two, which stand for it in every part.
+    ``n_folds`` is the number of folds where the test matches are those of one fold, 0 where this is no fold.
+    ``drawn`` says how many training matches were drawn of more, 0 where all train.
     """
 
     train: tuple[str, ...]
@@ -45,6 +48,8 @@ class Splits:
     test: tuple[str, ...]
     source: str
     halves: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    n_folds: int = 0
+    drawn: int = 0
 
     @property
     def by_part(self) -> dict[str, tuple[str, ...]]:
@@ -74,6 +79,13 @@ def recordings_of(names: Sequence[str], halves: Mapping[str, Sequence[str]]) -> 
     return tuple(one for name in names for one in halves.get(name, (name,)))
 
 
+def divides(data_root: Path, names: Sequence[str], splits_file: Path | None) -> bool:
+    """Whether anything says which of the matches test: a file, or names of SN-BAS among them."""
+    of_sn_bas = {folder for folders in SN_BAS.values() for folder in folders}
+    beside = splits_file is not None or (data_root / SPLITS_FILE).is_file()
+    return beside or any(name.rpartition("/")[2] in of_sn_bas for name in names)
+
+
 def load_splits(
     data_root: Path, matches: Sequence[Match], *, splits_file: Path | None = None, leave_out: str | None = None
 ) -> Splits:
@@ -87,6 +99,73 @@ def load_splits(
     halves = halves_by_match(matches)
     names = list(dict.fromkeys(match.whole for match in matches))
     return replace(_split(data_root, names, splits_file, leave_out), halves=halves)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold of several, counted from 1: whole matches that train, one that validates, and those held out."""
+
+    number: int
+    n_folds: int
+    train: tuple[str, ...]
+    valid: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def splits(self, halves: Mapping[str, tuple[str, ...]]) -> Splits:
+        """The fold as a split, whose test matches are those that it holds out."""
+        source = f"fold {self.number} of {self.n_folds}"
+        return Splits(self.train, self.valid, self.test, source, halves, n_folds=self.n_folds)
+
+
+def deal_folds(n_events: Mapping[str, int], n_folds: int) -> tuple[Fold, ...]:
+    """Matches dealt to folds: each is held out by one fold, and events are spread over the folds.
+
+    ``n_events`` are the events of each match, whole. In the order of their events, the most first (by name where they
+    have equally many), matches are dealt like cards, there and back again. A fold validates on the match with the most
+    events of the next fold, and trains on all others that it does not hold out. Raises BallspotError for fewer than 2
+    folds, more folds than matches, and fewer than 3 matches.
+    """
+    names = sorted(n_events, key=lambda name: (-n_events[name], name))
+    if not 2 <= n_folds <= len(names) or len(names) < 3:
+        raise BallspotError(
+            f"{n_folds} folds of {len(names)} matches cannot be dealt; it takes 2 folds or more, 3 matches or more, "
+            "and a match or more for each fold"
+        )
+    dealt: list[list[str]] = [[] for _ in range(n_folds)]
+    for place, name in enumerate(names):
+        turn, seat = divmod(place, n_folds)
+        dealt[n_folds - 1 - seat if turn % 2 else seat].append(name)
+    valid = [dealt[(place + 1) % n_folds][0] for place in range(n_folds)]
+    return tuple(
+        Fold(
+            number=place + 1,
+            n_folds=n_folds,
+            train=tuple(name for name in sorted(names) if name not in (*held_out, valid[place])),
+            valid=(valid[place],),
+            test=tuple(sorted(held_out)),
+        )
+        for place, held_out in enumerate(dealt)
+    )
+
+
+@dataclass(frozen=True)
+class TrainDraw:
+    """So many of the training matches of a split, drawn by a seed: of one seed, fewer are always among more."""
+
+    n_matches: int
+    seed: int
+
+    def of(self, splits: Splits) -> Splits:
+        """The split with these training matches alone. Raises BallspotError where it has fewer."""
+        if self.n_matches > len(splits.train):
+            raise BallspotError(
+                f"train_matches = {self.n_matches}: {splits.source} has {len(splits.train)} training matches; "
+                "take fewer, or more folds"
+            )
+        order = sorted(splits.train, key=lambda name: sha256(f"{self.seed} {name}".encode()).digest())
+        drawn = set(order[: self.n_matches])
+        train = tuple(name for name in splits.train if name in drawn)
+        return replace(splits, train=train, drawn=self.n_matches)
 
 
 def _split(data_root: Path, names: Sequence[str], splits_file: Path | None, leave_out: str | None) -> Splits:

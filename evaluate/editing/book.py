@@ -235,7 +235,7 @@ class LabelBook:
         undo, redo = _stacks(self.steps)
         return BookState(
             revision=self.revision,
-            spots=tuple(self.document.spots(str(self.path))),
+            spots=self.document.spots,
             entries=self.document.entries,
             rejected=rejected_by(self.base, self.steps),
             undoes=undo[-1].does if undo else None,
@@ -270,14 +270,14 @@ class LabelBook:
 
     def _added(self, spots: Sequence[Accept | Add]) -> tuple[Change, ...]:
         """The changes that put new labels in their places. Raises BallspotError for one that is there already."""
-        there = {(one.label, one.half, one.position_ms) for one in self.document.spots(str(self.path))}
+        there = {(one.label, one.half, one.position_ms) for one in self.document.spots}
         for one in spots:
             if (one.label, one.half, one.position_ms) in there:
                 raise BallspotError(f"edit: there is a {one.label} at {one.position_ms} ms already")
             there.add((one.label, one.half, one.position_ms))
         ordered = sorted(spots, key=lambda one: (one.half, one.position_ms))
         new = [Spot(one.label, one.position_ms, one.half, one.team) for one in ordered]
-        places = self.document.places_for(new, str(self.path))
+        places = self.document.places_for(new)
         changes = [
             Change(place + n_before, None, new_entry(one))
             for n_before, (place, one) in enumerate(zip(places, new, strict=True))

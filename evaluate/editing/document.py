@@ -30,10 +30,11 @@ class Style:
 
 @dataclass(frozen=True)
 class LabelDocument:
-    """A parsed label file: the whole object, and its entries in their order."""
+    """A parsed label file: the whole object, its entries in their order, and the spots of them; labels of any set."""
 
     whole: Mapping[str, Any]
     entries: tuple[Entry, ...]
+    spots: tuple[Spot, ...]
     style: Style = field(default=Style())
 
     @classmethod
@@ -42,13 +43,13 @@ class LabelDocument:
         text = decode_text(content, source).removeprefix("\ufeff")
         whole = parse_json(text, source)
         entries = annotation_entries(whole, Path(source))
-        labels_in(entries, source)  # what cannot be read cannot be corrected by its time and class
-        return cls(whole, tuple(entries), _style(text))
+        spots = labels_in(entries, source)  # what cannot be read cannot be corrected by its time and class
+        return cls(whole, tuple(entries), tuple(spots), _style(text))
 
     @classmethod
     def blank(cls, match: str) -> "LabelDocument":
         """The file of a match that has no labels yet."""
-        return cls({"UrlLocal": match, "UrlYoutube": "", "annotations": []}, ())
+        return cls({"UrlLocal": match, "UrlYoutube": "", "annotations": []}, (), ())
 
     def text(self) -> str:
         """The file's text; that of a document that was only read is the same JSON value in the same layout."""
@@ -60,20 +61,20 @@ class LabelDocument:
             made = json.dumps(whole, indent=style.indent)
         return made.replace("\n", style.line_end) + style.last
 
-    def spots(self, source: str) -> list[Spot]:
-        """The spots of the entries, in their order; labels of any set."""
-        return labels_in(self.entries, source)
-
     def changed(self, changes: "Sequence[Change]") -> "LabelDocument":
         """The document after changes, one after the other. Raises ValueError for one that does not fit."""
-        entries = list(self.entries)
+        entries, spots = list(self.entries), list(self.spots)
         for change in changes:
             change.make(entries)
-        return replace(self, entries=tuple(entries))
+            try:  # only what is new is read: a step in a file of thousands is to take no time
+                change.put(spots, labels_in([] if change.after is None else [change.after], "the change"))
+            except BallspotError as error:
+                raise ValueError(str(error)) from error
+        return replace(self, entries=tuple(entries), spots=tuple(spots))
 
-    def places_for(self, new: Sequence[Spot], source: str) -> list[int]:
+    def places_for(self, new: Sequence[Spot]) -> list[int]:
         """Where each new label goes: behind the last one that is not later."""
-        times = sorted((one.half, one.position_ms, place) for place, one in enumerate(self.spots(source), start=1))
+        times = sorted((one.half, one.position_ms, place) for place, one in enumerate(self.spots, start=1))
         behind = list(accumulate((place for *_, place in times), max, initial=0))
         return [behind[bisect_right(times, (one.half, one.position_ms, math.inf))] for one in new]
 
@@ -96,7 +97,11 @@ class Change:
         there = entries[self.at] if 0 <= self.at < len(entries) else None
         if not 0 <= self.at <= len(entries) or (self.before is not None and not _is_same(there, self.before)):
             raise ValueError(f"a change at {self.at} does not fit")
-        entries[self.at : self.at + (self.before is not None)] = [] if self.after is None else [self.after]
+        self.put(entries, [] if self.after is None else [self.after])
+
+    def put(self, items: list[Any], new: Sequence[Any]) -> None:
+        """Puts ``new`` in a list of one item an entry where this change puts its entry."""
+        items[self.at : self.at + (self.before is not None)] = new
 
     def as_record(self) -> dict[str, Any]:
         """The change as a JSON object."""

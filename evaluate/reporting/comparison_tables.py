@@ -5,7 +5,17 @@ from statistics import mean
 from typing import Any
 
 from ..results import ComparedSetting, Comparison
-from .tables import BOUNDS, TextTable, count_matches, difference_cells, frequent_name, mean_names, percent, span
+from .tables import (
+    BOUNDS,
+    SMALLEST,
+    TextTable,
+    count_matches,
+    difference_cells,
+    frequent_name,
+    mean_names,
+    percent,
+    span,
+)
 
 MOST_COLUMNS = 6
 
@@ -54,7 +64,7 @@ def _scores(comparison: Comparison, names: Sequence[str], groups: Sequence[Seque
     for label, count in zip(label_set.labels, counts, strict=True):
         rows.append(row(label, str(count), [run.per_class[label]["ap"] for run in runs]))
     title = (
-        f"AP in %{how}, {comparison.metric} at {comparison.fps:g} frames per second, {comparison.split}: "
+        f"AP in %{how}, {comparison.metric} at {comparison.fps:g} frames per second, {comparison.part}: "
         f"{count_matches(comparison.matches)}"
     )
     return TextTable(title, ["", "truths", *names], rows)
@@ -71,7 +81,7 @@ def settings_tables(comparison: Comparison) -> list[TextTable]:
     for measure, settings in zip(measures, (comparison.settings, comparison.frequent_settings), strict=True):
         ordered = [*settings[:1], *sorted(settings[1:], key=lambda setting: -setting.mean_ap)]
         rows = [_setting_row(setting) for setting in ordered]
-        headers = ["setting", "seeds", "mean", BOUNDS, "difference", BOUNDS, "P(better)", "p, Holm"]
+        headers = ["setting", "seeds", "mean", BOUNDS, "difference", BOUNDS, SMALLEST, "P(better)", "p, Holm"]
         title = f"{measure} over seeds; differences to the first setting, on the same resampled blocks"
         tables += [TextTable(title, headers, rows)] if rows else []
     return tables
@@ -83,7 +93,7 @@ def means_table(comparison: Comparison) -> TextTable:
         [name, str(len(group)), percent(mean(comparison.runs[run].mean_ap for run in group))]
         for name, group in zip(comparison.names, comparison.groups, strict=True)
     ]
-    title = f"{mean_names(comparison.label_set)[0]} over seeds, {comparison.split}"
+    title = f"{mean_names(comparison.label_set)[0]} over seeds, {comparison.part}"
     return TextTable(title, ["setting", "seeds", "mean"], rows)
 
 
@@ -111,7 +121,7 @@ def settings_rows(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
     varied, labels = comparison.varied(), comparison.label_set.labels
     keys = list(varied[0]) if varied else []
     headers = ["setting", "n_seeds", "mean_ap", "low", "high", "difference", "difference_low", "difference_high"]
-    headers += ["p_better", "p_value", "p_holm", "frequent_ap", "train_s", *keys, *labels]
+    headers += ["smallest_shown", "p_better", "p_value", "p_holm", "frequent_ap", "train_s", *keys, *labels]
     rows: list[list[Any]] = []
     for index, (name, group) in enumerate(zip(comparison.names, comparison.groups, strict=True)):
         runs = [comparison.runs[run] for run in group]
@@ -126,16 +136,17 @@ def settings_rows(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
 
 def _numbers(setting: ComparedSetting | None) -> list[Any]:
     if setting is None:
-        return [None] * 8
+        return [None] * 9
     bounds = setting.interval.as_record()
     if setting.difference is None:
-        return [*bounds, *[None] * 6]
+        return [*bounds, *[None] * 7]
     gain = setting.difference
-    return [*bounds, gain.value, *gain.interval.as_record(), gain.p_better, gain.p_value, setting.p_holm]
+    told = (gain.smallest, gain.p_better, gain.p_value, setting.p_holm)
+    return [*bounds, gain.value, *gain.interval.as_record(), *told]
 
 
 def _setting_row(setting: ComparedSetting) -> list[str]:
-    cells = ["-"] * 4
+    cells = ["-"] * 5
     if setting.difference is not None:
         cells = [*difference_cells(setting.difference), f"{setting.p_holm:.3f}"]
     return [setting.name, str(setting.n_seeds), percent(setting.mean_ap), span(setting.interval), *cells]

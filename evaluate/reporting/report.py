@@ -18,7 +18,7 @@ from ..scoring import pooled_average_precision
 from ..uncertainty import LEVEL
 from .charts import Series, colour, dash, line_chart, point_chart
 from .comparison_tables import shown
-from .tables import mean_names, percent
+from .tables import SMALLEST, mean_names, percent
 
 TEMPLATE = "report.html.j2"
 MOST_LINES = 8  # settings in a chart of lines: the best ones, and the baseline
@@ -58,7 +58,7 @@ def write_report(comparison: Comparison, path: Path, *, title: str) -> Path:
 def page_of(comparison: Comparison, title: str) -> dict[str, Any]:
     """All that the template shows, as plain values; settings are in the order of their mean AP."""
     entries = _entries(comparison)
-    n, part = len(comparison.matches), "" if comparison.split == "all" else f"{comparison.split} "
+    n, part = len(comparison.matches), "" if comparison.split == "all" else f"{comparison.part} "
     matches = f"{n} {part}match{'' if n == 1 else 'es'}"
     return {
         "title": title,
@@ -156,26 +156,36 @@ def _settings_table(comparison: Comparison, entries: Sequence[Entry]) -> dict[st
     for entry in entries:
         frequent = entry.frequent
         cells = [entry.name, str(len(entry.runs)), percent(entry.mean_ap), *_difference_cells(entry.setting)]
-        cells += [percent(None if frequent is None else frequent.mean_ap), *_difference_cells(frequent)[:1]]
+        cells += [percent(None if frequent is None else frequent.mean_ap), *_difference_cells(frequent)[:2]]
         cells += [_mean_cost(entry.runs, key) for key in ("train_s", "peak_memory_mb", "n_parameters")]
         cells += [shown(varied[entry.index][key]) for key in keys]
         rows.append({"cells": cells, "base": entry.is_baseline})
-    headers = ["setting", "seeds", "mAP", "difference", "P(better)", "p, Holm", "mAP, frequent", "difference"]
-    headers += ["train s", "peak MB", "parameters", *(key.rpartition(".")[2] for key in keys)]
+    headers = ["setting", "seeds", "mAP", "difference", SMALLEST, "P(better)", "p, Holm"]
+    headers += [
+        "mAP, frequent",
+        "difference",
+        SMALLEST,
+        "train s",
+        "peak MB",
+        "parameters",
+        *(key.rpartition(".")[2] for key in keys),
+    ]
     n_settings = len(entries) - 1
     note = (
-        f"Differences to the baseline are paired: the same blocks are drawn for every setting. p is corrected for "
-        f"{n_settings} comparisons (Holm). Cost is the mean over runs."
+        "Differences to the baseline are paired: the same blocks are drawn for every setting. "
+        f"{SMALLEST.capitalize()}: the smallest difference that the comparison could have shown, half the width of its "
+        f"interval. p is corrected for {n_settings} comparisons (Holm). Cost is the mean over runs."
     )
     return {"title": "Settings against the baseline", "note": note, "headers": headers, "rows": rows}
 
 
 def _difference_cells(setting: ComparedSetting | None) -> list[str]:
     if setting is None or setting.difference is None or setting.p_holm is None:
-        return ["-"] * 3
+        return ["-"] * 4
     difference, known = setting.difference, setting.difference.interval.known
     bounds = "" if known is None else f" [{100 * known[0]:+.1f}, {100 * known[1]:+.1f}]"
-    return [f"{100 * difference.value:+.2f}{bounds}", f"{difference.p_better:.3f}", f"{setting.p_holm:.3f}"]
+    told = [percent(difference.smallest), f"{difference.p_better:.3f}", f"{setting.p_holm:.3f}"]
+    return [f"{100 * difference.value:+.2f}{bounds}", *told]
 
 
 def _mean_cost(runs: Sequence[Any], key: str) -> str:

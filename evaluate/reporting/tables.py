@@ -13,6 +13,7 @@ from ..uncertainty import FEW_BLOCKS, LEVEL, Difference, Interval, Replicates, i
 
 FEW_TRUTHS = 20
 BOUNDS = f"{100 * LEVEL:g} %"  # the header of a column of intervals
+SMALLEST = "could show"  # of one of the smallest difference that a comparison could have shown
 ORIGINAL, READINGS = "original protocol", ("AP visible", "AP not shown")
 SHORT = 9  # letters of a class name above a column of the confusion matrix
 
@@ -127,13 +128,16 @@ def contest_table(result: Contest, other: str) -> TextTable:
     classes = zip(result.label_set.labels, result.per_class, strict=True)
     rows = [[name, *difference_cells(difference)] for name, difference in (*means, *classes)]
     title = f"paired difference in AP points to {other} (mAP {percent(result.other_mean_ap)})"
-    return TextTable(title, ["", "difference", BOUNDS, "P(better)"], rows)
+    return TextTable(title, ["", "difference", BOUNDS, SMALLEST, "P(better)"], rows)
 
 
 def difference_cells(difference: Difference) -> list[str]:
-    """A difference in points, its interval, and the chance that it is one for the better."""
-    bounds = span(difference.interval)
-    return [f"{100 * difference.value:+.2f}", bounds, "-" if bounds == "-" else f"{difference.p_better:.3f}"]
+    """A difference in points, its interval, the least that could have been shown, and the chance that it is real."""
+    bounds, smallest = span(difference.interval), difference.smallest
+    value = f"{100 * difference.value:+.2f}"
+    return (
+        [value, "-", "-", "-"] if smallest is None else [value, bounds, percent(smallest), f"{difference.p_better:.3f}"]
+    )
 
 
 def _protocol(evaluation: Evaluation) -> str:

@@ -12,7 +12,7 @@ from ..scoring import METRIC, METRICS, OFFICIAL_FPS, Pool, Protocol
 from ..uncertainty import BOOTSTRAP, FEW_BLOCKS, Bootstrap
 from .effects import Effect, effects_of
 from .evaluation import evaluate_pairing
-from .folds import OF_FOLDS, EvaluationSet, Fold, group_folds, is_of_anybody, open_folds, unit_paths
+from .folds import OF_FOLDS, EvaluationSet, Fold, group_folds, is_fold, is_of_anybody, open_folds, unit_paths
 from .scored_run import (
     ABSENT,
     FINGERPRINT,
@@ -51,6 +51,13 @@ class Comparison:
     groups: tuple[tuple[int, ...], ...] = ()
     names: tuple[str, ...] = ()
     pools: tuple[Pool, ...] = field(default=(), repr=False)
+
+    @property
+    def part(self) -> str:
+        """The matches that are compared, in words: those of the split, or those that every fold holds out."""
+        splits = [record.get("splits", {}) for run in self.runs for record in run.records]
+        is_of_folds = self.split == "test" and bool(splits) and all(one.get("n_folds") for one in splits)
+        return "out of fold" if is_of_folds else self.split
 
     def varied(self) -> list[dict[str, Any]]:
         """For each setting the values of the keys that settings differ in.
@@ -120,7 +127,8 @@ def compare_runs(
     ``baseline``, a run or the folder of its seeds, comes first, and others are compared with it; else the first does.
     A sweep's baseline of which no run is done is replaced by the first finished setting, which a warning tells.
 
-    On "valid" the numbers are those that each run recorded when it was done. On "test" each run's
+    Runs that each hold out a fold of the matches are compared on "test", the matches that each did not see, unless
+    ``split`` is given. On "valid" the numbers are those that each run recorded when it was done. On "test" each run's
     ``predictions/test`` are scored now, mAP@1 at 25 frames a second, against the labels of ``data`` or else of the data
     root in its run.json. Other feature sets, training matches or settings are listed in ``differs``; runs with other
     classes or other scored matches cannot be compared: BallspotError, as for a run that is not done or not predicted.
@@ -131,7 +139,7 @@ def compare_runs(
         raise BallspotError("no run to compare; give the folders of two runs or more")
     first, paths = baseline or paths[0], _baseline_first(expand_runs(paths), baseline)
     has_runs = not all(map(is_of_anybody, paths))
-    split = split or ("valid" if has_runs else "all")
+    split = split or _usual_split(paths, has_runs)
     if split not in ("valid", "test") and (has_runs or split != "all"):
         raise BallspotError(f"runs cannot be compared on split {split!r}; choose valid or test")
     opened = open_folds(paths, split, data)
@@ -160,6 +168,13 @@ def compare_runs(
     if not bootstrap.n_resamples or metric not in METRICS:
         return comparison
     return _with_intervals(comparison, evaluated.pools(units, fps), bootstrap)
+
+
+def _usual_split(paths: Sequence[Path], has_runs: bool) -> str:
+    """The split where none is named: of folds the matches that each holds out, of other runs those that validate."""
+    if not has_runs:
+        return "all"
+    return "test" if all(is_of_anybody(path) or is_fold(path) for path in paths) else "valid"
 
 
 def _fold_warnings(n_folds: int, n_runs: int) -> list[str]:

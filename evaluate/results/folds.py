@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.errors import BallspotError
-from ...cache.runs import RunFolder, data_of_run
+from ...cache.runs import FOLD, RunFolder, data_of_run
 from ..dataset import SPOTS_FILE, DataSelection, LabelSet
 from ..scoring import Pairing, Pool, joined, read_pairing
 from .scored_run import first_distinct, made_by_anybody, made_from, scored_matches
@@ -111,11 +111,20 @@ def group_folds(runs: Sequence[Fold], split: str) -> list[tuple[Fold, ...]]:
     return [tuple(folds) for folds in groups.values()]
 
 
+def is_fold(path: Path) -> bool:
+    """Whether this is a run that holds out a fold of the matches, which it predicted as its test matches."""
+    if is_of_anybody(path):
+        return False
+    splits = RunFolder(path).record().get("splits")
+    return isinstance(splits, Mapping) and bool(splits.get("n_folds"))
+
+
 def unit_paths(units: Sequence[Sequence[Fold]]) -> list[Path]:
     """What runs are called by: their paths, of several folds the first one's, its name without what only that has.
 
-    ``OUT/kind=tcn,leave_out=a/seed-0`` and the same with b are ``OUT/kind=tcn/seed-0``. Where two would be called
-    alike, all are called by the first folds' whole paths.
+    ``OUT/kind=tcn,leave_out=a/seed-0`` and the same with b are ``OUT/kind=tcn/seed-0``, and so are
+    ``OUT/kind=tcn/fold-1/seed-0`` and the same of fold 2. Where two would be called alike, all are called by the first
+    folds' whole paths.
     """
     paths = [_common_path([fold.path for fold in folds]) for folds in units]
     return first_distinct(paths, [folds[0].path for folds in units])
@@ -186,6 +195,8 @@ def _common_path(paths: Sequence[Path]) -> Path:
     if not others:
         return path
     with_seed = path.name.startswith("seed-")
+    if with_seed and all(FOLD.fullmatch(fold.parent.name) for fold in paths):
+        return path.parent.parent / path.name
     names = [(fold.parent if with_seed else fold).name.split(",") for fold in paths]
     common = [part for part in names[0] if all(part in other for other in names)]
     name = ",".join(common) or f"{','.join(names[0])} and {len(others)} more"

@@ -41,6 +41,7 @@ def made_from(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
         "features": Path(str(features.get("set", ABSENT))).name,
         FINGERPRINT: str(features.get("fingerprint", ABSENT))[:12],
         **{f"{part} matches": names for part, names in matches.items()},
+        **({"train_matches": splits["train_matches"]} if "train_matches" in splits else {}),
         "version": record.get("version"),
     }
 

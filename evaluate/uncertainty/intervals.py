@@ -138,7 +138,9 @@ class Difference:
     """How much better one side is than the other on the same draws, in AP (0..1).
 
     ``p_better`` is the share of draws in which it is better (a tie counts half); ``p_value`` the two-sided bootstrap
-    p-value for no difference, at least 1 / (draws + 1).
+    p-value for no difference, at least 1 / (draws + 1). ``smallest`` is the smallest difference that this comparison
+    could have shown: half the width of the interval, since one of less, wherever the interval lies evenly about it,
+    would have had 0 in it; None without an interval.
     """
 
     value: float
@@ -146,10 +148,21 @@ class Difference:
     p_better: float
     p_value: float
 
+    @property
+    def smallest(self) -> float | None:
+        """The smallest difference that could have been shown, see above."""
+        known = self.interval.known
+        return None if known is None else (known[1] - known[0]) / 2
+
     def as_record(self) -> dict[str, Any]:
         """The difference as one JSON object."""
-        bounds = self.interval.as_record()
-        return {"value": self.value, "interval": bounds, "p_better": self.p_better, "p_value": self.p_value}
+        return {
+            "value": self.value,
+            "interval": self.interval.as_record(),
+            "smallest_shown": self.smallest,
+            "p_better": self.p_better,
+            "p_value": self.p_value,
+        }
 
 
 def paired_difference(value: float, ours: np.ndarray, theirs: np.ndarray) -> Difference:

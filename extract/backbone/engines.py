@@ -22,7 +22,7 @@ from .fuse_convs import Normalised, fuse_convolutions
 from .load import Backbone
 from .weights import first_line
 
-CPU_BATCH_ROWS = {"torch": 8, "openvino": 4}  # the fastest of 1 to 16 (docs/reference/extraction.md)
+CPU_BATCH_ROWS = {"torch": 8, "openvino": 4}  # the fastest of 1 to 16 (docs/measurements/extraction.md)
 CUDA_BATCH_ROWS = 64
 # How far features that were computed in halves lie from those of float32, at most, of a row's largest feature: what the
 # documented backbones were off by, and as much again (docs/reference/extraction.md).

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -34,6 +35,10 @@ CLUSTER_JOBS = 16  # runs at a time on other machines, whose number nobody here 
 @click.option("--threads", "n_threads", type=click.IntRange(min=1), default=1, show_default=True,
               help="Threads of a run; the same number gives the same bits.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Laid over every run; may be repeated.")
+@click.option("--folds", "n_folds", type=click.IntRange(min=2), metavar="K",
+              help="Train every setting and seed K times, each without another part of the matches; `compare` takes "
+              "what they found on these together.  [default: the file's]")  # fmt: skip
+@click.option("--with-test", is_flag=True, help="With folds: deal the test matches, too, which else take no part.")
 @splits_option()
 @leave_out_option()
 @labels_option
@@ -60,6 +65,8 @@ def sweep(
     n_jobs: int | None,
     n_threads: int,
     settings: tuple[str, ...],
+    n_folds: int | None,
+    with_test: bool,
     splits_file: Path | None,
     leave_out: str | None,
     labels: str,
@@ -83,6 +90,7 @@ def sweep(
     \b
     ballspot sweep experiment-2 features/SET --data DATA --out runs/experiment-2
     ballspot compare runs/experiment-2
+    ballspot sweep experiment-2 features/SET --data DATA --out runs/folds --folds 4
     ballspot sweep space.toml features/SET --data DATA --out runs/search --search optuna --trials 30
     """
     import torch
@@ -96,6 +104,7 @@ def sweep(
         SweepProgress,
         check_runs,
         costs,
+        dealt,
         find_sweep,
         job_runner,
         plan_runs,
@@ -107,7 +116,7 @@ def sweep(
     )
     from ..training import command_line, require_tracker
 
-    require_sense(searcher, on, n_trials=n_trials, n_finalists=n_finalists, dry_run=dry_run)
+    require_sense(searcher, on, n_trials=n_trials, n_finalists=n_finalists, dry_run=dry_run, n_folds=n_folds)
     if track:
         require_tracker()
     path = find_sweep(file)
@@ -142,7 +151,8 @@ def sweep(
                 retry_failed=retry_failed,
             )
     else:
-        planned_sweep = space.sweep(space.points)
+        folds = dealt(out, data, n_folds or space.file.folds, with_test=with_test or space.file.with_test)
+        planned_sweep = replace(space.sweep(space.points), folds=folds)
         planned = plan_runs(planned_sweep, template)
         experiments = check_runs(planned)
         if dry_run:
@@ -156,11 +166,14 @@ def sweep(
             run_sweep(planned, run_jobs, retry_failed=retry_failed, on_progress=progress.show, on_end=progress.ended)
     with suppress(BallspotError), locked_folder(out, waits=False):  # else another sweep is at work on them
         shutil.rmtree(template.resident, ignore_errors=True)
-        for left in (*find_temporary(out / SWEEP_FILE), *out.glob("*/.*.failure.json.????????.tmp")):
+        of_failures = [*out.glob("*/.*.failure.json.????????.tmp"), *out.glob("*/*/.*.failure.json.????????.tmp")]
+        for left in (*find_temporary(out / SWEEP_FILE), *of_failures):
             left.unlink(missing_ok=True)  # of a sweep that was killed while it wrote
     show_results(planned_sweep, planned, as_json=as_json)
     if searcher is not None:
         note("the best of many tries on the validation matches is flattered there; `compare --split test` is not")
+    if planned_sweep.folds:
+        note(f"`ballspot compare {out}` takes what all folds found on the matches that they held out together")
     failed = [run for run in planned if run.state == "failed"]
     if failed:
         raise BallspotError(
@@ -170,9 +183,11 @@ def sweep(
 
 
 def require_sense(
-    searcher: str | None, on: str, *, n_trials: int | None, n_finalists: int | None, dry_run: bool
+    searcher: str | None, on: str, *, n_trials: int | None, n_finalists: int | None, dry_run: bool, n_folds: int | None
 ) -> None:
     """Raises BallspotError for options that do not go together."""
+    if searcher is not None and n_folds is not None:
+        raise BallspotError(f"--search {searcher} --folds: a search validates all on the same matches; drop --folds")
     if searcher is None and (n_trials or n_finalists):
         raise BallspotError("--trials and --finalists are for a search; give --search optuna with them")
     if searcher is not None and dry_run:

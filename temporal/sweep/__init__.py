@@ -6,7 +6,7 @@ from .cost import costs
 from .executors import job_runner
 from .file import find_sweep
 from .job import Job
-from .plan import check_runs, plan_runs, record_sweep, run_sweep
+from .plan import check_runs, dealt, plan_runs, record_sweep, run_sweep
 from .progress import SweepProgress
 from .search import search_space
 from .space import read_space

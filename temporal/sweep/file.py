@@ -4,6 +4,8 @@
 
     preset = "original"
     seeds = 3                        # or a list: [0, 7, 8]
+    folds = 4                        # every setting and seed once a fold of the matches, compared on all of them
+    with_test = true                 # deals the test matches, too
 
     [set]                            # laid over every run
     n_epochs = 10
@@ -30,8 +32,8 @@
     temporal_stride = 2
 
 A key is any configuration key, dotted or its leaf, or `preset`, `features` (a folder, or a list of folders that are
-read side by side, from the folder that holds the file) or `leave_out` (a match; the word "each" alone stands for all
-of them).
+read side by side, from the folder that holds the file), `leave_out` (a match; the word "each" alone stands for all
+of them) or `train_matches` (so many of the training matches, drawn by the seed; 0 for all).
 """
 
 from pathlib import Path
@@ -67,6 +69,9 @@ class SweepFile(BaseModel):
     preset: str = "best"
     features: str | tuple[str, ...] = ()
     leave_out: str | None = None
+    train_matches: int = 0
+    folds: int | None = Field(default=None, ge=2)
+    with_test: bool = False
     seeds: int | tuple[int, ...] = 3
     set: Table = {}
     axes: dict[str, list[Any]] = {}

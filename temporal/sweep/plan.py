@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.errors import BallspotError
-from ...cache.runs import RunFolder, SweepRecord, SweepSetting
+from ...cache.runs import RunFolder, SweepRecord, SweepSetting, is_sweep, read_sweep_record
+from ...evaluate.dataset import DataSelection, Fold, TrainDraw
 from ..config import as_table, prediction_views
 from ..features import FeatureLayout
 from ..training import Experiment, as_lists
@@ -32,50 +33,69 @@ class PlannedRun:
         return "started" if (self.job.run / "run.json").is_file() else "waiting"
 
     @property
+    def name(self) -> str:
+        """How it is called where its sweep is known: setting, fold if there are several, and seed."""
+        path = self.job.run
+        above = (path.parent.parent.name,) if self.job.data.fold is not None else ()
+        return " ".join((*above, path.parent.name, path.name))
+
+    @property
     def n_epochs_done(self) -> int:
         """Epochs that the run has finished."""
         return len(RunFolder(self.job.run).log())
 
 
 def plan_runs(sweep: Sweep, template: Job) -> list[PlannedRun]:
-    """The runs of a sweep below ``template.run``, the sweep's folder, setting by setting, the seeds of each together.
+    """The runs of a sweep below ``template.run``, the sweep's folder, setting by setting, fold by fold, seed by seed.
 
     ``template`` gives what all runs share; its features stand in where a setting names none. Raises BallspotError
     where neither does.
     """
     return [
-        PlannedRun(place, job_of(setting, seed, template))
+        PlannedRun(place, job_of(setting, seed, template, fold))
         for place, setting in enumerate(sweep.settings)
+        for fold in sweep.folds or (None,)
         for seed in sweep.seeds
     ]
 
 
-def job_of(setting: Setting, seed: int, template: Job) -> Job:
-    """The job of one setting and seed, as `plan_runs` says."""
+def job_of(setting: Setting, seed: int, template: Job, fold: Fold | None = None) -> Job:
+    """The job of one setting and seed, in one fold where there are several, as `plan_runs` says."""
     features = setting.features or template.features
     if not features:
         raise BallspotError("the sweep names no feature set; give one after the sweep file, or write features in it")
+    if fold is not None and setting.leave_out is not None:
+        raise BallspotError("folds and a match to leave out exclude each other; give one of them")
+    folder = template.run / setting.name
     return replace(
         template,
-        run=template.run / setting.name / f"seed-{seed}",
+        run=(folder if fold is None else folder / f"fold-{fold.number}") / f"seed-{seed}",
         config=setting.config,
         seed=seed,
         features=features,
-        data=replace(template.data, leave_out=setting.leave_out or template.data.leave_out),
+        data=replace(
+            template.data,
+            leave_out=setting.leave_out or template.data.leave_out,
+            fold=fold,
+            train_draw=TrainDraw(setting.train_matches, seed) if setting.train_matches else None,
+        ),
     )
 
 
 def check_runs(planned: Sequence[PlannedRun]) -> list[Experiment]:
-    """Every setting's experiment, checked before any work begins; the first error ends it.
+    """Every setting's experiment, of several folds that of the first, checked before any work begins.
+
+    The first error ends it.
 
     So does a run that was begun or done with another setting, features, split or labels than it would have now.
     """
-    seen: dict[int, Experiment] = {}
+    seen: dict[tuple[int, DataSelection], Experiment] = {}
     # Opening a set opens every store of it, and so does reading its layout: once for all settings of the same data.
     of_data: dict[tuple[Any, ...], Experiment] = {}
     layouts: dict[tuple[Any, ...], FeatureLayout] = {}
     for run in planned:
-        if run.setting not in seen:
+        place = (run.setting, run.job.data)  # which folds, and draws of the training matches, differ in
+        if place not in seen:
             data = (run.job.features, run.job.data)
             if data not in of_data:
                 of_data[data] = run.job.experiment()
@@ -87,16 +107,48 @@ def check_runs(planned: Sequence[PlannedRun]) -> list[Experiment]:
             experiment = replace(of_data[data], config=run.job.config, seed=run.job.seed)
             read = (*data, run.job.config.clips.views, prediction_views(run.job.config))
             layouts[read] = experiment.check(layouts.get(read))
-            seen[run.setting] = experiment
+            seen[place] = experiment
         if (run.job.run / "run.json").is_file():
-            experiment = replace(seen[run.setting], seed=run.job.seed)
+            experiment = replace(seen[place], seed=run.job.seed)
             RunFolder(run.job.run).require_key(
                 experiment.key(),
                 record={"seed": run.job.seed, "splits": as_lists(experiment.splits)},
                 config=as_table(run.job.config),
                 option="--out",
             )
-    return [seen[place] for place in sorted(seen)]
+    firsts: dict[int, Experiment] = {}
+    for (setting, _), experiment in seen.items():
+        firsts.setdefault(setting, experiment)
+    return [firsts[setting] for setting in sorted(firsts)]
+
+
+def dealt(folder: Path, data: DataSelection, n_folds: int | None, *, with_test: bool) -> tuple[Fold, ...]:
+    """The folds of the sweep in ``folder``: as it recorded them, else dealt now; none where ``n_folds`` is None.
+
+    What was dealt stays, whatever labels were corrected since. Raises BallspotError where the sweep there has another
+    number of folds or was dealt other matches, and as `DataSelection.folds`.
+    """
+    if with_test and n_folds is None:
+        raise BallspotError("--with-test is for folds; give --folds K with it, or write folds in the sweep file")
+    folds = () if n_folds is None else data.folds(n_folds, with_test=with_test)
+    if not is_sweep(folder):
+        return folds
+    recorded = read_sweep_record(folder).folds
+    if len(recorded) != len(folds):
+        here, there = (len(one) or "none" for one in (folds, recorded))
+        raise BallspotError(
+            f"{folder}: holds a sweep of other folds ({there} there, {here} here); choose another --out"
+        )
+    kept = tuple(
+        Fold(number, len(recorded), *(tuple(fold[part]) for part in ("train", "valid", "test")))
+        for number, fold in enumerate(recorded, start=1)
+    )
+    now, then = ({name for fold in one for name in fold.test} for one in (folds, kept))
+    if now != then:
+        raise BallspotError(
+            f"{folder}: its folds are of other matches ({sorted(now ^ then)[0]} is in one alone); choose another --out"
+        )
+    return kept
 
 
 def record_sweep(folder: Path, sweep: Sweep, planned: Sequence[PlannedRun], *, source: Path) -> None:
@@ -113,7 +165,10 @@ def record_sweep(folder: Path, sweep: Sweep, planned: Sequence[PlannedRun], *, s
         for place, setting in enumerate(sweep.settings)
     )
     baseline = sweep.settings[sweep.baseline].name
-    SweepRecord(sweep.title, source.name, sweep.seeds, baseline, settings).write(folder)
+    folds = tuple(
+        {"train": fold.train, "valid": fold.valid, "test": fold.test, "number": fold.number} for fold in sweep.folds
+    )
+    SweepRecord(sweep.title, source.name, sweep.seeds, baseline, settings, folds).write(folder)
 
 
 def run_sweep(

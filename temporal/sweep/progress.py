@@ -57,12 +57,13 @@ class SweepProgress:
         self.states = Counter(one.state for one in self.planned)
         self.epochs[run.job.run] = run.n_epochs_done
         problem = failure_of(run.job.run)
-        name = f"{run.job.run.parent.name} {run.job.run.name}"
         if problem is not None:
-            self._tell(f"{name}: failed: {problem}")
+            self._tell(f"{run.name}: failed: {problem}")
         elif run.state == "done":
             folder = RunFolder(run.job.run)
-            self._tell(f"{name}: valid mAP@1 {100 * folder.metric('mean_ap'):.2f} ({folder.metric('train_s'):.0f} s)")
+            self._tell(
+                f"{run.name}: valid mAP@1 {100 * folder.metric('mean_ap'):.2f} ({folder.metric('train_s'):.0f} s)"
+            )
 
     def line(self) -> str:
         """The counts and the time left, e.g. ``12/24 runs done, 1 failed, 2 running  0:03:10 left``."""
@@ -88,7 +89,7 @@ class SweepProgress:
         table = Table.grid(padding=(0, 2))
         for run in self.running:
             n_epochs = run.job.config.training.n_epochs
-            table.add_row(run.job.run.parent.name, run.job.run.name, f"epoch {self.epochs[run.job.run]} of {n_epochs}")
+            table.add_row(run.name, f"epoch {self.epochs[run.job.run]} of {n_epochs}")
         return Group(Text(self.line()), table)
 
     def _tell(self, line: str) -> None:

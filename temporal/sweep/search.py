@@ -24,6 +24,11 @@ def check_space(space: Space, template: Job) -> str:
             f"{space.path}: {LEAVE_OUT} varies; a search compares settings on the same validation matches: "
             "leave one match out, by --leave-out"
         )
+    if space.file.folds is not None:
+        raise BallspotError(
+            f"{space.path}: folds = {space.file.folds}; a search compares settings on the same validation matches, "
+            "which folds are not: leave folds out"
+        )
     keys = []
     for place in space.covering():
         experiment = job_of(space.setting(place), space.file.seed_numbers[0], template).experiment()

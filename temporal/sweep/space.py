@@ -17,11 +17,12 @@ from ...cache.code import moved_table
 from ...cache.disk import is_file, nearest_name
 from ...cache.errors import BallspotError
 from ...cache.runs import flatten
+from ...evaluate.dataset import Fold
 from ..config import PLACES, Config, as_table, load_config
 from .file import SweepFile, Table, read_sweep_file
 
-PRESET, FEATURES, LEAVE_OUT = "preset", "features", "leave_out"
-RUN_KEYS = (PRESET, FEATURES, LEAVE_OUT)  # keys of a sweep that are no configuration keys
+PRESET, FEATURES, LEAVE_OUT, TRAIN_MATCHES = "preset", "features", "leave_out", "train_matches"
+RUN_KEYS = (PRESET, FEATURES, LEAVE_OUT, TRAIN_MATCHES)  # keys of a sweep that are no configuration keys
 EACH = "each"
 LONGEST_NAME = 120
 MOST_SETTINGS = 100_000  # that the axes of a file may span: all of them are held
@@ -34,6 +35,7 @@ class Setting:
 
     ``varied`` maps the keys that are not alike in all settings to this setting's values; ``name`` spells them as a
     folder's name. ``features`` are folders that are read side by side, empty for those of the command line.
+    ``train_matches`` is how many of the training matches are drawn, 0 for all.
     """
 
     name: str
@@ -41,11 +43,13 @@ class Setting:
     config: Config
     features: tuple[Path, ...]
     leave_out: str | None
+    train_matches: int = 0
 
     @property
     def identity(self) -> str:
         """Equal for settings that come out alike, whatever they are called."""
-        return json.dumps([as_table(self.config), [str(one) for one in self.features], self.leave_out])
+        features = [str(one) for one in self.features]
+        return json.dumps([as_table(self.config), features, self.leave_out, self.train_matches])
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,16 @@ class Axis:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The settings of a sweep file in its order, their seeds, and the place of the baseline among them."""
+    """The settings of a sweep file in its order, their seeds, and the place of the baseline among them.
+
+    Every setting and seed is trained once a fold of ``folds``, else on the split of the data.
+    """
 
     title: str
     settings: tuple[Setting, ...]
     seeds: tuple[int, ...]
     baseline: int
+    folds: tuple[Fold, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,7 @@ class Space:
             config=config,
             features=tuple(self.path.parent / folder for folder in folders),
             leave_out=point.get(LEAVE_OUT),
+            train_matches=point.get(TRAIN_MATCHES, 0),
         )
 
     def sweep(self, places: Iterable[Place]) -> Sweep:
@@ -182,6 +191,8 @@ def read_space(path: Path, *, settings: Sequence[str] = (), matches: Sequence[st
         base |= _whole_keys({FEATURES: file.features}, path)
     if file.leave_out is not None:
         base |= _whole_keys({LEAVE_OUT: file.leave_out}, path)
+    if file.train_matches:
+        base |= _whole_keys({TRAIN_MATCHES: file.train_matches}, path)
     axes = tuple(_axes(file, path, base, matches))
     n_settings = prod(len(axis.values) for axis in axes)
     if n_settings > MOST_SETTINGS:
@@ -261,8 +272,12 @@ def _whole_keys(values: Mapping[str, Any], path: Path) -> Table:
     return whole
 
 
-def _run_value(key: str, value: Any, path: Path) -> str | tuple[str, ...]:
-    """The value of one of RUN_KEYS: text, of `features` also several. Else BallspotError."""
+def _run_value(key: str, value: Any, path: Path) -> str | int | tuple[str, ...]:
+    """The value of one of RUN_KEYS: text, of `features` also several, of `train_matches` a number, else an error."""
+    if key == TRAIN_MATCHES:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise BallspotError(f"{path}: {key} = {value!r}: give a number of matches, or 0 for all")
+        return value
     several = key == FEATURES and isinstance(value, (list, tuple))
     texts: tuple[Any, ...] = tuple(value) if several else (value,)
     if not all(isinstance(one, str) and one and "\0" not in one for one in texts):

@@ -53,7 +53,7 @@ def task_record(task: Task, *, command: str, features: dict[str, Any]) -> dict[s
         "started": timestamp(),
         "features": features,
         "data": recorded_path(task.data.data_root),
-        "splits": {**as_lists(splits), "source": splits.source},
+        "splits": {**as_lists(splits), "source": splits.source, **_dealt(splits)},
         **_labels(task.label_set),
     }
 
@@ -87,6 +87,12 @@ def _labels(label_set: LabelSet) -> dict[str, Any]:
         "headline_excludes": list(label_set.headline_excludes),
         **({} if label_set.file == LABELS_FILE else {"labels_file": label_set.file}),
     }
+
+
+def _dealt(splits: Splits) -> dict[str, int]:
+    """Of how many folds a split is one, and how many training matches were drawn, where it is so."""
+    numbers = {"n_folds": splits.n_folds, "train_matches": splits.drawn}
+    return {name: number for name, number in numbers.items() if number}
 
 
 def as_lists(splits: Splits) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ from .material import LoadedFeatures, load_both, training_side
 from .optimizer import Learner, make_optimizer
 from .progress import BEST, LAST, RunProgress
 from .provenance import command_line, run_record
-from .task import SPLIT, Experiment, Report
+from .task import HELD_OUT, SPLIT, Experiment, Report
 from .tracking import Tracker
 from .validation import ValidationMaterial, validate, validation_material
 
@@ -137,16 +137,18 @@ def _forward(head: SpottingHead, section: TrainingSection, report: Report) -> Ca
 
 
 def _finish(experiment: Experiment, progress: RunProgress, *, key: str) -> dict[str, Any]:
-    """Predicts the validation matches with the best head, writes the metrics, and marks the run done."""
-    run = progress.run
+    """Predicts the validation matches with the best head, writes the metrics, and marks the run done.
+
+    A fold also predicts the matches that it holds out.
+    """
+    run, splits = progress.run, experiment.splits
     checkpoint = read_checkpoint(run.path / BEST)
-    names = experiment.splits.part(SPLIT)
-    out = run.path / "predictions" / SPLIT
     ensemble = Ensemble((checkpoint,), experiment.device)
-    wholes = experiment.splits.by_match[SPLIT]
-    record = prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=wholes)
-    claim_folder(out, record, replaces_own=True)
-    for _ in predict_matches(ensemble, experiment.source, names, out=out):
-        pass
-    write_wholes(out, experiment.splits.halves)
+    for split in (SPLIT, HELD_OUT) if splits.n_folds else (SPLIT,):
+        out, wholes = run.path / "predictions" / split, splits.by_match[split]
+        record = prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=wholes)
+        claim_folder(out, record, replaces_own=True)
+        for _ in predict_matches(ensemble, experiment.source, splits.part(split), out=out):
+            pass
+        write_wholes(out, splits.halves)
     return progress.finish(n_trained=n_parameters(progress.learner.model))

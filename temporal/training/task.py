@@ -16,7 +16,7 @@ from ..features import FeatureLayout, FeatureSource, read_layout
 from ..heads import HeadDescription, WarmStart, sketch_device
 from ..own import try_losses
 
-SPLIT = "valid"
+SPLIT, HELD_OUT = "valid", "test"
 Report = Callable[[str], None]
 
 
@@ -103,6 +103,8 @@ class Experiment(Task):
         if layout is None:
             layout = read_layout(self.rows, self.splits.part("train"), config.clips.views)
             read_layout(self.rows, self.splits.part(SPLIT), prediction_views(config))
+            if self.splits.n_folds:  # which is predicted at the end of training
+                read_layout(self.source, self.splits.part(HELD_OUT), prediction_views(config))
         ClipGrid.of(config, layout.frame_spacing)
         try_losses(config, n_classes=len(self.label_set) * (2 if config.head.teams == "labels" else 1))
         with torch.random.fork_rng(devices=[]), torch.device(sketch_device(config.head)):

@@ -54,7 +54,22 @@ def command_at(words):
 def test_commands_are_found_in_the_pages_that_have_them():
     of_page = {name: sum(one == name for one, _ in COMMANDS) for name in NAMES}
     assert of_page["README.md"] >= 12
-    assert all(of_page[f"docs/reference/{name}.md"] for name in ("evaluation", "exports", "finetuning", "sweeps"))
+    assert all(
+        of_page[f"docs/guides/{name}.md"] for name in ("evaluation", "exports", "finetuning", "sharing", "sweeps")
+    )
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs" / "guides").glob("*.md")))
+def test_a_guide_is_short_and_begins_with_commands(page):
+    text = (ROOT / "docs" / "guides" / page).read_text(encoding="utf-8")
+    assert len(text.split()) <= 700
+    assert re.match(r"# [^\n]+\n\n```sh\n", text)
+
+
+def test_every_page_can_be_found_from_the_index():
+    """The navigation of the site has every page, and the index or a page that it names leads to each."""
+    listed = set(re.findall(r":? ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    assert listed == {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
 
 
 @pytest.mark.parametrize(("page", "words"), COMMANDS)

@@ -1,10 +1,14 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
+from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.matches import Match
-from ballspot.evaluate.dataset.splits import SN_BAS, Splits, load_splits, recorded_splits
+from ballspot.evaluate.dataset.splits import SN_BAS, Splits, TrainDraw, deal_folds, load_splits, recorded_splits
 
 
 def matches(*names: str) -> tuple[Match, ...]:
@@ -106,3 +110,60 @@ def test_the_split_of_a_record_is_that_which_was_trained_on():
     assert recorded_splits({"splits": {**record["splits"], "source": "s.toml"}}, "run.json").source == "s.toml"
     with pytest.raises(BallspotError, match=r"run\.json: records no test matches"):
         recorded_splits({"splits": {"train": [], "valid": [], "test": "a"}}, "run.json")
+
+
+@given(st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(0, 400), min_size=3, max_size=14), st.data())
+def test_folds_hold_every_match_out_once_and_never_train_on_it(n_events: dict[str, int], data: st.DataObject):
+    n_folds = data.draw(st.integers(2, len(n_events)))
+    folds = deal_folds(n_events, n_folds)
+    assert [fold.number for fold in folds] == list(range(1, n_folds + 1))
+    assert sorted(name for fold in folds for name in fold.test) == sorted(n_events)
+    for fold in folds:
+        assert sorted((*fold.train, *fold.valid, *fold.test)) == sorted(n_events)
+        assert len(fold.valid) == 1
+        assert fold.splits({}).test == fold.test
+    assert max(len(fold.test) for fold in folds) - min(len(fold.test) for fold in folds) <= 1
+    assert folds == deal_folds(dict(reversed(n_events.items())), n_folds)
+
+
+def test_events_are_spread_over_folds_by_hand():
+    # 9, 8 | 6, 7 | 5, 4: dealt there and back again.
+    folds = deal_folds({"a": 4, "b": 5, "c": 6, "d": 7, "e": 8, "f": 9}, 2)
+    assert [fold.test for fold in folds] == [("b", "c", "f"), ("a", "d", "e")]
+    assert [fold.valid for fold in folds] == [("e",), ("f",)]
+    assert folds[0].train == ("a", "d")
+
+
+@pytest.mark.parametrize(("n_matches", "n_folds"), [(2, 2), (5, 1), (5, 6)])
+def test_folds_that_cannot_be_dealt_are_told(n_matches: int, n_folds: int):
+    with pytest.raises(BallspotError, match=f"{n_folds} folds of {n_matches} matches cannot be dealt"):
+        deal_folds({str(number): 1 for number in range(n_matches)}, n_folds)
+
+
+@given(st.integers(0, 50), st.integers(1, 8))
+def test_fewer_training_matches_of_a_seed_are_among_more(seed: int, n: int):
+    splits = Splits(tuple("abcdefghi"), ("v",), ("t",), "here")
+    few, more = TrainDraw(n, seed).of(splits), TrainDraw(n + 1, seed).of(splits)
+    assert (len(few.train), few.drawn, few.valid, few.test) == (n, n, ("v",), ("t",))
+    assert set(few.train) < set(more.train)
+
+
+def test_seeds_draw_other_training_matches_and_too_many_are_told():
+    splits = Splits(tuple("abcdefghi"), ("v",), ("t",), "here")
+    assert len({TrainDraw(1, seed).of(splits).train for seed in range(30)}) > 4
+    with pytest.raises(BallspotError, match="train_matches = 10: here has 9 training matches"):
+        TrainDraw(10, 0).of(splits)
+
+
+def test_folds_take_the_test_matches_only_where_that_is_said(label_file: Callable, tmp_path: Path):
+    for place, name in enumerate("abcde"):
+        label_file(f"l/{name}", [("PASS", 1000 * one) for one in range(1, place + 2)])
+    data = DataSelection(tmp_path / "data")
+    assert sorted(name for fold in data.folds(2) for name in fold.test) == [f"l/{name}" for name in "abcde"]
+    split = 'train = ["l/a", "l/b"]\nvalid = ["l/c"]\ntest = ["l/d", "l/e"]\n'
+    (tmp_path / "data" / "splits.toml").write_text(split)
+    assert {name for fold in DataSelection(tmp_path / "data").folds(3) for name in fold.test} == {"l/a", "l/b", "l/c"}
+    dealt = DataSelection(tmp_path / "data").folds(2, with_test=True)
+    assert [fold.test for fold in dealt] == [("l/a", "l/b", "l/e"), ("l/c", "l/d")]  # 5, 2, 1 and 4, 3 events
+    with pytest.raises(BallspotError, match="exclude each other"):
+        DataSelection(tmp_path / "data", leave_out="a").folds(3)

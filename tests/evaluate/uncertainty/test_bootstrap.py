@@ -181,6 +181,12 @@ def test_identical_predictions_differ_by_nothing_and_better_ones_surely():
     assert (better.p_better, better.p_value) == (1.0, pytest.approx(2 / 101))
 
 
+def test_the_smallest_difference_that_could_be_shown_is_half_the_width_of_the_interval():
+    draws = np.linspace(-0.02, 0.06, 401)  # 95 % of them within -0.018..0.058
+    assert paired_difference(0.02, draws, np.zeros(401)).smallest == pytest.approx(0.038)
+    assert paired_difference(0.02, np.full(3, np.nan), np.zeros(3)).as_record()["smallest_shown"] is None
+
+
 def test_holms_correction_by_hand():
     # Sorted 0.01, 0.02, 0.04: times 3, 2, 1, and never below the one before.
     assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])

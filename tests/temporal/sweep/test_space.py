@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from ballspot.cache.errors import BallspotError
+from ballspot.temporal.sweep.file import read_sweep_file
 from ballspot.temporal.sweep.space import Sweep, read_space, setting_name
 
 SHIPPED = Path(__file__).parents[3] / "temporal" / "sweep" / "files"
@@ -169,6 +170,21 @@ def test_shipped_sweeps_have_the_settings_of_the_experiments(name, n_settings):
     assert len(sweep.settings) == n_settings
     assert len(sweep.seeds) == 3
     assert {one.stem for one in SHIPPED.glob("*.toml")} >= {name}
+
+
+@pytest.mark.parametrize(("name", "n_settings"), [("presets", 4), ("matches", 4)])
+def test_shipped_sweeps_on_folds_are_against_the_default(name, n_settings):
+    sweep, file = read_sweep(SHIPPED / f"{name}.toml"), read_sweep_file(SHIPPED / f"{name}.toml")
+    assert (len(sweep.settings), sweep.baseline, file.folds) == (n_settings, 0, 4)
+    assert [one.train_matches for one in sweep.settings] == {"presets": [0] * 4, "matches": [0, 4, 2, 1]}[name]
+
+
+@pytest.mark.parametrize("value", ["-1", "true", '"all"', "1.5"])
+def test_a_number_of_training_matches_that_is_none_is_told(value, tmp_path):
+    file = tmp_path / "few.toml"
+    file.write_text(f"[axes]\ntrain_matches = [{value}]\n")
+    with pytest.raises(BallspotError, match=r"train_matches = .*give a number of matches, or 0 for all"):
+        read_sweep(file)
 
 
 def test_the_baseline_of_the_conclusions_is_the_best_experiment():
