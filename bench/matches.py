@@ -64,9 +64,7 @@ def main() -> None:
     lines = {}
     for text in given.sweeps:
         name, _, folder = text.partition("=")
-        lines[name] = compare_runs(
-            [Path(one) for one in folder.split(",")], bootstrap=Bootstrap(block_s=given.block)
-        )
+        lines[name] = compare_runs([Path(one) for one in folder.split(",")], bootstrap=Bootstrap(block_s=given.block))
     draw(lines, given.out)
 
 

@@ -44,19 +44,25 @@ class _Recording(TorchDispatchMode):
             return func(*args, **kwargs)  # for the mode below
         if func is aten._to_copy.default and kwargs.get("dtype") not in (None, args[0].dtype):
             log.casts.append((args[0].dtype, kwargs["dtype"]))
-        found = computed(func, args, kwargs)
-        if recording:
-            recording[-1].append((func, args, kwargs, found))
-        return found
+        return _written_down(func, args, kwargs)
+
+
+def _written_down(func: Any, args: Any, kwargs: Any) -> Any:
+    found = computed(func, args, kwargs)
+    if recording:
+        recording[-1].append((func, args, kwargs, found))
+    return found
 
 
 class _Reading(TorchFunctionMode):
-    """Numbers that Python asks for: torch would ask the driver for the device first."""
+    """Numbers that Python asks for, and copies: torch would ask the driver for the device first."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in (torch.Tensor.__float__, torch.Tensor.item) and isinstance(args[0], PretendedTensor):
             PretendedTensor.counts["syncs"] += 1
             return args[0].held.item()
+        if func is torch.Tensor.copy_ and any(isinstance(one, PretendedTensor) for one in args):
+            return _written_down(aten.copy_.default, args, kwargs or {})
         return func(*args, **(kwargs or {}))
 
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
     torch.version.cuda is None, reason="this wheel of torch has no CUDA: nothing can say that it is there"
 )
 CPU = torch.device("cpu")
-SIZE = (64, 96)
+SIZE = (32, 48)
 
 
 def on_gpu(name: str, weights: str = "random") -> Backbone:
@@ -53,8 +53,7 @@ def test_mixed_devices_are_refused_and_a_replay_sees_new_numbers() -> None:
 @pytest.mark.parametrize(("precision", "number"), [("auto", "float16"), ("bfloat16", "bfloat16")])
 @pytest.mark.parametrize("name", ["regnety_002", "vit_tiny_patch16_224"])
 def test_weights_are_halves_and_no_batch_casts_them(name: str, precision: str, number: str) -> None:
-    size = SIZE if name == "regnety_002" else (64, 96)
-    given = drawn_pictures(2, size)
+    given = drawn_pictures(2, SIZE)
     want = expected(name, given)
     with pretended_gpu() as log:
         engine = TorchEngine(on_gpu(name), batch_rows=2, device=CUDA, precision=precision)
