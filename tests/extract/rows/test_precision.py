@@ -53,7 +53,7 @@ def test_bfloat16_is_computed_recorded_and_verified_where_the_cpu_has_units(
     assert run(*words)[0] == 0
     code, out, told = run(*words, "--precision", "bfloat16")
     assert code == 0 and WITHOUT not in told, told
-    plain, brain = (tmp_path / f"regnety_002-random-64x96-stride10{end}" for end in ("", "-bfloat16"))
+    plain, brain = (tmp_path / f"regnety_002-random0-64x96-stride10{end}" for end in ("", "-bfloat16"))
     assert out.splitlines()[-1] == f"feature set: {brain}"
     with open_feature_set(plain).open(MATCH) as one, open_feature_set(brain).open(MATCH) as other:
         assert "precision" not in one.spec.as_json() and other.spec.as_json()["precision"] == "bfloat16"
@@ -77,7 +77,7 @@ def test_a_cpu_without_units_says_so_and_computes_and_records_float32(
     code, out, told = run(*words, "--match", "match-01", "--stride", 10, "--precision", "bfloat16")
     assert code == 0
     assert told.count(f"--precision bfloat16: this CPU (Some CPU) {WITHOUT}; features are computed in float32") == 1
-    made = tmp_path / "regnety_002-random-64x96-stride10"
+    made = tmp_path / "regnety_002-random0-64x96-stride10"
     assert out.splitlines()[-1] == f"feature set: {made}"
     with open_feature_set(made).open(MATCH) as store:
         assert "precision" not in store.spec.as_json() and " cpu float32 " in store.header.engine
