@@ -106,7 +106,9 @@ class Decoders:
     def __init__(self, runner: SegmentRunner, *, n_decoders: int | None = None) -> None:
         """`runner` is one of them, and closed with the others."""
         self.job = runner.job
-        self.n_decoders = n_decoders or n_decoders_for(runner.job.device)
+        # An engine that looks at boxes keeps what it saw of the whole picture: it serves one decoder.
+        is_shared = runner.job.settings.region is None
+        self.n_decoders = (n_decoders or n_decoders_for(runner.job.device)) if is_shared else 1
         self.runners = [runner]
         self._idle: SimpleQueue[SegmentRunner] = SimpleQueue()
         self._idle.put(runner)

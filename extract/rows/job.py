@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import torch
 
-from ...cache.stores import ORIGINAL, FeatureSpec
+from ...cache.stores import ORIGINAL, FeatureSpec, RegionSpec
 from ..backbone import Backbone, BackboneSpec, load_backbone, require_margin
 
 AUTO_DECODER = "pyav"  # decord can rescue nothing that PyAV refuses: docs/reference/extraction.md
@@ -21,6 +21,8 @@ class Settings:
     `margin` is that of the windows of a backbone with temporal shift, in rows, its reach where there is none.
     `precision` is what features are computed in: `float32`, `bfloat16`, or `auto`, which is float32 on a CPU, and on a
     GPU float16 where features are stored in fewer than 32 bits, float32 where they are stored as such.
+    With `motion` the channels of a picture are the grey levels of three frames, so many frames apart. With `region`
+    boxes of every picture are seen, too.
     """
 
     stride: int = 1
@@ -34,6 +36,8 @@ class Settings:
     image_fps: Fraction | None = None
     fps: Fraction | None = None
     margin: int | None = None
+    motion: int = 0
+    region: RegionSpec | None = None
     precision: str = "auto"
 
     @property
@@ -60,7 +64,15 @@ class ExtractionJob:
             views=settings.views,
             margin=self.margin,
             precision=settings.precision,
+            motion=settings.motion,
+            region=settings.region,
         )
+
+    @property
+    def dim(self) -> int:
+        """How many numbers a row has."""
+        region = self.settings.region
+        return self.backbone.dim * (1 if region is None else region.n_parts)
 
     @property
     def margin(self) -> int:

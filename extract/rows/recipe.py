@@ -90,6 +90,8 @@ class BundledFeatures:
             views=self.views,
             margin=self.spec.shift.get("margin"),
             precision="bfloat16" if self.spec.precision == "bfloat16" else "auto",
+            motion=self.spec.motion or 0,
+            region=self.spec.region,
         )
 
     def backbone(self, *, device: torch.device, weights: str | None = None, folds: bool = True) -> Backbone:
@@ -171,6 +173,8 @@ class BundledFeatures:
             views=self.views,
             margin=margin,
             precision=settings.precision,
+            motion=settings.motion,
+            region=settings.region,
         )
         differing = here.differing(self.backbone_spec)
         if differing or made.interpolation not in INTERPOLATIONS:

@@ -16,6 +16,7 @@ from ...cache.errors import BallspotError
 from ...cache.stores import Block, Journal, Segment, StoreHeader, part_path, rows_of_chunks
 from ..backbone import Engine, TorchEngine, WindowEngine, fitted, make_engine, see, window_engine
 from ..cuda import Uploaded, fetched, pinned, uploaded
+from ..regions import RegionEngine
 from ..video import Batch, DecodingError, DecodingProcess, VideoProbe, at_rate, can_seek, probe_video
 from .job import ExtractionJob, Settings
 from .writing import DirectWriter, OnRows, Writer
@@ -25,6 +26,7 @@ RECORD_ROWS = 64
 CUDA_RECORD_ROWS = 1024  # a second of one decoder: what a kill may cost there
 AHEAD = 2  # batches that a GPU computes before the features of the first are waited for
 LOCK_PATIENCE_S = 5.0
+WideEngine = WindowEngine | RegionEngine  # whose rows hang on those around them
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,17 @@ class Outcome:
 class SegmentRunner:
     """Fills segments, one after another, with one engine and one decoding process; a context manager."""
 
-    def __init__(self, job: ExtractionJob, *, engine: Engine | WindowEngine | None = None) -> None:
+    def __init__(self, job: ExtractionJob, *, engine: Engine | WideEngine | None = None) -> None:
         """Another runner's `engine` is shared with it: on a GPU, where each call holds the engine's lock."""
         settings = job.settings
         self.job = job
         self.on_gpu = job.device.type == "cuda"
         self.engine = engine or engine_of(job)
         self.decoding = DecodingProcess(
-            batch_rows=settings.batch_rows, substitute=settings.substitute, pins=pinned if self.on_gpu else None
+            batch_rows=settings.batch_rows,
+            substitute=settings.substitute,
+            motion=settings.motion,
+            pins=pinned if self.on_gpu else None,
         )
         self.n_rows = 0
 
@@ -123,7 +128,7 @@ class SegmentRunner:
         if segment.start >= segment.stop:
             return
         whole = whole if whole is not None and self.job.settings.substitute else segment
-        if isinstance(self.engine, WindowEngine):
+        if isinstance(self.engine, (WindowEngine, RegionEngine)):
             yield from self._rows_of_windows(self.engine, segment, match, whole)
             return
         batches = self.decoding.batches(segment, stride=self.job.settings.stride, whole=whole)
@@ -135,7 +140,7 @@ class SegmentRunner:
 
     def rows_of_stream(self, batches: Iterable[Batch], *, match: str) -> Iterator[Block]:
         """The rows of batches from elsewhere, of a video whose end nobody knows yet."""
-        if isinstance(self.engine, WindowEngine):
+        if isinstance(self.engine, (WindowEngine, RegionEngine)):
             yield from self._centres(self.engine, batches, Segment(0, sys.maxsize), None, match)
             return
         for batch in batches:
@@ -179,7 +184,7 @@ class SegmentRunner:
         while waiting:
             yield arrived()
 
-    def _rows_of_windows(self, engine: WindowEngine, segment: Segment, match: str, whole: Segment) -> Iterator[Block]:
+    def _rows_of_windows(self, engine: WideEngine, segment: Segment, match: str, whole: Segment) -> Iterator[Block]:
         span, of_whole = (engine.span(one, self.n_rows) for one in (segment, whole))
         read = self.decoding.batches(span, stride=self.job.settings.stride, whole=of_whole)
         batches = self._uploaded(read) if self.on_gpu else read
@@ -187,7 +192,7 @@ class SegmentRunner:
 
     def _centres(
         self,
-        engine: WindowEngine,
+        engine: WideEngine,
         batches: Iterable[Batch | Uploaded],
         segment: Segment,
         n_rows: int | None,
@@ -230,18 +235,18 @@ class SegmentRunner:
         self.close()
 
 
-def engine_of(job: ExtractionJob) -> Engine | WindowEngine:
+def engine_of(job: ExtractionJob) -> Engine | WideEngine:
     """The engine that the job asks for. Raises BallspotError for one that cannot be had."""
     settings = job.settings
-    make = make_engine if job.backbone.shifted is None else partial(window_engine, margin=job.margin)
-    return make(
-        job.backbone,
+    make = partial(
+        make_engine if job.backbone.shifted is None else partial(window_engine, margin=job.margin),
         kind=settings.engine,
         batch_rows=settings.batch_rows,
         device=job.device,
         compiles=settings.compiles,
         precision=settings.engine_precision,
     )
+    return make(job.backbone) if settings.region is None else RegionEngine(job.backbone, settings.region, make=make)
 
 
 @lru_cache(maxsize=2)

@@ -46,7 +46,8 @@ class Batch:
 
 
 class DecodingProcess:
-    """One child process that decodes a few batches ahead; a context manager.
+    """One child process that decodes a few batches ahead; a context manager. With `motion` pictures are of three
+    moments, so many frames apart.
 
     It is started when it is needed, ended when it gives nothing for `patience_s` (a decoder can hang in native code,
     where no thread can stop it), and ends by itself when this process does.
@@ -58,12 +59,13 @@ class DecodingProcess:
         batch_rows: int,
         substitute: bool = False,
         patience_s: float = PATIENCE_S,
+        motion: int = 0,
         pins: Callable[[np.ndarray], Callable[[], None]] | None = None,
     ) -> None:
         """With ``pins`` its pictures go to a GPU: that is called with the shared memory, gives what undoes it, and
         large pictures come fewer at a time, since the GPU puts batches together.
         """
-        self.batch_rows, self.substitute, self.patience_s = batch_rows, substitute, patience_s
+        self.batch_rows, self.substitute, self.patience_s, self.motion = batch_rows, substitute, patience_s, motion
         self.pins, self._unpin = pins, _nothing
         self._process: Any = None
         self._connection: Any = None
@@ -80,8 +82,13 @@ class DecodingProcess:
         if self._process is None or not self._process.is_alive() or shape != self._shape:
             self.close()
             self._start(shape)
-        _, name, version = self._ask("open", probe, decoder, self.substitute)
+        _, name, version = self._ask("open", probe, decoder, self.substitute, self.motion)
         return name, version
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process number, None where there is none."""
+        return None if self._process is None else self._process.pid
 
     def batches(self, segment: Segment, *, stride: int, whole: Segment | None = None) -> Iterator[Batch]:
         """The pictures of a segment's rows (row i is frame i * stride) of the open video, in batches of one shape.
@@ -221,8 +228,8 @@ def serve(connection: Connection, memory: Any, n_slots: int, shape: tuple[int, .
             request, *values = connection.recv()
             try:
                 if request == "open":
-                    probe, decoder, substitute = values
-                    source = open_source(probe, decoder, substitute=substitute, beat=beat)
+                    probe, decoder, substitute, motion = values
+                    source = open_source(probe, decoder, substitute=substitute, beat=beat, motion=motion)
                     connection.send(("opened", source.name, source.version))
                 elif request == "read" and source is not None:
                     _fill(connection, source, ring, *values)

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from .decord import DecordSource
+from .derived import MotionSource, ResampledSource
 from .images import ImageSource
 from .packets import nothing
 from .probe import Beat, VideoProbe, VideoSource
 from .pyav import PyavSource
-from .resampled import ResampledSource
 from .torchcodec import TorchcodecSource
 
 DECODERS: dict[str, Callable[..., VideoSource]] = {
@@ -18,11 +18,17 @@ DECODERS: dict[str, Callable[..., VideoSource]] = {
 }
 
 
-def open_source(probe: VideoProbe, decoder: str, *, substitute: bool = False, beat: Beat = nothing) -> VideoSource:
+def open_source(
+    probe: VideoProbe, decoder: str, *, substitute: bool = False, beat: Beat = nothing, motion: int = 0
+) -> VideoSource:
     """The video, open in the decoder of that name. Raises DecodingError when it does not suit.
 
-    `beat` is called again and again while frames are read, those too that nobody asked for.
+    `beat` is called again and again while frames are read, those too that nobody asked for. With `motion` pictures are
+    of three moments, so many frames apart.
     """
     if probe.whole is not None and probe.chosen is not None:
-        return ResampledSource(DECODERS[decoder](probe.whole, substitute=substitute, beat=beat), probe.chosen)
-    return DECODERS[decoder](probe, substitute=substitute, beat=beat)
+        own = DECODERS[decoder](probe.whole, substitute=substitute, beat=beat)
+        source: VideoSource = ResampledSource(own, probe.chosen)
+    else:
+        source = DECODERS[decoder](probe, substitute=substitute, beat=beat)
+    return MotionSource(source, n_frames=probe.n_frames, away=motion) if motion else source

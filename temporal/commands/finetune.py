@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from ...cache.runs import SEEDS_BELOW
+from ...cache.stores import MOST_MOTION
 from ...cache.terminal import (
     FOLDER,
     SIZE,
@@ -28,6 +29,8 @@ from ...cache.terminal import (
 )
 @click.option("--weights", default="hub", show_default=True, help="To begin with: as of `ballspot extract`.")
 @click.option("--size", type=SIZE, help="Height and width of the pictures.  [default: the weights', else 224x398]")
+@click.option("--motion", type=click.IntRange(0, MOST_MOTION),
+              help="Show motion, as of `ballspot extract`.  [default: what the weights say, else 0]")  # fmt: skip
 @click.option("--preset", default="finetune", show_default=True, help="A preset, or a TOML file of your own.")
 @click.option("--head", help="Kind of head, or own code: FILE.py:CLASS.  [default: the preset's]")
 @set_option
@@ -46,6 +49,7 @@ def finetune(
     backbone: str | None,
     weights: str,
     size: tuple[int, int] | None,
+    motion: int | None,
     preset: str,
     head: str | None,
     settings: tuple[str, ...],
@@ -96,7 +100,9 @@ def finetune(
             shuffle_labels=False,
             device=group.device,
         )
-        finetuning = Finetuning(task, section, settled.spec(weights), settled.fps)
+        finetuning = Finetuning(
+            task, section, settled.spec(weights), settled.fps, settled.motion if motion is None else motion
+        )
         for split in ("train", "valid"):
             for name, probe in finetuning.probes(split).items():  # complains before the work begins
                 if probe.whole is not None and group.is_first:

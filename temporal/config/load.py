@@ -18,7 +18,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-ADDED = {"head": ("n_stages",), "prediction": ("team_scores",)}  # keys that 0.1.0 did not have
+ADDED = {"head": ("n_stages", "cells"), "prediction": ("team_scores",)}  # keys that 0.1.0 did not have
 
 
 PLACES: dict[str, tuple[str, str]] = {leaf: (section, leaf) for section, leaves in SECTIONS.items() for leaf in leaves}

@@ -93,6 +93,7 @@ class HeadSection(Section):
     teams: Teams = "none"
     width: CountOrNone = 192
     fused_width: Count = 256
+    cells: Count = 1
     class_dropout: Share = 0.5
     kernel_size: Count = 5
     dilations: tuple[Count, ...] = (1, 2, 4)

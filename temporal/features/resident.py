@@ -47,11 +47,15 @@ class MatchRows:
 
 @dataclass(frozen=True)
 class FeatureLayout:
-    """What the stores of some matches say before their rows are read: where each match goes, spacing, widths."""
+    """What the stores of some matches say before their rows are read: where each match goes, spacing, widths.
+
+    ``cells`` says of how many places of one width a row of each set is, 1 where it is of the whole picture.
+    """
 
     matches: tuple[MatchRows, ...]
     frame_spacing: int
     dims: tuple[int, ...]
+    cells: tuple[int, ...] = ()
 
     @property
     def n_rows(self) -> int:
@@ -163,9 +167,10 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
     matches: list[MatchRows] = []
     spacings: dict[int, str] = {}
     dims: dict[tuple[int, ...], str] = {}
-    first_row = 0
+    first_row, cells = 0, ()
     for name in names:
         with source.open(name) as group:
+            cells = tuple(store_of_set.spec.n_cells for store_of_set in group.stores)
             if group.n_rows > 1:  # one row alone fits any spacing
                 spacings.setdefault(group.frame_spacing, name)
             dims.setdefault(group.dims, name)
@@ -178,7 +183,7 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
     for what, found in (("frames between rows", spacings), ("features a row", dims)):
         if len(found) > 1:
             raise BallspotError(f"{source.path}: {what} differ between matches {found}; extract them alike")
-    return FeatureLayout(tuple(matches), next(iter(spacings), 1), next(iter(dims)))
+    return FeatureLayout(tuple(matches), next(iter(spacings), 1), next(iter(dims)), cells)
 
 
 def from_arrays(

@@ -114,6 +114,7 @@ class Epochs:
             clip_frames=clip.clip_frames,
             clip_stride=clip.clip_stride,
             backbone=self.finetuning.backbone,
+            motion=self.finetuning.motion,
         )
         order = [
             version // copies

@@ -26,13 +26,15 @@ from .settings import FinetuneSection
 class Finetuning:
     """All that decides a fine-tuning: the task, how its backbone is trained and where that begins.
 
-    Videos are read at ``fps``, where the weights ask for that.
+    Videos are read at ``fps``, where the weights ask for that. With ``motion`` pictures are of three moments, so many
+    frames apart, as `extract --motion` makes them.
     """
 
     task: Task
     section: FinetuneSection
     backbone: BackboneSpec
     fps: Fraction | None = None
+    motion: int = 0
 
     def loaded(self) -> Loaded:
         """The backbone to begin with, on the CPU. Raises BallspotError as `load_model` does."""
@@ -90,12 +92,15 @@ class Finetuning:
         }
 
     def _pictures(self) -> dict[str, Any]:
-        """How pictures are read where that is not the plain way: cut, resized otherwise, at a rate of the weights."""
+        """How pictures are read where that is not the plain way: cut, resized otherwise, at a rate of the weights, of
+        three moments.
+        """
         uncropped, interpolation = self.backbone.uncropped, self.backbone.interpolation
         return {
             **({} if uncropped is None else {"uncropped": list(uncropped)}),
             **({} if interpolation is None else {"interpolation": interpolation}),
             **({} if self.fps is None else {"fps": str(self.fps)}),
+            **({} if not self.motion else {"motion": self.motion}),
         }
 
     @cached_property
@@ -127,7 +132,8 @@ class Finetuning:
         """The fingerprint of the set that `extract --weights RUN` makes with the trained backbone."""
         margin = 0 if backbone.shifted is None else backbone.shifted.reach
         views = prediction_views(self.task.config)
-        return backbone.features(stride=self.stride(backbone), views=views, margin=margin).fingerprint
+        spec = backbone.features(stride=self.stride(backbone), views=views, margin=margin, motion=self.motion)
+        return spec.fingerprint
 
     def extracted(
         self, backbone: Backbone, probes: dict[str, VideoProbe], *, stride: int, views: tuple[str, ...]
@@ -135,7 +141,7 @@ class Finetuning:
         """The features of whole matches as their stores would hold them, float16, a row every `stride` frames."""
         device = self.task.device
         rows = default_batch_rows("torch", str(device))
-        job = ExtractionJob(backbone, device, Settings(stride=stride, batch_rows=rows, views=views))
+        job = ExtractionJob(backbone, device, Settings(stride=stride, batch_rows=rows, views=views, motion=self.motion))
         matches, pieces, first_row = [], {view: list[np.ndarray]() for view in views}, 0
         with SegmentRunner(job) as runner:
             for name, probe in probes.items():

@@ -31,7 +31,8 @@ class ClipPictures:
 class VideoClips(Dataset["ClipPictures | str"]):
     """The clips that an epoch drew, decoded when they are asked for, as the backbone reads pictures.
 
-    A frame that cannot be had gives its error's text instead: what a worker process raises would come with a traceback.
+    With ``motion`` pictures are of three moments, so many frames apart. A frame that cannot be had gives its error's
+    text instead: what a worker process raises would come with a traceback.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class VideoClips(Dataset["ClipPictures | str"]):
         clip_frames: int,
         clip_stride: int,
         backbone: BackboneSpec,
+        motion: int = 0,
     ) -> None:
         self.probes, self.clips = tuple(probes), clips
-        self.clip_frames, self.clip_stride = clip_frames, clip_stride
+        self.clip_frames, self.clip_stride, self.motion = clip_frames, clip_stride, motion
         self.backbone, self.interpolation = backbone, backbone.interpolation or picture_settings(backbone.name)[2]
 
     def __len__(self) -> int:
@@ -64,7 +66,7 @@ class VideoClips(Dataset["ClipPictures | str"]):
         shape = (self.clip_frames, probe.height, probe.width, 3)
         pictures = np.zeros(shape, dtype=np.uint8)
         wanted = frames[inside]
-        with open_source(probe, "pyav") as source:
+        with open_source(probe, "pyav", motion=self.motion) as source:
             read = source.frames(int(wanted[0]), int(wanted[-1]) + 1, self.clip_stride)
             for place, picture in zip(np.flatnonzero(inside), read, strict=True):
                 pictures[place] = picture
