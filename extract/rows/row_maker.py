@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from ...cache.errors import BallspotError
-from ...cache.stores import Block, Segment, rows_of_chunks
+from ...cache.stores import Block, rows_of_chunks
 from ..backbone import WindowEngine
 from ..regions import RegionEngine
 from ..video import LiveFrames, VideoProbe
+from .crew import Decoders
 from .job import ExtractionJob
 from .recipe import BundledFeatures
 from .segments import SegmentRunner, cut_segments
@@ -40,6 +41,7 @@ class RowMaker:
         self.features, self.views = tuple(features), tuple(views)
         jobs = [one.job(device=device, weights=weights, engine=engine) for one in features]
         self._runners = [SegmentRunner(with_views(job, views)) for job in jobs]
+        self._decoders = [Decoders(runner) for runner in self._runners]
         self.stride = jobs[0].settings.stride
         if any(job.settings.stride != self.stride for job in jobs):
             raise BallspotError("the head's feature sets have different strides; extract both with one --stride")
@@ -53,10 +55,7 @@ class RowMaker:
 
         Raises DecodingError for a frame that this decoder cannot give.
         """
-        for runner in self._runners:
-            runner.open(probe, decoder)
-        whole = Segment(0, self.n_rows(probe))
-        blocks = [rows_of_chunks(runner.rows(whole, match=match), PIECE_ROWS) for runner in self._runners]
+        blocks = [rows_of_chunks(made.rows(probe, decoder, match=match), PIECE_ROWS) for made in self._decoders]
         for parts in zip(*blocks, strict=True):
             yield self.joined(parts)
 
@@ -106,8 +105,8 @@ class RowMaker:
 
     def close(self) -> None:
         """Ends the decoding processes."""
-        for runner in self._runners:
-            runner.close()
+        for decoders in self._decoders:
+            decoders.close()
 
     def __enter__(self) -> "RowMaker":
         return self

@@ -18,6 +18,6 @@ from .probe import (
     video_bytes,
     video_digest,
 )
-from .process import PATIENCE_S, Batch, DecodingProcess
+from .process import PATIENCE_S, Batch, DecodingProcess, want_of_shared_memory
 from .pyav import PyavSource
 from .sources import open_source
