@@ -52,14 +52,19 @@ def draw(lines: dict[str, Comparison], out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweeps", nargs="+", metavar="NAME=SWEEP", help="what a line is called, and its sweep's folder")
+    parser.add_argument(
+        "sweeps",
+        nargs="+",
+        metavar="NAME=SWEEP",
+        help="what a line is called, and the folder of its sweep, or several with commas",
+    )
     parser.add_argument("--block", type=float, default=60.0, help="seconds of a block that is drawn again")
     parser.add_argument("--out", type=Path, required=True, help="the figure, SVG or PNG")
     given = parser.parse_args()
     lines = {}
     for text in given.sweeps:
-        name, _, folder = text.rpartition("=")
-        lines[name or folder] = compare_runs([Path(folder)], bootstrap=Bootstrap(block_s=given.block))
+        name, _, folder = text.partition("=")
+        lines[name] = compare_runs([Path(one) for one in folder.split(",")], bootstrap=Bootstrap(block_s=given.block))
     draw(lines, given.out)
 
 
