@@ -20,7 +20,7 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.user
 	mkdir -p .typing
 	ln -s .. $@
 
-demo: $(VENV)/.user  ## extract, train, predict, evaluate and compare on seven short matches
+demo: $(VENV)/.user  ## extract, train, predict and compare: a head beside its control, a picture, a report
 	$(BIN)/ballspot demo
 
 docs:  ## the pages as a site, site/index.html; dead links end it

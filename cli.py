@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from .cache.errors import BallspotError
+from .cache.terminal.help import split_examples, write_examples
 from .cache.version import __version__
 
 Place = tuple[str, str, str]  # module inside the package, its click command, the one-line summary
@@ -54,8 +55,19 @@ COMMANDS: dict[str, Place] = {
     "export": ("temporal.commands.export", "export", "Make a file for others of predictions or of a run."),
     "clips": ("extract.commands.clips", "clips", "Cut a short video around every predicted spot."),
     "sheet": ("extract.commands.clips", "sheet", "Draw the worst mistakes of every class on one picture."),
-    "demo": ("extract.commands.demo", "demo", "Run the whole pipeline on seven short matches."),
+    "demo": ("extract.commands.demo", "demo", "See what a head learns, in six minutes."),
+    "doctor": ("extract.commands.doctor", "doctor", "Say what works here, and what brings the rest."),
 }
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Matches and labels": ("init", "data", "queue"),
+    "Videos to features": ("extract", "cache", "finetune"),
+    "Features to heads": ("train", "sweep", "learn", "tune", "probe", "check-head"),
+    "Spots and scores": ("predict", "evaluate", "compare", "view", "clips", "sheet"),
+    "From and for others": ("adopt", "export", "hub"),
+    "This installation": ("demo", "doctor"),
+}
+GOES_ON = ("extract", "train", "finetune", "clips", "demo", "import")  # given again, these take up what is finished
+INTERRUPTED = 130  # the exit code of what Ctrl-C ended: 128 and the number of its signal
 
 
 def as_escapes(error: UnicodeError) -> tuple[str, int]:
@@ -78,9 +90,29 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 class LazyGroup(click.Group):
     """A click group that lists its commands from a table and imports one only to run it or to show its help."""
 
-    def __init__(self, *args: Any, table: dict[str, Place], **settings: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        table: dict[str, Place],
+        sections: dict[str, tuple[str, ...]] | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(*args, **settings)
         self.table = table
+        self.sections = sections
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What the group is for, without its examples, which `format_options` writes."""
+        text, _ = split_examples(self.help or "")
+        with formatter.indentation():
+            formatter.write_paragraph()
+            formatter.write_text(text)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples, the commands, then click's options."""
+        write_examples(self, formatter)
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self.commands, *self.table]
@@ -92,10 +124,12 @@ class LazyGroup(click.Group):
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, command.get_short_help_str()) for name, command in self.commands.items()]
-        rows += [(name, summary) for name, (_, _, summary) in self.table.items()]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        rows = {name: command.get_short_help_str(60) for name, command in self.commands.items()}
+        rows |= {name: summary for name, (_, _, summary) in self.table.items()}
+        width = max(map(len, rows))
+        for title, names in (self.sections or {"Commands": tuple(rows)}).items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{width}}", rows[name]) for name in names])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -111,6 +145,12 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except BallspotError as error:
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt as error:
+            raise Interrupted(
+                "interrupted; run the same command to go on"
+                if ctx.invoked_subcommand in GOES_ON
+                else "interrupted; no file is half-written"
+            ) from error
         except OSError as error:
             if error.strerror is None or error.errno == errno.EPIPE:  # not the system's; click's own matter
                 raise
@@ -126,6 +166,12 @@ class LazyGroup(click.Group):
             ) from error
 
 
+class Interrupted(click.ClickException):
+    """What Ctrl-C ended, with the exit code that shells give it."""
+
+    exit_code = INTERRUPTED
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether Python, numpy or torch, on the CPU or on a GPU, could not get the memory that was asked for."""
     return (
@@ -135,7 +181,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-@click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, table=COMMANDS, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ballspot")
 def main() -> None:
     """Find every ball action in a football video, with its exact time.

@@ -1,25 +1,32 @@
-"""The demonstration: the user's own commands, one after the other, on seven short matches."""
+"""The demonstration: the user's own commands, one after the other, on a shared feature set and a few new videos."""
 
 import json
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 import time
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+from ..cache.disk import make_folder, read_toml, whole_file
 from ..cache.errors import BallspotError
-from ..cache.runs import RunFolder
 from ..cache.terminal import note
-from ..cache.workers import process_context
+from ..cache.workers import end_with_parent, process_context
 
-MATCHES = Path(__file__).resolve().parents[1] / "tests" / "matches"
-HEADS = ("tcn", "transformer")
-
-
-# The pretrained backbone costs twice as much a pixel: half the pixels of every second frame keep the demo short.
-LESS = ("--size", "160x284", "--stride", "2")
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT / "examples" / "rendered"  # labels and features of nine matches whose videos are not here
+VIDEOS = ROOT / "tests" / "matches"  # the first minute of each of seven matches, with labels
+SET = "small"  # the feature set in SHARED
+BACKBONE = ("--backbone", "regnety_002", "--weights", "random:0", "--size", "112x200", "--stride", "2")
+STORED = ("--dtype", "int8")
+TRAINING: tuple[str, ...] = ()  # what the heads have otherwise than by default
+BLOCK_S = 30  # seconds: the matches are a minute long, and SN-BAS's blocks of five would be one each
 
 LOADED_ONCE = (
     "timm",
@@ -28,13 +35,14 @@ LOADED_ONCE = (
 )  # seconds of every command that trains or extracts
 
 
-def demo_matches() -> Path:
-    """The seven short matches in the repository's tests. Raises BallspotError in an installation without them."""
-    if not MATCHES.is_dir():
-        raise BallspotError(
-            f"{MATCHES}: the demo's matches come with the repository, not the package; give --data DATA"
-        )
-    return MATCHES
+def require_parts() -> None:
+    """Raises BallspotError in an installation without the repository's matches and features."""
+    for folder in (SHARED, VIDEOS):
+        if not folder.is_dir():
+            raise BallspotError(
+                f"{folder}: the demo's matches and features come with the repository, not the package; clone it "
+                "and say `make demo` there"
+            )
 
 
 def exit_code(*words: object) -> int | None:
@@ -48,17 +56,40 @@ def exit_code(*words: object) -> int | None:
 
 def run_command(words: list[str]) -> None:
     """What that process does: the command, as `python -m ballspot.cli` would."""
+    end_with_parent()
     sys.argv = ["ballspot", *words]
+    # The parent's module is there already, under the name that it is run by here: that is what is wanted.
+    warnings.filterwarnings("ignore", message=".*found in sys.modules after import of package", category=RuntimeWarning)
     runpy.run_module("ballspot.cli", run_name="__main__")
 
 
 @dataclass(frozen=True)
 class Demo:
-    """One demonstration: where the matches are, where everything goes, and how the commands are run."""
+    """One demonstration: where everything goes, what computes, and the seed of the heads."""
 
-    data: Path
     out: Path
     device: str
+    seed: int = 0
+
+    @property
+    def data(self) -> Path:
+        """The data root: labels of all matches, videos of those that are held out."""
+        return self.out / "matches"
+
+    @property
+    def features(self) -> Path:
+        """The feature set: what came with the repository, and what is extracted here."""
+        return self.out / "features" / SET
+
+    @property
+    def head(self) -> Path:
+        """The run of the head."""
+        return self.out / "runs" / "head"
+
+    @property
+    def control(self) -> Path:
+        """The run of the same head on events at random times."""
+        return self.out / "runs" / "control"
 
     def run(self) -> str:
         """What the person is told at the end; every command's output went to the terminal as it came.
@@ -66,18 +97,34 @@ class Demo:
         Raises BallspotError naming the command that failed. Given again, finished work is taken up, not done again.
         """
         started = time.monotonic()
-        self.command("data", "check", self.data)
-        self.command("data", "stats", self.data)
-        plain, plain_weights = self.extract_plain()
-        pretrained = self.extract("pretrained", "tf_efficientnet_lite0", "offline", *LESS)
-        runs = [self.train(features, head) for features in (plain, pretrained) for head in HEADS]
-        control = self.train(pretrained, HEADS[-1], shuffled=True)
-        for run in [*runs, control]:
-            self.predict(run, plain if run.name.startswith(plain.name) else pretrained)
-        best = max(runs, key=lambda run: RunFolder(run).metric("mean_ap"))  # chosen on the validation match
-        self.command("evaluate", best / "predictions" / "test", "--data", self.data, "--split", "test")
-        self.command("compare", *runs, control, "--split", "test")
-        return self.closing(best, control, plain_weights, time.monotonic() - started)
+        require_parts()
+        self.bring()
+        note(
+            "\n1. Four matches that no head has seen, from their videos: what the backbone makes of every second frame."
+        )
+        words = ("extract", self.data, "--out", self.features.parent, "--set", SET, *BACKBONE, *STORED)
+        self.command(*words, "--split", "test", "--device", self.device)
+        note(
+            "\n2. A head, trained on stores of eight other matches, and a control: the same on events at random times."
+        )
+        self.train(self.head)
+        self.train(self.control, "--shuffle-labels")
+        note("\n3. Spots of the four matches by both, and what they are worth.")
+        for run in (self.head, self.control):
+            self.command("predict", run, self.features, "--data", self.data, "--split", "test", "--device", self.device)
+        compared = ("compare", self.control, self.head, "--split", "test", "--block", BLOCK_S)
+        report = self.out / "report.html"
+        self.command(*compared, "--report", report, "--title", "ballspot demo")
+        picture = self.picture()
+        return self.closing(self.numbers(*compared), (report, picture), time.monotonic() - started)
+
+    def bring(self) -> None:
+        """Copies labels, stores and the held-out videos into ``out``; what is there already stays."""
+        note(f"\n0. {self.out}: labels and features of nine matches that others extracted, videos of four more.")
+        copy_missing(SHARED / "data", self.data)
+        copy_missing(SHARED / "features" / SET, self.features)
+        for match in held_out(self.data / "splits.toml"):
+            copy_missing(VIDEOS / match, self.data / match)
 
     def command(self, *words: object) -> None:
         """Shows a command as one would type it, and runs it."""
@@ -85,71 +132,80 @@ class Demo:
         if exit_code(*words) != 0:
             raise BallspotError(f"the demo stopped: `ballspot {words[0]}` failed with the error above")
 
-    def extract_plain(self) -> tuple[Path, str]:
-        """The regnety_002 feature set and its weights: the hub's where it can be reached, else random, said loudly."""
-        features, words = self.extraction("plain", "regnety_002", "hub")
-        note("\n$ ballspot " + shlex.join(words))
-        if exit_code(*words) == 0:
-            return features, "hub"
-        note(
-            "\n*** The model hub cannot be reached: regnety_002 gets RANDOM weights here. ***\n"
-            "*** Its numbers show that the pipeline works; they are not what a trained backbone gives. ***"
-        )
-        return self.extract("plain-random", "regnety_002", "random:0"), "random"
+    def train(self, run: Path, *options: str) -> None:
+        """Trains the default head on the feature set."""
+        words = ("train", self.features, "--data", self.data, "--run", run, "--seed", self.seed)
+        self.command(*words, *TRAINING, *options, "--device", self.device)
 
-    def extract(self, name: str, backbone: str, weights: str, *options: str) -> Path:
-        """The feature set ``name``, extracted now or taken up."""
-        features, words = self.extraction(name, backbone, weights, *options)
-        self.command(*words)
-        return features
+    def picture(self) -> Path | None:
+        """The surest hits and the worst mistakes of the frequent classes on frames; None without matplotlib."""
+        if find_spec("matplotlib") is None:
+            note("no picture of spots: pip install 'ballspot[plots]' brings what draws it")
+            return None
+        path = self.out / "spots.png"
+        words = ("--data", self.data, "--split", "test", "--classes", "PASS,DRIVE,HIGH PASS,SHOT")
+        counts = ("--hits", 4, "--false", 1, "--missed", 1)
+        self.command("sheet", self.head, *words, *counts, "--out", path)
+        return path
 
-    def extraction(self, name: str, backbone: str, weights: str, *options: str) -> tuple[Path, list[str]]:
-        """Where a feature set goes, and the words of the command that fills it."""
-        words = ["extract", self.data, "--out", self.out / "features", "--set", name]
-        words += ["--backbone", backbone, "--weights", weights, *options, "--device", self.device]
-        return self.out / "features" / name, [str(word) for word in words]
-
-    def train(self, features: Path, head: str, *, shuffled: bool = False) -> Path:
-        """The run folder of one head on one feature set."""
-        run = self.out / "runs" / f"{features.name}-{head}{'-shuffled-labels' if shuffled else ''}"
-        words = ["train", features, "--data", self.data, "--run", run, "--preset", "fast", "--head", head]
-        self.command(*words, "--device", self.device, *(["--shuffle-labels"] if shuffled else []))
-        return run
-
-    def predict(self, run: Path, features: Path) -> None:
-        """Writes the run's predictions for the test matches into the run's folder."""
-        self.command("predict", run, features, "--data", self.data, "--split", "test", "--device", self.device)
-
-    def test_scores(self, run: Path) -> str:
-        """The run's means on the test matches, as `ballspot evaluate --json` gives them."""
-        words = ("evaluate", run / "predictions" / "test", "--data", self.data, "--split", "test", "--json")
-        line = [sys.executable, "-m", "ballspot.cli", *(str(word) for word in words)]
+    def numbers(self, *words: object) -> dict[str, Any]:
+        """What the comparison says, as its JSON object."""
+        line = [sys.executable, "-m", "ballspot.cli", *(str(word) for word in words), "--format", "json"]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise BallspotError(f"{run}: its predictions cannot be scored ({done.stderr.strip()})")
-        scores = json.loads(done.stdout)
-        text = f"mAP@1 {100 * scores['mean_ap']:.2f}"
-        if scores["frequent_ap"] is not None:
-            text += f", over classes with {scores['min_count']} true spots or more {100 * scores['frequent_ap']:.2f}"
-        return text
+            raise BallspotError(f"{self.out}: its runs cannot be compared ({done.stderr.strip()})")
+        return json.loads(done.stdout)
 
-    def closing(self, best: Path, control: Path, plain_weights: str, seconds: float) -> str:
-        """The last words: the best result beside the control, and where to look."""
-        predictions = best / "predictions" / "test"
+    def closing(self, compared: dict[str, Any], made: tuple[Path, Path | None], seconds: float) -> str:
+        """The last words: the head beside its control, and where to look."""
+        report, picture = made
         lines = [
-            f"\nDone in {seconds / 60:.1f} minutes.",
-            "On the test matches, the head that is best on the validation match beside one trained on shuffled labels:",
-            f"  {best.name}: {self.test_scores(best)}",
-            f"  {control.name}: {self.test_scores(control)}",
-            "  The control shows what chance reaches: only what lies clearly above it was learned.",
-            "  Seven minutes of video are far too little to say which method is better.",
-            "",
-            f"  feature stores  {self.out / 'features'}",
-            f"  runs            {self.out / 'runs'} (config.toml, log.jsonl, metrics.json, best.safetensors)",
-            f"  predictions     {predictions} (SoccerNet's format, and scores.npz)",
+            f"\nDone in {seconds / 60:.1f} minutes. On four matches that neither has seen, in % with 95 % intervals:"
         ]
-        if plain_weights == "random":
-            lines.append(
-                "  regnety_002 had RANDOM weights: the hub could not be reached (`extract --weights FILE` reads yours)."
-            )
-        return "\n".join(lines)
+        frequent = f"classes with {compared['min_count']} truths or more"
+        for name, key in (("all 12 classes", "settings"), (frequent, "frequent_settings")):
+            lines += verdict(f"mAP@1, {name}", compared[key]) if compared[key] else []  # no class may be frequent
+        lines += [
+            "The control is the same head, trained as long on events at random times: it shows what chance reaches.",
+            "The backbone has random weights, so that no download is needed; a pretrained one sees more.",
+            "",
+            f"  spots on frames  {picture}" if picture is not None else "",
+            f"  report           {report}",
+            f"  spots            {self.head / 'predictions' / 'test'}",
+            f"  on the video     ballspot view {shlex.quote(str(self.head))}",
+        ]
+        return "\n".join(line for number, line in enumerate(lines) if line or number == len(lines) - 5)
+
+
+def verdict(title: str, settings: Sequence[dict[str, Any]]) -> list[str]:
+    """What head and control reach, whether their intervals overlap, and the paired difference; control comes first."""
+    control, head = settings
+    lines = [title]
+    for name, one in (("head", head), ("control", control)):
+        low, high = one["interval"]
+        bounds = "" if low is None else f"  [{100 * low:.1f}, {100 * high:.1f}]"
+        lines.append(f"  {name:<8} {100 * one['mean_ap']:5.1f}{bounds}")
+    if None not in (head["interval"][0], control["interval"][1]):
+        apart = head["interval"][0] > control["interval"][1]
+        lines[-1] += "   the intervals are apart" if apart else "   the intervals overlap"
+    gain = head["difference_to_first"]
+    if gain is not None and gain["interval"][0] is not None:
+        low, high = gain["interval"]
+        bounds = f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+        lines.append(f"  better by {100 * gain['value']:+4.1f}  {bounds}, on the same minutes")
+    return lines
+
+
+def held_out(splits: Path) -> list[str]:
+    """The test matches of a file of splits."""
+    return [str(match) for match in read_toml(splits, remedy="clone the repository again")["test"]]
+
+
+def copy_missing(source: Path, target: Path) -> None:
+    """Copies the files below ``source`` that are not below ``target`` yet, each whole."""
+    for path in sorted(source.rglob("*")):
+        copy = target / path.relative_to(source)
+        if path.is_file() and not copy.exists():
+            make_folder(copy.parent)
+            with whole_file(copy) as temporary:
+                shutil.copyfile(path, temporary)

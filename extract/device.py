@@ -21,7 +21,7 @@ def pick_device(name: str) -> "torch.device":
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise BallspotError(f"--device {name}: cannot be used here ({reason}); give auto, cpu or cuda") from error
+        raise BallspotError(f"--device {name}: cannot be used here ({reason}); give auto, cpu, cuda or mps") from error
     return device
 
 

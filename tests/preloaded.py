@@ -1,3 +1,3 @@
 """What has been imported by the server from which a test process forks workers and decoders: it has one."""
 
-SERVER = ("timm", "torch._dynamo", "ballspot.temporal.sweep.job", "ballspot.extract.rows.crew")
+SERVER = ("timm", "torch._dynamo", "ballspot.temporal.sweep.stacks", "ballspot.extract.rows.crew")

@@ -9,12 +9,12 @@ import click
 from ..disk import path_hint
 from ..errors import BallspotError
 from ..stores import FeatureStore, find_sets, find_stores, removable_files, remove_files, store_of
-from ..terminal import FOLDER, json_option, print_table
+from ..terminal import FOLDER, command, json_option, print_table
 
 PATH = click.argument("path", type=FOLDER)
 
 
-@click.command("info")
+@command("info")
 @click.argument("store", type=FOLDER)
 @json_option
 def cache_info(store: Path, as_json: bool) -> None:
@@ -32,7 +32,7 @@ def cache_info(store: Path, as_json: bool) -> None:
         click.echo(f"{name:18} {value if isinstance(value, str | int | float) else json.dumps(value)}")
 
 
-@click.command("list")
+@command("list")
 @PATH
 @json_option
 def cache_list(path: Path, as_json: bool) -> None:
@@ -65,7 +65,7 @@ def cache_list(path: Path, as_json: bool) -> None:
     print_table(headers, rows)
 
 
-@click.command("remove")
+@command("remove")
 @click.argument("paths", nargs=-1, required=True, type=FOLDER)
 @click.option("--unfinished", is_flag=True, help="Only part files of unfinished stores.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -23,6 +23,7 @@ BACKBONE = (  # a timm model with its shift, or a user's own code with the diges
     r"^([A-Za-z0-9_.+:,-]{1,200}|[\w .+-]{1,100}:\w{1,100}(\([^\x00-\x1f\x7f]{0,300}\))?@[0-9a-f]{64})$"
 )
 Pixels = Annotated[int, Field(ge=1, le=8192)]
+MOST_MOTION = 250  # frames
 Cells = Annotated[int, Field(ge=1, le=99)]
 
 
@@ -42,6 +43,27 @@ class ComponentsSpec(BaseModel, frozen=True, strict=True, extra="allow"):
     sha256: str
 
 
+class RegionSpec(BaseModel, frozen=True, strict=True, extra="allow"):
+    """Which boxes of every picture are looked at closely, beside the whole of it.
+
+    `count` boxes of `size` (height, width) pixels are cut from the picture, which is brought to `picture` (height,
+    width) for it. They lie where the last feature map of the whole picture is strongest (`map`), where edges move
+    (`motion`), anywhere (`random`, the frame's index being the seed) or in the middle (`centre`). What they give stands
+    behind the features of the whole picture (`concat`), or of all only the greatest number counts (`max`).
+    """
+
+    by: Literal["map", "motion", "random", "centre"]
+    size: Annotated[tuple[Pixels, Pixels], Field(strict=False)]
+    picture: Annotated[tuple[Pixels, Pixels], Field(strict=False)]
+    count: Literal[1, 2]
+    fuse: Literal["concat", "max"]
+
+    @property
+    def n_parts(self) -> int:
+        """How many times as many features as the whole picture alone a row has."""
+        return 1 + self.count if self.fuse == "concat" else 1
+
+
 class Buildable(BaseModel, frozen=True, strict=True, extra="allow"):
     """The settings that building a backbone needs, all of them said, within what does no harm."""
 
@@ -58,6 +80,8 @@ class Buildable(BaseModel, frozen=True, strict=True, extra="allow"):
     views: dict[Annotated[str, Field(pattern=r"^(hflip|photo:\d{1,2})$")], dict[str, Number]] = Field(default={})
     shift: dict[Literal["margin", "reach", "window"], Annotated[int, Field(ge=0, le=2**20)]] = Field(default={})
     uncropped: Annotated[tuple[Pixels, Pixels], Field(strict=False)] | None = None
+    motion: Annotated[int, Field(ge=1, le=MOST_MOTION)] | None = None
+    region: RegionSpec | None = None
 
 
 class FeatureSpec(BaseModel, frozen=True, strict=True, extra="allow"):
@@ -80,6 +104,8 @@ class FeatureSpec(BaseModel, frozen=True, strict=True, extra="allow"):
     views: dict[str, Any] = Field(default={})
     shift: dict[str, int] = Field(default={})
     uncropped: Pair | None = None
+    motion: Annotated[int, Field(ge=1)] | None = None
+    region: RegionSpec | None = None
     pca: ComponentsSpec | None = None
 
     @classmethod
@@ -95,6 +121,15 @@ class FeatureSpec(BaseModel, frozen=True, strict=True, extra="allow"):
         """The settings that were said, as JSON holds them, by name."""
         said = sorted(self.model_dump(exclude_unset=True).items())
         return {name: list(value) if isinstance(value, tuple) else value for name, value in said}
+
+    @property
+    def n_cells(self) -> int:
+        """Of how many places of equal width a row is: the cells of the grid, of the picture and of its boxes; 1 for
+        components, which are of no place.
+        """
+        if self.pca is not None:
+            return 1
+        return self.grid[0] * self.grid[1] * (1 if self.region is None else self.region.n_parts)
 
     @property
     def fingerprint(self) -> str:

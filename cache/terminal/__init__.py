@@ -3,6 +3,7 @@ several commands share. This room and the commands folders are the only ones tha
 """
 
 from .console import ProgressLine, clock, note, print_table, say
+from .help import command
 from .options import (
     FOLDER,
     SIZE,

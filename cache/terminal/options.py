@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from ..code import TRUST_VARIABLE
 from ..errors import BallspotError
 
 FOLDER = click.Path(path_type=Path)
@@ -43,6 +42,10 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+    def _describe_range(self) -> str:
+        """What help says of the bounds; nothing where there are none, of which click would make ``x<=None``."""
+        return "" if self.min is None and self.max is None else super()._describe_range()
 
 
 class GridType(click.ParamType):
@@ -119,6 +122,8 @@ set_option = click.option(
 
 def _trusting(context: click.Context, parameter: click.Parameter, is_given: bool) -> None:
     """Sets what says so to this process and those that it starts, until the command has ended."""
+    from ..code import TRUST_VARIABLE  # here, so that help comes without what that room reads files with
+
     before = os.environ.get(TRUST_VARIABLE)
     if not is_given:
         return
@@ -182,4 +187,6 @@ def split_of_option(help_text: str) -> Decorator:
 
 def device_option(auto: str = "a GPU if there is one") -> Decorator:
     """The option --device, with what ``auto`` means."""
-    return click.option("--device", default="auto", show_default=True, help=f"auto ({auto}), cpu, cuda, cuda:1, ...")
+    return click.option(
+        "--device", default="auto", show_default=True, help=f"auto ({auto}), cpu, cuda, cuda:1, mps, ..."
+    )

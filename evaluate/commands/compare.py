@@ -1,20 +1,24 @@
 """The command `ballspot compare`."""
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, data_option, labels_of_run_option, note
+from ...cache.terminal import FOLDER, command, data_option, labels_of_run_option, note
 from ..dataset import BALL_12, DataSelection, load_label_set
 from ..reporting import as_csv, as_latex, as_markdown, comparison_tables, settings_rows
 from ..results import compare_runs
 from ..uncertainty import Bootstrap
-from .options import block_option, min_count_option, resamples_option, show_tables
+from .options import block_option, min_count_option, plot_format_option, resamples_option, show_tables
+
+MOST_NAMED = 3  # settings in the title of a report
 
 
-@click.command()
+@command()
 @click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN|SWEEP|PREDICTIONS ...")
 @click.option(
     "--split",
@@ -37,7 +41,16 @@ from .options import block_option, min_count_option, resamples_option, show_tabl
     help="Tables in percent, a line a setting in CSV, or one JSON object, both with AP in 0..1.",
 )
 @click.option("--report", type=FOLDER, metavar="FILE", help="Also write one self-contained page of HTML there.")
-@click.option("--title", help="Heading of the report.  [default: the first folder's name]")
+@click.option("--title", help="Heading of the report.  [default: the folders' names]")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="SETTING",
+    help="Show this setting or run beside the baseline, by its name in the table; repeatable.  [default: all]",
+)
+@click.option("--plots", type=FOLDER, metavar="FOLDER", help="Draw settings, classes and learning curves there (extra: "
+              "plots).")  # fmt: skip
+@plot_format_option
 @resamples_option
 @block_option
 def compare(
@@ -50,6 +63,9 @@ def compare(
     form: str,
     report: Path | None,
     title: str | None,
+    only: tuple[str, ...],
+    plots: Path | None,
+    plot_format: str,
     resamples: int,
     block: float,
 ) -> None:
@@ -63,7 +79,13 @@ def compare(
     \b
     ballspot compare runs/transformer runs/tcn --split test
     ballspot compare runs/experiment-2 --report experiment-2.html
+    ballspot compare runs/experiment-2 --only kind=tcn --format latex --plots figures --plot-format pdf
     """
+    if report is not None and report.suffix.lower() not in ("", ".html", ".htm"):
+        raise BallspotError(
+            f"--report {report}: the report is a page of HTML; name it FILE.html, or give --plots FOLDER --plot-format "
+            "pdf for figures"
+        )
     label_set = load_label_set(labels or BALL_12.name)
     comparison = compare_runs(
         runs,
@@ -75,6 +97,7 @@ def compare(
     )
     if labels is not None and comparison.label_set.labels != label_set.labels:
         raise BallspotError(f"--labels {labels}: the runs are of {comparison.label_set.name}; leave --labels out")
+    comparison = comparison.only(only) if only else comparison
     if form == "json":
         click.echo(json.dumps(comparison.as_record(), indent=1, ensure_ascii=False, allow_nan=False))
     elif form == "csv":
@@ -88,6 +111,23 @@ def compare(
     if report is not None:
         from ..reporting import write_report
 
-        note(f"written: {write_report(comparison, report, title=title or runs[0].resolve().name)}")
+        note(f"written: {write_report(comparison, report, title=title or title_of(runs, comparison.names))}")
+    if plots is not None:
+        from ..reporting import draw_comparison
+
+        for path in draw_comparison(comparison, plots, plot_format):
+            note(f"drawn: {path}")
     for warning in comparison.warnings:
         note(f"note: {warning}")
+
+
+def title_of(runs: Sequence[Path], names: Sequence[str]) -> str:
+    """What a report is called: the folder that was compared, or a few settings' names, or the folder that holds all."""
+    if len(runs) == 1:
+        return runs[0].resolve().name
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    try:
+        return Path(os.path.commonpath([run.resolve().parent for run in runs])).name or "comparison"
+    except ValueError:  # on several drives
+        return "comparison"

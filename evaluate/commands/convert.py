@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
-from ...cache.terminal import FOLDER, FiniteRange, note
+from ...cache.terminal import FOLDER, FiniteRange, command, note
 from ..formats import AFTER_S, BEFORE_S, DEFAULT_FPS, FORMATS, read_videos, write_videos
 
 WRITTEN = [name for name, one in FORMATS.items() if one.write is not None]
 
 
-@click.command()
+@command()
 @click.argument("source", type=FOLDER)
 @click.argument("target", type=FOLDER)
 @click.option("--from", "source_format", type=click.Choice(list(FORMATS)), required=True, help="Format of SOURCE.")

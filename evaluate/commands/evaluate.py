@@ -7,6 +7,7 @@ import click
 
 from ...cache.terminal import (
     FOLDER,
+    command,
     data_option,
     labels_file_option,
     labels_of_run_option,
@@ -36,10 +37,10 @@ from ..reporting import (
 from ..results import contest, evaluate_predictions
 from ..scoring import METRIC, METRICS, OFFICIAL_FPS, Protocol
 from ..uncertainty import Bootstrap
-from .options import block_option, min_count_option, resamples_option, show_tables
+from .options import block_option, min_count_option, plot_format_option, resamples_option, show_tables
 
 
-@click.command()
+@command()
 @click.argument("predictions", metavar="PREDICTIONS|RUN", type=FOLDER)
 @data_option("Data root with the labels.  [default: the one that a RUN was trained on]", required=False)
 @split_of_option("Matches to score; all means every match with labels, or every match of --splits.")
@@ -65,7 +66,8 @@ from .options import block_option, min_count_option, resamples_option, show_tabl
 )
 @resamples_option
 @block_option
-@click.option("--plots", type=FOLDER, metavar="FOLDER", help="Draw the diagnosis there as PNG files (extra: plots).")
+@click.option("--plots", type=FOLDER, metavar="FOLDER", help="Draw the diagnosis there (extra: plots).")
+@plot_format_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table; AP in 0..1.")
 def evaluate(
     predictions: Path,
@@ -84,6 +86,7 @@ def evaluate(
     resamples: int,
     block: float,
     plots: Path | None,
+    plot_format: str,
     as_json: bool,
 ) -> None:
     """Score predictions as SoccerNet does.
@@ -134,7 +137,7 @@ def evaluate(
     if plots is not None:
         from ..reporting import draw_evaluation
 
-        for path in draw_evaluation(evaluation, plots):
+        for path in draw_evaluation(evaluation, plots, plot_format):
             note(f"drawn: {path}")
     at_rate = rate_remark(selection.labels_name, fps)
     for remark in [*filter(None, (of_run, at_rate)), *remarks(evaluation)]:

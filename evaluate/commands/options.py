@@ -73,6 +73,15 @@ block_option = click.option(
 )
 
 
+plot_format_option = click.option(
+    "--plot-format",
+    type=click.Choice(["png", "pdf", "svg"]),
+    default="png",
+    show_default=True,
+    help="Of --plots: PDF and SVG can be scaled.",
+)
+
+
 def show_tables(tables: Sequence["TextTable"]) -> None:
     """Prints each title on a line of its own, which a narrow table would wrap, then the rows if there are any."""
     for index, table in enumerate(tables):

@@ -10,6 +10,7 @@ from ...cache.runs import seed_folders
 from ...cache.terminal import (
     FOLDER,
     FiniteRange,
+    command,
     data_option,
     labels_file_option,
     labels_of_run_option,
@@ -20,7 +21,7 @@ from ...cache.terminal import (
 from ..dataset import DataSelection, given_predictions, label_set_for, read_labels, resolve_match
 
 
-@click.command()
+@command()
 @click.argument("paths", type=FOLDER, nargs=-1, required=True, metavar="RUN|PREDICTIONS...")
 @data_option("Data root whose labels are to be made or corrected.")
 @split_of_option("Matches to ask about.")

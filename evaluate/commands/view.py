@@ -11,6 +11,7 @@ import click
 from ...cache.errors import BallspotError
 from ...cache.terminal import (
     FOLDER,
+    command,
     data_option,
     labels_file_option,
     labels_of_run_option,
@@ -40,7 +41,7 @@ from ..viewer import (
 )
 
 
-@click.command()
+@command()
 @click.argument("paths", type=FOLDER, nargs=-1, metavar="[PREDICTIONS|RUN|VIDEO]...")
 @data_option(
     "Data root with labels and videos.  [default: the one a RUN was trained on, or the videos that were predicted]",

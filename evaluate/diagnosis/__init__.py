@@ -7,4 +7,4 @@ from .bounds import NONE, TIMINGS
 from .diagnosis import CURVE_S, Diagnosis, diagnose
 from .mistakes import FIXES, KINDS
 from .pitfalls import Pitfall, find_pitfalls
-from .worst import ClassMistakes, Mistake, worst_mistakes
+from .worst import ClassMistakes, HowMany, Mistake, worst_mistakes

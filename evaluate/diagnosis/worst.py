@@ -1,4 +1,4 @@
-"""The worst mistakes of every class: the surest predictions that hit nothing, and the truths that are missed."""
+"""The worst mistakes of every class, the surest false predictions and the missed truths, and its surest hits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from .mistakes import BACKGROUND, HIT, KINDS, MISSED, Verdicts, judge
 
 @dataclass(frozen=True)
 class Mistake:
-    """One false prediction or missed truth, at ``position_ms`` of its half's video.
+    """One false prediction, missed truth or hit, at ``position_ms`` of its half's video.
 
-    ``kind`` is of `mistakes.FIXES`. ``score`` is the prediction's; of a missed truth that of the prediction below the
-    threshold that would hit it, None where there is none. ``truth`` is what a false prediction is about, None for
+    ``kind`` is of `mistakes.KINDS`. ``score`` is the prediction's; of a missed truth that of the prediction below the
+    threshold that would hit it, None where there is none. ``truth`` is what a prediction is about, None for
     background, and ``late_s`` by how much it is later than that.
     """
 
@@ -41,6 +41,16 @@ class ClassMistakes:
     n_missed: int
     false: tuple[Mistake, ...]
     missed: tuple[Mistake, ...]
+    hits: tuple[Mistake, ...] = ()
+
+
+@dataclass(frozen=True)
+class HowMany:
+    """How many false predictions, missed truths and hits of a class are wanted at most."""
+
+    false: int = 3
+    missed: int = 3
+    hits: int = 0
 
 
 def worst_mistakes(
@@ -51,8 +61,7 @@ def worst_mistakes(
     classes: Sequence[str] = (),
     tolerance_s: float = 1.0,
     threshold: float | None = None,
-    n_false: int = 3,
-    n_missed: int = 3,
+    wanted: HowMany = HowMany(),
 ) -> tuple[ClassMistakes, ...]:
     """The worst mistakes of each class (``classes``: of these, in this order) of the predictions in ``path``.
 
@@ -70,7 +79,7 @@ def worst_mistakes(
         thresholds[:] = threshold
     sources = _Sources(pairing, pool)
     indices = [label_set.index(label) for label in classes or label_set.labels]
-    return tuple(_worst(pool, verdicts, sources, index, thresholds[index], n_false, n_missed) for index in indices)
+    return tuple(_worst(pool, verdicts, sources, index, thresholds[index], wanted) for index in indices)
 
 
 class _Sources:
@@ -103,12 +112,12 @@ class _Sources:
 
 
 def _worst(
-    pool: Pool, verdicts: Verdicts, sources: _Sources, index: int, threshold: float, n_false: int, n_missed: int
+    pool: Pool, verdicts: Verdicts, sources: _Sources, index: int, threshold: float, wanted: HowMany
 ) -> ClassMistakes:
     has_hits = bool(np.isfinite(threshold))
     chosen = np.flatnonzero((pool.label == index) & (pool.score >= (threshold if has_hits else 0.0)))
-    false = chosen[verdicts.kind[chosen] != HIT]
-    false = false[np.argsort(-pool.score[false], kind="stable")]
+    chosen = chosen[np.argsort(-pool.score[chosen], kind="stable")]
+    hits, false = (chosen[(verdicts.kind[chosen] == HIT) == is_hit] for is_hit in (True, False))
     truths = np.flatnonzero(pool.truth_label == index)
     hit = verdicts.hit[truths]
     best = np.where(hit >= 0, pool.score[np.maximum(hit, 0)], -1.0) if pool.score.size else np.full(truths.size, -1.0)
@@ -122,11 +131,12 @@ def _worst(
         n_predictions=chosen.size,
         n_false=false.size,
         n_missed=missed.size,
-        false=tuple(_false(pool, verdicts, sources, int(prediction)) for prediction in false[:n_false]),
+        false=tuple(_false(pool, verdicts, sources, int(prediction)) for prediction in false[: wanted.false]),
         missed=tuple(
             Mistake(*sources.truth(int(missed[rank])), MISSED, float(best[rank]) if best[rank] >= 0 else None)
-            for rank in order[:n_missed]
+            for rank in order[: wanted.missed]
         ),
+        hits=tuple(_hit(pool, verdicts, sources, int(prediction)) for prediction in hits[: wanted.hits]),
     )
 
 
@@ -137,3 +147,11 @@ def _false(pool: Pool, verdicts: Verdicts, sources: _Sources, index: int) -> Mis
         return Mistake(match, spot, KINDS[kind], score)
     _, truth = sources.truth(int(verdicts.truth[index]))
     return Mistake(match, spot, KINDS[kind], score, truth, (spot.position_ms - truth.position_ms) / 1000)
+
+
+def _hit(pool: Pool, verdicts: Verdicts, sources: _Sources, index: int) -> Mistake:
+    match, spot = sources.prediction(index)
+    _, truth = sources.truth(int(np.flatnonzero(verdicts.hit == index)[0]))
+    return Mistake(
+        match, spot, KINDS[HIT], float(pool.score[index]), truth, (spot.position_ms - truth.position_ms) / 1000
+    )

@@ -1,7 +1,8 @@
 """Results as tables, plots and one HTML page. This room owns how numbers look; it computes none."""
 
 from .comparison_tables import comparison_tables, settings_rows
-from .plots import COLOURS, FAINT, INK, draw_evaluation
+from .figures import draw_comparison
+from .plots import COLOURS, FAINT, FORMS, INK, draw_evaluation
 from .report import write_report
 from .tables import (
     TextTable,

@@ -7,8 +7,10 @@ from math import ceil, floor, log10
 
 LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6d00", "#555555")  # Okabe and Ito
 DASHES = ("", "6 3", "2 3")
-WIDTH, HEIGHT = 640, 340
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 44
+WIDTH, HEIGHT = 480, 270
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 44
+NAMED = 8  # points up to which names stand beside them
+LETTER = 6.6  # pixels that a letter takes
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,15 @@ class Series:
     band: tuple[Sequence[float], Sequence[float]] | None = None
 
 
-def line_chart(series: Sequence[Series], *, x_label: str, y_label: str) -> str:
-    """Every series as a line over its band; colour and dash tell them apart, in the order of the legend."""
+def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, counts: bool = False) -> str:
+    """Every series as a line over its band; colour and dash tell them apart, in the order of the legend.
+
+    With ``counts`` x is a number of something, and only whole numbers stand on its axis.
+    """
     axes = _Axes(
         [x for one in series for x in one.x],
         [y for one in series for y in (*one.y, *(one.band[0] if one.band else ()), *(one.band[1] if one.band else ()))],
+        counts=counts,
     )
     parts = [axes.draw(x_label, y_label)]
     for place, one in enumerate(series):
@@ -41,17 +47,20 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str) -> str:
     return _svg(parts, f"{y_label} by {x_label}")
 
 
-def point_chart(points: Sequence[tuple[str, float, float]], *, x_label: str, y_label: str) -> str:
-    """Named points (name, x, y); the first is filled, and each carries its number in the order given."""
-    axes = _Axes([x for _, x, _ in points], [y for _, _, y in points])
+def point_chart(points: Sequence[tuple[int, str, float, float]], *, x_label: str, y_label: str) -> str:
+    """Points (number, name, x, y), the first of them filled: each beside its name, or its number if they are many."""
+    axes = _Axes([x for _, _, x, _ in points], [y for *_, y in points])
     parts = [axes.draw(x_label, y_label)]
-    for place, (name, x, y) in enumerate(points):
+    for place, (number, name, x, y) in enumerate(points):
         left, top = axes.place(x, y)
         fill = LINE_COLOURS[0] if place == 0 else "white"
+        text = name if len(points) <= NAMED and len(name) * LETTER < WIDTH / 2 else str(number)
+        is_right = left + 8 + len(text) * LETTER > WIDTH
         parts.append(
             f'<circle cx="{left:.1f}" cy="{top:.1f}" r="5" fill="{fill}" stroke="{LINE_COLOURS[0]}" stroke-width="2">'
-            f"<title>{escape(f'{place + 1}. {name}: {x:g}, {y:.2f}')}</title></circle>"
-            f'<text x="{left + 8:.1f}" y="{top + 4:.1f}">{place + 1}</text>'
+            f"<title>{escape(f'{number}. {name}: {x:g}, {y:.2f}')}</title></circle>"
+            f'<text x="{left + (-9 if is_right else 9):.1f}" y="{top + 4:.1f}"'
+            f"{' text-anchor=' + chr(34) + 'end' + chr(34) if is_right else ''}>{escape(text)}</text>"
         )
     return _svg(parts, f"{y_label} by {x_label}")
 
@@ -66,11 +75,12 @@ def dash(place: int) -> str:
     return DASHES[place // len(LINE_COLOURS) % len(DASHES)]
 
 
-def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
-    """Round numbers, evenly spaced, that cover low to high; at least two."""
+def ticks(low: float, high: float, *, about: int = 5, whole: bool = False) -> list[float]:
+    """Round numbers, evenly spaced, that cover low to high; at least two, and whole ones where asked for."""
     span = (high - low) or abs(high) or 1.0
     power = 10.0 ** floor(log10(span / about))
     step = next((size * power for size in (1, 2, 2.5, 5, 10) if span / (size * power) <= about), 10 * power)
+    step = max(1.0, float(ceil(step))) if whole else step
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
     return [place * step for place in range(first, max(last, first + 1) + 1)]
 
@@ -78,8 +88,8 @@ def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
 class _Axes:
     """Where numbers lie in the picture: two ranges of round numbers that hold all values."""
 
-    def __init__(self, x: Sequence[float], y: Sequence[float]) -> None:
-        self.x_ticks = ticks(min(x, default=0.0), max(x, default=1.0), about=8)
+    def __init__(self, x: Sequence[float], y: Sequence[float], *, counts: bool = False) -> None:
+        self.x_ticks = ticks(min(x, default=0.0), max(x, default=1.0), about=6, whole=counts)
         self.y_ticks = ticks(min(y, default=0.0), max(y, default=1.0))
 
     def place(self, x: float, y: float) -> tuple[float, float]:

@@ -67,7 +67,16 @@ def _scores(comparison: Comparison, names: Sequence[str], groups: Sequence[Seque
         f"AP in %{how}, {comparison.metric} at {comparison.fps:g} frames per second, {comparison.part}: "
         f"{count_matches(comparison.matches)}"
     )
-    return TextTable(title, ["", "truths", *names], rows)
+    best = frozenset((at, column + 2) for at, cells in enumerate(rows) for column in highest(cells[2:]))
+    return TextTable(title, ["", "truths", *names], rows, "scores", best)
+
+
+def highest(cells: Sequence[str]) -> list[int]:
+    """The places of the highest of some numbers as they are shown; none where all are alike."""
+    known = {place: float(cell) for place, cell in enumerate(cells) if cell != "-"}
+    if len(set(known.values())) < 2:
+        return []
+    return [place for place, value in known.items() if value == max(known.values())]
 
 
 def settings_tables(comparison: Comparison) -> list[TextTable]:
@@ -78,12 +87,15 @@ def settings_tables(comparison: Comparison) -> list[TextTable]:
     counts = _counts(comparison)
     measures = (mean_names(comparison.label_set)[0], frequent_name(counts, comparison.min_count))
     tables = []
-    for measure, settings in zip(measures, (comparison.settings, comparison.frequent_settings), strict=True):
+    names = ("settings", "settings-frequent")
+    of_measures = (comparison.settings, comparison.frequent_settings)
+    for measure, settings, name in zip(measures, of_measures, names, strict=True):
         ordered = [*settings[:1], *sorted(settings[1:], key=lambda setting: -setting.mean_ap)]
         rows = [_setting_row(setting) for setting in ordered]
         headers = ["setting", "seeds", "mean", BOUNDS, "difference", BOUNDS, SMALLEST, "P(better)", "p, Holm"]
         title = f"{measure} over seeds; differences to the first setting, on the same resampled blocks"
-        tables += [TextTable(title, headers, rows)] if rows else []
+        best = frozenset((at, 2) for at in highest([row[2] for row in rows]))
+        tables += [TextTable(title, headers, rows, name, best)] if rows else []
     return tables
 
 
@@ -94,26 +106,31 @@ def means_table(comparison: Comparison) -> TextTable:
         for name, group in zip(comparison.names, comparison.groups, strict=True)
     ]
     title = f"{mean_names(comparison.label_set)[0]} over seeds, {comparison.part}"
-    return TextTable(title, ["setting", "seeds", "mean"], rows)
+    best = frozenset((at, 2) for at in highest([row[2] for row in rows]))
+    return TextTable(title, ["setting", "seeds", "mean"], rows, "settings", best)
 
 
 def differences_table(comparison: Comparison) -> TextTable:
     """A column a run, a row for each setting that is not the same in all of them."""
     rows = [[key, *(shown(value) for value in values)] for key, values in comparison.differs.items()]
     title = "what differs in how the runs were made" if rows else "nothing differs in how the runs were made"
-    return TextTable(title, ["setting", *(run.name for run in comparison.runs)], rows)
+    return TextTable(title, ["setting", *(run.name for run in comparison.runs)], rows, "differences")
 
 
 def settings_differences_table(comparison: Comparison) -> TextTable:
-    """A row a setting, a column for each key that is not the same in all of them."""
+    """A row a setting, a column for each key that is not the same in all; the other way about where keys are more."""
     varied = comparison.varied()
     keys = list(varied[0]) if varied else []
     if not keys:
         return TextTable("nothing differs in how the settings were made", ["setting"], [])
+    if len(keys) > len(comparison.names):  # a table is rather long than wide
+        rows = [[key, *(shown(values[key]) for values in varied)] for key in keys]
+        title = "what differs in how the settings were made"
+        return TextTable(title, ["key", *comparison.names], rows, "differences")
     rows = [
         [name, *(shown(values[key]) for key in keys)] for name, values in zip(comparison.names, varied, strict=True)
     ]
-    return TextTable("what differs in how the settings were made", ["setting", *keys], rows)
+    return TextTable("what differs in how the settings were made", ["setting", *keys], rows, "differences")
 
 
 def settings_rows(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
@@ -148,7 +165,8 @@ def _numbers(setting: ComparedSetting | None) -> list[Any]:
 def _setting_row(setting: ComparedSetting) -> list[str]:
     cells = ["-"] * 5
     if setting.difference is not None:
-        cells = [*difference_cells(setting.difference), f"{setting.p_holm:.3f}"]
+        p_holm = "-" if setting.difference.interval.known is None else f"{setting.p_holm:.3f}"
+        cells = [*difference_cells(setting.difference), p_holm]
     return [setting.name, str(setting.n_seeds), percent(setting.mean_ap), span(setting.interval), *cells]
 
 

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation, PNG files: AP with intervals, mistakes, tolerances, timing of scores, confusions."""
+"""Pictures of an evaluation: AP with intervals, mistakes, tolerances, timing of scores, confusions."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +15,8 @@ from ..uncertainty import Interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DPI = 110
+DPI = 220  # of PNG files: sharp on paper up to the width of a page
+FORMS = ("png", "pdf", "svg")
 INK, FAINT = "#1f2933", "#9aa5b1"
 COLOURS = {  # told apart by all common kinds of colour vision (Okabe and Ito), and by order and legend
     "hit": "#009e73",
@@ -27,17 +28,13 @@ COLOURS = {  # told apart by all common kinds of colour vision (Okabe and Ito), 
 }
 
 
-def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
+def draw_evaluation(evaluation: Evaluation, folder: Path, form: str = "png") -> list[Path]:
     """Draws every picture of an evaluation that has a diagnosis into ``folder`` and gives the paths.
 
-    Raises BallspotError when matplotlib is not installed (extra `plots`).
+    ``form`` is "png", "pdf" or "svg". Raises BallspotError when matplotlib is not installed (extra `plots`).
     """
     if evaluation.diagnosis is None:
         raise ValueError("an evaluation without a diagnosis cannot be drawn")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise BallspotError("pictures need matplotlib; install it with: pip install 'ballspot[plots]'") from error
     diagnosis = evaluation.diagnosis
     pictures: dict[str, tuple[tuple[float, float], Callable[[Any], None]]] = {
         "average-precision": ((8, 5), lambda axes: draw_classes(axes, evaluation)),
@@ -47,14 +44,28 @@ def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
         "confusion": ((8.5, 6.5), lambda axes: draw_confusion(axes, diagnosis)),
         "calibration": ((5.5, 4.8), lambda axes: draw_calibration(axes, diagnosis)),
     }
-    paths = []
-    for name, (size, draw) in pictures.items():
+    return [paint(folder / f"{name}.{form}", size, draw) for name, (size, draw) in pictures.items()]
+
+
+def paint(path: Path, size: tuple[float, float], draw: "Callable[[Axes], None]") -> Path:
+    """Draws a figure of ``size`` in inches to a file whose name ends in its form, whole or not at all.
+
+    Letters of PDF and SVG files stay letters, so that they can be searched and set in another font; the same figure
+    gives the same bytes. Raises BallspotError when matplotlib is not installed (extra `plots`).
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise BallspotError("pictures need matplotlib; install it with: pip install 'ballspot[plots]'") from error
+    form = path.suffix.removeprefix(".")
+    nobody = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None, "Creator": None}}
+    known = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "ballspot"}
+    with rc_context(known), whole_file(path) as temporary:
         figure: Figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots())
-        paths.append(folder / f"{name}.png")
-        with whole_file(paths[-1]) as temporary:
-            figure.savefig(temporary, dpi=DPI, format="png", metadata={"Software": None})
-    return paths
+        figure.savefig(temporary, dpi=DPI, format=form, metadata=nobody.get(form, {"Date": None}))
+    return path
 
 
 def draw_classes(axes: "Axes", evaluation: Evaluation) -> None:
@@ -72,7 +83,7 @@ def draw_classes(axes: "Axes", evaluation: Evaluation) -> None:
         axes.annotate(f"{value:.1f}", (value, row), (0, 5), textcoords="offset points", ha="center", fontsize=8)
     axes.set_yticks(rows, names)
     axes.set_xlabel("average precision in %, with 95 % intervals; truths in brackets")
-    _frame(axes, grid="x")
+    frame(axes, grid="x")
     axes.set_xlim(left=-0.05 * axes.get_xlim()[1])
 
 
@@ -91,8 +102,8 @@ def draw_mistakes(axes: "Axes", diagnosis: Diagnosis) -> None:
     axes.barh(rows - 0.2, missed, 0.36, left=hits, color=COLOURS["missed"], label="missed truths")
     axes.set_yticks(rows, labels)
     axes.set_xlabel("upper bar: predictions from the class's best threshold up; lower bar: its truths")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
-    _frame(axes, grid="x")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    frame(axes, grid="x")
 
 
 def draw_fixes(axes: "Axes", diagnosis: Diagnosis) -> None:
@@ -113,7 +124,7 @@ def draw_fixes(axes: "Axes", diagnosis: Diagnosis) -> None:
     axes.set_yticks(range(len(fixed)), [kind.replace("_", " ") for kind, _ in fixed])
     axes.set_xlabel(f"mAP in % were this kind put right; the line is mAP as it is, {100 * diagnosis.mean_ap:.1f}")
     axes.set_xlim(right=1.2 * max(ends) + 1e-9)
-    _frame(axes, grid="x")
+    frame(axes, grid="x")
 
 
 def draw_tolerances(axes: "Axes", diagnosis: Diagnosis) -> None:
@@ -132,7 +143,7 @@ def draw_tolerances(axes: "Axes", diagnosis: Diagnosis) -> None:
     axes.set_ylabel("average precision in %")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    _frame(axes, grid="both")
+    frame(axes, grid="both")
 
 
 def draw_confusion(axes: "Axes", diagnosis: Diagnosis) -> None:
@@ -150,7 +161,7 @@ def draw_confusion(axes: "Axes", diagnosis: Diagnosis) -> None:
     axes.set_yticks(range(len(labels) + 1), [*labels, "no truth"])
     axes.set_ylabel("truth")
     axes.set_xlabel("found as; shade: share of the row")
-    _frame(axes, grid="")
+    frame(axes, grid="")
 
 
 def draw_calibration(axes: "Axes", diagnosis: Diagnosis) -> None:
@@ -163,13 +174,14 @@ def draw_calibration(axes: "Axes", diagnosis: Diagnosis) -> None:
         axes.vlines(known.score, low / 100, high / 100, color=COLOURS["hit"], linewidth=3, alpha=0.35)
     axes.plot(known.score[filled], known.share[filled], "o-", color=COLOURS["hit"], label="share of hits")
     for score, share, count in zip(known.score[filled], known.share[filled], known.count[filled], strict=True):
-        axes.annotate(str(count), (score, share), (6, -10), textcoords="offset points", fontsize=8)
+        offset = (6, 5) if share < 0.1 else (6, -10)  # above the axis and its numbers
+        axes.annotate(str(count), (score, share), offset, textcoords="offset points", fontsize=8)
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.08)
     axes.set_xlabel("mean score of the bin; predictions in it beside each point")
     axes.set_ylabel("share that hit a truth")
     axes.legend(frameon=False, fontsize=8, loc="upper left")
-    _frame(axes, grid="both")
+    frame(axes, grid="both")
 
 
 def _band(bounds: Sequence[Interval]) -> tuple[np.ndarray, np.ndarray]:
@@ -180,7 +192,8 @@ def _band(bounds: Sequence[Interval]) -> tuple[np.ndarray, np.ndarray]:
     return 100 * low, 100 * high
 
 
-def _frame(axes: "Axes", *, grid: str) -> None:
+def frame(axes: "Axes", *, grid: str) -> None:
+    """The look that all figures share; ``grid`` is along "x", "y", "both" or neither axis."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(colors=INK, labelsize=9, length=0)

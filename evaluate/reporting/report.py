@@ -16,13 +16,15 @@ from ..diagnosis import CURVE_S
 from ..results import ComparedRun, ComparedSetting, Comparison
 from ..scoring import pooled_average_precision
 from ..uncertainty import LEVEL
-from .charts import Series, colour, dash, line_chart, point_chart
+from .charts import Series, colour, dash, line_chart, point_chart, ticks
 from .comparison_tables import shown
 from .tables import SMALLEST, mean_names, percent
 
 TEMPLATE = "report.html.j2"
 MOST_LINES = 8  # settings in a chart of lines: the best ones, and the baseline
+MOST_KEYS = 12  # that settings differ in, in a table
 MOST_VALUES = 4  # of one line of the provenance; the others are counted
+MOST_NAMED, SHORT_NAME = 6, 22  # settings and letters up to which names head the table of classes
 PALE, DEEP = np.array([255, 255, 255]), np.array([0, 94, 150])
 
 
@@ -68,7 +70,7 @@ def page_of(comparison: Comparison, title: str) -> dict[str, Any]:
         ),
         "warnings": comparison.warnings,
         "rankings": _rankings(comparison, entries),
-        "tables": [_settings_table(comparison, entries)],
+        "tables": [_settings_table(comparison, entries), _made_table(comparison, entries)],
         "effects": _effects(comparison),
         "heat": _heat(comparison, entries),
         "charts": _charts(comparison, entries),
@@ -124,8 +126,8 @@ def _bars(bars: Sequence[Bar], *, zero: bool) -> dict[str, Any]:
     """Rows of bars on one scale, in percent of its width; with ``zero`` that line is drawn and signs shown."""
     known = [100 * value for bar in bars for value in (bar.value, *(bar.bounds or ()))] + ([0.0] if zero else [])
     low, high = min(known), max(known)
-    margin = 0.04 * ((high - low) or 1.0)
-    low, high = low - margin if zero or low - margin > 0 else 0.0, high + margin
+    marks = ticks(low, high, about=4)
+    low, high = marks[0], marks[-1]
 
     def at(value: float) -> float:
         return round(100 * (100 * value - low) / (high - low), 2)
@@ -145,45 +147,50 @@ def _bars(bars: Sequence[Bar], *, zero: bool) -> dict[str, Any]:
             row["number"] += f" [{100 * lower:{sign}.1f}, {100 * upper:{sign}.1f}]"
             row |= {"low": at(lower), "width": round(at(upper) - at(lower), 2)}
         rows.append(row)
-    return {"rows": rows, "scale": [f"{value:{sign}.1f}" for value in (low, (low + high) / 2, high)]}
+    return {"rows": rows, "scale": [{"at": at(value / 100), "text": f"{value:{sign}g}"} for value in marks]}
 
 
 def _settings_table(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, Any]:
-    """Every setting against the baseline, with what it differs in and what it cost."""
-    varied = comparison.varied()
-    keys = list(varied[0]) if varied and len(varied[0]) <= 12 else []
+    """Every setting against the baseline."""
     rows = []
-    for entry in entries:
+    for number, entry in enumerate(entries, start=1):
         frequent = entry.frequent
-        cells = [entry.name, str(len(entry.runs)), percent(entry.mean_ap), *_difference_cells(entry.setting)]
-        cells += [percent(None if frequent is None else frequent.mean_ap), *_difference_cells(frequent)[:2]]
-        cells += [_mean_cost(entry.runs, key) for key in ("train_s", "peak_memory_mb", "n_parameters")]
-        cells += [shown(varied[entry.index][key]) for key in keys]
+        cells = [str(number), entry.name, str(len(entry.runs)), percent(entry.mean_ap)]
+        cells += [*_difference_cells(entry.setting), percent(None if frequent is None else frequent.mean_ap)]
+        cells += _difference_cells(frequent)[:2]
         rows.append({"cells": cells, "base": entry.is_baseline})
-    headers = ["setting", "seeds", "mAP", "difference", SMALLEST, "P(better)", "p, Holm"]
-    headers += [
-        "mAP, frequent",
-        "difference",
-        SMALLEST,
-        "train s",
-        "peak MB",
-        "parameters",
-        *(key.rpartition(".")[2] for key in keys),
-    ]
-    n_settings = len(entries) - 1
+    headers = ["no.", "setting", "seeds", "mAP", "difference", SMALLEST, "P(better)", "p, Holm"]
+    headers += ["mAP, frequent", "difference", SMALLEST]
     note = (
         "Differences to the baseline are paired: the same blocks are drawn for every setting. "
         f"{SMALLEST.capitalize()}: the smallest difference that the comparison could have shown, half the width of its "
-        f"interval. p is corrected for {n_settings} comparisons (Holm). Cost is the mean over runs."
+        f"interval. p is corrected for {len(entries) - 1} comparisons (Holm)."
     )
     return {"title": "Settings against the baseline", "note": note, "headers": headers, "rows": rows}
+
+
+def _made_table(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, Any]:
+    """What the settings differ in and what they cost."""
+    varied = comparison.varied()
+    keys = list(varied[0]) if varied and len(varied[0]) <= MOST_KEYS else []
+    rows = []
+    for number, entry in enumerate(entries, start=1):
+        cells = [str(number), entry.name]
+        cells += [_mean_cost(entry.runs, key) for key in ("train_s", "peak_memory_mb", "n_parameters")]
+        cells += [shown(varied[entry.index][key]) for key in keys]
+        rows.append({"cells": cells, "base": entry.is_baseline})
+    headers = ["no.", "setting", "train s", "peak MB", "parameters", *(key.rpartition(".")[2] for key in keys)]
+    note = "Cost is the mean over runs."
+    return {"title": "What the settings are, and their cost", "note": note, "headers": headers, "rows": rows}
 
 
 def _difference_cells(setting: ComparedSetting | None) -> list[str]:
     if setting is None or setting.difference is None or setting.p_holm is None:
         return ["-"] * 4
     difference, known = setting.difference, setting.difference.interval.known
-    bounds = "" if known is None else f" [{100 * known[0]:+.1f}, {100 * known[1]:+.1f}]"
+    if known is None:
+        return [f"{100 * difference.value:+.2f}", "-", "-", "-"]
+    bounds = f" [{100 * known[0]:+.1f}, {100 * known[1]:+.1f}]"
     told = [percent(difference.smallest), f"{difference.p_better:.3f}", f"{setting.p_holm:.3f}"]
     return [f"{100 * difference.value:+.2f}{bounds}", *told]
 
@@ -218,18 +225,23 @@ def _heat(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, Any]:
     values = np.array(
         [[mean(run.per_class[label]["ap"] for run in entry.runs) for label in labels] for entry in entries]
     )
-    top = values.max(axis=0)
     rows = []
-    for entry, of_entry in zip(entries, values, strict=True):
+    for label, count, of_class in zip(labels, counts, values.T, strict=True):
+        most = float(of_class.max())
         cells = []
-        for value, most in zip(of_entry.tolist(), top.tolist(), strict=True):
+        for value in of_class.tolist():
             share = value / most if most else 0.0
             red, green, blue = (PALE + 0.85 * share * (DEEP - PALE)).astype(int).tolist()
             ink = "#fff" if share > 0.6 else "#1f2933"
             cells.append({"text": f"{100 * value:.1f}", "colour": f"rgb({red}, {green}, {blue})", "ink": ink})
-        rows.append({"name": entry.name, "cells": cells})
-    headers = ["setting", *(f"{label.capitalize()} ({count})" for label, count in zip(labels, counts, strict=True))]
-    note = "Mean over seeds, in %; truths in brackets. Each column is shaded from 0 to its best value."
+        rows.append({"name": f"{label.capitalize()} ({count})", "cells": cells})
+    is_short = len(entries) <= MOST_NAMED and all(len(entry.name) <= SHORT_NAME for entry in entries)
+    headers = [
+        {"text": entry.name if is_short else str(number), "name": entry.name}
+        for number, entry in enumerate(entries, start=1)
+    ]
+    numbers = "" if is_short else " Settings have their numbers from the tables above."
+    note = f"Mean over seeds, in %; truths in brackets. Each class is shaded from 0 to its best value.{numbers}"
     return {"headers": headers, "rows": rows, "note": note}
 
 
@@ -246,7 +258,7 @@ def _charts(comparison: Comparison, entries: Sequence[Entry]) -> list[dict[str, 
                 "title": "Learning curves",
                 "note": f"mAP of the validation matches after each epoch, in %: mean over seeds, least to most.{few}",
                 "legend": _legend(learning),
-                "svg": line_chart(learning, x_label="epoch", y_label="valid mAP, %"),
+                "svg": line_chart(learning, x_label="epoch", y_label="valid mAP, %", counts=True),
             }
         )
     if comparison.pools:
@@ -260,16 +272,16 @@ def _charts(comparison: Comparison, entries: Sequence[Entry]) -> list[dict[str, 
             }
         )
     points = []
-    for entry in sorted(entries, key=lambda entry: entry.index):
+    for number, entry in sorted(enumerate(entries, start=1), key=lambda one: one[1].index):
         seconds = [float(run.cost["train_s"]) for run in entry.runs if run.cost.get("train_s")]
         if seconds:
-            points.append((entry.name, mean(seconds), 100 * entry.mean_ap))
+            points.append((number, entry.name, mean(seconds), 100 * entry.mean_ap))
     if points:
-        names = "; ".join(f"{number}. {name}" for number, (name, _, _) in enumerate(points, start=1))
         charts.append(
             {
                 "title": "Cost and mAP",
-                "note": f"Seconds of training with validation, mean over seeds. {names}.",
+                "note": "Seconds of training with validation, mean over seeds; the baseline is filled. Numbers, where "
+                "they stand for names, are those of the tables above.",
                 "legend": None,
                 "svg": point_chart(points, x_label="seconds a run", y_label="mAP, %"),
             }
@@ -299,12 +311,15 @@ def _legend(series: Sequence[Series]) -> list[dict[str, str]]:
     return [{"name": line.name, "colour": colour(index), "dash": dash(index)} for index, line in enumerate(series)]
 
 
-def _provenance(comparison: Comparison) -> list[tuple[str, str]]:
+def _provenance(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """What the runs were made of, a name and one line or, for commands, several."""
     records = [record for run in comparison.runs for record in run.records]
     features = [found for record in records if isinstance(found := record.get("features"), dict)]
     started, finished = _texts(records, "started"), _texts(records, "finished")
     of_others = [Path(run.made_from["predictions"]).name for run in comparison.runs if not run.records]
-    return [
+    commands = list(dict.fromkeys(str(_without_places(found)) for one in records if (found := one.get("command_line"))))
+    more = [f"and {len(commands) - MOST_VALUES} more"] if len(commands) > MOST_VALUES else []
+    rows = [
         ("matches", ", ".join(comparison.matches)),
         ("classes", f"{comparison.label_set.name}: {', '.join(comparison.label_set.labels)}"),
         ("feature sets", _distinct(found.get("set") for found in features)),
@@ -314,9 +329,9 @@ def _provenance(comparison: Comparison) -> list[tuple[str, str]]:
         ("torch", _distinct(record.get("torch") for record in records)),
         ("device", _distinct(record.get("device") for record in records)),
         ("trained", f"{min(started)} to {max(finished)}" if records else "-"),
-        ("command", _distinct(_without_places(record.get("command_line")) for record in records)),
         *([("predictions of others", _distinct(of_others))] if of_others else []),
     ]
+    return [*((name, [value]) for name, value in rows), ("commands", [*commands[:MOST_VALUES], *more] or ["-"])]
 
 
 def _without_places(command: Any) -> Any:

@@ -9,7 +9,7 @@ from ..dataset import TEAMS, LabelSet
 from ..diagnosis import FIXES, TIMINGS, Diagnosis
 from ..results import Contest, Evaluation
 from ..scoring import GRID_STRIDE, N_SIDES, frequent_ap, headline_ap
-from ..uncertainty import FEW_BLOCKS, LEVEL, Difference, Interval, Replicates, interval
+from ..uncertainty import FEW_BLOCKS, LEAST_BLOCKS, LEVEL, Difference, Interval, Replicates, interval, no_intervals
 
 FEW_TRUTHS = 20
 BOUNDS = f"{100 * LEVEL:g} %"  # the header of a column of intervals
@@ -20,11 +20,17 @@ SHORT = 9  # letters of a class name above a column of the confusion matrix
 
 @dataclass(frozen=True)
 class TextTable:
-    """Headers, rows of as many texts, and a title."""
+    """Headers, rows of as many texts, and a title.
+
+    ``name`` is what a LaTeX document refers to the table by, ``best`` the places (row, column) that stand in bold there
+    and in Markdown.
+    """
 
     title: str
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
+    name: str = ""
+    best: frozenset[tuple[int, int]] = frozenset()
 
 
 def evaluation_table(evaluation: Evaluation, *, min_count: int) -> TextTable:
@@ -110,9 +116,8 @@ def _block_remarks(evaluation: Evaluation) -> list[str]:
     if sure is None or sure.resamples.blocks.size >= FEW_BLOCKS:
         return []
     n, block_s = sure.resamples.blocks.size, sure.resamples.block_s
-    if n < 2:
-        one = "one" if n else "no"
-        return [f"no intervals: the matches make {one} block of {block_s:g} s; shorter ones (--block) give more"]
+    if n < LEAST_BLOCKS:
+        return [no_intervals(n, block_s)]
     return [
         f"the intervals rest on {n} blocks of {block_s:g} s: they say little; shorter blocks (--block) give more, "
         "score more matches for better ones"

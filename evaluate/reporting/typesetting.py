@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .tables import TextTable
 
@@ -28,20 +29,22 @@ def as_markdown(tables: Sequence[TextTable]) -> str:
         if table.rows:
             lines.append(_piped(table.headers))
             lines.append("|" + "|".join(["---", *["--:"] * (len(table.headers) - 1)]) + "|")
-            lines += [_piped(row) for row in table.rows]
+            lines += [_piped(row) for row in _bold(table, "**{}**")]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
 def as_latex(tables: Sequence[TextTable]) -> str:
-    r"""The tables as LaTeX `table` environments; they want ``\usepackage{booktabs}``."""
+    r"""The tables as LaTeX `table` environments, each with a label; they want ``\usepackage{booktabs}``."""
     parts = []
     for table in tables:
         if not table.rows:
             continue
         lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
+        lines += [rf"\label{{tab:{table.name}}}"] if table.name else []
         lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.headers) - 1)}}}", r"\toprule", _latex_row(table.headers)]
-        lines += [r"\midrule", *(_latex_row(row) for row in table.rows), r"\bottomrule"]
+        rows = _bold(replace(table, rows=[[_latex(cell) for cell in row] for row in table.rows]), r"\textbf{{{}}}")
+        lines += [r"\midrule", *(" & ".join(row) + r" \\" for row in rows), r"\bottomrule"]
         parts.append("\n".join([*lines, r"\end{tabular}", r"\end{table}"]))
     return "\n\n".join(parts)
 
@@ -53,6 +56,14 @@ def as_csv(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     writer.writerow(headers)
     writer.writerows(rows)
     return stream.getvalue().rstrip("\n")
+
+
+def _bold(table: TextTable, how: str) -> list[list[str]]:
+    """The rows, what is best in them in bold; ``how`` has a place for the text."""
+    return [
+        [how.format(cell) if (at, column) in table.best else cell for column, cell in enumerate(row)]
+        for at, row in enumerate(table.rows)
+    ]
 
 
 def _piped(cells: Sequence[str]) -> str:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...cache.disk import nearest_name
 from ...cache.errors import BallspotError
 from ...cache.runs import baseline_stand_in, expand_runs
 from ..dataset import DataSelection, LabelSet, label_set_of
 from ..scoring import METRIC, METRICS, OFFICIAL_FPS, Pool, Protocol
-from ..uncertainty import BOOTSTRAP, FEW_BLOCKS, Bootstrap
+from ..uncertainty import BOOTSTRAP, FEW_BLOCKS, LEAST_BLOCKS, Bootstrap, no_intervals
 from .effects import Effect, effects_of
 from .evaluation import evaluate_pairing
 from .folds import OF_FOLDS, EvaluationSet, Fold, group_folds, is_fold, is_of_anybody, open_folds, unit_paths
@@ -58,6 +59,33 @@ class Comparison:
         splits = [record.get("splits", {}) for run in self.runs for record in run.records]
         is_of_folds = self.split == "test" and bool(splits) and all(one.get("n_folds") for one in splits)
         return "out of fold" if is_of_folds else self.split
+
+    def only(self, names: Sequence[str]) -> "Comparison":
+        """The comparison with the baseline and these settings or runs alone, in their old order.
+
+        Raises BallspotError for a name that is neither.
+        """
+        known = [
+            {name, *(self.runs[run].name for run in group)} for name, group in zip(self.names, self.groups, strict=True)
+        ]
+        for name in names:
+            if not any(name in of_setting for of_setting in known):
+                near = nearest_name(name, self.names)
+                hint = f"did you mean {near!r}?" if near else f"there are {', '.join(self.names)}"
+                raise BallspotError(f"--only {name}: no setting of that name; {hint}")
+        kept = [place for place, of_setting in enumerate(known) if not place or of_setting & set(names)]
+        runs = sorted(run for place in kept for run in self.groups[place])
+        differs = {key: tuple(values[run] for run in runs) for key, values in self.differs.items()}
+        return replace(
+            self,
+            runs=tuple(self.runs[run] for run in runs),
+            differs={key: values for key, values in differs.items() if any(value != values[0] for value in values)},
+            settings=tuple(self.settings[place] for place in kept if self.settings),
+            frequent_settings=tuple(self.frequent_settings[place] for place in kept if self.frequent_settings),
+            groups=tuple(tuple(runs.index(run) for run in self.groups[place]) for place in kept),
+            names=tuple(self.names[place] for place in kept),
+            pools=tuple(self.pools[run] for run in runs if self.pools),
+        )
 
     def varied(self) -> list[dict[str, Any]]:
         """For each setting the values of the keys that settings differ in.
@@ -246,10 +274,9 @@ def _with_intervals(comparison: Comparison, pools: Sequence[Pool] | None, bootst
         why = "no intervals: the spots or the labels of a run were not found from here; give --data"
         return replace(comparison, warnings=(*warnings, why))
     n_blocks = bootstrap.blocks(pools).size
-    if n_blocks < 2:
-        why = f"no intervals: the matches make one block of {block_s:g} s; shorter ones (--block) give more"
-        return replace(comparison, warnings=(*warnings, why), pools=tuple(pools))
-    if n_blocks < FEW_BLOCKS:
+    if n_blocks < LEAST_BLOCKS:
+        warnings.append(no_intervals(n_blocks, block_s))
+    elif n_blocks < FEW_BLOCKS:
         warnings.append(f"the intervals and p-values rest on {n_blocks} blocks of {block_s:g} s: they say little")
     if min(map(len, groups)) < 3 and len(groups) > 1:
         warnings.append("a setting with under three seeds: its interval knows of matches, not of training")

@@ -6,6 +6,7 @@ All intervals of one evaluation come from the same draws.
 from .bootstrap import (
     BOOTSTRAP,
     FEW_BLOCKS,
+    LEAST_BLOCKS,
     LEVEL,
     Bootstrap,
     Interval,
@@ -15,6 +16,7 @@ from .bootstrap import (
     count_table,
     drawn_ap,
     interval,
+    no_intervals,
     place_blocks,
     weighted_quantile,
 )

@@ -17,6 +17,7 @@ from ..scoring import Pool, exact_curves, interpolated_ap, match_truths, score_b
 
 LEVEL = 0.95
 FEW_BLOCKS = 10  # below it, resampling can show little of what another match would have been
+LEAST_BLOCKS = 6  # below it there is no interval: two blocks can be drawn in three ways, five in 126
 PLACES_AT_ONCE = 2**20  # hits times draws of the exact curves that are in memory together, 8 MB an array
 
 
@@ -80,16 +81,28 @@ class Bootstrap:
     def draw(self, pools: Sequence[Pool]) -> Resamples:
         """Draws from the blocks of ``pools``.
 
-        One block alone gives no draw: every one would be the same, which would look like certainty.
+        Under LEAST_BLOCKS blocks there is no draw: few different ones are possible, and an interval of them would end
+        at the number itself, which would look like certainty.
         """
         blocks = self.blocks(pools)
         n = blocks.size
         random = np.random.default_rng(self.seed)
-        weights = random.multinomial(n, np.full(n, 1 / n), size=self.n_resamples) if n > 1 else np.zeros((0, n))
+        weights = (
+            random.multinomial(n, np.full(n, 1 / n), size=self.n_resamples) if n >= LEAST_BLOCKS else np.zeros((0, n))
+        )
         return Resamples(self.block_s, blocks, weights.astype(np.float64))
 
 
 BOOTSTRAP = Bootstrap()
+
+
+def no_intervals(n_blocks: int, block_s: float) -> str:
+    """Why there is no interval on so few blocks."""
+    many = f"{n_blocks or 'no'} block{'' if n_blocks == 1 else 's'}"
+    return (
+        f"no intervals: the matches make {many} of {block_s:g} s, and under {LEAST_BLOCKS} say nothing; shorter ones "
+        "(--block) give more"
+    )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ them, and checkpoints of other systems. It knows neither labels nor stores.
 from .engines import Engine, TorchEngine, default_batch_rows, make_engine, normalisation, normalised
 from .foreign import Foreign, Settled, own_settings, recognise, save_backbone, settle, unwrapped
 from .load import Backbone, Loaded, assemble, feature_dim, load_backbone, load_model, picture_settings, shifted_model
+from .pooling import GridPooling, WithStrength, require_cells
 from .spec import BackboneSpec
 from .temporal_shift import TWO_LOOKS
 from .transforms import INTERPOLATIONS, Photo, fitted, parse_views, resize, see
@@ -18,4 +19,4 @@ from .weights import (
     read_state_dict,
     weights_digest,
 )
-from .window_engine import WindowEngine, require_margin, window_engine
+from .window_engine import Centre, WindowEngine, require_margin, window_engine

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from ...cache.disk import raise_if_system, write_tensors
 from ...cache.errors import BallspotError
-from ...cache.stores import ORIGINAL
+from ...cache.stores import MOST_MOTION, ORIGINAL
+from .shift_places import LAYOUTS, STAGES
 from .spec import BackboneSpec, size_of_patches
-from .temporal_shift import BLOCK_TSM, LAYOUTS, SHIFTED, STAGES, ShiftSpec, insert_shift
+from .temporal_shift import BLOCK_TSM, SHIFTED, ShiftSpec, insert_shift
 from .transforms import INTERPOLATIONS
 from .weights import UNREADABLE, first_line, read_state_dict
 
@@ -117,7 +118,8 @@ class Settled:
     """How a backbone is extracted with: its name, the (height, width) of its pictures, every how many frames a row.
 
     `views` are as `--views` has them. `line` says whose checkpoint it is, "" for nobody's. `uncropped` and
-    `interpolation` are as `BackboneSpec` has them, `fps` is the rate that videos are read at, None for their own.
+    `interpolation` are as `BackboneSpec` has them, `fps` is the rate that videos are read at, None for their own. With
+    `motion` pictures are of three moments, so many frames apart.
     """
 
     backbone: str
@@ -128,6 +130,7 @@ class Settled:
     uncropped: tuple[int, int] | None = None
     interpolation: str | None = None
     fps: Fraction | None = None
+    motion: int = 0
 
     def spec(self, weights: str) -> BackboneSpec:
         """The backbone that extracts so, with ``weights`` as `--weights` has them."""
@@ -166,7 +169,7 @@ def settle(
             line or f"--size {whole[0]}x{whole[1]}: whole patches of {name}, nearest to {found.size[0]}x{found.size[1]}"
         )
     uncropped = found.uncropped if size is None else None  # who asks for a size means the picture's
-    of_own = {"uncropped": uncropped, "interpolation": found.interpolation, "fps": found.fps}
+    of_own = {"uncropped": uncropped, "interpolation": found.interpolation, "fps": found.fps, "motion": found.motion}
     return Settled(name, whole, stride or found.stride, line, views or found.views, **of_own)
 
 
@@ -195,6 +198,9 @@ def own_settings(path: Path) -> Settled | None:
         fps = Fraction(said["fps"]) if "fps" in said else None
         if fps is not None and not 0 < fps <= MOST_FPS:
             raise ValueError(f"fps {said['fps']}")
+        motion = int(said.get("motion", "0"))
+        if not 0 <= motion <= MOST_MOTION:
+            raise ValueError(f"motion {motion}")
         return Settled(
             said["backbone"],
             size,
@@ -203,6 +209,7 @@ def own_settings(path: Path) -> Settled | None:
             uncropped=uncropped,
             interpolation=interpolation,
             fps=fps,
+            motion=motion,
         )
     except (KeyError, ValueError, ZeroDivisionError) as error:
         raise BallspotError(f"{path}: lacks or garbles {error}; fine-tune again, or give another file") from error
@@ -227,13 +234,15 @@ def save_backbone(path: Path, state: Mapping[str, Tensor], settled: Settled) -> 
         said["interpolation"] = settled.interpolation
     if settled.fps is not None:
         said["fps"] = str(settled.fps)
+    if settled.motion:
+        said["motion"] = str(settled.motion)
     plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     write_tensors(path, plain, save=save_file, metadata=said)
 
 
 def _shift_of(found: Mapping[str, Tensor]) -> ShiftSpec | None:
     shifted = [key for key in found if SHIFTED in key]
-    places = {place: stage for layout in LAYOUTS for place, stage in zip(layout.stages, STAGES, strict=True)}
+    places = {layout.places([stage])[0]: stage for layout in LAYOUTS for stage in STAGES}
     there = {stage for place, stage in places.items() if any(key.startswith(f"{place}.") for key in shifted)}
     if not there:
         return None

@@ -10,7 +10,7 @@ from torch import nn
 
 from ...cache.code import is_reference, portable, settle_code, shown
 from ...cache.errors import BallspotError
-from ...cache.stores import ORIGINAL, FeatureSpec
+from ...cache.stores import ORIGINAL, FeatureSpec, RegionSpec
 from ..own import make_own
 from .fold_norms import channels_last, fold_batch_norms
 from .foreign import recognise
@@ -19,7 +19,6 @@ from .spec import BackboneSpec
 from .temporal_shift import BLOCK_TSM, SHIFTED, Clips, ShiftSpec, insert_shift, parse_backbone, reach_of, split_at_shift
 from .transforms import INTERPOLATIONS, views_settings
 from .weights import (
-    OFFLINE_BACKBONE,
     cached_hub_file,
     first_line,
     hub_error,
@@ -78,11 +77,19 @@ class Backbone:
     shifted: Shifted | None = None
 
     def features(
-        self, *, stride: int, dtype: str = "float16", views: Sequence[str] = (ORIGINAL,), margin: int = 0
+        self,
+        *,
+        stride: int,
+        dtype: str = "float16",
+        views: Sequence[str] = (ORIGINAL,),
+        margin: int = 0,
+        motion: int = 0,
+        region: RegionSpec | None = None,
     ) -> FeatureSpec:
         """All that decides a feature.
 
         `margin` is that of the windows of a backbone with temporal shift; below its reach their length decides, too.
+        With `motion` pictures are of three moments so many frames apart, with `region` boxes of them are seen, too.
         """
         more: dict[str, Any] = {"views": views_settings(views)} if tuple(views) != (ORIGINAL,) else {}
         if self.shifted is not None:
@@ -90,6 +97,8 @@ class Backbone:
             more["shift"] |= {"window": self.shifted.window_rows} if margin < self.shifted.reach else {}
         if self.spec.uncropped is not None:
             more["uncropped"] = self.spec.uncropped
+        more |= {"motion": motion} if motion else {}
+        more |= {} if region is None else {"region": region}
         return FeatureSpec(
             backbone=portable(self.spec.name),
             weights_sha256=self.weights_sha256,
@@ -190,10 +199,8 @@ def load_model(spec: BackboneSpec) -> Loaded:
     classifier = cfg.get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     state, source, has_shift = None, "", False
-    if weights.kind == "offline" and name.split(".")[0] != OFFLINE_BACKBONE:
-        raise BallspotError(f"--weights offline: there are none for {name}; use --backbone {OFFLINE_BACKBONE}")
     if weights.kind == "offline":
-        state, source = offline_state_dict(), "--weights offline"
+        state, source = offline_state_dict(name.split(".")[0]), "--weights offline"
     elif weights.kind == "file" and weights.path is not None:
         state, source = read_state_dict(weights.path), str(weights.path)
         if any(key.startswith(("lowres_backbone.", "highres_backbone.")) for key in state):
@@ -226,7 +233,7 @@ def load_model(spec: BackboneSpec) -> Loaded:
         elif weights.kind == "random":
             _open_residuals(model)
         if shift is not None and clips is None:  # new shifts in a backbone that was trained without
-            clips = insert_shift(model, shift, backbone=whole)
+            clips = insert_shift(model, shift, backbone=whole, keeps=weights.kind != "random")
     return Loaded(replace(spec, name=whole), model, shift, clips)
 
 

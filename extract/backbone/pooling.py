@@ -32,6 +32,7 @@ class GridPooling(nn.Module):
         self.model, self.layers, self.grid = model, tuple(layers), grid
         self.has_channels_last = False
         self.tokens: tuple[int, int] | None = None
+        self.last: Tensor | None = None  # the last map of the pictures that were read last
         self._maps: dict[str, Tensor] = {}
         for name in self.layers:
             if name != POOLED:
@@ -47,7 +48,7 @@ class GridPooling(nn.Module):
     def maps(self, images: Tensor) -> list[Tensor]:
         """What the layers give, in their order, as the model lays it out; tokens as maps (B, D, h, w)."""
         self._maps.clear()
-        last = self._last(images)
+        last = self.last = self._last(images)
         maps = [
             last if name == POOLED else self._map_of(self._maps.get(name, last.new_empty(0))) for name in self.layers
         ]
@@ -77,6 +78,58 @@ class GridPooling(nn.Module):
             self._maps[name] = output
 
         return hook
+
+
+class WithStrength(nn.Module):
+    """float (B, 3, H, W) -> (B, D + h * w): a model's features, then how strong every place of its last map is.
+
+    The strength is the mean over channels of the last feature map (B, C, h, w), or of a transformer's last patch
+    tokens, row by row.
+    """
+
+    def __init__(self, model: nn.Module, spec: BackboneSpec) -> None:
+        super().__init__()
+        self.model, self.name = model, spec.name
+        self.tokens = None if isinstance(model, GridPooling) else _places_of_tokens(model, spec)
+        own = model.model if isinstance(model, GridPooling) else model
+        self.has_channels_last = getattr(own, "output_fmt", "NCHW") == "NHWC"
+
+    def forward(self, images: Tensor) -> Tensor:
+        model = cast(Any, self.model)
+        if isinstance(self.model, GridPooling):
+            features, last = model(images), model.last
+            has_channels_last = self.has_channels_last and model.tokens is None
+        else:
+            last = model.forward_features(images)
+            features = model.forward_head(last)
+            has_channels_last = self.has_channels_last
+            if self.tokens is not None:
+                return torch.cat((features, last[:, -self.tokens[0] * self.tokens[1] :].mean(2)), dim=1)
+        return torch.cat((features, last.mean(3 if has_channels_last else 1).flatten(1)), dim=1)
+
+    def shape_at(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The (h, w) of the strengths. Raises BallspotError for a model that gives no map of the picture."""
+        device = next((value.device for value in self.parameters()), torch.device("cpu"))
+        images = torch.zeros(1, 3, *size, device=device)
+        try:
+            with torch.inference_mode():
+                made, plain = self(images), self.model(images)
+                if isinstance(self.model, GridPooling):
+                    last = cast(Tensor, self.model.last)
+                    is_last = self.has_channels_last and self.model.tokens is None
+                    height, width = last.shape[1:3] if is_last else last.shape[2:]
+                elif self.tokens is not None:
+                    height, width = self.tokens
+                else:
+                    last = cast(Any, self.model).forward_features(images)
+                    height, width = last.shape[1:3] if self.has_channels_last else last.shape[2:]
+            if made.shape[1] == plain.shape[1] + height * width:
+                return int(height), int(width)
+        except (RuntimeError, AssertionError, AttributeError, IndexError, TypeError, ValueError):
+            pass
+        raise BallspotError(
+            f"--region map: {self.name} gives no map of the picture; give --region motion, or another backbone"
+        )
 
 
 def last_token_map(model: nn.Module, images: Tensor) -> Tensor:
@@ -109,7 +162,7 @@ def with_pooling(model: nn.Module, spec: BackboneSpec, *, before: nn.Module | No
     pooling = GridPooling(model, layers, spec.grid)
     pooling.has_channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
     pooling.tokens = None if before is not None else _places_of_tokens(model, spec)
-    _require_cells(pooling, spec, before)
+    require_cells(pooling, spec, before=before)
     return pooling
 
 
@@ -129,7 +182,8 @@ def _places_of_tokens(model: nn.Module, spec: BackboneSpec) -> tuple[int, int] |
         return None  # a backbone that gives no map is told as that
 
 
-def _require_cells(pooling: GridPooling, spec: BackboneSpec, before: nn.Module | None) -> None:
+def require_cells(pooling: GridPooling, spec: BackboneSpec, *, before: nn.Module | None = None) -> None:
+    """Raises BallspotError where a layer gives no map of pictures of the spec's size, or one coarser than the grid."""
     device = next((value.device for value in pooling.parameters()), torch.device("cpu"))
     try:
         with torch.inference_mode():

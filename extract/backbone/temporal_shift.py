@@ -4,7 +4,8 @@ TSM (Lin, Gan, Han, ICCV 2019) moves a share of the channels a frame forward and
 Escalera, Lanz, CVPR 2020) gates what is moved by a 3x3x3 convolution; GSF (the same, TPAMI 2023) also weighs what came
 against what stayed. E2E-Spot's TSM writes into the tensor that the block holds as its shortcut, so that the block's
 whole input is shifted (`tsm-block`). Parameters have the names of the public code (E2E-Spot's `gsm`, T-DEED's `gs`, and
-`net` for the convolution that follows), so that its checkpoints load as they are.
+`net` for the convolution that follows), so that its checkpoints load as they are. `shift_places.py` says where models
+have what is shifted.
 """
 
 from abc import ABC, abstractmethod
@@ -16,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from ...cache.errors import BallspotError
+from .shift_places import LAYOUTS, STAGES, Layout, blocks_of, first_conv, layout_of
 
 SHIFTED = ".net."  # stands in the name of every tensor of a convolution behind a shift
-STAGES = ("s1", "s2", "s3", "s4")
 BLOCK_TSM = "tsm-block"
 TWO_LOOKS = "+regions"  # behind the name of a backbone that stands twice in a network of extract/regions
 REACH = {"tsm": 1, BLOCK_TSM: 1, "gsm": 2, "gsf": 3}  # frames either side that one block adds to what a feature sees
@@ -30,28 +31,6 @@ USUAL_STAGES = {
 }  # as E2E-Spot and T-DEED have them
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where a timm model has what a shift needs: its four stages, their blocks, and the convolution that is shifted.
-
-    `before` are the modules before the first stage, `maps` and `head` those after the last.
-    """
-
-    stages: tuple[str, str, str, str]
-    conv: str
-    before: tuple[str, ...]
-    maps: tuple[str, ...]
-    head: tuple[str, ...]
-    blocks: str = ""
-
-
-LAYOUTS = (
-    Layout(STAGES, "conv1", ("stem",), ("final_conv",), ("head",)),  # RegNet
-    Layout(("layer1", "layer2", "layer3", "layer4"), "conv1", ("conv1", "bn1", "act1", "maxpool"), (),
-           ("global_pool", "fc")),  # ResNet
-    Layout(("stages.0", "stages.1", "stages.2", "stages.3"), "conv_dw", ("stem",), ("norm_pre",), ("head",),
-           ".blocks"),  # ConvNeXt
-)  # fmt: skip
 ATTRIBUTES = {"tsm": "tsm", BLOCK_TSM: "tsm", "gsm": "gsm", "gsf": "gs"}  # what the public code calls them
 
 
@@ -145,6 +124,7 @@ class GateShift(Shift):
         self.bn = nn.BatchNorm3d(self.n_folded)
         self.conv3D = nn.Conv3d(self.n_folded, 2, 3, padding=1, groups=2)  # the public name
         self.relu = nn.ReLU()
+        self.interleaves = True  # as in the public code
         nn.init.zeros_(self.conv3D.weight)
         if self.conv3D.bias is not None:
             nn.init.zeros_(self.conv3D.bias)
@@ -156,7 +136,7 @@ class GateShift(Shift):
         for number, (half, moved) in enumerate(zip(halves, (from_next, from_previous), strict=True)):
             gated = gates[:, number : number + 1] * half
             parts.append(self.mix(moved(gated), half - gated, number))
-        return torch.cat([_interleaved(part) for part in parts], dim=1)
+        return torch.cat([_interleaved(part) if self.interleaves else part for part in parts], dim=1)
 
     def mix(self, shifted: Tensor, stayed: Tensor, number: int) -> Tensor:
         """What comes of a half: (N, F / 2, T, H, W), what was shifted and what stayed."""
@@ -230,50 +210,76 @@ class ShiftInput:
 KINDS: dict[str, type[Shift]] = {"tsm": TemporalShift, BLOCK_TSM: TemporalShift, "gsm": GateShift, "gsf": GateShiftFuse}
 
 
-def insert_shift(model: nn.Module, spec: ShiftSpec, *, backbone: str) -> Clips:
-    """Puts a shift before the first convolution of every block of the stages, in place; returns what sets clip lengths.
+def insert_shift(model: nn.Module, spec: ShiftSpec, *, backbone: str, keeps: bool = False) -> Clips:
+    """Puts a shift before the first convolution of every residual block of the stages, in place; returns what sets clip
+    lengths. `tsm-block` puts it before the whole block, its shortcut included.
 
-    `tsm-block` puts it before the whole block, its shortcut included.
-
-    The model then reads pictures (B, 3, H, W) of B / n_frames clips. Raises BallspotError for a model that has no such
-    stages, which RegNets, ResNets and ConvNeXts have.
+    The model then reads pictures (B, 3, H, W) of B / n_frames clips. With `keeps`, weights that were trained without a
+    shift are rearranged so that features begin as they were while the gates of a GSM or GSF are closed; of a TSM, which
+    has no gates, they do not. Raises BallspotError for a model that has no such blocks, which RegNets, ResNets,
+    ConvNeXts, EfficientNets and MobileNets have.
     """
     clips = Clips()
     layout = layout_of(model)
     if layout is None:
         raise BallspotError(
-            f"--backbone {backbone}: temporal shift is for timm's RegNets, ResNets and ConvNeXts, e.g. "
-            f"regnety_002+{spec}"
+            f"--backbone {backbone}: temporal shift is for timm's RegNets, ResNets, ConvNeXts, EfficientNets and "
+            f"MobileNets, e.g. regnety_002+{spec}"
         )
-    for stage in _places(layout, spec.stages):
-        for block in model.get_submodule(stage + layout.blocks).children():
-            conv: Any = getattr(block, layout.conv)
-            shift = KINDS[spec.kind](getattr(conv, "conv", conv).in_channels, clips)
-            if spec.kind == BLOCK_TSM:
-                setattr(block, layout.conv, ConvOfShiftedBlock(conv, shift, ATTRIBUTES[spec.kind]))
-                block.register_forward_pre_hook(ShiftInput(shift))
-            else:
-                setattr(block, layout.conv, ShiftedConv(conv, shift, ATTRIBUTES[spec.kind]))
+    blocks = [block for stage in layout.places(spec.stages) for block in blocks_of(model, stage, layout)]
+    if not blocks:
+        raise BallspotError(
+            f"--backbone {backbone}: has no residual block in {', '.join(spec.stages)} to shift; give other stages"
+        )
+    for block in blocks:
+        name = first_conv(block)
+        conv: Any = block.get_submodule(name)
+        plain: nn.Conv2d = getattr(conv, "conv", conv)
+        shift = KINDS[spec.kind](plain.in_channels, clips)
+        if isinstance(shift, GateShift):
+            shift.interleaves = layout.interleaves
+            if keeps:
+                keep_features(block, plain, shift)
+        if spec.kind == BLOCK_TSM:
+            setattr(block, name, ConvOfShiftedBlock(conv, shift, ATTRIBUTES[spec.kind]))
+            block.register_forward_pre_hook(ShiftInput(shift))
+        else:
+            setattr(block, name, ShiftedConv(conv, shift, ATTRIBUTES[spec.kind]))
     return clips
 
 
-def layout_of(model: nn.Module) -> Layout | None:
-    """Where a model has its stages, None for one that shifts are not written for."""
-    for layout in LAYOUTS:
-        try:
-            stages = [model.get_submodule(stage + layout.blocks) for stage in layout.stages]
-        except AttributeError:
-            continue
-        convs = [getattr(block, layout.conv, None) for stage in stages for block in stage.children()]
-        kinds = (ShiftedConv, nn.Conv2d)
-        if convs and all(isinstance(conv, kinds) or hasattr(conv, "conv") for conv in convs):
-            return layout
-    return None
+def keep_features(block: nn.Module, conv: nn.Conv2d, shift: GateShift) -> None:
+    """Makes a block whose gates are closed give what it gave without a shift, in place.
 
-
-def _places(layout: Layout, stages: tuple[str, ...]) -> tuple[str, ...]:
-    """What a model calls the stages that we call s1 to s4."""
-    return tuple(layout.stages[STAGES.index(stage)] for stage in stages)
+    Closed gates leave the folded channels where they are, but for two things. GSM and GSF interleave them: their
+    places in the convolution's weights are changed alike; one that reads each channel by itself (ConvNeXt's) has its
+    output so in another order, and what reads that is changed, too. GSF halves them, with the even weighing that it
+    then begins with: their weights are doubled.
+    """
+    if conv.groups not in (1, conv.in_channels):
+        return
+    order = torch.arange(conv.in_channels)
+    if shift.interleaves:
+        half = shift.n_folded // 2
+        within = torch.arange(half).view(2, half // 2).T.flatten()  # 0, half / 2, 1, ...
+        order[: shift.n_folded] = torch.cat((within, within + half))
+    with torch.no_grad():
+        if conv.groups == 1:
+            conv.weight.copy_(conv.weight[:, order])
+            reads = conv.weight[:, : shift.n_folded]
+        else:
+            followers: Any = block
+            if shift.interleaves:
+                tensors = (conv.weight, conv.bias, followers.norm.weight, followers.norm.bias)
+                for tensor in [one for one in tensors if one is not None]:
+                    tensor.copy_(tensor[order])
+                followers.mlp.fc1.weight.copy_(followers.mlp.fc1.weight[:, order])
+            reads = conv.weight[: shift.n_folded]
+        if isinstance(shift, GateShiftFuse):
+            for weighing in (shift.channel_conv1, shift.channel_conv2):
+                nn.init.zeros_(weighing.weight)
+                nn.init.zeros_(weighing.bias)  # pyright: ignore[reportArgumentType]  # it has one
+            reads.mul_(2.0)
 
 
 def reach_of(model: nn.Module, spec: ShiftSpec) -> int:
@@ -286,9 +292,10 @@ class Back(nn.Module):
 
     def __init__(self, model: nn.Module, layout: Layout, first: int) -> None:
         super().__init__()
-        self.maps = tuple(_flat(name) for name in (*layout.stages[first:], *layout.maps))
+        names = (*layout.places(STAGES[first:]), *layout.maps)
+        self.maps = tuple(_flat(name) for name in names)
         self.last = tuple(_flat(name) for name in layout.head)
-        for name in (*layout.stages[first:], *layout.maps, *layout.head):
+        for name in (*names, *layout.head):
             self.add_module(_flat(name), model.get_submodule(name))
 
     def forward_features(self, maps: Tensor) -> Tensor:
@@ -313,5 +320,5 @@ def split_at_shift(model: nn.Module, spec: ShiftSpec) -> tuple[nn.Sequential, Ba
     """The parts of a shifted model before and from its first shift on; together they are the model."""
     layout = layout_of(model) or LAYOUTS[0]
     first = STAGES.index(spec.stages[0])
-    front = [model.get_submodule(name) for name in (*layout.before, *layout.stages[:first])]
+    front = [model.get_submodule(name) for name in (*layout.before, *layout.places(STAGES[:first]))]
     return nn.Sequential(*front), Back(model, layout, first)

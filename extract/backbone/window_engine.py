@@ -85,6 +85,11 @@ class WindowEngine:
         """Makes windows keep so many rows; features stay what they are where the margin is the reach."""
         self.shifted = replace(self.shifted, window_rows=window_rows)
 
+    @property
+    def look_ahead_rows(self) -> int:
+        """How many rows past a row must have come, at most, until it is made."""
+        return self.shifted.window_rows + self.margin
+
     def span(self, segment: Segment, n_rows: int) -> Segment:
         """The rows whose frames the segment's features hang on."""
         return Segment(max(segment.start - self.margin, 0), min(segment.stop + self.margin, n_rows))

@@ -10,6 +10,7 @@ import click
 from ...cache.errors import BallspotError
 from ...cache.terminal import (
     FOLDER,
+    command,
     data_option,
     dtype_option,
     json_option,
@@ -19,7 +20,7 @@ from ...cache.terminal import (
 )
 
 
-@click.command("verify")
+@command("verify")
 @click.argument("path", type=FOLDER)
 @click.option("--deep", is_flag=True, help="Also extract random chunks of 256 rows again and compare them.")
 @data_option("Data root of the videos, for --deep.", required=False)
@@ -99,7 +100,7 @@ def _verify_deep(
     return n_rows
 
 
-@click.command("pca")
+@command("pca")
 @click.argument("features", type=FOLDER)
 @click.option("--dim", type=click.IntRange(1), help="Number of components.  [required without --fit]")
 @data_option("Data root, whose split says what to fit on.", required=False)
@@ -148,7 +149,7 @@ def cache_pca(
     click.echo(f"feature set: {out}")
 
 
-@click.command("import")
+@command("import")
 @click.argument("arrays", metavar="ARRAYS", type=FOLDER)
 @click.option("--out", required=True, type=FOLDER, help="Folder of feature sets.")
 @click.option("--set", "set_name", help="Name of the feature set.  [default: what the features are called]")
@@ -180,7 +181,7 @@ def cache_import(arrays: Path, out: Path, set_name: str | None, rate: str | None
     click.echo(f"feature set: {set_path}")
 
 
-@click.command("export")
+@command("export")
 @click.argument("features", type=FOLDER)
 @click.option("--out", required=True, type=FOLDER, help="Folder for the arrays, a file a match.")
 @click.option(

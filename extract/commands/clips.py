@@ -10,6 +10,7 @@ from ...cache.errors import BallspotError
 from ...cache.terminal import (
     FOLDER,
     FiniteRange,
+    command,
     data_option,
     labels_of_run_option,
     note,
@@ -21,7 +22,7 @@ from ...evaluate.commands.options import SECONDS, selection_options
 CUTS = ("keyframe", "exact")
 
 
-@click.command("clips")
+@command("clips")
 @click.argument("predictions", metavar="PREDICTIONS|RUN", type=FOLDER)
 @data_option(
     "Data root with the videos.  [default: the one a RUN was trained on, or the videos that were predicted]",
@@ -99,13 +100,14 @@ def clips(
         raise BallspotError(f"{n} of {of} clips could not be cut; the first: {cutting.failures[0]}")
 
 
-@click.command("sheet")
+@command("sheet")
 @click.argument("predictions", metavar="PREDICTIONS|RUN", type=FOLDER)
 @data_option("Data root with labels and videos.  [default: the one that a RUN was trained on]", required=False)
 @click.option("--out", type=FOLDER, required=True, help="PNG file to write; one that is there is written over.")
 @click.option("--false", "n_false", type=click.IntRange(0, 20), default=3, show_default=True, help="False predictions.")
 @click.option("--missed", "n_missed", type=click.IntRange(0, 20), default=3, show_default=True, help="Missed truths.")
-@click.option("--width", type=click.IntRange(80, 1000), default=224, show_default=True, help="Of a picture, pixels.")
+@click.option("--hits", "n_hits", type=click.IntRange(0, 20), default=0, show_default=True, help="Surest hits, first.")
+@click.option("--width", type=click.IntRange(80, 1000), default=320, show_default=True, help="Of a picture, pixels.")
 @click.option(
     "--threshold",
     type=FiniteRange(0, 1),
@@ -123,6 +125,7 @@ def sheet(
     out: Path,
     n_false: int,
     n_missed: int,
+    n_hits: int,
     width: int,
     threshold: float | None,
     tolerance: float,
@@ -133,11 +136,13 @@ def sheet(
 ) -> None:
     """Draw the worst mistakes of every class on one picture.
 
-    A row a class: its surest false predictions, then the truths that it misses most clearly, each with its frame, time,
-    confidence and kind, as `evaluate --diagnose` names them. Needs the extra plots.
+    A row a class: its surest hits where --hits asks for them, its surest false predictions, then the truths that it
+    misses most clearly, each with its frame, time, confidence and kind, as `evaluate --diagnose` names them. The ball
+    is a few pixels wide: --width of the video's own width shows it best. Needs the extra plots.
 
     \b
     ballspot sheet runs/first --split test --out worst.png
+    ballspot sheet runs/first --classes SHOT,GOAL --hits 4 --false 2 --missed 0 --width 398 --out shots.png
     """
     from ...evaluate.dataset import (
         DataSelection,
@@ -149,12 +154,12 @@ def sheet(
         recorded_threshold,
         split_remark,
     )
-    from ...evaluate.diagnosis import worst_mistakes
+    from ...evaluate.diagnosis import HowMany, worst_mistakes
     from ...evaluate.exports import classes_of
     from ..media import draw_sheet
 
-    if n_false + n_missed == 0:
-        raise click.UsageError("--false 0 and --missed 0 leave nothing to draw")
+    if n_false + n_missed + n_hits == 0:
+        raise click.UsageError("--false 0 and --missed 0 without --hits leave nothing to draw")
     given = given_predictions([predictions], split)
     data_root = data_root_of(given, data_root)
     selection = DataSelection(data_root, label_set_for(given, labels), splits_file)
@@ -167,13 +172,14 @@ def sheet(
         classes=classes_of(classes, selection.label_set.labels),
         tolerance_s=tolerance,
         threshold=threshold if recorded is None else recorded.value,
-        n_false=n_false,
-        n_missed=n_missed,
+        wanted=HowMany(n_false, n_missed, n_hits),
     )
-    rows = [row for row in worst if row.false or row.missed]
+    rows = [row for row in worst if row.false or row.missed or row.hits]
     if not rows:
-        raise BallspotError(f"{predictions}: no mistake to draw; lower --threshold or name other --classes")
-    n_pictures = draw_sheet(rows, find_matches(data_root), out, width=width, columns=(n_false, n_missed))
+        raise BallspotError(
+            f"{predictions}: {'nothing' if n_hits else 'no mistake'} to draw; lower --threshold or name other --classes"
+        )
+    n_pictures = draw_sheet(rows, find_matches(data_root), out, width=width, columns=(n_hits, n_false, n_missed))
     for line in filter(None, (split_remark(given, split), recorded and recorded.remark())):
         note(f"note: {line}")
     click.echo(f"{out}: {n_pictures} pictures of {len(rows)} classes")

@@ -13,6 +13,7 @@ from ...cache.terminal import (
     FOLDER,
     SIZE,
     FiniteRange,
+    command,
     data_argument,
     json_option,
     labels_option,
@@ -22,7 +23,7 @@ from ...cache.terminal import (
 )
 
 
-@click.command("check")
+@command("check")
 @data_argument
 @labels_option
 @click.option("--decode", is_flag=True, help="Decode every frame too (about 1000 a second).")
@@ -59,7 +60,7 @@ def data_check(data_root: Path, labels: str, decode: bool, no_video: bool, as_js
         click.get_current_context().exit(1)
 
 
-@click.command("stats")
+@command("stats")
 @data_argument
 @splits_option()
 @leave_out_option()
@@ -99,7 +100,7 @@ def data_stats(data_root: Path, splits_file: Path | None, leave_out: str | None,
     print_table(["", *columns], table_rows(columns, label_set))
 
 
-@click.command("synth")
+@command("synth")
 @click.argument("out", type=FOLDER)
 @click.option("--matches", "n_matches", type=click.IntRange(1, 999), default=7, show_default=True, help="How many.")
 @click.option(

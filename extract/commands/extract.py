@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from pydantic import ValidationError
 
+from ...cache.disk import first_problem
 from ...cache.errors import BallspotError
+from ...cache.stores import MOST_MOTION, RegionSpec
 from ...cache.terminal import (
     FOLDER,
     SIZE,
     GridType,
+    command,
     data_argument,
     device_option,
     dtype_option,
@@ -28,13 +32,14 @@ if TYPE_CHECKING:
     from ..rows import Crew, Recipe
 
 
-@click.command("extract")
+@command("extract")
 @data_argument
 @click.option("--out", required=True, type=FOLDER, help="Folder of feature sets.")
 @click.option(
     "--backbone",
     "backbone_name",
-    help="Any timm model name; a RegNet, ResNet or ConvNeXt with temporal shift as regnety_002+gsf:s3,s4; "
+    help="Any timm model name; a RegNet, ResNet, ConvNeXt, EfficientNet or MobileNet with temporal shift as "
+    "regnety_002+gsf:s3,s4; "
     "a function of your own as "
     "FILE.py:FUNCTION or MODULE:FUNCTION.  [default: what the weights say, else regnety_002]",
 )
@@ -59,6 +64,29 @@ if TYPE_CHECKING:
 )
 @click.option("--grid", type=GridType(), default="1x1", show_default=True, help="Cells that are pooled apart.")
 @click.option("--layers", default="pooled", show_default=True, help="Layers to pool, with commas, e.g. s3,s4.")
+@click.option(
+    "--motion",
+    type=click.IntRange(0, MOST_MOTION),
+    help="Show motion: grey levels of the frames so many before, at and after each as its channels.  [default: what "
+    "the weights say, else 0: colours]",
+)
+@click.option(
+    "--region",
+    "region_by",
+    type=click.Choice(["map", "motion", "random", "centre"]),
+    help="Look closely at a box of each picture, too: where the last feature map is strongest, where edges move, "
+    "anywhere, or in the middle.",
+)
+@click.option("--region-size", type=SIZE, help="Pixels of a box.  [default: 112x112]")
+@click.option(
+    "--region-from", type=SIZE, help="What pictures are resized to before boxes are cut.  [default: twice --size]"
+)
+@click.option("--region-count", type=click.IntRange(1, 2), help="Boxes of each picture.  [default: 1]")
+@click.option(
+    "--region-fuse",
+    type=click.Choice(["concat", "max"]),
+    help="Features of boxes behind the picture's, or of all the greatest numbers.  [default: concat]",
+)
 @dtype_option
 @click.option("--set", "set_name", help="Name of the feature set.  [default: made of what differs from the defaults]")
 @click.option("--match", "names", multiple=True, help="Only this match, by name or last folder; repeatable.")
@@ -117,6 +145,12 @@ def extract(
     views: str | None,
     grid: tuple[int, int],
     layers: str,
+    motion: int | None,
+    region_by: str | None,
+    region_size: tuple[int, int] | None,
+    region_from: tuple[int, int] | None,
+    region_count: int | None,
+    region_fuse: str | None,
     dtype: str,
     set_name: str | None,
     names: tuple[str, ...],
@@ -167,8 +201,13 @@ def extract(
     path = parse_weights(weights).path
     settled = settle(path, backbone=backbone_name, size=size, stride=stride, views=views)
     stride, views = settled.stride, settled.views
+    motion = settled.motion if motion is None else motion
+    region = region_of(
+        region_by, size=region_size, picture=region_from, count=region_count, fuse=region_fuse, whole=settled.size
+    )
+    _require_colours(motion, views)
     backbone = replace(settled.spec(weights), layers=tuple(filter(None, layers.split(","))), grid=grid)
-    default_name = default_set_name(backbone, stride, views=views, dtype=dtype)
+    default_name = default_set_name(backbone, stride, views=views, dtype=dtype, motion=motion, region=region)
     if settled.line:
         note(settled.line)
     if settled.fps is not None and rate is None:
@@ -192,6 +231,8 @@ def extract(
         image_fps=parse_fps(image_fps, option="--image-fps") if image_fps else None,
         fps=parse_fps(rate) if rate else settled.fps,
         margin=margin,
+        motion=motion,
+        region=region,
     )
     if path is not None:
         backbone = replace(backbone, weights=str(path.resolve()))
@@ -208,13 +249,47 @@ def extract(
     elapsed = time.monotonic() - started
     for result in results:
         state = f"{result.n_new_rows / result.seconds:.1f} frames/s a worker" if result.seconds else "was complete"
-        click.echo(f"{result.path}  {result.n_rows} rows of {job.backbone.dim}  {state}")
+        click.echo(f"{result.path}  {result.n_rows} rows of {job.dim}  {state}")
     n_new = sum(result.n_new_rows for result in results)
     if n_new:
         note(f"{n_new} frames in {elapsed:.1f} s: {n_new / elapsed:.1f} frames/s")
     if failure is not None:
         raise failure
     click.echo(f"feature set: {set_path}")
+
+
+def region_of(
+    by: str | None,
+    *,
+    size: tuple[int, int] | None,
+    picture: tuple[int, int] | None,
+    count: int | None,
+    fuse: str | None,
+    whole: tuple[int, int],
+) -> RegionSpec | None:
+    """The boxes that the options ask for, None without `--region`; ``whole`` is the size of the whole picture.
+
+    Raises BallspotError for an option of boxes without `--region`, and for a box that is not whole pixels.
+    """
+    if by is None:
+        said = {"--region-size": size, "--region-from": picture, "--region-count": count, "--region-fuse": fuse}
+        for option, value in said.items():
+            if value is not None:
+                raise BallspotError(f"{option}: is for --region map, motion, random or centre; give that, too")
+        return None
+    picture = picture or (2 * whole[0], 2 * whole[1])
+    settings = {"by": by, "size": size or (112, 112), "picture": picture, "count": count or 1, "fuse": fuse or "concat"}
+    try:
+        return RegionSpec.model_validate(settings)
+    except ValidationError as error:
+        place, problem = first_problem(error)
+        raise BallspotError(f"--region {by}: {place}: {problem}; give other numbers of pixels") from error
+
+
+def _require_colours(motion: int, views: str) -> None:
+    """Raises BallspotError for copies of changed colours, where the channels of a picture are moments."""
+    if motion and "photo" in views:
+        raise BallspotError(f"--motion {motion}: its pictures have no colours for --views {views}; leave photo out")
 
 
 def _chosen(matches: Sequence[Match], names: Sequence[str], data_root: Path) -> list[Match]:

@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, FiniteRange, note
+from ...cache.terminal import FOLDER, FiniteRange, command, note
 
 
-@click.command()
+@command()
 @click.argument("folder", type=FOLDER)
 @click.option("--out", type=FOLDER, help="The data root to make.  [default: FOLDER-data]")
 @click.option("--how", type=click.Choice(("link", "hardlink", "copy")), default="link", show_default=True,

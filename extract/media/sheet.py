@@ -1,6 +1,7 @@
-"""A contact sheet: per class a row of pictures of its worst mistakes, each with time, score and kind."""
+"""A contact sheet: per class a row of pictures of its hits and worst mistakes, each with time, score and kind."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 DPI = 100
 MARGIN, GAP, TITLE, CAPTION = 12, 8, 26, 56  # pixels
 LETTER = 5.6  # pixels that a letter of a caption takes
+DAY = re.compile(r"^\d{4}-\d{2}-\d{2} - (?=.)")
 Place = tuple[str, int]  # match and frame index
 
 
 def draw_sheet(
-    worst: Sequence[ClassMistakes], matches: Sequence[Match], path: Path, *, width: int, columns: tuple[int, int]
+    worst: Sequence[ClassMistakes], matches: Sequence[Match], path: Path, *, width: int, columns: tuple[int, int, int]
 ) -> int:
-    """Draws the sheet as a PNG file, whole or not at all; ``columns`` are those of false and missed, ``width`` theirs.
+    """Draws the sheet as a PNG file, whole or not at all; ``columns`` are those of hits, false and missed.
 
     The pictures' number comes back. A spot beyond the end of its video has a grey field. Raises BallspotError when
     matplotlib is not installed (extra `plots`), for a match without a video, and a frame that cannot be decoded.
@@ -40,21 +42,22 @@ def draw_sheet(
         raise BallspotError("pictures need matplotlib; install it with: pip install 'ballspot[plots]'") from error
     by_name = {match.name: match for match in matches}
     worst = [_in_recordings(row, by_name) for row in worst]
-    shown = [one for row in worst for one in (*row.false, *row.missed)]
+    shown = [one for row in worst for one in (*row.hits, *row.false, *row.missed)]
     spots = {name: tuple(one.spot for one in shown if one.match == name) for name in sorted({m.match for m in shown})}
     probes = {name: probe_match(VideoSpots(name, of_match), by_name) for name, of_match in spots.items()}
     pictures = read_pictures(probes, ((one.match, one.spot) for one in shown))
     ratio = max((probe.height / probe.width for probe in probes.values()), default=9 / 16)
     height, n_columns = round(width * ratio), sum(columns)
     row_height = TITLE + height + CAPTION
-    size = (2 * MARGIN + n_columns * (width + GAP) + GAP, 2 * MARGIN + len(worst) * row_height)
+    size = (
+        2 * MARGIN + n_columns * (width + GAP) + 2 * (sum(n > 0 for n in columns) - 1) * GAP - GAP,
+        2 * MARGIN + len(worst) * row_height,
+    )
     figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor="white")
     for number, row in enumerate(worst):
         top = MARGIN + number * row_height
         _text(figure, size, MARGIN, top, _title(row), 9.5, INK, weight="bold")
-        placed = [*enumerate(row.false), *enumerate(row.missed, start=columns[0])]
-        for column, mistake in placed:
-            left = MARGIN + column * (width + GAP) + (2 * GAP if column >= columns[0] else 0)
+        for left, mistake in _placed(row, columns, width):
             box = (left, top + TITLE, width, height)
             frame = probes[mistake.match].axis.frame_of(mistake.spot.position_ms)
             _picture(figure, size, box, pictures.get((mistake.match, frame)), COLOURS[mistake.kind])
@@ -79,6 +82,15 @@ def read_pictures(probes: Mapping[str, VideoProbe], spots: Iterable[tuple[str, S
     return pictures
 
 
+def _placed(row: ClassMistakes, columns: tuple[int, int, int], width: int) -> Iterator[tuple[int, Mistake]]:
+    """What a row shows and the pixels to its left; groups stand apart."""
+    left = MARGIN
+    for n_columns, group in zip(columns, (row.hits, row.false, row.missed), strict=True):
+        for column, one in enumerate(group):
+            yield left + column * (width + GAP), one
+        left += n_columns * (width + GAP) + (2 * GAP if n_columns else 0)
+
+
 def _title(row: ClassMistakes) -> str:
     since = "all predictions" if row.threshold is None else f"from {row.threshold:.2f} up"
     found = f"{row.n_false} of {row.n_predictions} predictions false"
@@ -89,7 +101,7 @@ def _caption(mistake: Mistake, *, several: bool) -> list[str]:
     """Three lines: where, what, and about which truth."""
     seconds, ms = divmod(mistake.spot.position_ms, 1000)
     time = f"{seconds // 60}:{seconds % 60:02d}.{ms // 10:02d}"
-    where = f"{PurePosixPath(mistake.match).name}  {time}" if several else time
+    where = f"{time}  {_short_name(mistake.match)}" if several else time
     kind = mistake.kind.replace("_", " ")
     if mistake.kind == "missed":
         best = "no prediction" if mistake.score is None else f"best {mistake.score:.2f}"
@@ -99,6 +111,11 @@ def _caption(mistake: Mistake, *, several: bool) -> list[str]:
         side = "after" if mistake.late_s >= 0 else "before"
         about = f"{abs(mistake.late_s):.2f} s {side} {one_line(mistake.truth.label)}"
     return [one_line(where), f"{mistake.score:.2f}   {kind}", about]
+
+
+def _short_name(match: str) -> str:
+    """The match's own folder, without the day that SN-BAS begins its names with: all of a season begin alike."""
+    return DAY.sub("", PurePosixPath(match).name)
 
 
 def _fitted(text: str, width: int) -> str:
@@ -128,8 +145,9 @@ def _picture(
 
 def _in_recordings(row: ClassMistakes, by_name: Mapping[str, Match]) -> ClassMistakes:
     """The mistakes by the recordings that they are seen in: each half's own where a match has two videos."""
-    false, missed = (tuple(_in_recording(one, by_name) for one in group) for group in (row.false, row.missed))
-    return replace(row, false=false, missed=missed)
+    groups = ((_in_recording(one, by_name) for one in group) for group in (row.false, row.missed, row.hits))
+    false, missed, hits = map(tuple, groups)
+    return replace(row, false=false, missed=missed, hits=hits)
 
 
 def _in_recording(mistake: Mistake, by_name: Mapping[str, Match]) -> Mistake:

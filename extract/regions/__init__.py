@@ -1,8 +1,9 @@
-"""Features of two looks at each picture, a coarse one at all of it and a close one at a box of it that the first one
-chooses, as AdaSpot makes them.
+"""Features of several looks at each picture, a coarse one at all of it and close ones at boxes of it: as AdaSpot makes
+them, whose weights were trained to it, and with any backbone, as an option of an extraction.
 """
 
 from .boxes import FEWEST_FRAMES, Boxes, box_sizes, choose_boxes
 from .checkpoint import RegionPart, fit, region_part
+from .close_look import RegionEngine
 from .network import RegionNetwork, Seen
 from .settings import MEAN, PADDINGS, STD, RegionSettings

@@ -92,8 +92,9 @@ def extract_matches(
         note(f"{set_path}: {len(done)} of {len(matches)} matches were complete")
     if wanted:
         title = wanted[0][0].name if len(wanted) == 1 else f"{len(wanted)} matches"
+        note(f"{title}: reading every packet for the frames' times, then the first frames; Ctrl-C loses nothing")
         with ProgressLine(title, 0, unit="frames") as progress, closing(planned(wanted, job)) as plans:
-            _run(plans, crew or one_by_one(job), progress, done, failed)
+            _run(plans, crew or one_by_one(job), progress, done, failed, len(wanted))
             progress.stays = progress.total > 0
     results = [done[match.name] for match in matches if match.name in done]
     if failed:
@@ -173,12 +174,28 @@ def finished_store(match: Match, path: Path, fps: Fraction | None) -> Extracted 
         return Extracted(match=match.name, path=path, n_rows=store.n_rows, n_new_rows=0, seconds=0.0)
 
 
+class _Rows:
+    """How many rows there will be: matches that are not planned yet are taken to be as long as those that are."""
+
+    def __init__(self, progress: ProgressLine, n_matches: int) -> None:
+        self.progress, self.n_matches = progress, n_matches
+        self.planned: list[int] = []
+
+    def expect(self, n_rows: int) -> None:
+        """Counts a match that was planned, of 0 rows one that cannot be extracted."""
+        self.n_matches -= 1
+        self.planned += [n_rows] if n_rows else []
+        total = sum(self.planned) + self.n_matches * sum(self.planned) // max(len(self.planned), 1)
+        self.progress.expect(max(total - self.progress.done, 0))
+
+
 def _run(
     plans: Iterator[MatchPlan | Unplanned],
     crew: Crew,
     progress: ProgressLine,
     done: dict[str, Extracted],
     failed: dict[str, str],
+    n_wanted: int,
 ) -> None:
     """Runs the segments of all plans, as they are made, and writes the store of each match whose segments are all
     there.
@@ -195,6 +212,7 @@ def _run(
     left: dict[str, int] = {}
     made: dict[str, tuple[int, float]] = {}
     undecodable: dict[str, Path] = {}
+    left_to_plan = _Rows(progress, n_wanted)
 
     def tasks() -> Iterator[SegmentTask]:
         for plan in plans:
@@ -202,9 +220,10 @@ def _run(
                 note(f"{plan.name}: {line}")
             if isinstance(plan, Unplanned):
                 failed[plan.name] = plan.problem
+                left_to_plan.expect(0)
                 continue
             at_work[plan.name], left[plan.name], made[plan.name] = plan, len(plan.segments), (0, 0.0)
-            progress.expect(progress.total - progress.done + plan.header.n_rows)
+            left_to_plan.expect(plan.header.n_rows)
             yield from plan.tasks()
 
     for outcome in crew(tasks(), lambda task: task.header.match in failed, on_rows):

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import torch
 
-from ...cache.stores import ORIGINAL, FeatureSpec
+from ...cache.stores import ORIGINAL, FeatureSpec, RegionSpec
 from ..backbone import Backbone, BackboneSpec, load_backbone, require_margin
 
 AUTO_DECODER = "pyav"  # decord can rescue nothing that PyAV refuses: docs/reference/extraction.md
@@ -19,6 +19,8 @@ class Settings:
     have.
     With `substitute` a damaged frame is replaced and written down, else it is an error.
     `margin` is that of the windows of a backbone with temporal shift, in rows, its reach where there is none.
+    With `motion` the channels of a picture are the grey levels of three frames, so many frames apart. With `region`
+    boxes of every picture are seen, too.
     """
 
     stride: int = 1
@@ -32,6 +34,8 @@ class Settings:
     image_fps: Fraction | None = None
     fps: Fraction | None = None
     margin: int | None = None
+    motion: int = 0
+    region: RegionSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,19 @@ class ExtractionJob:
         """What decides the features; its digest is the set's fingerprint."""
         settings = self.settings
         return self.backbone.features(
-            stride=settings.stride, dtype=settings.dtype, views=settings.views, margin=self.margin
+            stride=settings.stride,
+            dtype=settings.dtype,
+            views=settings.views,
+            margin=self.margin,
+            motion=settings.motion,
+            region=settings.region,
         )
+
+    @property
+    def dim(self) -> int:
+        """How many numbers a row has."""
+        region = self.settings.region
+        return self.backbone.dim * (1 if region is None else region.n_parts)
 
     @property
     def margin(self) -> int:

@@ -4,11 +4,18 @@ import re
 
 from ...cache.code import SHOWN_DIGITS, is_reference, parse_reference
 from ...cache.errors import BallspotError
+from ...cache.stores import RegionSpec
 from ..backbone import BackboneSpec, parse_weights
 
 
 def default_set_name(
-    backbone: BackboneSpec, stride: int = 1, *, views: str = "original", dtype: str = "float16"
+    backbone: BackboneSpec,
+    stride: int = 1,
+    *,
+    views: str = "original",
+    dtype: str = "float16",
+    motion: int = 0,
+    region: RegionSpec | None = None,
 ) -> str:
     """The name of a feature set: backbone, weights and size, and what else is not the default."""
     (height, width), (rows, columns), layers = backbone.size, backbone.grid, ",".join(backbone.layers)
@@ -21,6 +28,12 @@ def default_set_name(
     name += f"-stride{stride}" if stride != 1 else ""
     name += f"-{layers}" if layers != "pooled" else ""
     name += f"-grid{rows}x{columns}" if backbone.grid != (1, 1) else ""
+    name += f"-motion{motion}" if motion else ""
+    if region is not None:
+        (high, wide), (rows, columns) = region.size, region.picture
+        n_boxes = region.count if region.count > 1 else ""
+        name += f"-region{n_boxes}-{region.by}-{high}x{wide}of{rows}x{columns}"
+        name += f"-{region.fuse}" if region.fuse != "concat" else ""
     name += f"-{views.removeprefix('original,')}" if views != "original" else ""
     name = re.sub(r"[^\w .+-]", "_", name.replace(",", "+").replace(":", ""))
     return name if dtype == "float16" else f"{name}-{dtype}"

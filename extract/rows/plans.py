@@ -103,7 +103,7 @@ def plan_match(match: Match, path: Path, job: ExtractionJob) -> MatchPlan:
         fps=probe.fps,
         n_video_frames=probe.n_frames,
         n_rows=-(-probe.n_frames // settings.stride),
-        dim=job.backbone.dim,
+        dim=job.dim,
         spec=job.spec,
         views=settings.views,
         video_name=probe.path.name,

@@ -55,6 +55,8 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
         substitute=len(store.substituted) > 0,
         image_fps=_picture_fps(store),
         margin=made.shift.get("margin"),
+        motion=made.motion or 0,
+        region=made.region,
     )
     name = settle_code(made.backbone, near=set_folder(store), owner=str(store.path))
     return Recipe(
@@ -140,7 +142,8 @@ def check_chunks(
         return DeepCheck(0, f"was made of pictures {ways[0]}; players show those of {video.name} {ways[1]}")
     fit = components_of(store)
     starts = np.arange(0, store.n_rows, CHUNK_ROWS)
-    worst, n_rows = 0.0, 0
+    differences: list[np.ndarray] = []
+    n_rows = 0
     for start in sorted(rng.choice(starts, size=min(n_chunks, len(starts)), replace=False).tolist()):
         stop = min(start + CHUNK_ROWS, store.n_rows)
         for block in _again(runner, probe, Segment(start, stop), store.match):
@@ -149,14 +152,23 @@ def check_chunks(
                 again = block.features[view].astype(np.float32)
                 again = again if fit is None else fit.apply(again)
                 largest = np.maximum(np.abs(again).max(axis=1, keepdims=True), 1e-12)
-                worst = max(worst, float((np.abs(stored - again) / largest).max()))
+                differences.append((np.abs(stored - again) / largest).max(axis=1))
             start += len(block)
             n_rows += len(block)
     limit = TOLERANCES[store.header.dtype]
     if "autocast" in store.header.engine:  # as float32 stores were once made on CUDA
         limit = max(limit, TOLERANCES["float16"])
-    problem = f"features differ from the video's by up to {worst:.2g} of the largest" if worst > limit else ""
-    return DeepCheck(n_rows, problem)
+    found = np.concatenate(differences) if differences else np.zeros(1)
+    problem = f"features differ from the video's by up to {found.max():.2g} of the largest"
+    return DeepCheck(n_rows, problem if (found > limit).mean() > _share_that_may(store) else "")
+
+
+def _share_that_may(store: FeatureStore) -> float:
+    """Which share of rows may differ: none, but where the last bits of features choose what is looked at closely."""
+    region = store.spec.region
+    if region is None or region.by not in ("map", "motion"):
+        return 0.0
+    return 0.1 if "autocast" in store.header.engine else 0.02
 
 
 def _again(runner: SegmentRunner, probe: VideoProbe, chunk: Segment, match: str) -> Iterator[Block]:

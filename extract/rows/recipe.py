@@ -81,6 +81,8 @@ class BundledFeatures:
             dtype=self.backbone_spec.dtype,
             views=self.views,
             margin=self.spec.shift.get("margin"),
+            motion=self.spec.motion or 0,
+            region=self.spec.region,
         )
 
     def backbone(self, *, device: torch.device, weights: str | None = None, folds: bool = True) -> Backbone:
@@ -151,7 +153,14 @@ class BundledFeatures:
     def _require_same(self, made: Backbone) -> None:
         settings = self.settings()
         margin = 0 if made.shifted is None else int(settings.margin or 0)
-        here = made.features(stride=settings.stride, dtype=settings.dtype, views=self.views, margin=margin)
+        here = made.features(
+            stride=settings.stride,
+            dtype=settings.dtype,
+            views=self.views,
+            margin=margin,
+            motion=settings.motion,
+            region=settings.region,
+        )
         differing = here.differing(self.backbone_spec)
         if differing or made.interpolation not in INTERPOLATIONS:
             named = ", ".join(differing) or "interpolation"

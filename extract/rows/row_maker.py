@@ -10,6 +10,7 @@ import torch
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, Segment, rows_of_chunks
 from ..backbone import WindowEngine
+from ..regions import RegionEngine
 from ..video import LiveFrames, VideoProbe
 from .job import ExtractionJob
 from .recipe import BundledFeatures
@@ -61,14 +62,18 @@ class RowMaker:
 
     def live_rows(self, frames: LiveFrames) -> Iterator[dict[str, np.ndarray]]:
         """The rows of a stream, batch by batch, as its frames arrive. BallspotError for a shift beside other sets."""
-        batch_rows = self._runners[0].job.settings.batch_rows
-        batches = frames.batches(batch_rows=batch_rows, stride=self.stride)
+        batch_rows, motion = self._runners[0].job.settings.batch_rows, self._runners[0].job.settings.motion
+        batches = frames.batches(batch_rows=batch_rows, stride=self.stride, motion=motion)
         if len(self._runners) == 1:
             for part in self._runners[0].rows_of_stream(batches, match=frames.source):
                 yield self.joined([part])
             return
         if any(runner.job.backbone.shifted for runner in self._runners):
             raise BallspotError("--live: a backbone with temporal shift beside other feature sets; give another run")
+        if any(isinstance(runner.engine, RegionEngine) for runner in self._runners):
+            raise BallspotError("--live: boxes of pictures (--region) beside other feature sets; give another run")
+        if any(runner.job.settings.motion != motion for runner in self._runners):
+            raise BallspotError("--live: feature sets with and without --motion, or of several; give another run")
         if any(runner.job.settings.batch_rows != batch_rows for runner in self._runners):
             raise BallspotError("--live: the feature sets came from different engines or batches; give --engine torch")
         for batch in batches:
@@ -84,12 +89,12 @@ class RowMaker:
     @property
     def look_ahead_frames(self) -> int:
         """How many frames past a frame must have come, at most, until its row is made from a stream."""
-        rows = []
+        frames = []
         for runner in self._runners:
             engine = runner.engine
-            window = engine.shifted.window_rows + engine.margin if isinstance(engine, WindowEngine) else 0
-            rows.append(runner.job.settings.batch_rows + window)
-        return max(rows) * self.stride
+            wide = engine.look_ahead_rows if isinstance(engine, (WindowEngine, RegionEngine)) else 0
+            frames.append((runner.job.settings.batch_rows + wide) * self.stride + runner.job.settings.motion)
+        return max(frames)
 
     def joined(self, parts: Sequence[Block]) -> dict[str, np.ndarray]:
         """The sets' rows of the same frames side by side, each projected as its set is."""

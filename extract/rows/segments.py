@@ -15,12 +15,14 @@ import torch
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, Journal, Segment, StoreHeader, part_path, rows_of_chunks
 from ..backbone import Engine, WindowEngine, fitted, make_engine, see, window_engine
+from ..regions import RegionEngine
 from ..video import Batch, DecodingError, DecodingProcess, VideoProbe, at_rate, can_seek, probe_video
 from .job import ExtractionJob, Settings
 
 SEGMENT_ROWS = 1024
 RECORD_ROWS = 64
 LOCK_PATIENCE_S = 5.0
+WideEngine = WindowEngine | RegionEngine  # whose rows hang on those around them
 OnRows = Callable[[int, bool], None]  # number of rows, and whether they were computed now
 
 
@@ -60,16 +62,20 @@ class SegmentRunner:
     def __init__(self, job: ExtractionJob) -> None:
         settings = job.settings
         self.job = job
-        make = make_engine if job.backbone.shifted is None else partial(window_engine, margin=job.margin)
-        self.engine: Engine | WindowEngine = make(
-            job.backbone,
+        make = partial(
+            make_engine if job.backbone.shifted is None else partial(window_engine, margin=job.margin),
             kind=settings.engine,
             batch_rows=settings.batch_rows,
             device=job.device,
             compiles=settings.compiles,
             is_exact=settings.dtype == "float32",
         )
-        self.decoding = DecodingProcess(batch_rows=settings.batch_rows, substitute=settings.substitute)
+        self.engine: Engine | WindowEngine | RegionEngine = (
+            make(job.backbone) if settings.region is None else RegionEngine(job.backbone, settings.region, make=make)
+        )
+        self.decoding = DecodingProcess(
+            batch_rows=settings.batch_rows, substitute=settings.substitute, motion=settings.motion
+        )
         self.n_rows = 0
 
     def twin(self) -> "SegmentRunner":
@@ -128,7 +134,7 @@ class SegmentRunner:
         if segment.start >= segment.stop:
             return
         whole = whole if whole is not None and self.job.settings.substitute else segment
-        if isinstance(self.engine, WindowEngine):
+        if isinstance(self.engine, (WindowEngine, RegionEngine)):
             yield from self._rows_of_windows(self.engine, segment, match, whole)
             return
         for batch in self.decoding.batches(segment, stride=self.job.settings.stride, whole=whole):
@@ -136,7 +142,7 @@ class SegmentRunner:
 
     def rows_of_stream(self, batches: Iterable[Batch], *, match: str) -> Iterator[Block]:
         """The rows of batches from elsewhere, of a video whose end nobody knows yet."""
-        if isinstance(self.engine, WindowEngine):
+        if isinstance(self.engine, (WindowEngine, RegionEngine)):
             yield from self._centres(self.engine, batches, Segment(0, sys.maxsize), None, match)
             return
         for batch in batches:
@@ -154,13 +160,13 @@ class SegmentRunner:
         features = {view: engine(see(pictures, view))[:n_rows] for view in job.settings.views}
         return self._block(batch.frame_index, features, batch.substituted, match)
 
-    def _rows_of_windows(self, engine: WindowEngine, segment: Segment, match: str, whole: Segment) -> Iterator[Block]:
+    def _rows_of_windows(self, engine: WideEngine, segment: Segment, match: str, whole: Segment) -> Iterator[Block]:
         span, of_whole = (engine.span(one, self.n_rows) for one in (segment, whole))
         batches = self.decoding.batches(span, stride=self.job.settings.stride, whole=of_whole)
         return self._centres(engine, batches, segment, self.n_rows, match)
 
     def _centres(
-        self, engine: WindowEngine, batches: Iterable[Batch], segment: Segment, n_rows: int | None, match: str
+        self, engine: WideEngine, batches: Iterable[Batch], segment: Segment, n_rows: int | None, match: str
     ) -> Iterator[Block]:
         stride = self.job.settings.stride
         substituted: set[int] = set()

@@ -4,6 +4,7 @@ This room owns the decoders (one source a module), the damage checks, decoding i
 that still grow.
 """
 
+from .derived import at_rate, moving
 from .live import LiveFrames, open_live
 from .packets import INEXACT, can_seek, packets_from
 from .probe import (
@@ -19,5 +20,4 @@ from .probe import (
 )
 from .process import PATIENCE_S, Batch, DecodingProcess
 from .pyav import PyavSource
-from .resampled import at_rate
 from .sources import open_source

@@ -14,6 +14,7 @@ from av.error import FFmpegError
 from ...cache.errors import BallspotError
 from ...cache.times import is_same_rate
 from ..container import turn_of, turned, video_streams
+from .derived import moving
 from .probe import REPAIR, codec_of
 from .process import Batch
 
@@ -110,10 +111,16 @@ class LiveFrames:
         except FFmpegError as error:
             raise BallspotError(f"{self.source}: damaged after what was read ({error}); {REPAIR}") from error
 
-    def batches(self, *, batch_rows: int, stride: int) -> Iterator[Batch]:
-        """Every ``stride``-th frame in batches of one shape; the last is filled up with its last picture."""
+    def batches(self, *, batch_rows: int, stride: int, motion: int = 0) -> Iterator[Batch]:
+        """Every ``stride``-th frame in batches of one shape; the last is filled up with its last picture.
+
+        With ``motion`` pictures are of three moments, so many frames apart.
+        """
         pictures, first = [], 0
-        for picture in self._chosen(stride * self.own_fps / self.fps):
+        frames = self._chosen((1 if motion else stride) * self.own_fps / self.fps)
+        if motion:
+            frames = (picture for _, picture in moving(enumerate(frames), away=motion, step=stride))
+        for picture in frames:
             pictures.append(picture)
             if len(pictures) == batch_rows:
                 yield self._batch(pictures, first, batch_rows, stride)

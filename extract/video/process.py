@@ -39,14 +39,17 @@ class Batch:
 
 
 class DecodingProcess:
-    """One child process that decodes a few batches ahead; a context manager.
+    """One child process that decodes a few batches ahead; a context manager. With `motion` pictures are of three
+    moments, so many frames apart.
 
     It is started when it is needed, ended when it gives nothing for `patience_s` (a decoder can hang in native code,
     where no thread can stop it), and ends by itself when this process does.
     """
 
-    def __init__(self, *, batch_rows: int, substitute: bool = False, patience_s: float = PATIENCE_S) -> None:
-        self.batch_rows, self.substitute, self.patience_s = batch_rows, substitute, patience_s
+    def __init__(
+        self, *, batch_rows: int, substitute: bool = False, patience_s: float = PATIENCE_S, motion: int = 0
+    ) -> None:
+        self.batch_rows, self.substitute, self.patience_s, self.motion = batch_rows, substitute, patience_s, motion
         self._process: Any = None
         self._connection: Any = None
         self._ring: Any = None
@@ -61,8 +64,13 @@ class DecodingProcess:
         if self._process is None or not self._process.is_alive() or shape != self._shape:
             self.close()
             self._start(shape)
-        _, name, version = self._ask("open", probe, decoder, self.substitute)
+        _, name, version = self._ask("open", probe, decoder, self.substitute, self.motion)
         return name, version
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process number, None where there is none."""
+        return None if self._process is None else self._process.pid
 
     def batches(self, segment: Segment, *, stride: int, whole: Segment | None = None) -> Iterator[Batch]:
         """The pictures of a segment's rows (row i is frame i * stride) of the open video, in batches of one shape.
@@ -162,8 +170,8 @@ def serve(connection: Connection, memory: Any, n_slots: int, shape: tuple[int, .
             request, *values = connection.recv()
             try:
                 if request == "open":
-                    probe, decoder, substitute = values
-                    source = open_source(probe, decoder, substitute=substitute, beat=beat)
+                    probe, decoder, substitute, motion = values
+                    source = open_source(probe, decoder, substitute=substitute, beat=beat, motion=motion)
                     connection.send(("opened", source.name, source.version))
                 elif request == "read" and source is not None:
                     _fill(connection, source, ring, *values)

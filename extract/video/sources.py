@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from .decord import DecordSource
+from .derived import MotionSource, ResampledSource
 from .images import ImageSource
 from .packets import nothing
 from .probe import Beat, VideoProbe, VideoSource
 from .pyav import PyavSource
-from .resampled import ResampledSource
 from .torchcodec import TorchcodecSource
 
 DECODERS: dict[str, Callable[..., VideoSource]] = {
@@ -19,14 +19,23 @@ DECODERS: dict[str, Callable[..., VideoSource]] = {
 
 
 def open_source(
-    probe: VideoProbe, decoder: str, *, substitute: bool = False, beat: Beat = nothing, stays_open: bool = False
+    probe: VideoProbe,
+    decoder: str,
+    *,
+    substitute: bool = False,
+    beat: Beat = nothing,
+    motion: int = 0,
+    stays_open: bool = False,
 ) -> VideoSource:
     """The video, open in the decoder of that name. Raises DecodingError when it does not suit.
 
-    `beat` is called again and again while frames are read, those too that nobody asked for. With `stays_open` PyAV
-    keeps the file open from one range of frames to the next, for who reads many short ones.
+    `beat` is called again and again while frames are read, those too that nobody asked for. With `motion` pictures are
+    of three moments, so many frames apart. With `stays_open` PyAV keeps the file open from one range of frames to the
+    next, for who reads many short ones.
     """
     source = DECODERS[decoder](probe.whole or probe, substitute=substitute, beat=beat)
     if isinstance(source, PyavSource):
         source.stays_open = stays_open
-    return source if probe.whole is None or probe.chosen is None else ResampledSource(source, probe.chosen)
+    if probe.whole is not None and probe.chosen is not None:
+        source = ResampledSource(source, probe.chosen)
+    return MotionSource(source, n_frames=probe.n_frames, away=motion) if motion else source

@@ -130,6 +130,7 @@ def _write(bundle: Bundle, index: int, run: RunFolder, source: Path, *, command:
                 uncropped=spec.uncropped,
                 interpolation=spec.interpolation.removesuffix("-antialias"),
                 fps=None if bundle.procedure is None else bundle.procedure.rate,
+                motion=spec.motion or 0,
             )
             save_backbone(run.path / RUN_BACKBONE, features[0].weights, settled)
             if not _makes_its_features(run.path, features):
@@ -165,5 +166,5 @@ def _makes_its_features(run: Path, features: tuple[BundledFeatures, ...]) -> boo
     loaded = load_model(settled.spec(str(path)))
     backbone = assemble(loaded, torch.device("cpu"))
     margin = 0 if backbone.shifted is None else backbone.shifted.reach
-    made = backbone.features(stride=spec.stride, views=features[0].views, margin=margin)
+    made = backbone.features(stride=spec.stride, views=features[0].views, margin=margin, motion=settled.motion)
     return made.fingerprint == features[0].fingerprint

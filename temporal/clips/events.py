@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -35,6 +36,18 @@ class EventTable:
     @property
     def n_labels(self) -> int:
         return len(self.counts)
+
+    def most_within(self, n_source_frames: int) -> int:
+        """The most events that any stretch of so many source frames holds; asked of the device once a length."""
+        if n_source_frames not in self._most:
+            last = torch.searchsorted(self.key, self.key + n_source_frames)
+            counts = last - torch.searchsorted(self.key, self.key)
+            self._most[n_source_frames] = int(counts.max()) if len(counts) else 0
+        return self._most[n_source_frames]
+
+    @cached_property
+    def _most(self) -> dict[int, int]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -75,10 +88,13 @@ def clip_events(table: EventTable, clips: ClipStarts, grid: ClipGrid, *, flipped
     In the clips that ``flipped`` bool (B,) names, left and right have changed places; an event of unknown team stays.
     """
     device = table.key.device
-    start = clips.start_row.to(device) * grid.frame_spacing + clips.match_index.to(device) * MATCH_SPAN  # (B,)
+    clips = clips.on(device)
+    start = clips.start_row * grid.frame_spacing + clips.match_index * MATCH_SPAN  # (B,)
     first = torch.searchsorted(table.key, start)
     count = torch.searchsorted(table.key, start + grid.n_source_frames) - first  # (B,)
-    most = int(count.max()) if len(count) else 0
+    # Elsewhere a bound, since the clips' own number would have to be waited for.
+    on_cpu = device.type == "cpu"
+    most = int(count.max()) if on_cpu and len(count) else 0 if on_cpu else table.most_within(grid.n_source_frames)
     column = torch.arange(most, device=device)
     inside = column < count[:, None]  # (B, M)
     place = (first[:, None] + column).clamp(max=max(len(table.key) - 1, 0))
@@ -87,11 +103,12 @@ def clip_events(table: EventTable, clips: ClipStarts, grid: ClipGrid, *, flipped
         return ClipEvents(empty, empty, empty, empty.bool())
     label_index, team = table.label_index[place], table.team[place]
     if flipped is not None:
-        team = torch.where(flipped.to(device)[:, None] & (team >= 0), 1 - team, team)
+        flipped = flipped.to(device, non_blocking=True)
+        team = torch.where(flipped[:, None] & (team >= 0), 1 - team, team)
         if table.sided:
             n_labels = table.n_labels // 2
             other_side = (label_index + n_labels) % table.n_labels
-            swapped = flipped.to(device)[:, None] & (team >= 0)
+            swapped = flipped[:, None] & (team >= 0)
             label_index = torch.where(swapped, other_side, label_index)
     return ClipEvents(table.key[place] - start[:, None], label_index, team, inside)
 

@@ -1,5 +1,6 @@
 """Clips: runs of evenly spaced rows of one match, gathered as whole batches."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from ..features import ResidentFeatures
 class ClipStarts:
     """Where clips begin: match_index int64 (B,), start_row int64 (B,) within the match, negative before its start.
 
-    On the CPU, where they are drawn.
+    On the CPU, where they are drawn, or where `on` brought them.
 
     ``view_index`` int64 (B,) says which view of the features each is read from; None: all from the original.
     """
@@ -30,27 +31,65 @@ class ClipStarts:
         view_index = None if self.view_index is None else self.view_index[start:stop]
         return ClipStarts(self.match_index[start:stop], self.start_row[start:stop], view_index)
 
+    def on(self, device: torch.device) -> "ClipStarts":
+        """The same clips on a device; nothing waits for the copy."""
+        return self.map(lambda values: values.to(device, non_blocking=True))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "ClipStarts":
+        """The same clips with every tensor changed alike."""
+        view_index = None if self.view_index is None else change(self.view_index)
+        return ClipStarts(change(self.match_index), change(self.start_row), view_index)
+
 
 def gather_clips(
     features: ResidentFeatures, clips: ClipStarts, grid: ClipGrid, *, row_shift: Tensor | None = None
 ) -> Tensor:
     """The clips' features, float32 (B, T, D), on the features' device; frames outside the match are zeros.
 
-    ``row_shift`` int64 (B, T) reads each frame so many rows away from its own.
+    ``row_shift`` int64 (B, T) reads each frame so many rows away from its own. Clips that lie where the rows do (`on`)
+    are gathered there without a wait for the CPU.
     """
-    first_row, last_row = features.bounds[clips.match_index, :, None].unbind(1)  # (B, 1), first and last of its match
-    place = first_row + clips.start_row[:, None] + torch.arange(0, grid.n_rows, grid.row_stride)  # (B, T)
+    place, outside = clip_places(features, clips, grid, row_shift=row_shift)
+    return gather_rows(features.rows, place, outside, device=features.device)
+
+
+def clip_places(
+    features: ResidentFeatures, clips: ClipStarts, grid: ClipGrid, *, row_shift: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The rows of the clips' frames, int64 (B, T), and which of them lie outside their match, bool (B, T)."""
+    device = clips.match_index.device
+    bounds = features.bounds_on(device)[clips.match_index, :, None]
+    first_row, last_row = bounds.unbind(1)  # (B, 1), first and last of its match
+    place = first_row + clips.start_row[:, None] + torch.arange(0, grid.n_rows, grid.row_stride, device=device)
     if row_shift is not None:
-        place = place + row_shift
+        place = place + row_shift.to(device, non_blocking=True)
     outside = (place < first_row) | (place > last_row)
     place = place.maximum(first_row).minimum(last_row)
     if clips.view_index is not None:
         place = place + clips.view_index[:, None] * features.n_rows
-    return gather_rows(features.rows, place, outside, device=features.device)
+    return place, outside
 
 
 def gather_rows(rows: Tensor, place: Tensor, outside: Tensor, *, device: torch.device) -> Tensor:
     """Rows (n, D) at ``place`` int64 (B, T), float32 (B, T, D) on ``device``; zeros where ``outside`` bool (B, T)."""
-    frames = rows.index_select(0, place.flatten().to(rows.device)).view(*place.shape, -1)  # (B, T, D)
-    frames = frames.to(device).float()
-    return frames.masked_fill_(outside.to(device)[..., None], 0.0) if bool(outside.any()) else frames
+    return bring_rows(read_rows(rows, place, device=device), outside, device=device)
+
+
+def read_rows(rows: Tensor, place: Tensor, *, device: torch.device) -> Tensor:
+    """Rows (n, D) at ``place`` (B, T), as they are stored and where they lie, (B, T, D).
+
+    Those that a GPU wants from the CPU go to pinned memory, from which they are copied while both compute.
+    """
+    index = place.flatten().to(rows.device, non_blocking=True)
+    if rows.device.type == "cpu" and device.type == "cuda":
+        room = torch.empty(len(index), rows.shape[1], dtype=rows.dtype, pin_memory=True)
+        return torch.index_select(rows, 0, index, out=room).view(*place.shape, -1)
+    return rows.index_select(0, index).view(*place.shape, -1)
+
+
+def bring_rows(frames: Tensor, outside: Tensor, *, device: torch.device) -> Tensor:
+    """Frames (B, T, D) as float32 on ``device``, zeros where ``outside`` (B, T); a GPU is not waited for."""
+    frames = frames.to(device, non_blocking=True).float()
+    if outside.device.type == "cpu" and not bool(outside.any()):
+        return frames
+    return frames.masked_fill_(outside.to(device, non_blocking=True)[..., None], 0.0)

@@ -6,12 +6,12 @@ from typing import Any
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, SIZE, note
+from ...cache.terminal import FOLDER, SIZE, command, note
 
 PUBLISHED = "  [default: the system's published setting]"
 
 
-@click.command("adopt", short_help="Make a run of another system's checkpoint.")
+@command("adopt", short_help="Make a run of another system's checkpoint.")
 @click.argument("checkpoint", metavar="CHECKPOINT")
 @click.option("--out", "run_path", type=FOLDER, required=True, help="Folder of the run.")
 @click.option("--labels", help="Label set: its classes in the order of the training.  [default: the published ones]")

@@ -5,11 +5,11 @@ from click.exceptions import Exit
 
 from ...cache.code import is_reference
 from ...cache.errors import BallspotError
-from ...cache.terminal import device_option, labels_option, set_option, threads_option
+from ...cache.terminal import command, device_option, labels_option, set_option, threads_option
 from ...extract.device import pick_device, use_threads
 
 
-@click.command("check-head", short_help="Try a head of your own before it is trained.")
+@command("check-head", short_help="Try a head of your own before it is trained.")
 @click.argument("head", metavar="FILE.py:CLASS|MODULE:CLASS")
 @click.option(
     "--dim", type=click.IntRange(1, 2**20), default=368, show_default=True, help="Numbers a frame, as features have."

@@ -7,7 +7,16 @@ from typing import Any
 import click
 
 from ...cache.errors import BallspotError
-from ...cache.terminal import FOLDER, data_option, labels_option, note, split_of_option, splits_option, trust_option
+from ...cache.terminal import (
+    FOLDER,
+    command,
+    data_option,
+    labels_option,
+    note,
+    split_of_option,
+    splits_option,
+    trust_option,
+)
 from ...evaluate.commands.options import SECONDS, part_of, selection_options
 from ...evaluate.exports import EXPORTS
 
@@ -51,7 +60,7 @@ class Asked:
     labels: str
 
 
-@click.command("export", short_help="Make a file for others of predictions or of a run.")
+@command("export", short_help="Make a file for others of predictions or of a run.")
 @click.argument("source", metavar="PREDICTIONS|RUN|BUNDLE", type=FOLDER)
 @click.option(
     "--format",

@@ -6,9 +6,11 @@ from pathlib import Path
 import click
 
 from ...cache.runs import SEEDS_BELOW
+from ...cache.stores import MOST_MOTION
 from ...cache.terminal import (
     FOLDER,
     SIZE,
+    command,
     data_argument,
     device_option,
     labels_option,
@@ -20,7 +22,7 @@ from ...cache.terminal import (
 )
 
 
-@click.command("finetune")
+@command("finetune")
 @data_argument
 @click.option("--out", "run_path", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
 @click.option(
@@ -28,6 +30,8 @@ from ...cache.terminal import (
 )
 @click.option("--weights", default="hub", show_default=True, help="To begin with: as of `ballspot extract`.")
 @click.option("--size", type=SIZE, help="Height and width of the pictures.  [default: the weights', else 224x398]")
+@click.option("--motion", type=click.IntRange(0, MOST_MOTION),
+              help="Show motion, as of `ballspot extract`.  [default: what the weights say, else 0]")  # fmt: skip
 @click.option("--preset", default="finetune", show_default=True, help="A preset, or a TOML file of your own.")
 @click.option("--head", help="Kind of head, or own code: FILE.py:CLASS.  [default: the preset's]")
 @set_option
@@ -50,6 +54,7 @@ def finetune(
     backbone: str | None,
     weights: str,
     size: tuple[int, int] | None,
+    motion: int | None,
     preset: str,
     head: str | None,
     settings: tuple[str, ...],
@@ -112,6 +117,7 @@ def finetune(
             videos=videos,
             precision=numbers,
             fps=settled.fps,
+            motion=settled.motion if motion is None else motion,
         )
         if group.is_first:
             remarks = {name: probe.notes()[-1] for split in ("train", "valid")

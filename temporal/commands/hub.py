@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from ...cache.terminal import FOLDER, note, trust_option
+from ...cache.terminal import FOLDER, command, note, trust_option
 
 
-@click.command("push", short_help="Put a run's head, configuration and card on the hub.")
+@command("push", short_help="Put a run's head, configuration and card on the hub.")
 @click.argument("source", metavar="RUN|BUNDLE", type=FOLDER)
 @click.argument("repo")
 @click.option("--public", "is_public", is_flag=True, help="Everybody may see it.  [default: you alone]")
@@ -49,7 +49,7 @@ def hub_push(
             note(f"note: {one.name}: its backbone was fine-tuned here and stays here; --with-backbone sends it")
 
 
-@click.command("pull", short_help="Get a head from the hub, checked, ready to predict.")
+@command("pull", short_help="Get a head from the hub, checked, ready to predict.")
 @click.argument("repo")
 @click.option("--out", type=FOLDER, required=True, help="New folder for model.ballspot, config.toml and README.md.")
 @click.option("--revision", help="Branch, tag or commit.  [default: the newest]")

@@ -8,6 +8,7 @@ from ...cache.runs import following_run
 from ...cache.terminal import (
     FOLDER,
     FiniteRange,
+    command,
     data_option,
     device_option,
     labels_file_option,
@@ -17,7 +18,7 @@ from ...cache.terminal import (
 from ...extract.device import pick_device, use_threads
 
 
-@click.command()
+@command()
 @click.argument("run", type=FOLDER)
 @data_option("Data root with the labels that were corrected.")
 @click.option("--run", "out", type=FOLDER, help="Folder of the new run.  [default: RUN-learned-1, -2, ... beside RUN]")

@@ -15,6 +15,7 @@ from ...cache.runs import expand_runs, is_sweep
 from ...cache.terminal import (
     FOLDER,
     FiniteRange,
+    command,
     data_option,
     device_option,
     leave_out_option,
@@ -77,7 +78,7 @@ class Asked:
             raise BallspotError(f"--{shown.replace('_', '-')}: {why}")
 
 
-@click.command("predict", short_help="Find the spots of a split, or of any video.")
+@command("predict", short_help="Find the spots of a split, or of any video.")
 @click.argument("run_path", metavar="RUN|SWEEP|BUNDLE", type=FOLDER)
 @click.argument("inputs", metavar="FEATURES|VIDEO...", nargs=-1, required=True)
 @click.option("--features", "more", type=FOLDER, multiple=True, help="The further sets that the run was trained on.")

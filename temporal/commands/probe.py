@@ -7,6 +7,7 @@ import click
 
 from ...cache.terminal import (
     FOLDER,
+    command,
     data_option,
     json_option,
     labels_option,
@@ -16,7 +17,7 @@ from ...cache.terminal import (
 )
 
 
-@click.command(short_help="Score single frames by logistic regression: the floor for heads.")
+@command(short_help="Score single frames by logistic regression: the floor for heads.")
 @click.argument("features", type=FOLDER)
 @click.option("--features", "more", type=FOLDER, multiple=True, help="Another feature set to read beside FEATURES.")
 @data_option()

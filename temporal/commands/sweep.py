@@ -13,6 +13,7 @@ from ...cache.errors import BallspotError
 from ...cache.runs import SWEEP_FILE
 from ...cache.terminal import (
     FOLDER,
+    command,
     data_option,
     device_option,
     json_option,
@@ -25,7 +26,7 @@ from ...cache.terminal import (
 CLUSTER_JOBS = 16  # runs at a time on other machines, whose number nobody here knows
 
 
-@click.command(short_help="Train every setting of a sweep file, several seeds each.")
+@command(short_help="Train every setting of a sweep file, several seeds each.")
 @click.argument("file", metavar="FILE")
 @click.argument("features", type=FOLDER, nargs=-1)
 @data_option()
@@ -34,7 +35,12 @@ CLUSTER_JOBS = 16  # runs at a time on other machines, whose number nobody here 
               help="Runs at a time.  [default: cores / --threads, one a GPU, 16 on a cluster]")  # fmt: skip
 @click.option("--threads", "n_threads", type=click.IntRange(min=1), default=1, show_default=True,
               help="Threads of a run; the same number gives the same bits.")  # fmt: skip
+@click.option("--stack", default="auto", show_default=True, metavar="auto|N",
+              help="Train up to N runs of one shape at once; auto: 8 on a GPU, 1 on the CPU.")  # fmt: skip
+@click.option("--precision", type=click.Choice(("float32", "bfloat16")),
+              help="What heads compute in while they learn; as --set precision=...")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Laid over every run; may be repeated.")
+@click.option("--seeds", "n_seeds", type=click.IntRange(1, 100), help="Of every setting.  [default: the file's]")
 @click.option("--folds", "n_folds", type=click.IntRange(min=2), metavar="K",
               help="Train every setting and seed K times, each without another part of the matches; `compare` takes "
               "what they found on these together.  [default: the file's]")  # fmt: skip
@@ -64,7 +70,10 @@ def sweep(
     out: Path,
     n_jobs: int | None,
     n_threads: int,
+    stack: str,
+    precision: str | None,
     settings: tuple[str, ...],
+    n_seeds: int | None,
     n_folds: int | None,
     with_test: bool,
     splits_file: Path | None,
@@ -107,12 +116,14 @@ def sweep(
         dealt,
         find_sweep,
         job_runner,
+        left_alone,
         plan_runs,
         read_space,
         record_sweep,
         run_sweep,
         show_plan,
         show_results,
+        stack_size,
     )
     from ..training import command_line, require_tracker
 
@@ -123,7 +134,8 @@ def sweep(
     stored = open_source(features[0]).recordings if features else frozenset[str]()
     data = DataSelection(data_root, load_label_set(labels), splits_file, leave_out, one_video=True, stored=stored)
     wholes = list(dict.fromkeys(match.whole for match in data.matches.values()))
-    space = read_space(path, settings=settings, matches=wholes)
+    laid = [*settings, *([] if precision is None else [f"training.precision={precision}"])]
+    space = read_space(path, settings=laid, matches=wholes, n_seeds=n_seeds)
     devices = pick_devices(device, on=on)
     n_jobs = n_jobs or (CLUSTER_JOBS if Executor.is_elsewhere(on) else default_jobs(devices, n_threads))
     template = Job(
@@ -137,7 +149,9 @@ def sweep(
         command=command_line(),
         track=track,
     )
-    run_jobs = job_runner(Executor(n_jobs, on, devices, n_threads, logs=out / "slurm", minutes=minutes))
+    most = stack_of_search(stack) if searcher is not None else stack_size(stack, device=devices[0])
+    executor = Executor(n_jobs, on, devices, n_threads, logs=out / "slurm", minutes=minutes)
+    run_jobs = job_runner(executor, stack=most)
     if searcher is not None:
         from ..sweep import search_space
 
@@ -160,6 +174,8 @@ def sweep(
             found = costs(planned, experiments)
             show_plan(planned_sweep, planned, found, n_jobs, retry_failed=retry_failed, as_json=as_json)
             return
+        for line in left_alone([run.job for run in planned]) if most > 1 else ():
+            note(line)
         record_sweep(out, planned_sweep, planned, source=path)
         held = locked_folder(make_folder(out), waits=False, shared=True)
         with going_on_later(out), held, SweepProgress(planned) as progress:
@@ -199,6 +215,15 @@ def require_sense(
         raise BallspotError(
             f"--search {searcher} --on {on}: a search stops its trials, which it can here alone; drop --on"
         )
+
+
+def stack_of_search(stack: str) -> int:
+    """How many runs of a search are trained at once: one, which may be given up alone. BallspotError for more."""
+    from ..sweep import stack_size
+
+    if stack_size(stack, device="cpu") > 1:
+        raise BallspotError(f"--stack {stack}: a search gives its trials up one by one; drop --stack, or --search")
+    return 1
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from ...cache.errors import BallspotError
 from ...cache.runs import SEEDS_BELOW
 from ...cache.terminal import (
     FOLDER,
+    command,
     data_option,
     device_option,
     labels_option,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     pass
 
 
-@click.command(short_help="Train a head on a feature set.")
+@command(short_help="Train a head on a feature set.")
 @click.argument("features", type=FOLDER)
 @click.option("--features", "more", type=FOLDER, multiple=True, help="Another feature set to read beside FEATURES.")
 @data_option()
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     help="tcn, transformer, multires, gru, unet, tdeed, sgp-mixer, linear, spot-gru, mstcn, asformer, adaspot, or a "
     "class of your own: FILE.py:CLASS or MODULE:CLASS.  [default: the preset's]",
 )
+@click.option("--precision", type=click.Choice(("float32", "bfloat16")),
+              help="What the head computes in while it learns; as --set precision=...")  # fmt: skip
 @set_option
 @click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
               help="All chance comes from it.")  # fmt: skip
@@ -64,6 +67,7 @@ def train(
     preset: str | None,
     start_path: Path | None,
     head: str | None,
+    precision: str | None,
     settings: tuple[str, ...],
     seed: int,
     n_seeds: int | None,
@@ -99,6 +103,7 @@ def train(
     if track:
         require_tracker()
     chosen = [*settings, *([f"head.kind={head}"] if head else [])]
+    chosen += [] if precision is None else [f"training.precision={precision}"]
     start = None if start_path is None else WarmStart.of_run(start_path)
     if start is not None and preset is None:
         config = changed_config(as_table(start.description.config), chosen, source=f"{start_path} (--init)")

@@ -12,7 +12,7 @@ import click
 from ...cache.disk import path_hint
 from ...cache.errors import BallspotError
 from ...cache.runs import data_of_run, seed_folders
-from ...cache.terminal import FOLDER, FiniteRange, data_option, json_option, note, print_table, splits_option
+from ...cache.terminal import FOLDER, FiniteRange, command, data_option, json_option, note, print_table, splits_option
 
 if TYPE_CHECKING:
     from ...cache.runs import RunFolder
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OFFICIAL_RATE = 25.0  # rows a second that the windows of preset `best` are counted in
 
 
-@click.command(short_help="Find the post-processing of every class on saved scores.")
+@command(short_help="Find the post-processing of every class on saved scores.")
 @click.argument("scores", metavar="RUN", type=FOLDER)
 @data_option(
     "Data root: the match folders with their labels.  [default: the one that RUN was trained on]", required=False

@@ -18,7 +18,11 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-ADDED = {"head": ("n_stages",), "prediction": ("team_scores",)}  # keys that 0.1.0 did not have
+ADDED = {
+    "head": ("n_stages", "cells"),
+    "training": ("precision",),
+    "prediction": ("team_scores",),
+}  # keys that 0.1.0 did not have
 
 
 PLACES: dict[str, tuple[str, str]] = {leaf: (section, leaf) for section, leaves in SECTIONS.items() for leaf in leaves}
@@ -36,14 +40,16 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
 
 
-def load_config(preset: str = "best", settings: Sequence[str] = ()) -> Config:
+def load_config(preset: str = "best", settings: Sequence[str] = (), laid: Sequence[str] = ()) -> Config:
     """The configuration of a preset (a built-in name, or the path of a TOML file) with ``settings`` laid over it.
+
+    ``laid`` are further settings over those: what is given on the command line with a sweep.
 
     A setting is ``key=value``: the key dotted (``head.kind``) or its leaf alone (``kind``), the value as in TOML, text
     without quotes allowed. Raises BallspotError for an unknown preset or key (naming the nearest) and a bad value.
     """
     table, source = _preset_table(preset)
-    return _laid_over(table, settings, source=source)
+    return _laid_over(table, settings, laid, source=source)
 
 
 def changed_config(table: dict[str, Any], settings: Sequence[str], *, source: str) -> Config:
@@ -55,8 +61,17 @@ def changed_config(table: dict[str, Any], settings: Sequence[str], *, source: st
     return _laid_over(table, settings, source=source)
 
 
-def _laid_over(table: dict[str, Any], settings: Sequence[str], *, source: str) -> Config:
+def _laid_over(table: dict[str, Any], *layers: Sequence[str], source: str) -> Config:
     """The same of any nested tables; own code that they name gets the place and digest of its file as it is now."""
+    for layer in layers:
+        before = _training(table)
+        _lay(table, layer)
+        _shorten_warmup(table, before)
+    settings = [setting for layer in layers for setting in layer]
+    return _pinned(config_from_table(table, source=f"{source} with {', '.join(settings)}" if settings else source))
+
+
+def _lay(table: dict[str, Any], settings: Sequence[str]) -> None:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
@@ -65,7 +80,24 @@ def _laid_over(table: dict[str, Any], settings: Sequence[str], *, source: str) -
         values = table.setdefault(section, {})
         if isinstance(values, dict):  # else it is refused below
             values[leaf] = config_value(text.strip())
-    return _pinned(config_from_table(table, source=f"{source} with {', '.join(settings)}" if settings else source))
+
+
+def _training(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the training section, its defaults filled in where the warm-up depends on them."""
+    section, default = table.get("training"), Config().training
+    known = {"n_epochs": default.n_epochs, "warmup_epochs": default.warmup_epochs}
+    return known | (dict(section) if isinstance(section, Mapping) else {})
+
+
+def _shorten_warmup(table: dict[str, Any], before: Mapping[str, Any]) -> None:
+    """Keeps the share of the epochs that warm up where only their number was changed, to less than the warm-up."""
+    after = _training(table)
+    numbers = (before["n_epochs"], before["warmup_epochs"], after["n_epochs"], after["warmup_epochs"])
+    if not all(isinstance(number, (int, float)) for number in numbers) or numbers[1] != numbers[3]:
+        return
+    n_before, warmup, n_after, _ = numbers
+    if 0 < n_after <= warmup < n_before:
+        table["training"]["warmup_epochs"] = warmup * n_after / n_before
 
 
 def _pinned(config: Config) -> Config:

@@ -93,6 +93,7 @@ class HeadSection(Section):
     teams: Teams = "none"
     width: CountOrNone = 192
     fused_width: Count = 256
+    cells: Count = 1
     class_dropout: Share = 0.5
     kernel_size: Count = 5
     dilations: tuple[Count, ...] = (1, 2, 4)
@@ -183,6 +184,7 @@ class TrainingSection(Section):
     gradient_clip: NotNegative = 0.0
     early_stop_epochs: CountOrNone = 0
     validation_every_epochs: Count = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
     amp: bool = False
     compile: bool = False
 

@@ -7,6 +7,7 @@ from .resident import (
     MatchRows,
     ResidentFeatures,
     from_arrays,
+    limit_on,
     load_features,
     read_layout,
     scale_features,

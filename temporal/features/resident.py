@@ -22,6 +22,8 @@ from .scaling import READ_ROWS, Scaling, common_dims, fit_scaling
 from .sources import FeatureSource
 from .spill import SpillFile, take_room
 
+GPU_SHARE = 0.6  # of the free memory of a GPU, for features; the rest is for heads, their gradients and activations
+USUAL_LIMIT_GB = 8.0  # of the configuration: a number that nobody chose says nothing of GPUs
 NUMPY_DTYPES = {torch.float16: np.float16, torch.float32: np.float32}
 
 
@@ -47,11 +49,15 @@ class MatchRows:
 
 @dataclass(frozen=True)
 class FeatureLayout:
-    """What the stores of some matches say before their rows are read: where each match goes, spacing, widths."""
+    """What the stores of some matches say before their rows are read: where each match goes, spacing, widths.
+
+    ``cells`` says of how many places of one width a row of each set is, 1 where it is of the whole picture.
+    """
 
     matches: tuple[MatchRows, ...]
     frame_spacing: int
     dims: tuple[int, ...]
+    cells: tuple[int, ...] = ()
 
     @property
     def n_rows(self) -> int:
@@ -88,6 +94,16 @@ class ResidentFeatures:
         """The first and the last row of each match, int64 (matches, 2), on the CPU."""
         return torch.tensor([(match.first_row, match.first_row + match.n_rows - 1) for match in self.matches])
 
+    def bounds_on(self, device: torch.device) -> Tensor:
+        """`bounds` on a device, brought there once."""
+        if device not in self._bounds:
+            self._bounds[device] = self.bounds.to(device)
+        return self._bounds[device]
+
+    @cached_property
+    def _bounds(self) -> dict[torch.device, Tensor]:
+        return {}
+
     def match_rows(self, match_index: int, view_index: int = 0) -> Tensor:
         """The rows of one match in one view, (n_rows, D), sharing the tensor."""
         match = self.matches[match_index]
@@ -113,15 +129,15 @@ def load_features(
 ) -> ResidentFeatures:
     """The stored features of the matches ``names``, unscaled, in that order.
 
-    Beyond ``limit_gb`` (10^9 bytes) they lie in a nameless file in the folder ``spill``, gone with the process, and
-    batches of them are brought to ``device``. With ``file`` they lie in that new NPY file, mapped, whatever their
-    size. Raises BallspotError as `read_layout` does, and for a feature that is not finite.
+    Beyond ``limit_gb`` (10^9 bytes; on a GPU `limit_on`) they lie in a nameless file in the folder ``spill``, gone with
+    the process, and batches of them are brought to ``device``. With ``file`` they lie in that new NPY file, mapped,
+    whatever their size. Raises BallspotError as `read_layout` does, and for a feature that is not finite.
     """
     layout, device = read_layout(source, names, views), torch.device(device)
     shape = (len(views) * layout.n_rows, sum(layout.dims))
     n_bytes = shape[0] * shape[1] * dtype.itemsize
     pieces = (piece.to(dtype) for view in views for piece in _pieces(source, layout, view))
-    if file is None and n_bytes > limit_gb * 1e9:
+    if file is None and n_bytes > limit_on(device, limit_gb) * 1e9:
         content = f"{n_bytes / 1e9:.1f} GB of features"
         spilled = SpillFile(spill, content=content, remedy="raise resident_limit_gb", n_bytes=n_bytes)
         for piece in pieces:
@@ -134,6 +150,18 @@ def load_features(
             rows[n_done : n_done + len(piece)] = piece.to(rows.device)
             n_done += len(piece)
     return ResidentFeatures(rows, layout.matches, layout.frame_spacing, device, layout.dims, tuple(views))
+
+
+def limit_on(device: torch.device, limit_gb: float) -> float:
+    """How many features (10^9 bytes) may lie on a device, of which the configuration says ``limit_gb``.
+
+    On a GPU it is 0.6 of what is free there, whatever the machine's memory; a ``limit_gb`` other than the usual 8
+    bounds it, too.
+    """
+    if device.type != "cuda":
+        return limit_gb
+    free_gb = GPU_SHARE * torch.cuda.mem_get_info(device)[0] / 1e9
+    return free_gb if limit_gb == USUAL_LIMIT_GB else min(limit_gb, free_gb)
 
 
 def _pieces(source: FeatureSource, layout: FeatureLayout, view: str) -> Iterator[Tensor]:
@@ -163,9 +191,10 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
     matches: list[MatchRows] = []
     spacings: dict[int, str] = {}
     dims: dict[tuple[int, ...], str] = {}
-    first_row = 0
+    first_row, cells = 0, ()
     for name in names:
         with source.open(name) as group:
+            cells = tuple(store_of_set.spec.n_cells for store_of_set in group.stores)
             if group.n_rows > 1:  # one row alone fits any spacing
                 spacings.setdefault(group.frame_spacing, name)
             dims.setdefault(group.dims, name)
@@ -178,7 +207,7 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
     for what, found in (("frames between rows", spacings), ("features a row", dims)):
         if len(found) > 1:
             raise BallspotError(f"{source.path}: {what} differ between matches {found}; extract them alike")
-    return FeatureLayout(tuple(matches), next(iter(spacings), 1), next(iter(dims)))
+    return FeatureLayout(tuple(matches), next(iter(spacings), 1), next(iter(dims)), cells)
 
 
 def from_arrays(

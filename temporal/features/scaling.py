@@ -39,6 +39,7 @@ class ScalingFit:
     def add(self, rows: Tensor) -> None:
         """Takes the next rows (n, D)."""
         for piece in rows.split(READ_ROWS) if len(rows) else ():
+            piece = piece.cpu() if piece.device.type == "mps" else piece  # Apple's GPU has no float64
             numbers, n_new = piece.double(), len(piece)
             total = numbers.sum(0)
             mean = total / n_new

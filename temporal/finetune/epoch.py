@@ -66,7 +66,13 @@ class Epochs:
         self.scaler = self.precision.scaler()
         on_gpu = self.group.device.type == "cuda"
         clip = self.config.clips
-        how = ClipFormat(clip.clip_frames, clip.clip_stride, self.finetuning.backbone, is_changed=not on_gpu)
+        how = ClipFormat(
+            clip.clip_frames,
+            clip.clip_stride,
+            self.finetuning.backbone,
+            is_changed=not on_gpu,
+            motion=self.finetuning.motion,
+        )
         n_workers = self.section.n_decoders(on_gpu=on_gpu)
         self.reader = ClipReader(VideoClips(self.probes, how), n_workers=n_workers, pins=on_gpu)
         views = ("original", FLIPPED_VIEW)

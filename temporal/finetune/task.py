@@ -27,7 +27,8 @@ from .videos import Videos
 class Finetuning:
     """All that decides a fine-tuning: the task, how its backbone is trained, where that begins, and the videos.
 
-    Videos are read at ``fps``, where the weights ask for that.
+    Videos are read at ``fps``, where the weights ask for that. With ``motion`` pictures are of three moments, so many
+    frames apart, as `extract --motion` makes them.
     """
 
     task: Task
@@ -36,6 +37,7 @@ class Finetuning:
     videos: Videos
     precision: Precision
     fps: Fraction | None = None
+    motion: int = 0
 
     def loaded(self) -> Loaded:
         """The backbone to begin with, on the CPU. Raises BallspotError as `load_model` does."""
@@ -93,12 +95,15 @@ class Finetuning:
         return {} if self.precision.name == "float32" else {"precision": self.precision.name}
 
     def _pictures(self) -> dict[str, Any]:
-        """How pictures are read where that is not the plain way: cut, resized otherwise, at a rate of the weights."""
+        """How pictures are read where that is not the plain way: cut, resized otherwise, at a rate of the weights, of
+        three moments.
+        """
         uncropped, interpolation = self.backbone.uncropped, self.backbone.interpolation
         return {
             **({} if uncropped is None else {"uncropped": list(uncropped)}),
             **({} if interpolation is None else {"interpolation": interpolation}),
             **({} if self.fps is None else {"fps": str(self.fps)}),
+            **({} if not self.motion else {"motion": self.motion}),
         }
 
     @cached_property
@@ -119,7 +124,8 @@ class Finetuning:
         """The fingerprint of the set that `extract --weights RUN` makes with the trained backbone."""
         margin = 0 if backbone.shifted is None else backbone.shifted.reach
         views = prediction_views(self.task.config)
-        return backbone.features(stride=self.stride(backbone), views=views, margin=margin).fingerprint
+        spec = backbone.features(stride=self.stride(backbone), views=views, margin=margin, motion=self.motion)
+        return spec.fingerprint
 
     def extracted(self, backbone: Backbone, probes: Mapping[str, VideoProbe]) -> Iterator[ResidentFeatures]:
         """The features of whole matches, one after another, as their stores would hold them: float16.
@@ -129,7 +135,7 @@ class Finetuning:
         device, stride, views = self.task.device, self.stride(backbone), prediction_views(self.task.config)
         on_gpu = device.type == "cuda"
         rows = default_batch_rows("torch", str(device))
-        job = ExtractionJob(backbone, device, Settings(stride=stride, batch_rows=rows, views=views))
+        job = ExtractionJob(backbone, device, Settings(stride=stride, batch_rows=rows, views=views, motion=self.motion))
         n_decoders = self.section.n_decoders(on_gpu=True) if on_gpu else 1
         with RowReader(job, n_decoders=n_decoders) as reader:
             for name, probe in probes.items():

@@ -53,6 +53,7 @@ class Trained:
             uncropped=spec.uncropped,
             interpolation=spec.interpolation,
             fps=finetuning.fps,
+            motion=finetuning.motion,
         )
         save_backbone(run.path / RUN_BACKBONE, self.tensors, settled)
         write_checkpoint(run.path / BEST, description=self.description, head=self.head, progress=progress, scaling=None)

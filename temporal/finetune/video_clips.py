@@ -49,13 +49,15 @@ class ClipFormat:
     """How clips are read: so many frames, each `stride` after the other, as the backbone reads pictures.
 
     With ``is_changed`` they are changed where they are decoded. Else they are as decoded, bytes, where a resized
-    picture is rounded: a quarter of the memory and of the way to a GPU.
+    picture is rounded: a quarter of the memory and of the way to a GPU. With ``motion`` pictures are of three moments,
+    so many frames apart.
     """
 
     n_frames: int
     stride: int
     backbone: BackboneSpec
     is_changed: bool
+    motion: int = 0
 
 
 @dataclass
@@ -105,7 +107,8 @@ class VideoClips(Dataset["ClipPictures | str"]):
         else:
             while len(self._sources) >= MOST_OPEN:
                 self._sources.popitem(last=False)[1].__exit__(None, None, None)
-            self._sources[video] = open_source(self.probes[video], "pyav", stays_open=True).__enter__()
+            source = open_source(self.probes[video], "pyav", motion=self.how.motion, stays_open=True)
+            self._sources[video] = source.__enter__()
         return self._sources[video]
 
     def close(self) -> None:

@@ -14,5 +14,6 @@ from .checkpoints import (
     write_checkpoint,
 )
 from .downsampling import token_frames
+from .dropout import masks_of_runs
 from .head import HeadOutput, SpottingHead, WholeHead, build_head, n_parameters, sketch_device
 from .warm_start import WarmStart

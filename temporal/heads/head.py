@@ -75,16 +75,47 @@ class SpottingHead(nn.Module):
         return HeadOutput(class_logits, offsets, team_logits)
 
 
-class FusedTrunk(nn.Module):
-    """Several feature sets side by side, each brought to ``set_width`` by a linear layer of its own, under one trunk.
+class CellAttention(nn.Module):
+    """The cells of each frame pooled by attention: (B, T, n_cells * D), cell by cell, -> (B, T, width).
 
-    The sets' sizes and ranges differ; without layers of their own the widest would weigh most.
+    Each of ``n_heads`` heads takes a weighted mean over the cells of what one linear layer makes of every cell; the
+    weights are a softmax of a linear layer of the cell and of a number for its place. They begin even: as the mean over
+    the cells. With the place comes a vector that is added, so that a trunk can tell where something was seen.
     """
 
-    def __init__(self, trunk: nn.Module, *, dims: Sequence[int], set_width: int) -> None:
+    def __init__(self, dim: int, *, n_cells: int, width: int, n_heads: int) -> None:
+        """Raises ValueError for features that are not so many cells, and for a width that heads do not divide."""
+        super().__init__()
+        if dim % n_cells:
+            raise ValueError(f"{dim} numbers are not {n_cells} cells of one width (head.cells)")
+        if width % n_heads:
+            raise ValueError(f"fused_width {width} does not divide by n_attention_heads {n_heads}")
+        self.n_cells, self.n_heads = n_cells, n_heads
+        self.value = nn.Linear(dim // n_cells, width)
+        self.weigh = nn.Linear(dim // n_cells, n_heads)
+        self.place_weights = nn.Parameter(torch.zeros(n_cells, n_heads))
+        self.place_values = nn.Parameter(torch.zeros(n_cells, width))
+        nn.init.zeros_(self.weigh.weight)
+        nn.init.zeros_(self.weigh.bias)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        cells = frames.unflatten(-1, (self.n_cells, -1))  # (B, T, C, D)
+        weights = (self.weigh(cells) + self.place_weights).softmax(-2)  # (B, T, C, heads)
+        values = (self.value(cells) + self.place_values).unflatten(-1, (self.n_heads, -1))  # (B, T, C, heads, w)
+        return (weights[..., None] * values).sum(-3).flatten(-2)
+
+
+class FusedTrunk(nn.Module):
+    """Several feature sets side by side, each brought to ``set_width`` by a layer of its own, under one trunk.
+
+    The sets' sizes and ranges differ; without layers of their own the widest would weigh most. A layer is linear, or
+    attention over the cells of a frame.
+    """
+
+    def __init__(self, trunk: nn.Module, *, dims: Sequence[int], layers: Sequence[nn.Module]) -> None:
         super().__init__()
         self.dims = tuple(dims)
-        self.projections = nn.ModuleList(nn.Linear(dim, set_width) for dim in dims)
+        self.projections = nn.ModuleList(layers)
         self.trunk = trunk
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -140,18 +171,26 @@ TRUNKS = {
 STAGED_TRUNKS = {"mstcn": MSTCN, "asformer": ASFormer}
 
 
+def set_layer(section: HeadSection, dim: int) -> nn.Module:
+    """What brings a feature set of ``dim`` numbers a frame to `fused_width`."""
+    if section.cells == 1:
+        return nn.Linear(dim, section.fused_width)
+    return CellAttention(dim, n_cells=section.cells, width=section.fused_width, n_heads=section.n_attention_heads)
+
+
 def build_head(section: HeadSection, *, dims: Sequence[int], n_labels: int, clip_frames: int) -> SpottingHead:
     """The head that ``section`` describes, for feature sets of ``dims`` numbers a frame and ``n_labels`` labels.
 
     Initial values come from torch's global generator: seed it first. Raises ValueError when the width does not divide
     by the attention heads.
     """
-    dim = dims[0] if len(dims) == 1 else section.fused_width * len(dims)
+    is_fused = len(dims) > 1 or section.cells > 1
+    dim = section.fused_width * len(dims) if is_fused else dims[0]
     sided = section.teams == "labels"
     n_classes = 2 * n_labels if sided else n_labels
 
     def fused(trunk: nn.Module) -> nn.Module:
-        return trunk if len(dims) == 1 else FusedTrunk(trunk, dims=dims, set_width=section.fused_width)
+        return FusedTrunk(trunk, dims=dims, layers=[set_layer(section, one) for one in dims]) if is_fused else trunk
 
     if is_reference(section.kind):
         trunk = OwnModule(section, dim=dim, n_classes=n_classes, clip_frames=clip_frames)

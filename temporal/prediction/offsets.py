@@ -27,7 +27,8 @@ def place_scores(
     n_clips, clip_frames = len(scores), grid.clip_frames
     place = token_frames(grid.clip_frames, grid.temporal_stride, device=scores.device).expand(n_clips, -1)  # (B, N)
     if offsets is not None:
-        place = torch.floor(place + offsets.double() + 0.5).clamp(-1, clip_frames).long()
+        exact = offsets if offsets.device.type == "mps" else offsets.double()  # Apple's GPU has no float64
+        place = torch.floor(place + exact + 0.5).clamp(-1, clip_frames).long()
     inside = (place >= 0) & (place < clip_frames)
     slot = torch.where(inside, place, clip_frames)  # one more frame, cut off below, takes what is dropped
 

@@ -106,8 +106,10 @@ class ScoreStream:
             for at, beyond, counts in zip(place.split(size), outside.split(size), counted.split(size), strict=True):
                 row = at.clamp(max=last) - self.first_row
                 frames = gather_rows(self.rows[view], row, beyond, device=self.device)  # (B, T, D)
-                placed = placed_scores(self.head, frames, self.grid, self.config) * counts.to(self.device)[..., None]
-                total.index_add_(0, (at - self.given).flatten().to(self.device), placed.flatten(0, 1))
+                counted_there = counts.to(self.device, non_blocking=True)[..., None]
+                placed = placed_scores(self.head, frames, self.grid, self.config) * counted_there
+                there = (at - self.given).flatten().to(self.device, non_blocking=True)
+                total.index_add_(0, there, placed.flatten(0, 1))
 
     def _grow(self, n_rows: int) -> None:
         """Room for the sums of ``n_rows`` rows."""

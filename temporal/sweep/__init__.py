@@ -10,4 +10,5 @@ from .plan import check_runs, dealt, plan_runs, record_sweep, run_sweep
 from .progress import SweepProgress
 from .search import search_space
 from .space import read_space
+from .stacks import left_alone, stack_size
 from .tables import show_plan, show_results

@@ -1,4 +1,4 @@
-"""What the runs of a sweep cost: seconds and memory, from a few steps of each."""
+"""What the runs of a sweep cost: seconds and disk, from a few steps of each and one validation of a short match."""
 
 import time
 from collections.abc import Sequence
@@ -12,9 +12,19 @@ from ...cache.runs import RunFolder
 from ...evaluate.dataset import LabelArrays
 from ..clips import event_table
 from ..config import as_table
+from ..decoding import decode_as_configured
 from ..features import from_arrays, read_layout
 from ..heads import HeadDescription, n_parameters
-from ..training import Experiment, Learner, clips_an_epoch, make_optimizer, train_epoch, training_material
+from ..prediction import score_match
+from ..training import (
+    Experiment,
+    Learner,
+    clips_an_epoch,
+    is_validated,
+    make_optimizer,
+    train_epoch,
+    training_material,
+)
 from .plan import PlannedRun
 
 PROBE_STEPS = 6
@@ -23,7 +33,7 @@ PROBE_ROWS = 2000
 
 @dataclass(frozen=True)
 class Cost:
-    """What a setting's run is expected to take: seconds of training, bytes on disk, and whether runs have shown it."""
+    """What a setting's run is expected to take: seconds with validation, bytes on disk, and if runs have shown it."""
 
     seconds: float
     n_bytes: int
@@ -70,6 +80,13 @@ def _probe(experiment: Experiment) -> Cost:
         started = time.perf_counter()
         train_epoch(learner, material, short, epoch=1, seed=0)
         a_clip_s = (time.perf_counter() - started) / n_clips
+        started = time.perf_counter()
+        scored = score_match(head, features, 0, config)
+        decode_as_configured(scored.scores, config.prediction)
+        a_row_s = (time.perf_counter() - started) / PROBE_ROWS
+    n_valid_rows = sum(match.n_rows for match in valid.matches)
+    n_validations = sum(is_validated(epoch + 1, config.training) for epoch in range(config.training.n_epochs)) + 1
     seconds = a_clip_s * clips_an_epoch(layout, config) * config.training.n_epochs
+    seconds += a_row_s * n_valid_rows * n_validations  # the best head predicts them once more
     n_scores = sum(match.n_video_frames for match in valid.matches) * n_labels
     return Cost(seconds, 2 * 4 * n_parameters(head) + 4 * n_scores, measured=False)

@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ...cache.runs import RunFolder
 from ...evaluate.dataset import DataSelection
 from ..config import Config, as_table
 from ..features import open_source
+from ..stacked import StackedRun
 from ..training import Experiment, run_experiment, run_record, shared_features
 
 
@@ -43,6 +45,20 @@ class Job:
             device=torch.device(self.device),
         )
 
+    def begin(self, held: ExitStack) -> StackedRun:
+        """The run of this job in its folder, which nobody else has until ``held`` ends. BallspotError as `experiment`.
+
+        Waits for another process that is at the same run already.
+        """
+        experiment, folder = self.experiment(), RunFolder(self.run)
+        experiment.check()
+        key = experiment.key()
+        record = run_record(experiment, command=self.command)
+        held.enter_context(folder.at_work(waits=True))
+        folder.prepare(key=key, record=record, config=as_table(self.config))
+        failure_path(self.run).unlink(missing_ok=True)
+        return StackedRun(experiment, folder, key, self.track)
+
 
 def failure_path(run: Path) -> Path:
     """Where it is written, beside the run's folder, why the run failed."""
@@ -65,26 +81,29 @@ def do_job(job: Job, *, n_threads: int = 1) -> Mapping[str, Any] | None:
     same run already is waited for.
     """
     torch.set_num_threads(n_threads)
-    folder = RunFolder(job.run)
     started = time.monotonic()
     try:
-        experiment = job.experiment()
-        experiment.check()
-        key = experiment.key()
-        record = run_record(experiment, command=job.command)
-        with folder.at_work(waits=True):
-            folder.prepare(key=key, record=record, config=as_table(job.config))
-            failure_path(job.run).unlink(missing_ok=True)
-            if folder.is_done:
-                return folder.metrics()
-            loaded = shared_features(experiment, job.resident)
-            return run_experiment(experiment, folder, key=key, report=lambda line: None, loaded=loaded, track=job.track)
-    except BallspotError as error:
-        record_failure(job, str(error), after_s=time.monotonic() - started)
+        with ExitStack() as held:
+            run = job.begin(held)
+            if run.folder.is_done:
+                return run.folder.metrics()
+            loaded = shared_features(run.experiment, job.resident)
+            return run_experiment(
+                run.experiment, run.folder, key=run.key, report=lambda line: None, loaded=loaded, track=job.track
+            )
     except Exception as error:  # noqa: BLE001 - a sweep goes on, and says at its end what went wrong
-        line = traceback.format_exception_only(error)[-1].strip()
-        record_failure(job, line, after_s=time.monotonic() - started, trace=traceback.format_exc())
+        record_error(job, error, after_s=time.monotonic() - started)
     return None
+
+
+def record_error(job: Job, error: Exception, *, after_s: float) -> None:
+    """Writes down an error of a job: its line where it is a user's to mend, else with where it came from."""
+    if isinstance(error, BallspotError):
+        record_failure(job, str(error), after_s=after_s)
+        return
+    line = traceback.format_exception_only(error)[-1].strip()
+    trace = "".join(traceback.format_exception(error))
+    record_failure(job, line, after_s=after_s, trace=trace)
 
 
 def record_failure(job: Job, error: str, *, after_s: float, trace: str | None = None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import sha256
-from itertools import product
+from itertools import count, islice, product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ class Space:
         of_config = moved_table({key: value for key, value in point.items() if key not in RUN_KEYS}, self.path.parent)
         texts = [f"{key}={_toml(value)}" for key, value in of_config.items()]
         try:
-            config = load_config(_preset(point[PRESET], self.path), [*texts, *self.laid])
+            config = load_config(_preset(point[PRESET], self.path), texts, self.laid)
         except BallspotError as error:
             raise BallspotError(f"{self.path}: {error}") from error
         varied = {key: value for key, value in point.items() if key not in self._common | self._overlaid}
@@ -179,13 +179,16 @@ class Space:
         return frozenset(alike)
 
 
-def read_space(path: Path, *, settings: Sequence[str] = (), matches: Sequence[str] = ()) -> Space:
+def read_space(
+    path: Path, *, settings: Sequence[str] = (), matches: Sequence[str] = (), n_seeds: int | None = None
+) -> Space:
     """The settings that a sweep file describes; ``settings`` (``key=value``) are laid over every run, last.
 
+    ``n_seeds`` takes the place of the file's number of seeds.
     ``matches`` are the names that `leave_out = "each"` stands for. Raises BallspotError, naming the file and the key,
     for what is unknown, and where nothing is left to run.
     """
-    file = read_sweep_file(path)
+    file = with_seeds(read_sweep_file(path), n_seeds)
     base: Table = _whole_keys({PRESET: file.preset, **file.set}, path)
     if file.features:
         base |= _whole_keys({FEATURES: file.features}, path)
@@ -201,6 +204,15 @@ def read_space(path: Path, *, settings: Sequence[str] = (), matches: Sequence[st
     if not points:
         raise BallspotError(f"{path}: no setting is left to run; its conditions skip them all")
     return Space(path, file, axes, points, tuple(settings))
+
+
+def with_seeds(file: SweepFile, n_seeds: int | None) -> SweepFile:
+    """The file with so many seeds: the first of its own, then the smallest other numbers."""
+    if n_seeds is None:
+        return file
+    own = file.seed_numbers[:n_seeds]
+    others = (number for number in count() if number not in own)
+    return file.model_copy(update={"seeds": (*own, *islice(others, n_seeds - len(own)))})
 
 
 def _axes(file: SweepFile, path: Path, base: Table, matches: Sequence[str]) -> Iterator[Axis]:

@@ -23,6 +23,7 @@ from ..clips import (
     gather_clips,
     jitter_shift,
     mix_clips,
+    rows_ahead,
     switch_frames,
     token_targets,
 )
@@ -41,7 +42,7 @@ from .losses import (
     sigmoid_total,
     team_loss,
 )
-from .optimizer import Learner, descend, scheduled_rate
+from .optimizer import Learner, computing, descend, scheduled_rate
 
 CLIPS_AT_ONCE = 256  # whose targets are made together
 PASSES_AN_EPOCH = 1.7  # the original's 500,000 frames over the 288,308 that its training matches have at stride 2
@@ -154,7 +155,7 @@ def train_epoch(
     sums = torch.zeros(4, device=features.device)
     n_collisions = torch.zeros((), dtype=torch.int64, device=features.device)
     rate = 0.0
-    for step, batch in enumerate(training_batches(material, drawn, config)):
+    for step, batch in enumerate(training_batches(material, drawn, config)):  # no step waits for a GPU
         n_done = (epoch - 1) * n_steps + step
         rate = scheduled_rate(section, n_done, n_steps=n_steps)
         learner.set_rate(rate)
@@ -190,7 +191,7 @@ def train_step(learner: Learner[Any], batch: Batch, weights: Tensor, config: Con
     losses: list[LossParts] = []
 
     def loss() -> Tensor:
-        with torch.autocast(frames.device.type, torch.bfloat16, enabled=section.amp and frames.is_cuda):
+        with computing(section, frames.device):
             output = (learner.forward or learner.model)(frames)
         losses.append(batch_loss(output, batch.wanted, batch.share, weights, config))
         return losses[-1].total
@@ -220,15 +221,32 @@ def epoch_summary(
 def training_batches(material: TrainingMaterial, clips: ClipStarts, config: Config) -> Iterator[Batch]:
     """The clips in batches of ``batch_clips``, each as `training_batch` gives it.
 
-    Targets take no chance, so those of many small batches are made at once.
+    Targets take no chance, so those of many small batches are made at once. The draw of the whole epoch goes to the
+    device in one piece; features that lie in memory or on a disk are read ahead for it (`rows_ahead`).
     """
     size = config.training.batch_clips
+    targets = target_batches(material, clips, config, size=size)
+    if config.augmentation.index_jitter:
+        read = None
+    else:
+        read = rows_ahead(material.features, clips, ClipGrid.of(config, material.features.frame_spacing), size=size)
+    clips = clips.on(material.features.rows.device)
+    for start, wanted in zip(range(0, len(clips), size), targets, strict=True):
+        frames = None if read is None else next(read)
+        yield training_batch(material, clips.part(start, start + size), wanted, config, frames=frames)
+
+
+def target_batches(
+    material: TrainingMaterial, clips: ClipStarts, config: Config, *, size: int
+) -> Iterator[TokenTargets]:
+    """What the tokens of the clips should answer, ``size`` clips at a time, on the device of the events."""
+    clips = clips.on(material.events.key.device)
     n_at_once = max(CLIPS_AT_ONCE // size, 1) * size
     for first in range(0, len(clips), n_at_once):
         block = clips.part(first, first + n_at_once)
         wanted = clip_targets(material, block, config)
         for start in range(0, len(block), size):
-            yield training_batch(material, block.part(start, start + size), wanted.part(start, start + size), config)
+            yield wanted.part(start, start + size)
 
 
 def clip_targets(material: TrainingMaterial, clips: ClipStarts, config: Config) -> TokenTargets:
@@ -237,7 +255,10 @@ def clip_targets(material: TrainingMaterial, clips: ClipStarts, config: Config) 
     grid = ClipGrid.of(config, features.frame_spacing)
     flipped = None
     if clips.view_index is not None:
-        flipped = torch.tensor([view == FLIPPED_VIEW for view in features.views])[clips.view_index]
+        flipped = torch.zeros_like(clips.view_index, dtype=torch.bool)
+        for place, view in enumerate(features.views):
+            if view == FLIPPED_VIEW:
+                flipped |= clips.view_index == place
     return token_targets(
         clip_events(material.events, clips, grid, flipped=flipped),
         grid,
@@ -247,14 +268,25 @@ def clip_targets(material: TrainingMaterial, clips: ClipStarts, config: Config) 
     )
 
 
-def training_batch(material: TrainingMaterial, clips: ClipStarts, wanted: TokenTargets, config: Config) -> Batch:
-    """The clips with features that are changed as `augmentation` says; ``wanted``: what their tokens should answer."""
+def training_batch(
+    material: TrainingMaterial,
+    clips: ClipStarts,
+    wanted: TokenTargets,
+    config: Config,
+    *,
+    frames: Tensor | None = None,
+) -> Batch:
+    """The clips with features that are changed as `augmentation` says; ``wanted``: what their tokens should answer.
+
+    ``frames`` (B, T, D): the clips' features where they were read before.
+    """
     features, change = material.features, config.augmentation
     grid = ClipGrid.of(config, features.frame_spacing)
     shift = None
     if change.index_jitter:
         shift = jitter_shift(len(clips), grid, chance=change.index_jitter)
-    frames = gather_clips(features, clips, grid, row_shift=shift)
+    if frames is None:
+        frames = gather_clips(features, clips, grid, row_shift=shift)
     if change.frame_switch:
         frames = switch_frames(frames, chance=change.frame_switch)
     if change.temporal_drop:

@@ -28,38 +28,52 @@ from ...cache.disk import (
 from ...cache.errors import BallspotError
 from ...cache.stores import FeatureStore
 from ..config import DTYPES, prediction_views
-from ..features import MatchRows, ResidentFeatures, Scaling, read_layout
+from ..features import MatchRows, ResidentFeatures, Scaling, limit_on, read_layout
 from .material import LoadedFeatures, load_both
 from .task import SPLIT, Experiment
 
 LAYOUT, SCALING = "layout.json", "scaling.npy"
 PARTS = ("train", SPLIT)
+COPY_ROWS = 2**18
 
 
 def shared_features(experiment: Experiment, resident: Path) -> LoadedFeatures:
     """The features of an experiment, mapped from ``resident``, where the first that asks for them writes them.
 
-    On another device than the CPU those within `resident_limit_gb` are loaded onto it for this process alone. Raises
-    BallspotError where there is no room.
+    So the stores are read and scaled once, whatever the number of jobs. On another device than the CPU those that it
+    may hold (`limit_on`) are then copied onto it, for this process alone; the others stay mapped. Raises BallspotError
+    where there is no room.
     """
-    if experiment.device.type != "cpu" and not is_beyond_limit(experiment):
-        return load_both(experiment, spill=make_folder(resident))
     folder = make_folder(resident) / shared_name(experiment)
     if not (folder / LAYOUT).is_file():
         with locked_folder(resident):
             if not (folder / LAYOUT).is_file():
                 _write(experiment, folder)
     loaded = _read(folder)
-    training, validation = (replace(features, device=experiment.device) for features in _both(loaded))
+    if experiment.device.type != "cpu" and not is_beyond_limit(experiment):
+        training, validation = (_brought(features, experiment.device) for features in _both(loaded))
+    else:
+        training, validation = (replace(features, device=experiment.device) for features in _both(loaded))
     return replace(loaded, training=training, validation=validation)
 
 
+def _brought(features: ResidentFeatures, device: torch.device) -> ResidentFeatures:
+    """The same features on a device, copied in pieces: the map of a large file is never held twice."""
+    rows = torch.empty(features.rows.shape, dtype=features.rows.dtype, device=device)
+    for there, here in zip(rows.split(COPY_ROWS), features.rows.split(COPY_ROWS), strict=True):
+        there.copy_(here)
+    return replace(features, rows=rows, device=device)
+
+
 def is_beyond_limit(experiment: Experiment) -> bool:
-    """Whether the training features take more than `resident_limit_gb`: then no device holds them."""
+    """Whether the training features take more than may lie on the device, or in memory: they stay mapped then."""
     section = experiment.config.clips
     layout = read_layout(experiment.rows, experiment.splits.part("train"), section.views)
     n_numbers = len(section.views) * layout.n_rows * sum(layout.dims)
-    return n_numbers * DTYPES[section.resident_dtype].itemsize > section.resident_limit_gb * 1e9
+    return (
+        n_numbers * DTYPES[section.resident_dtype].itemsize
+        > limit_on(experiment.device, section.resident_limit_gb) * 1e9
+    )
 
 
 def shared_name(experiment: Experiment) -> str:

@@ -1,7 +1,8 @@
 """How weights move: AdamW, steps towards flat minima, clipped gradients, and an average of the weights on the way."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from ...cache.machine import has_bfloat16_units
 from ..config import Config, TrainingSection
 
 
@@ -27,6 +29,24 @@ def make_optimizer(head: nn.Module, config: Config) -> torch.optim.AdamW:
 def can_fuse(model: nn.Module) -> bool:
     """Whether torch has fused optimizers for where a model's parameters are."""
     return all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
+
+
+def computes_in_bfloat16(section: TrainingSection, device: torch.device) -> bool:
+    """Whether a training with ``precision`` bfloat16 (or ``amp``, on a GPU) computes so on a device.
+
+    It does where a unit multiplies bfloat16 numbers: elsewhere they are slower than float32. Weights, optimizer and
+    losses stay float32 in any case.
+    """
+    if device.type == "cuda":
+        return section.amp or (section.precision == "bfloat16" and torch.cuda.is_bf16_supported())
+    return section.precision == "bfloat16" and device.type == "cpu" and has_bfloat16_units()
+
+
+def computing(section: TrainingSection, device: torch.device) -> AbstractContextManager[Any]:
+    """The context in which a head computes in training."""
+    if not computes_in_bfloat16(section, device):
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def descend(
@@ -71,15 +91,18 @@ class WeightAverage:
         device = next(head.parameters()).device
         self.weights = {name: value.detach().to(device, copy=True) for name, value in state.items()}
 
-    @torch.no_grad()
     def update(self, head: nn.Module, *, n_steps_done: int) -> None:
         """Takes in the weights after a step, ``n_steps_done`` of the whole training before it."""
+        self.take(head.state_dict(), n_steps_done=n_steps_done)
+
+    @torch.no_grad()
+    def take(self, state: Mapping[str, Tensor], *, n_steps_done: int) -> None:
+        """As `update`, with the tensors of a head, or those of several stacked."""
         decay = min(self.decay, (1 + n_steps_done) / (10 + n_steps_done))
-        state = head.state_dict()
         moving = [name for name, value in state.items() if value.is_floating_point()]
         average = get_ema_multi_avg_fn(decay)  # all at once: on a GPU one operation instead of one a tensor
         average([self.weights[name] for name in moving], [state[name] for name in moving], 0)
-        for name in state.keys() - moving:  # what counts, such as the batches that a norm has seen
+        for name in state.keys() - set(moving):  # what counts, such as the batches that a norm has seen
             self.weights[name].copy_(state[name])
 
 

@@ -1,22 +1,23 @@
 """Runs from features and labels to metrics: material, epochs, final predictions; one seed, or several."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ...cache.code import shown
 from ...cache.runs import RunFolder
 from ...cache.terminal import ProgressLine, note
-from ..config import TrainingSection, as_table
+from ..config import Config, as_table
 from ..heads import HeadDescription, HeadOutput, SpottingHead, n_parameters, read_checkpoint
 from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record, write_wholes
-from .epoch import TrainingMaterial, epoch_seed, steps_an_epoch, train_epoch
+from .epoch import EpochSummary, TrainingMaterial, epoch_seed, steps_an_epoch, train_epoch
 from .material import LoadedFeatures, load_both, training_side
-from .optimizer import Learner, make_optimizer
+from .optimizer import Learner, computes_in_bfloat16, make_optimizer
 from .progress import BEST, LAST, RunProgress
 from .provenance import command_line, run_record
 from .task import HELD_OUT, SPLIT, Experiment, Report
@@ -68,35 +69,51 @@ def run_experiment(
     same bits. ``report`` receives a line an epoch, and with ``watched`` standard error shows the steps of the epoch at
     work. ``loaded`` spares reading the features again. ``track`` writes TensorBoard files, too.
     """
-    tracker = Tracker(run) if track else None
-    with torch.random.fork_rng(devices=[experiment.device] if experiment.device.type == "cuda" else []):
+    with own_chance(experiment.device):
         loaded = loaded or load_both(experiment, spill=run.path)
         training = training_side(experiment, loaded.training, report)
-        validation = validation_material(
-            loaded.validation, list(experiment.spots(SPLIT).values()), experiment.label_set
-        )
-        description = HeadDescription(
-            experiment.config,
-            experiment.label_set,
-            loaded.training.dims,
-            experiment.source.fingerprint,
-            experiment.rows.rate,
-        )
-        torch.manual_seed(epoch_seed(experiment.seed, 0))
-        head = description.build()
-        if experiment.start is not None:
-            new = experiment.start.apply(head, description)
-            report(f"begins with {experiment.start.path}" + (f"; new classes: {', '.join(new)}" if new else ""))
-        head = head.to(experiment.device)
-        learner = Learner(head, make_optimizer(head, experiment.config))
-        progress = RunProgress(run, experiment, learner, description, report, loaded.scaling, tracker)
-        progress.resume()
-        learner.forward = _forward(head, experiment.config.training, report)
+        validation = validation_side(experiment, loaded)
+        progress = begin_run(experiment, run, loaded, report, track=track)
+        progress.learner.forward = _forward(progress.learner.model, experiment.config, report)
         _train(experiment, progress, training, validation, watched=watched)
-    metrics = _finish(experiment, progress, key=key)
-    if tracker is not None:
-        tracker.end(as_table(experiment.config), experiment.seed, metrics)
-    return metrics
+    return finish_run(experiment, progress, key=key)
+
+
+def own_chance(device: torch.device) -> AbstractContextManager[Any]:
+    """Leaves the outer state of torch's generators as it was."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def validation_side(experiment: Experiment, loaded: LoadedFeatures) -> ValidationMaterial:
+    """What the heads of an experiment are judged on after an epoch."""
+    return validation_material(loaded.validation, list(experiment.spots(SPLIT).values()), experiment.label_set)
+
+
+def begin_run(
+    experiment: Experiment, run: RunFolder, loaded: LoadedFeatures, report: Report, *, track: bool = False
+) -> RunProgress:
+    """The head of a run with its optimizer, fresh by the seed or as its last epoch left them. Takes torch's chance."""
+    description = HeadDescription(
+        experiment.config,
+        experiment.label_set,
+        loaded.training.dims,
+        experiment.source.fingerprint,
+        experiment.rows.rate,
+    )
+    torch.manual_seed(epoch_seed(experiment.seed, 0))
+    head = description.build()
+    if experiment.start is not None:
+        new = experiment.start.apply(head, description)
+        report(f"begins with {experiment.start.path}" + (f"; new classes: {', '.join(new)}" if new else ""))
+    head = head.to(experiment.device)
+    learner = Learner(head, make_optimizer(head, experiment.config))
+    tracker = Tracker(run) if track else None
+    progress = RunProgress(run, experiment, learner, description, report, loaded.scaling, tracker)
+    progress.resume()
+    section = experiment.config.training
+    if section.precision == "bfloat16" and not computes_in_bfloat16(section, experiment.device):
+        report(f"precision bfloat16: {experiment.device} has no unit for it; the head is computed in float32")
+    return progress
 
 
 def _train(
@@ -108,36 +125,54 @@ def _train(
     watched: bool,
 ) -> None:
     """The epochs that are still to do."""
-    config, learner = experiment.config, progress.learner
-    judged = learner.model if learner.average is None else progress.description.build().to(experiment.device)
+    config, learner, judged = experiment.config, progress.learner, judged_head(progress)
     for epoch in progress.epochs():
         steps = ProgressLine(f"epoch {epoch}", steps_an_epoch(training.features, config), unit="steps", stays=False)
         with steps if watched else nullcontext():
             on_step = steps.advance if watched else lambda: None
             summary = train_epoch(learner, training, config, epoch=epoch, seed=experiment.seed, on_step=on_step)
-        if learner.average is not None:
-            judged.load_state_dict(learner.average.weights)
-        result = None
-        if progress.is_validated(epoch):
-            result = validate(judged, validation, config, n_labels=len(experiment.label_set))
-        if progress.end_epoch(summary, result):
-            progress.write_head(BEST, judged)
-        if progress.is_over:
-            progress.write_head(LAST, judged)
-        else:
-            progress.write_last()
+        keep_epoch(progress, summary, judged, validation)
 
 
-def _forward(head: SpottingHead, section: TrainingSection, report: Report) -> Callable[[Tensor], HeadOutput] | None:
+def judged_head(progress: RunProgress) -> SpottingHead:
+    """The head that is validated and kept: the one in training, or one to hold the average of its weights."""
+    learner = progress.learner
+    return learner.model if learner.average is None else progress.description.build().to(progress.task.device)
+
+
+def keep_epoch(
+    progress: RunProgress, summary: EpochSummary, judged: SpottingHead, validation: ValidationMaterial
+) -> None:
+    """Validates the head after an epoch, where it is due, and leaves the log and the checkpoints."""
+    learner, task = progress.learner, progress.task
+    if learner.average is not None:
+        judged.load_state_dict(learner.average.weights)
+    result = None
+    if progress.is_validated(progress.done.n_epochs_done + 1):
+        result = validate(judged, validation, task.config, n_labels=len(task.label_set))
+    if progress.end_epoch(summary, result):
+        progress.write_head(BEST, judged)
+    if progress.is_over:
+        progress.write_head(LAST, judged)
+    else:
+        progress.write_last()
+
+
+def _forward(head: SpottingHead, config: Config, report: Report) -> Callable[[Tensor], HeadOutput] | None:
     """The compiled head where that is asked for and helps, None for the head itself."""
-    on_gpu = next(head.parameters()).is_cuda
+    section, on_gpu = config.training, next(head.parameters()).is_cuda
     if (section.amp or section.compile) and not on_gpu:
         report("amp and compile are for GPUs; on the CPU they were measured to help nothing and are left out")
-    return torch.compile(head) if section.compile and on_gpu else None
+    if not section.compile or not on_gpu:
+        return None
+    if any(isinstance(layer, nn.RNNBase) for layer in head.modules()):
+        report(f"compile: head {shown(config.head.kind)} has a recurrent layer, which no compiler fuses; left as it is")
+        return None
+    return torch.compile(head)
 
 
-def _finish(experiment: Experiment, progress: RunProgress, *, key: str) -> dict[str, Any]:
-    """Predicts the validation matches with the best head, writes the metrics, and marks the run done.
+def finish_run(experiment: Experiment, progress: RunProgress, *, key: str) -> dict[str, Any]:
+    """Predicts the validation matches with the best head, writes the metrics, marks the run done; its metrics.
 
     A fold also predicts the matches that it holds out.
     """
@@ -151,4 +186,7 @@ def _finish(experiment: Experiment, progress: RunProgress, *, key: str) -> dict[
         for _ in predict_matches(ensemble, experiment.source, splits.part(split), out=out):
             pass
         write_wholes(out, splits.halves)
-    return progress.finish(n_trained=n_parameters(progress.learner.model))
+    metrics = progress.finish(n_trained=n_parameters(progress.learner.model))
+    if progress.tracker is not None:
+        progress.tracker.end(as_table(experiment.config), experiment.seed, metrics)
+    return metrics

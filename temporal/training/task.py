@@ -105,6 +105,12 @@ class Experiment(Task):
             read_layout(self.rows, self.splits.part(SPLIT), prediction_views(config))
             if self.splits.n_folds:  # which is predicted at the end of training
                 read_layout(self.source, self.splits.part(HELD_OUT), prediction_views(config))
+        for cells in layout.cells:
+            if config.head.cells not in (1, cells):
+                raise BallspotError(
+                    f"head.cells = {config.head.cells}: the rows of {self.source.name} are of {cells} cell"
+                    f"{'s' if cells > 1 else ''}; set cells={cells}" + ("" if cells > 1 else ", or extract with --grid")
+                )
         ClipGrid.of(config, layout.frame_spacing)
         try_losses(config, n_classes=len(self.label_set) * (2 if config.head.teams == "labels" else 1))
         with torch.random.fork_rng(devices=[]), torch.device(sketch_device(config.head)):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ballspot.cache.errors import BallspotError
-from ballspot.extract.device import pick_devices
+from ballspot.extract.device import pick_device, pick_devices
 from ballspot.extract.rows import n_workers_for
 
 
@@ -56,3 +56,26 @@ def test_a_device_that_no_cluster_deals_is_refused() -> None:
 def test_workers_of_gpus_fill_the_cores(n_gpus: int, n_cpus: int, n_rows: int, expected: int) -> None:
     devices = [f"cuda:{index}" for index in range(n_gpus)]
     assert n_workers_for(n_rows, devices, n_cpus=n_cpus) == expected
+
+
+def test_apples_gpu_is_taken_where_torch_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No such GPU is needed: the trial of it is answered for it."""
+    zeros = torch.zeros
+
+    def on_apple(*size: int, device: torch.device | None = None) -> torch.Tensor:
+        return zeros(*size) if device == torch.device("mps") else zeros(*size, device=device)
+
+    monkeypatch.setattr(torch, "zeros", on_apple)
+    assert pick_devices("mps") == ["mps"]
+    assert str(pick_device("mps")) == "mps"
+
+
+def test_apples_gpu_is_refused_where_torch_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*size: int, device: torch.device) -> torch.Tensor:
+        raise RuntimeError("The MPS backend is supported on MacOS 14.0+.\nmore")
+
+    monkeypatch.setattr(torch, "zeros", refuse)
+    with pytest.raises(
+        BallspotError, match=r"--device mps: cannot be used here \(The MPS backend .*give auto, cpu, cuda or mps"
+    ):
+        pick_devices("mps")

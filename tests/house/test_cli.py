@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from ballspot import cli
 from ballspot.cache.errors import BallspotError
+from ballspot.cache.terminal.help import GROUPS, REST
 
 PLACES = {
     **{name: place for name, place in cli.COMMANDS.items()},
@@ -85,6 +86,39 @@ def test_an_error_that_a_user_causes_is_one_line_and_exit_code_one():
 
     result = CliRunner().invoke(group, ["fail"])
     assert (result.exit_code, result.output) == (1, "Error: here: 3 is not 4; write 4\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("extract", "interrupted; run the same command to go on"), ("evaluate", "interrupted; no file is half-written")],
+)
+def test_ctrl_c_ends_with_what_to_do_and_the_exit_code_of_its_signal(name: str, said: str):
+    @click.group(cls=cli.LazyGroup, table={})
+    def group() -> None:
+        pass
+
+    @group.command(name)
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    result = CliRunner().invoke(group, [name])
+    assert (result.exit_code, result.output) == (130, f"Error: {said}\n")
+
+
+def test_the_list_shows_every_command_once_in_its_section():
+    named = [name for names in cli.SECTIONS.values() for name in names]
+    assert sorted(named) == sorted([*cli.COMMANDS, *cli.main.commands])
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_help_has_examples_before_groups_and_no_range_without_bounds(name):
+    text = CliRunner().invoke(cli.main, [*name.split(), "--help"], prog_name="ballspot").output
+    titles = [line[:-1] for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert titles[0] == "Examples"
+    assert set(titles[1:]) <= {*GROUPS, REST} or titles[1:] == ["Options"]
+    assert "None" not in text and "\b" not in text
+    options = {flag for one in command_of(name).params if isinstance(one, click.Option) for flag in one.opts[:1]}
+    assert all(flag in text for flag in options)
 
 
 @pytest.mark.parametrize("what", ["numpy", "torch", "a fault of ours"])

@@ -1,35 +1,74 @@
-"""The demonstration, on drawn matches of a few seconds, as one would call it."""
+"""The demonstration, on drawn matches of a few seconds, and what it says at its end."""
 
-import subprocess
-import sys
+import json
 
 import pytest
+from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
+from ballspot.cli import main
 from ballspot.extract import demo
 
 
-def ballspot(*words, cwd):
-    line = [sys.executable, "-m", "ballspot.cli", *words]
-    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False, timeout=1800)
+def test_the_shared_features_are_whole_small_and_fit_their_labels_and_splits():
+    splits = demo.read_toml(demo.SHARED / "data" / "splits.toml", remedy="")
+    stores = {path.relative_to(demo.SHARED / "features" / demo.SET).with_suffix("").as_posix(): path
+              for path in (demo.SHARED / "features").rglob("*.h5")}  # fmt: skip
+    assert set(stores) == {*splits["train"], *splits["valid"]}
+    assert not set(stores) & set(splits["test"])  # what is tried was never trained on
+    assert all((demo.SHARED / "data" / match / "Labels-ball.json").is_file() for match in stores)
+    assert all((demo.VIDEOS / match / "224p.mp4").is_file() for match in splits["test"])
+    assert sum(path.stat().st_size for path in stores.values()) < 15e6
+    listed = CliRunner().invoke(main, ["cache", "list", str(demo.SHARED / "features"), "--json"])
+    assert listed.exit_code == 0, listed.output
 
 
 @pytest.mark.slow
-def test_the_demo_runs_every_stage_and_says_where_to_look(tmp_path):
-    drawn = ballspot("data", "synth", "drawn", "--matches", "3", "--minutes", "0.1", cwd=tmp_path)
-    assert drawn.returncode == 0, drawn.stderr
-    done = ballspot("demo", "--data", "drawn", "--out", "out", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    runs = {path.name for path in (tmp_path / "out" / "runs").iterdir()}
-    assert sum(name.startswith("pretrained-") for name in runs) == 3
-    assert "pretrained-transformer-shuffled-labels" in runs
-    assert all((tmp_path / "out" / "runs" / name / "metrics.json").is_file() for name in runs)
-    assert all(list((tmp_path / "out" / "runs" / name / "predictions" / "test").rglob("*.json")) for name in runs)
-    assert "pretrained-transformer-shuffled-labels: mAP@1" in done.stdout
-    assert ("RANDOM weights" in done.stderr) == ("RANDOM weights" in done.stdout)
+def test_the_demo_runs_every_stage_says_where_to_look_and_takes_up_what_is_done(tmp_path, monkeypatch, capfd):
+    command = CliRunner().invoke
+    drawn = ["data", "synth", str(tmp_path / "drawn"), "--matches", "4", "--minutes", "0.1", "--size", "64x96"]
+    assert command(main, drawn).exit_code == 0
+    names = sorted(path.parent.relative_to(tmp_path / "drawn").as_posix() for path in tmp_path.rglob("*.mp4"))
+    monkeypatch.setattr(demo, "VIDEOS", tmp_path / "drawn")
+    monkeypatch.setattr(demo, "SHARED", tmp_path / "shared")
+    monkeypatch.setattr(demo, "BACKBONE", ("--backbone", "regnety_002", "--weights", "random:0", "--size", "64x64"))
+    monkeypatch.setattr(demo, "TRAINING", ("--preset", "fast", "--set", "n_epochs=1"))
+    parts = dict(zip(("train", "valid", "test"), (names[:2], names[2:3], names[3:]), strict=True))
+    for name in names[:3]:
+        labels = tmp_path / "shared" / "data" / name / "Labels-ball.json"
+        labels.parent.mkdir(parents=True)
+        labels.write_bytes((tmp_path / "drawn" / name / "Labels-ball.json").read_bytes())
+    lines = [f"{part} = {json.dumps(matches)}\n" for part, matches in parts.items()]
+    (tmp_path / "shared" / "data" / "splits.toml").write_text("".join(lines))
+    made = ["extract", str(tmp_path / "drawn"), "--out", str(tmp_path / "shared" / "features"), "--set", demo.SET]
+    chosen = [word for name in names[:3] for word in ("--match", name)]
+    assert command(main, [*made, *demo.BACKBONE, *demo.STORED, *chosen, "--workers", "1"]).exit_code == 0
+    said = demo.Demo(tmp_path / "out", "cpu").run()
+    assert f"ballspot view {tmp_path / 'out' / 'runs' / 'head'}" in said and "mAP@1, all 12 classes" in said
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert list((tmp_path / "out" / "runs" / "control" / "predictions" / "test").rglob("results_spotting.json"))
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("best.safetensors")}
+    demo.Demo(tmp_path / "out", "cpu").run()
+    assert len(stamps) == 2 and all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
 
-def test_without_the_repository_the_demo_asks_for_data(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "MATCHES", tmp_path / "none")
-    with pytest.raises(BallspotError, match="not the package; give --data DATA"):
-        demo.demo_matches()
+def test_the_last_words_say_whether_the_intervals_are_apart():
+    control = {"mean_ap": 0.08, "interval": [0.05, 0.12], "difference_to_first": None}
+    gain = {"value": 0.12, "interval": [0.04, 0.2]}
+    head = {"mean_ap": 0.2, "interval": [0.15, 0.3], "difference_to_first": gain}
+    assert demo.verdict("mAP", [control, head]) == [
+        "mAP",
+        "  head      20.0  [15.0, 30.0]",
+        "  control    8.0  [5.0, 12.0]   the intervals are apart",
+        "  better by +12.0  [+4.0, +20.0], on the same minutes",
+    ]
+    assert "overlap" in demo.verdict("mAP", [control, {**head, "interval": [0.11, 0.3]}])[2]
+    unknown = {"value": 0.12, "interval": [None, None]}
+    few = demo.verdict("mAP", [control, {**head, "interval": [None, None], "difference_to_first": unknown}])
+    assert few[1:] == ["  head      20.0", "  control    8.0  [5.0, 12.0]"]
+
+
+def test_without_the_repository_the_demo_asks_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "SHARED", tmp_path / "none")
+    with pytest.raises(BallspotError, match="none: the demo's matches and features come with the repository"):
+        demo.require_parts()

@@ -6,13 +6,15 @@ import { open, SPEEDS } from "./opening.js";
 import { $, fillNotes, page } from "./page.js";
 import { element } from "./panel.js";
 import { loadKeys } from "./palette.js";
+import { shortNames } from "./spots.js";
 import { DEFAULTS } from "./state.js";
 
 async function start() {
   const answer = await fetch("view.json");
   const view = page.view = await answer.json();
   const { state } = page;
-  $("match").replaceChildren(...view.matches.map((one, place) => new Option(one.name, place)));
+  const names = shortNames(view.matches.map((one) => one.name));
+  $("match").replaceChildren(...view.matches.map((one, place) => Object.assign(new Option(names[place], place), { title: one.name })));
   document.title = view.edits ? "ballspot edit" : "ballspot view";
   $("sides").replaceChildren(...view.sides.map((name, place) => {
     const item = element("li");

@@ -7,8 +7,9 @@ import { listenToKeys } from "./keys.js";
 import { bindNewClass } from "./learning.js";
 import { bindLoupe, toggleLoupe } from "./loupe.js";
 import { open, SPEEDS } from "./opening.js";
-import { $, clock, fillMarks, layout, marks, page, refresh, request, set, tell, timeline } from "./page.js";
+import { $, clock, fillMarks, layout, listSpots, marks, page, refresh, request, set, tell, timeline } from "./page.js";
 import { bindPalette, classKeys, fillPalette } from "./palette.js";
+import { spotOf, walked } from "./spots.js";
 import { clamp, clockText, namesThreshold, readHash } from "./state.js";
 import { choose, closer, go, jump, pan, play, seek, step } from "./walking.js";
 
@@ -16,7 +17,8 @@ const ACTIONS = {
   " ": play, k: play, ArrowLeft: () => step(-1), ArrowRight: () => step(1),
   "shift ArrowLeft": () => jump(-1), "shift ArrowRight": () => jump(1), j: () => jump(-2), l: () => jump(2),
   "[": () => changeSpeed(-1), "]": () => changeSpeed(1),
-  n: () => go(page.model.errors, 1, "error"), p: () => go(page.model.errors, -1, "error"),
+  n: () => walk(1), p: () => walk(-1),
+  ".": () => go(page.model.spots, 1, "spot"), ",": () => go(page.model.spots, -1, "spot"),
   d: () => go(page.model.differences, 1, "difference"), "shift d": () => go(page.model.differences, -1, "difference"),
   m: mark, "+": () => closer(1 / 1.6), "=": () => closer(1 / 1.6), "-": () => closer(1.6),
   0: () => closer(Infinity), a: () => pan(-0.25), e: () => pan(0.25),
@@ -39,6 +41,7 @@ const EDIT_BUTTONS = {
 export function bind() {
   bindFields();
   bindMarks();
+  bindSpots();
   bindLoupe();
   const takesKey = bindPalette((name) => name in ACTIONS || name in EDITS);
   listenToKeys((name) => {
@@ -98,6 +101,23 @@ function bindFields() {
   change("match", "change", () => open(page.view.matches[$("match").value].name, 1));
   change("half", "change", () => open(page.match.name, Number($("half").value)));
   change("speed", "change", () => changeSpeed(0));
+}
+
+/** Goes to the next (1) or previous (-1) error, or spot where nothing says what an error is. */
+function walk(direction) {
+  const [items, name] = walked(page.model);
+  go(items, direction, name);
+}
+
+function bindSpots() {
+  $("spots-box").addEventListener("toggle", () => {
+    listSpots();
+    if (page.model) layout();
+  });
+  $("spots").addEventListener("click", ({ target }) => {
+    const item = page.model && spotOf(target, page.model);
+    if (item) choose(item);
+  });
 }
 
 function bindMarks() {

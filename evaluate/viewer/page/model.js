@@ -85,7 +85,7 @@ export class Model {
     }
     this.errors = this.#errors(hiddenKinds);
     this.differences = this.#differences();
-    if (this.desk) [this.spots, this.doubts] = this.#toDecide();
+    [this.spots, this.doubts] = this.#toDecide();
   }
 
   /** All that is shown from the threshold up, labels too; and the predictions on which nobody has decided. */

@@ -4,6 +4,7 @@ import { loadCurves } from "./curves.js";
 import { openDesk, settled, showState } from "./desk.js";
 import { halvesOf, Model, NO_TEAM } from "./model.js";
 import { $, clock, fillNotes, page, refresh, request, tellOfVideo, timeline } from "./page.js";
+import { walked } from "./spots.js";
 import { clamp, DEFAULTS } from "./state.js";
 
 export const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2, 4];
@@ -64,6 +65,8 @@ function showHalf(half) {
     ...record.runs.flatMap((run, place) => run.notes.map((note) => `${view.sides[place]}: ${note}`)),
   ]);
   $("edit").hidden = !page.desk;
+  if (!model.hasTruth) $("spots-box").open = true;
+  for (const [id, text] of [["previous-error", "‹ %"], ["next-error", "% ›"]]) $(id).textContent = text.replace("%", walked(model)[1]);
   $("learn").hidden = !view.learns;
   if (page.desk) showState("saved");
   timeline.duration = Math.max(model.end, 1);

@@ -3,6 +3,7 @@
 import { Clock } from "./clock.js";
 import { Marks } from "./marks.js";
 import { element, fillCounts, fillGutter, fillKinds, fillLegend } from "./panel.js";
+import { fillSpots } from "./spots.js";
 import { clockText, namesThreshold, readHash, writeHash } from "./state.js";
 import { Timeline } from "./timeline.js";
 
@@ -78,8 +79,13 @@ export function refresh() {
   fillKinds($("kinds"), model, state, timeline, (place) => set({ kinds: toggled(page.state.kinds, place) }));
   fillLegend($("legend"), model, timeline);
   fillMarks();
+  listSpots();
   layout();
   tell();
+}
+
+export function listSpots() {
+  if (page.model) fillSpots({ box: $("spots-box"), summary: $("n-spots"), list: $("spots") }, page.model, page.current);
 }
 
 export function layout() {

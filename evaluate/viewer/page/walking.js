@@ -1,7 +1,7 @@
 // From moment to moment: to a spot, to the next error or difference, to a time; along the timeline.
 
 import { zoom } from "./gestures.js";
-import { clock, page, request, reveal, tell, timeline } from "./page.js";
+import { clock, listSpots, page, request, reveal, tell, timeline } from "./page.js";
 import { clamp } from "./state.js";
 
 /** Goes to the next (1) or previous (-1) of `items` after the current one, else after the moment shown. */
@@ -24,6 +24,7 @@ export function choose(item) {
   page.atEnd = "";
   clock.seekSpot(item.time);
   reveal(item.time);
+  listSpots();
   request(true);
   tell();
 }

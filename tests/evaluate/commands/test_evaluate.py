@@ -55,7 +55,10 @@ def test_the_table_shows_counts_both_means_and_the_original_protocol(folders: li
     assert rows["exact mAP@12 (area)"][3] == "8.33"
     assert "hits within 0.5 s either side (at1), 25 frames per second; 1 match, 1 predictions" in result.stdout
     assert "original protocol, 12.5 fps" in result.stdout
-    assert "no intervals: the matches make one block of 300 s; shorter ones (--block) give more" in result.stderr
+    assert (
+        "no intervals: the matches make 1 block of 300 s, and under 6 say nothing; shorter ones (--block) give more"
+        in result.stderr
+    )
     assert "no truths of DRIVE" in result.stderr and "no truths" not in result.stdout
 
 

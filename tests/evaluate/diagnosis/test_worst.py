@@ -8,7 +8,7 @@ import pytest
 from ballspot.cache.errors import BallspotError
 from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import BALL_12
-from ballspot.evaluate.diagnosis.worst import ClassMistakes, worst_mistakes
+from ballspot.evaluate.diagnosis.worst import ClassMistakes, HowMany, worst_mistakes
 from ballspot.evaluate.results.evaluation import evaluate_predictions
 from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 
@@ -40,7 +40,7 @@ def worst_of(folders: Path, *classes: str, **settings) -> ClassMistakes:
 
 
 def test_false_predictions_come_by_falling_confidence_with_kind_truth_and_distance(folders: Path):
-    row = worst_of(folders, "PASS", threshold=0.5, n_false=9)
+    row = worst_of(folders, "PASS", threshold=0.5, wanted=HowMany(false=9))
     seen = [(one.match, one.spot.position_ms, one.score, one.kind, one.late_s) for one in row.false]
     assert seen == [
         ("m1", 70_020, 0.95, "background", None),
@@ -85,3 +85,12 @@ def test_classes_come_in_the_order_asked_for_and_unknown_ones_are_refused(folder
     assert [row.label for row in rows] == ["SHOT", "PASS"]
     with pytest.raises(BallspotError, match="PAS"):
         worst_of(folders, "PAS")
+
+
+def test_hits_come_by_falling_confidence_with_their_truth_and_only_where_asked_for(folders: Path):
+    row = worst_of(folders, "PASS", threshold=0.5, wanted=HowMany(hits=1))
+    (hit,) = row.hits
+    assert (hit.match, hit.spot.position_ms, hit.score, hit.kind, hit.late_s) == ("m1", 10_060, 0.9, "hit", 0.04)
+    assert hit.truth is not None and hit.truth.position_ms == 10_020
+    assert len(worst_of(folders, "PASS", threshold=0.5, wanted=HowMany(hits=9)).hits) == 2
+    assert worst_of(folders, "PASS", threshold=0.5).hits == ()

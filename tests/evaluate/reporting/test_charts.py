@@ -22,6 +22,11 @@ def test_ticks_are_even_and_cover_what_they_should(one, other):
     assert max(steps) - min(steps) <= 1e-6 * max(map(abs, found))
 
 
+def test_ticks_of_counts_are_whole():
+    assert ticks(1, 4, about=6, whole=True) == [1, 2, 3, 4]
+    assert all(value == int(value) for value in ticks(1, 20, about=6, whole=True))
+
+
 def test_ticks_of_a_percentage_are_round():
     assert ticks(3.2, 41.0) == [0, 10, 20, 30, 40, 50]
 
@@ -47,7 +52,7 @@ def test_lines_rise_where_their_numbers_rise_and_stay_inside():
 
 
 def test_points_carry_their_numbers():
-    root = ElementTree.fromstring(point_chart([("a & b", 10, 5.0), ("c", 20, 7.5)], x_label="s", y_label="mAP"))
+    root = ElementTree.fromstring(point_chart([(1, "a & b", 10, 5.0), (2, "c", 20, 7.5)], x_label="s", y_label="mAP"))
     circles = list(root.iter("{http://www.w3.org/2000/svg}circle"))
     assert [circle[0].text for circle in circles] == ["1. a & b: 10, 5.00", "2. c: 20, 7.50"]
     assert float(circles[0].attrib["cx"]) < float(circles[1].attrib["cx"])

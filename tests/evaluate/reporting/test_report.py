@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs.run import RunFolder
 from ballspot.cli import main
 from ballspot.evaluate.dataset.labelsets import BALL_12
+from ballspot.evaluate.reporting import as_latex, comparison_tables, draw_comparison
 from ballspot.evaluate.reporting.report import page_of, write_report
 from ballspot.evaluate.results.comparison import Comparison, compare_runs
 from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
@@ -119,14 +121,56 @@ def test_curves_cost_and_classes_are_those_of_the_runs(comparison: Comparison):
     titles = [chart["title"] for chart in page["charts"]]
     assert titles == ["Learning curves", "AP and tolerance", "Cost and mAP"]
     assert all(len(chart["legend"]) == 4 for chart in page["charts"][:2])
-    table = page["tables"][0]
-    by_name = {row["cells"][0]: dict(zip(table["headers"], row["cells"], strict=True)) for row in table["rows"]}
-    first = by_name[comparison.settings[0].name]
+    first = {}
+    for table in page["tables"]:
+        by_name = {row["cells"][1]: dict(zip(table["headers"], row["cells"], strict=True)) for row in table["rows"]}
+        first |= by_name[comparison.settings[0].name]
     assert (first["train s"], first["peak MB"], first["parameters"], first["difference"]) == ("10", "500", "1,000", "-")
     heat = page["heat"]
-    assert heat["headers"][1] == "Pass (60)"
+    assert heat["rows"][0]["name"] == "Pass (60)"
+    assert [header["name"] for header in heat["headers"]] == [row["cells"][1] for row in page["tables"][0]["rows"]]
     best = heat["rows"][0]["cells"][0]
     assert re.fullmatch(r"rgb\(38, \d+, \d+\)", best["colour"])  # the deepest shade
+
+
+def test_chosen_settings_stand_beside_the_baseline_with_their_own_numbers(comparison: Comparison):
+    baseline, _, chosen, _ = comparison.names
+    few = comparison.only([chosen])
+    assert few.names == (baseline, chosen)
+    assert [few.runs[run].path for run in few.groups[1]] == [comparison.runs[run].path for run in comparison.groups[2]]
+    assert few.settings == (comparison.settings[0], comparison.settings[2])
+    assert len(few.runs) == len(few.pools) == 4 and all(len(values) == 4 for values in few.differs.values())
+    page_of(few, "t")
+    with pytest.raises(BallspotError, match=r"--only stride=3: no setting of that name; "):
+        comparison.only(["stride=3"])
+
+
+def test_a_report_that_is_called_a_pdf_is_refused(tmp_path: Path):
+    result = CliRunner().invoke(main, ["compare", str(tmp_path), "--report", str(tmp_path / "r.pdf")])
+    assert result.exit_code == 1 and "the report is a page of HTML" in result.stderr
+    assert "--plots FOLDER --plot-format pdf" in result.stderr and not (tmp_path / "r.pdf").exists()
+
+
+@pytest.mark.parametrize(("form", "begins"), [("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_figures_of_a_comparison_can_be_scaled_and_are_the_same_again(comparison, tmp_path, form, begins):
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    paths = draw_comparison(comparison, tmp_path / "a", form)
+    assert [path.name for path in paths] == [
+        f"{name}.{form}" for name in ("settings", "settings-frequent", "classes", "learning")
+    ]
+    assert all(path.read_bytes().startswith(begins) for path in paths)
+    again = draw_comparison(comparison, tmp_path / "b", form)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
+    if form == "svg":  # names are text, also where they look like formulas or tags
+        assert "stride=2, &lt;w&gt;=0.5" in paths[0].read_text()
+
+
+def test_the_best_of_a_class_stands_in_bold_and_tables_have_labels(comparison: Comparison):
+    text = as_latex(comparison_tables(comparison))
+    assert [name for name in re.findall(r"\\label\{tab:([a-z-]+)\}", text)][:2] == ["scores", "settings"]
+    best = f"{100 * max(setting.mean_ap for setting in comparison.settings):.2f}"
+    assert f"\\textbf{{{best}}}" in text
+    assert "textbf{0.00}" not in text  # classes that nobody finds have no best
 
 
 def test_without_spots_or_labels_the_page_has_no_intervals_and_says_so(comparison: Comparison, tmp_path: Path):
@@ -146,7 +190,7 @@ def test_the_command_writes_the_page_and_prints_every_format(comparison: Compari
     result = CliRunner().invoke(main, [*words, "--report", str(page), "--format", "markdown"])
     assert result.exit_code == 0, result.output
     assert f"written: {page}" in result.stderr
-    assert "<title>seed-0</title>" in page.read_text()
+    assert "<title>runs</title>" in page.read_text()  # four settings of a folder: its name
     assert "| setting | seeds | mean |" in result.stdout
     rows = CliRunner().invoke(main, [*words, "--format", "csv"]).stdout.splitlines()
     assert len(rows) == 5

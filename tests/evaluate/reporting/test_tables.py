@@ -90,7 +90,8 @@ def test_truths_of_both_teams_in_a_block_each_are_in_two_blocks(
 ):
     entries = ((1000, "left"), (400_000, "right"))
     label_file("m", [{**truth("A", place), "team": team} for place, team in entries])
-    spot_file("m", [{**spot("A", place), "team": team} for place, team in entries])
+    more = [{**spot("A", place), "team": "left", "confidence": "0.01"} for place in range(700_000, 1_900_000, 300_000)]
+    spot_file("m", [*({**spot("A", place), "team": team} for place, team in entries), *more])  # six blocks in all
     scored = evaluate_predictions(
         tmp_path / "predictions", DataSelection(tmp_path / "data", AB), bootstrap=Bootstrap(50)
     )

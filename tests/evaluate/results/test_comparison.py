@@ -121,19 +121,24 @@ def test_test_predictions_are_scored_now_on_the_runs_own_data(run: Callable, lab
     assert "mAP@12, original protocol" in told
 
 
-def test_one_block_gives_no_interval_and_two_are_said_to_be_few(
+def test_under_six_blocks_there_is_no_interval_and_six_are_said_to_be_few(
     run: Callable, label_file: Callable, spot_file: Callable
 ):
     label_file("m", [("PASS", 1000), ("PASS", 21_000)])
     paths = [run("one", {"a": 1}), run("two", {"a": 2})]
     for name in ("one", "two"):
-        spot_file("m", [("PASS", 1000, 0.9)], root=f"runs/{name}/predictions/test")
+        more = [("PASS", 1000 * second, 0.01) for second in (31, 41, 51, 61)]
+        spot_file("m", [("PASS", 1000, 0.9), *more], root=f"runs/{name}/predictions/test")
     whole = compare_runs(paths, split="test")
-    assert whole.settings == whole.frequent_settings == ()
-    assert "no intervals: the matches make one block of 300 s; shorter ones (--block) give more" in whole.warnings
-    halves = compare_runs(paths, split="test", bootstrap=Bootstrap(block_s=10.0))
-    assert len(halves.settings) == 2
-    assert "the intervals and p-values rest on 2 blocks of 10 s: they say little" in halves.warnings
+    assert [setting.interval.known for setting in whole.settings] == [None, None]
+    assert whole.settings[1].difference is not None and whole.settings[1].difference.interval.known is None
+    assert (
+        "no intervals: the matches make 1 block of 300 s, and under 6 say nothing; shorter ones (--block) give more"
+        in whole.warnings
+    )
+    parts = compare_runs(paths, split="test", bootstrap=Bootstrap(block_s=10.0))
+    assert all(setting.interval.known for setting in parts.settings)
+    assert "the intervals and p-values rest on 6 blocks of 10 s: they say little" in parts.warnings
 
 
 def test_data_that_moved_is_named_and_can_be_given(run: Callable, label_file: Callable, spot_file: Callable):

@@ -137,17 +137,23 @@ def test_a_class_that_a_draw_misses_is_left_out_of_its_mean_and_one_without_trut
     assert drawn.mean(np.array([True, False, False])).tolist() == [0.5, 0.5]
 
 
-def test_truths_in_one_block_and_matches_of_one_block_give_no_interval():
+# Predictions in four more blocks of 10 s at 10 frames a second: two blocks of truths are six blocks in all then.
+MORE = [(n * 100 + 50, 0, 0.01) for n in range(2, 6)]
+
+
+def test_truths_in_one_block_and_matches_of_few_blocks_give_no_interval():
     # Class 0 is in both blocks, class 1 in one: in every draw that has it, it scores alike.
-    spots = [(10, 0, 0.9), (15, 1, 0.8), (110, 0, 0.5)]
+    spots = [(10, 0, 0.9), (15, 1, 0.8), (110, 0, 0.5), *MORE]
     pool = pooled([([(10, 0), (15, 1), (110, 0), (170, 0)], spots)])
     drawn = ap_replicates(pool, (1.0,), Bootstrap(seed=0, n_resamples=50, block_s=10).draw([pool]))
     exact = exact_replicates(pool, 1.0, Bootstrap(seed=0, n_resamples=50, block_s=10).draw([pool]))
     for one in (drawn, exact):
         assert (one.n_blocks.tolist(), one.of_class(0).size, one.of_class(1).size) == ([2, 1], 50, 0)
-        assert np.isfinite(one.mean()).all()
+        assert (np.isfinite(one.mean()) == (one.n_truth.sum(axis=1) > 0)).all()  # a draw without truths says nothing
         assert np.isnan(one.mean(np.array([False, True]))).all()  # as the class itself
-    assert Bootstrap(seed=0, n_resamples=50, block_s=300).draw([pool]).weights.shape == (0, 1)
+    # 600 frames at 10 a second in blocks of 10, 12 and 60 s; five can be drawn in too few ways.
+    sizes = [Bootstrap(seed=0, n_resamples=50, block_s=block_s).draw([pool]).weights.shape for block_s in (10, 12, 60)]
+    assert sizes == [(50, 6), (0, 5), (0, 1)]
 
 
 def test_a_mean_over_classes_whose_truths_are_all_in_one_block_has_no_interval():
@@ -156,7 +162,7 @@ def test_a_mean_over_classes_whose_truths_are_all_in_one_block_has_no_interval()
     drawn = ap_replicates(pool, (1.0,), Bootstrap(seed=0, n_resamples=50, block_s=10).draw([pool]))
     assert interval(drawn.mean()).as_record() == [None, None]
     # Two classes in a block each: together they are in two.
-    pool = pooled([([(10, 0), (115, 1)], [(10, 0, 0.9), (115, 1, 0.8), (110, 0, 0.95)])])
+    pool = pooled([([(10, 0), (115, 1)], [(10, 0, 0.9), (115, 1, 0.8), (110, 0, 0.95), *MORE])])
     drawn = ap_replicates(pool, (1.0,), Bootstrap(seed=0, n_resamples=50, block_s=10).draw([pool]))
     assert drawn.n_blocks.tolist() == [1, 1] and interval(drawn.mean()).low is not None
 

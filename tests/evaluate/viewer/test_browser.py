@@ -13,6 +13,10 @@ from ballspot.evaluate.dataset.labelsets import LabelSet
 from .viewing import DATA, LABELS, MATCH, OTHER, ROOT, expected, fill, made_up, now, serving, settled, table, until
 
 SLASH = "\N{DIVISION SLASH}"
+# What the clock shows, in seconds.
+CLOCK_S = (
+    "((text) => 60 * text[1] + Number(text[2]))(document.getElementById('clock').textContent.match(/(\\d+):([\\d.]+)/))"
+)
 PROBE = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>\"'`${window.hacked=1}"
 
 
@@ -251,6 +255,27 @@ def test_without_truth_video_or_scores_predictions_are_still_shown(tmp_path: Pat
         assert table(page)[0][2] != "0"
         page.keyboard.press("l")
         until(page, "document.getElementById('clock').textContent.includes('0:02.00')")
+
+
+def test_without_labels_n_walks_over_spots_and_a_line_of_the_list_goes_there(tmp_path: Path, opened: Callable):
+    root = made_up(tmp_path / "p", MATCH, seed=1)
+    (root / MATCH).rename(root / "foreign")
+    shown = json.loads((root / "foreign" / "results_spotting.json").read_text())["predictions"]
+    times = sorted({int(one["position"]) for one in shown if float(one["confidence"]) >= 0.5})
+    with serving(root) as server:
+        page = opened(server.url)
+        until(page, "document.querySelectorAll('#spots li').length > 0")
+        lines = page.locator("#spots li")
+        assert page.text_content("#n-spots") == f"{lines.count()} spots"
+        assert page.text_content("#next-error").startswith("spot")
+        page.keyboard.press("n")
+        assert lines.nth(0).get_attribute("aria-current") == "true"
+        until(page, f"{CLOCK_S} > {times[0] / 1000 - 0.05} && {CLOCK_S} < {times[0] / 1000 + 0.05}")
+        page.keyboard.press(".")
+        assert lines.nth(1).get_attribute("aria-current") == "true"
+        lines.nth(lines.count() - 1).locator("button").click()
+        until(page, f"{CLOCK_S} > {times[-1] / 1000 - 0.05} && {CLOCK_S} < {times[-1] / 1000 + 0.05}")
+        assert page.text_content("#match option:first-child") == "foreign"
 
 
 def test_a_match_of_low_scores_opens_at_a_threshold_that_shows_spots(tmp_path: Path, opened: Callable):

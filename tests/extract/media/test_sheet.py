@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from ballspot.cli import main
 from ballspot.evaluate.dataset.labels import Spot
-from ballspot.extract.media.sheet import read_pictures
+from ballspot.evaluate.diagnosis import Mistake
+from ballspot.extract.media.sheet import _caption, read_pictures
 from ballspot.extract.video.probe import probe_video
 
 from ..barcoded import plain, read_number, variable_rate
@@ -60,6 +62,23 @@ def test_a_sheet_has_a_row_a_class_with_the_frame_on_it(folder: Path) -> None:
     assert found - {None} == {175}
     again = sheet(folder, "--width", "384", "--false", "1", "--missed", "2", out="again.png")
     assert again.exit_code == 0 and (folder / "again.png").read_bytes() == (folder / "sheet.png").read_bytes()
+
+
+def test_hits_stand_first_and_a_long_name_does_not_hide_the_time(folder: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    words = ("--width", "384", "--hits", "1", "--false", "1", "--missed", "0", "--classes", "PASS")
+    assert sheet(folder, *words, out="hits.png").stdout.endswith("2 pictures of 1 classes\n")
+    drawn = np.asarray(image.open(folder / "hits.png").convert("RGB"))
+    at = {
+        left: {read_number(drawn[y : y + 256, left : left + 384][2::4, 2::4]) for y in range(30, 46)}
+        for left in (12, 420)
+    }
+    assert at[12] - {None} == {25} and at[420] - {None} == {175}  # 1,020 ms is frame 25; 12 + 384 + 8 + 16 = 420
+    name = "england_efl/2019-2020/2019-10-01 - Leeds United - West Bromwich"
+    mistake = Mistake(name, Spot("PASS", 61_020), "background", 0.5)
+    assert _caption(mistake, several=True)[0] == "1:01.02  Leeds United - West Bromwich"
+    assert _caption(replace(mistake, match="a/2019-10-01"), several=True)[0] == "1:01.02  2019-10-01"
 
 
 def test_nothing_to_draw_unknown_classes_and_a_missing_video_are_named(folder: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ballspot.extract.video.derived import at_rate
 from ballspot.extract.video.probe import VideoProbe, probe_video
-from ballspot.extract.video.resampled import at_rate
 from ballspot.extract.video.sources import open_source
 
 from ..barcoded import WHOLE, corrupted, numbers_of, written_once

@@ -14,8 +14,8 @@ import pytest
 from ballspot.cache.errors import BallspotError
 from ballspot.extract.media.cuts import plan_cut, write_cut
 from ballspot.extract.video.damage import damaged_frames
+from ballspot.extract.video.derived import at_rate
 from ballspot.extract.video.probe import VideoProbe, probe_video
-from ballspot.extract.video.resampled import at_rate
 from ballspot.extract.video.sources import open_source
 
 from ..barcoded import read_number

@@ -122,6 +122,17 @@ def test_a_wrong_setting_is_named_in_one_line(setting, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_short_training_warms_up_for_the_same_share_of_its_epochs():
+    short = load_config("original", ["n_epochs=2"]).training  # the preset warms up for 3 of its 20 epochs
+    assert (load_config("original").training.n_epochs, short.n_epochs) == (20, 2)
+    assert short.warmup_epochs == pytest.approx(3 * 2 / 20)
+    assert load_config("original", ["n_epochs=4"]).training.warmup_epochs == 3  # still ends in time
+    of_sweep = load_config("original", ["warmup_epochs=5"], ["n_epochs=4"]).training
+    assert of_sweep.warmup_epochs == pytest.approx(5 * 4 / 20)
+    with pytest.raises(BallspotError, match="warmup_epochs 4 must be smaller than n_epochs 2"):
+        load_config("original", ["n_epochs=2", "warmup_epochs=4"])
+
+
 def test_an_unknown_preset_is_refused_with_the_known_ones():
     with pytest.raises(BallspotError, match=r"bst: neither a preset \(best, fast, finetune, original"):
         load_config("bst")

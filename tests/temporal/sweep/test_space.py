@@ -9,7 +9,7 @@ from ballspot.temporal.sweep.space import Sweep, read_space, setting_name
 SHIPPED = Path(__file__).parents[3] / "temporal" / "sweep" / "files"
 
 
-def read_sweep(path: Path, **more: list[str]) -> Sweep:
+def read_sweep(path: Path, **more) -> Sweep:
     """The sweep of all settings of a file."""
     space = read_space(path, **more)
     return space.sweep(space.points)
@@ -38,6 +38,11 @@ def test_axes_give_every_combination_in_the_order_of_the_file(sweep_file):
     assert [setting.config.head.kind for setting in sweep.settings] == ["tcn", "tcn", "gru", "gru"]
     assert sweep.settings[1].varied == {"head.kind": "tcn", "training.n_epochs": 4}
     assert sweep.settings[1].config.training.n_epochs == 4
+
+
+def test_another_number_of_seeds_keeps_those_of_the_file(sweep_file):
+    path = sweep_file('seeds = [7, 0]\n[axes]\nkind = ["tcn", "gru"]\n')
+    assert [read_sweep(path, n_seeds=n).seeds for n in (None, 1, 2, 4)] == [(7, 0), (7,), (7, 0), (7, 0, 1, 2)]
 
 
 def test_values_of_a_table_together_change_together(sweep_file):

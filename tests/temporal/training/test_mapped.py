@@ -41,6 +41,24 @@ def test_jobs_on_another_device_map_what_is_beyond_the_limit_from_the_same_file(
         assert torch.equal(ours.rows, theirs.rows)
 
 
+def test_jobs_on_a_gpu_read_and_scale_the_stores_once(season, tmp_path, monkeypatch):
+    """However many of them there are; each copies what the first one scaled. `meta` stands for the GPU."""
+    read, load = [], shared.load_both
+
+    def counted(experiment: Experiment, **options):
+        read.append(experiment.device.type)
+        return load(experiment, **options)
+
+    monkeypatch.setattr(shared, "load_both", counted)
+    on_cpu = experiment_on(season)
+    elsewhere = replace(on_cpu, device=torch.device("meta"))
+    first, second, here = (shared_features(one, tmp_path / "resident") for one in (elsewhere, elsewhere, on_cpu))
+    assert len(read) == 1
+    for found in (first, second):
+        assert (found.training.rows.device.type, found.validation.rows.device.type) == ("meta", "meta")
+        assert found.training.rows.shape == here.training.rows.shape
+
+
 def test_shared_features_are_on_the_disk_before_they_count_as_whole(season, tmp_path, monkeypatch):
     """The order decides: arrays are synced, then the layout is written, then the folder gets its name."""
     done: list[str] = []
