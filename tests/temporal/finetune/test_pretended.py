@@ -29,7 +29,7 @@ def test_steps_and_validation_on_a_gpu_mix_no_devices_and_do_not_wait(tmp_path: 
     for name, one in found.items():
         assert one["without"] == [], name  # so that processes that train together need no search for them
         assert one["finite"] and one["device"] == "{device(type='cuda', index=0)}", name
-        assert one["syncs"] <= 1, (name, one)
+        assert one["syncs"] <= 1 + ("mixing" in name), (name, one)  # whom a clip is mixed with is drawn on the CPU
     assert [one["precision"] for one in found.values()] == ["bfloat16", "bfloat16", "float32"]
     assert 0 <= found["gsf"]["map"] <= 1
 
