@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ...cache.errors import BallspotError
-from ...cache.stores import Block, rows_of_chunks
+from ...cache.stores import Block, Segment, rows_of_chunks
 from ..backbone import WindowEngine
 from ..regions import RegionEngine
 from ..video import LiveFrames, VideoProbe
