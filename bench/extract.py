@@ -7,6 +7,7 @@ Every round times every way once, in an order that alternates; the medians are c
   eager     the same backbone eager in NCHW on random pictures, batch 16, no decoding
   torch     `ballspot extract`: decoding, fused torch, writing the part file
   openvino  the same with --engine openvino
+  torch-bf16, openvino-bf16   both with --precision bfloat16, on CPUs that have units for it (AMX, AVX512-BF16)
 """
 
 import argparse
@@ -20,9 +21,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ballspot.cache.machine import has_bfloat16_units
+
 N_CLIP = 16
 SIZE = (224, 398)
-OTHERS, OURS = ("peers", "eager"), ("torch", "openvino")
+OTHERS = ("peers", "eager")
+OURS = ("torch", "openvino", *(("torch-bf16", "openvino-bf16") if has_bfloat16_units() else ()))
 
 
 def main() -> None:
@@ -42,10 +46,9 @@ def main() -> None:
             print(f"  {way:9} {statistics.median(rates):7.1f}   ({min(rates):.1f} to {max(rates):.1f})")
         for name, ratio in one["ratios"].items():
             print(f"  {name:22} {ratio:5.2f}x")
-        print(
-            f"  sgemm {one['sgemm_gflops']:.0f} GFLOP/s a core; torch {one['share']['torch']:.0%} of it, "
-            f"openvino {one['share']['openvino']:.0%}; features within {one['difference']:.1e} of eager"
-        )
+        print(f"  sgemm {one['sgemm_gflops']:.0f} GFLOP/s a core, of which:")
+        for way in OURS:
+            print(f"  {way:14} {one['share'][way]:.0%}; features within {one['difference'][way]:.1e} of eager")
 
 
 def measure(options: argparse.Namespace, n_cores: int) -> dict[str, Any]:
@@ -72,7 +75,7 @@ def measure(options: argparse.Namespace, n_cores: int) -> dict[str, Any]:
     medians = {way: statistics.median(values) for way, values in rates.items()}
     ratios = {f"{way} / {other}": medians[way] / medians[other] for way in OURS for other in OTHERS}
     share = {way: 0.74 * medians[way] / n_cores / found[0]["sgemm"] for way in OURS}
-    difference = max(one["difference"] for one in found)
+    difference = {way: max(one["difference"].get(way, 0.0) for one in found) for way in OURS}
     return {
         "rates": rates,
         "ratios": ratios,
@@ -108,8 +111,8 @@ def work(number: int, n_cores: int, is_ours: bool, options: argparse.Namespace, 
 
 def prepare(
     data: Path, n_frames: int, folder: Path, number: int, *, is_ours: bool
-) -> tuple[dict[str, Callable[[], None]], float]:
-    """The ways by name, ready to be timed, and how far our features are from eager float32 ones (of the largest)."""
+) -> tuple[dict[str, Callable[[], None]], dict[str, float]]:
+    """The ways by name, ready to be timed, and how far ours are from eager float32 features (of the largest)."""
     import numpy as np
     import timm
     import torch
@@ -134,16 +137,15 @@ def prepare(
     torch.save(plain.state_dict(), folder / "weights.pth")
     random_pictures = torch.rand(N_CLIP, 3, *SIZE)
     if not is_ours:
-        return others(plain, video, n_frames, folder / "jpg", random_pictures), 0.0
-    runners = {
-        engine: SegmentRunner(
-            Recipe(
-                BackboneSpec("regnety_002", str(folder / "weights.pth"), SIZE),
-                settings=Settings(engine=engine, batch_rows=default_batch_rows(engine, "cpu")),
-            ).job()
+        return others(plain, video, n_frames, folder / "jpg", random_pictures), {}
+    runners = {}
+    for way in OURS:
+        engine, _, bf16 = way.partition("-")
+        settings = Settings(
+            engine=engine, batch_rows=default_batch_rows(engine, "cpu"), precision="bfloat16" if bf16 else "auto"
         )
-        for engine in OURS
-    }
+        spec = BackboneSpec("regnety_002", str(folder / "weights.pth"), SIZE)
+        runners[way] = SegmentRunner(Recipe(spec, settings=settings).job())
     backbone = runners["torch"].job.backbone
     scale, shift = normalisation(backbone.mean, backbone.std)
 
@@ -166,14 +168,14 @@ def prepare(
     given = torch.from_numpy(pictures)
     with torch.inference_mode():
         expected = plain(given.permute(0, 3, 1, 2).contiguous() * scale + shift).numpy()
-    difference = 0.0
-    for runner in runners.values():
+    difference = {}
+    for way, runner in runners.items():
         rows = runner.job.settings.batch_rows
         if isinstance(runner.engine, WindowEngine):
             continue
         made = np.concatenate([runner.engine(given[first : first + rows]) for first in range(0, len(given), rows)])
-        difference = max(difference, float(np.abs(made - expected).max() / np.abs(expected).max()))
-    return {engine: extraction(engine) for engine in OURS}, difference
+        difference[way] = float(np.abs(made - expected).max() / np.abs(expected).max())
+    return {way: extraction(way) for way in OURS}, difference
 
 
 def others(plain: Any, video: Path, n_frames: int, dump: Path, random_pictures: Any) -> dict[str, Callable[[], None]]:
@@ -206,6 +208,50 @@ def others(plain: Any, video: Path, n_frames: int, dump: Path, random_pictures: 
                 plain(random_pictures)
 
     return {"peers": peers, "eager": eager}
+
+
+def engine_rate(device: str, *, batch_rows: int, precision: str = "auto", size: tuple[int, int] = SIZE,
+                seconds: float = 3.0) -> tuple[float, str]:  # fmt: skip
+    """Frames a second of `extract`'s own engine on pictures that wait in the machine's memory, features fetched batch
+    by batch; and what the engine calls itself. For bench/gpu.py.
+    """
+    import torch
+
+    from ballspot.extract.backbone import BackboneSpec, load_backbone, make_engine
+
+    where = torch.device(device)
+    backbone = load_backbone(BackboneSpec("regnety_002", "random", size), where)
+    engine = make_engine(backbone, kind="torch", batch_rows=batch_rows, device=where, precision=precision)
+    pictures = torch.randint(0, 256, (batch_rows, *size, 3), dtype=torch.uint8)
+    for _ in range(3):
+        engine(pictures)
+    began, n_batches = time.perf_counter(), 0
+    while n_batches == 0 or time.perf_counter() - began < seconds:
+        engine(pictures)
+        n_batches += 1
+    return n_batches * batch_rows / (time.perf_counter() - began), str(engine.spec)
+
+
+def fed_rate(video: Path, device: str, *, n_decoders: int, batch_rows: int = 64, size: tuple[int, int] = SIZE) -> float:
+    """Frames a second from a video to its features by so many decoders on one engine, nothing written: the rate of
+    `extract` and `predict VIDEO` on one GPU but for the disk. The first pass, in which decoders start, does not count.
+    For bench/gpu.py.
+    """
+    import torch
+
+    from ballspot.extract.backbone import BackboneSpec
+    from ballspot.extract.rows import Recipe, SegmentRunner, Settings
+    from ballspot.extract.rows.crew import Decoders
+    from ballspot.extract.video import probe_video
+
+    torch.set_num_threads(1)
+    probe = probe_video(video)
+    recipe = Recipe(BackboneSpec("regnety_002", "random", size), device, Settings(batch_rows=batch_rows))
+    with Decoders(SegmentRunner(recipe.job()), n_decoders=n_decoders) as decoders:
+        for _ in range(2):
+            began = time.perf_counter()
+            n_rows = sum(len(block) for block in decoders.rows(probe, "pyav", match="m"))
+        return n_rows / (time.perf_counter() - began)
 
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -80,6 +80,7 @@ class Buildable(BaseModel, frozen=True, strict=True, extra="allow"):
     views: dict[Annotated[str, Field(pattern=r"^(hflip|photo:\d{1,2})$")], dict[str, Number]] = Field(default={})
     shift: dict[Literal["margin", "reach", "window"], Annotated[int, Field(ge=0, le=2**20)]] = Field(default={})
     uncropped: Annotated[tuple[Pixels, Pixels], Field(strict=False)] | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
     motion: Annotated[int, Field(ge=1, le=MOST_MOTION)] | None = None
     region: RegionSpec | None = None
 
@@ -104,6 +105,7 @@ class FeatureSpec(BaseModel, frozen=True, strict=True, extra="allow"):
     views: dict[str, Any] = Field(default={})
     shift: dict[str, int] = Field(default={})
     uncropped: Pair | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
     motion: Annotated[int, Field(ge=1)] | None = None
     region: RegionSpec | None = None
     pca: ComponentsSpec | None = None

@@ -1,12 +1,15 @@
 """Tasks on other machines: Ray (extra `ray`) and SLURM (extra `slurm`); all by paths on a disk they share."""
 
+import multiprocessing
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +17,7 @@ from ..errors import BallspotError
 from ..terminal import note
 
 POLL_S = 1.0
-MAX_TRIES = 3  # of a task whose process ends by itself
+MAX_TRIES = 3  # of a task whose process ends by itself, or whose node is lost
 MAX_ELEMENTS = 300  # of a SLURM array: clusters allow 1,000 or so, and each element costs its start
 LEAST_MINUTES = 60
 Task = TypeVar("Task")
@@ -31,7 +34,10 @@ class Ended(Generic[Task]):
 
 @dataclass(frozen=True)
 class Request:
-    """What a cluster is asked for: how many tasks at a time, what each gets; the last three are for SLURM."""
+    """What a cluster is asked for: how many tasks at a time, what each gets; name, logs and minutes are for SLURM.
+
+    So many tasks share a GPU (``n_a_gpu``), each with its own processors.
+    """
 
     n_workers: int
     n_cpus: int
@@ -39,6 +45,15 @@ class Request:
     name: str
     logs: Path
     minutes: int
+    n_a_gpu: int = 1
+
+
+@dataclass(frozen=True)
+class Element(Generic[Task]):
+    """What one element of a SLURM array does, and how often it was submitted with that."""
+
+    tasks: tuple[Task, ...]
+    n_tries: int = 1
 
 
 OnPoll = Callable[[Sequence[Task]], object]  # hears now and then which tasks were given out and have not ended
@@ -56,7 +71,7 @@ def ray_tasks(
         _start_ray(ray, request.n_workers * request.n_cpus, address)
     resources: dict[str, Any] = {"num_cpus": request.n_cpus}
     if request.on_gpu:  # Ray ends a GPU's process after each task; kept, it loads torch and the model once
-        resources |= {"num_gpus": 1, "max_calls": 0}
+        resources |= {"num_gpus": 1 / request.n_a_gpu, "max_calls": 0}
 
     def call(task: Task) -> Any:  # Ray takes functions alone, no other callable
         return function(task)
@@ -84,38 +99,47 @@ def slurm_tasks(
 ) -> Iterator[Ended[Task]]:
     """The tasks as a SLURM array; SBATCH_* variables choose the rest. At the address "local" as processes here.
 
-    An array has at most 300 elements, each of which then does several tasks, one after another. Raises BallspotError
-    where jobs cannot be submitted.
+    An array has at most 300 elements, each of which then does several tasks, one after another, or beside one another
+    where they share a GPU. An element whose node is lost is submitted again, three times in all: its tasks go on where
+    they were. Raises BallspotError where jobs cannot be submitted.
     """
     cluster = address or "slurm"
     submitit = _extra("submitit", "slurm")
     try:
         executor = submitit.AutoExecutor(folder=request.logs, cluster=cluster)
+        side_by_side = request.n_a_gpu if request.on_gpu else 1
         parameters: dict[str, Any] = {
             "timeout_min": max(request.minutes, LEAST_MINUTES),
-            "cpus_per_task": request.n_cpus,
+            "cpus_per_task": request.n_cpus * side_by_side,
             "name": request.name,
         }
         if request.on_gpu:
             parameters["gpus_per_node"] = 1
+        n_elements = -(-request.n_workers // side_by_side)  # at a time
         if cluster == "slurm":
-            parameters["slurm_array_parallelism"] = request.n_workers
+            parameters["slurm_array_parallelism"] = n_elements
         executor.update_parameters(**parameters)
+        given = list(tasks)
         # SLURM itself keeps an array to its number at a time; a machine of its own does not.
-        waiting = iter(_grouped(list(tasks), MAX_ELEMENTS) if cluster == "slurm" else ((task,) for task in tasks))
-        running: dict[Any, tuple[Task, ...]] = {}
-        while True:
-            n_more = None if cluster == "slurm" else request.n_workers - len(running)
-            chosen = list(islice(waiting, n_more))
+        n_groups = min(MAX_ELEMENTS, -(-len(given) // side_by_side)) if cluster == "slurm" else len(given)
+        waiting = deque(Element(group) for group in _grouped(given, n_groups))
+        running: dict[Any, Element[Task]] = {}
+        do = partial(_side_by_side, side_by_side, function) if side_by_side > 1 else partial(_one_by_one, function)
+        while waiting or running:
+            n_more = len(waiting) if cluster == "slurm" else n_elements - len(running)
+            chosen = [waiting.popleft() for _ in range(min(n_more, len(waiting)))]
             if chosen:
-                longest = request.minutes * max(map(len, chosen))
+                longest = request.minutes * max(-(-len(element.tasks) // side_by_side) for element in chosen)
                 executor.update_parameters(timeout_min=max(longest, LEAST_MINUTES))
-                running.update(zip(executor.map_array(partial(_one_by_one, function), chosen), chosen, strict=True))
-            if not running:
-                return
-            on_poll([task for group in running.values() for task in group])
+                jobs = executor.map_array(do, [element.tasks for element in chosen])
+                running.update(zip(jobs, chosen, strict=True))
+            on_poll([task for element in running.values() for task in element.tasks])
             for job in [job for job in running if job.done()]:
-                yield from _slurm_ended(job, running.pop(job))
+                element = running.pop(job)
+                if element.n_tries < MAX_TRIES and _is_lost(job):
+                    waiting.append(Element(element.tasks, element.n_tries + 1))
+                else:
+                    yield from _slurm_ended(job, element.tasks)
             if running:
                 time.sleep(POLL_S)
     except (OSError, RuntimeError) as error:
@@ -144,6 +168,18 @@ def _one_by_one(function: Callable[[Task], Any], group: Sequence[Task]) -> list[
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told where the tasks were given out
             done.append((None, last_line(error)))
     return done
+
+
+def _side_by_side(n: int, function: Callable[[Task], Any], group: Sequence[Task]) -> list[tuple[Any, str | None]]:
+    """The same as `_one_by_one`, by so many processes, which share what this one was given."""
+    with ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn")) as pool:
+        parts = pool.map(partial(_one_by_one, function), [(task,) for task in group])
+        return [one for part in parts for one in part]
+
+
+def _is_lost(job: Any) -> bool:
+    """Whether a job ended without doing its work, and nobody cancelled it."""
+    return job.exception() is not None and not str(job.state).startswith("CANCELLED")
 
 
 def _slurm_ended(job: Any, group: Sequence[Task]) -> Iterator[Ended[Task]]:

@@ -28,10 +28,11 @@ class Executor:
 
     On this machine every worker is a process that is dealt one of the devices; with `renews` each task gets a process
     of its own, and with `preload` these are forked from one that has imported those modules. On a cluster every task
-    gets `n_threads` processors or one GPU; functions and tasks are paths and plain values there, which must mean the
-    same everywhere. SLURM writes its logs to `logs` and is told `name` and `minutes`, what a task takes at most. A task
-    whose process ends by itself (killed for want of memory, say) is tried three times, but for SLURM, which has rules
-    of its own; `option` is what the command calls `n_workers`. Raises BallspotError when `on` is another word.
+    gets `n_threads` processors and, on a GPU, its share of one: `n_a_gpu` tasks have one together. Functions and tasks
+    are paths and plain values there, which must mean the same everywhere. SLURM writes its logs to `logs` and is told
+    `name` and `minutes`, what a task takes at most. A task whose process ends by itself (killed for want of memory,
+    say) or whose node is lost is tried three times; `option` is what the command calls `n_workers`. Raises
+    BallspotError when `on` is another word.
     """
 
     n_workers: int
@@ -44,6 +45,7 @@ class Executor:
     name: str = "ballspot"
     logs: Path = Path()
     minutes: int = 60
+    n_a_gpu: int = 1
 
     def __post_init__(self) -> None:
         require_place(self.on)
@@ -73,7 +75,8 @@ class Executor:
             return
         kind, _, address = self.on.partition(":")
         device = self.devices[0].partition(":")[0]  # which GPU is the cluster's to say
-        request = Request(self.n_workers, self.n_threads, device == "cuda", self.name, self.logs, self.minutes)
+        on_gpu = device == "cuda"
+        request = Request(self.n_workers, self.n_threads, on_gpu, self.name, self.logs, self.minutes, self.n_a_gpu)
         tasks_of_cluster = ray_tasks if kind == "ray" else slurm_tasks
         for ended in tasks_of_cluster(
             partial(_with_told, function, device, named_code()), tasks, request, address, polled

@@ -1,12 +1,14 @@
 """What computes a backbone's features from pictures: torch, or OpenVINO (extra `openvino`)."""
 
+import copy
 import ctypes
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib import import_module
-from typing import Any, Protocol, cast
+from threading import RLock
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -14,12 +16,18 @@ from torch import Tensor, nn
 
 from ...cache.errors import BallspotError
 from ...cache.stores import EngineSpec
+from ..cuda import Graphed
+from ..device import require_precision
 from .fuse_convs import Normalised, fuse_convolutions
 from .load import Backbone
 from .weights import first_line
 
 CPU_BATCH_ROWS = {"torch": 8, "openvino": 4}  # the fastest of 1 to 16 (docs/measurements/extraction.md)
 CUDA_BATCH_ROWS = 64
+# How far features that were computed in halves lie from those of float32, at most, of a row's largest feature: what the
+# documented backbones were off by, and as much again (docs/reference/extraction.md).
+HALF_TOLERANCES = {"float16": 1.5e-2, "bfloat16": 6e-2}
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class Engine(Protocol):
@@ -35,11 +43,14 @@ class Engine(Protocol):
 
 
 class TorchEngine:
-    """torch: channels last, batch norms folded; on a CPU fused for the batch's shape, on CUDA float16 by autocast.
+    """torch: channels last, batch norms folded; on a CPU fused for the batch's shape, on CUDA a graph for it.
 
-    Where the model cannot be fused, or would give other features, it runs as it is, and `spec` says `unfused`.
+    `precision` is `float32` (on CUDA without the shorter numbers that it multiplies by, TF32), `bfloat16`, or `auto`:
+    float32 on a CPU, float16 on CUDA. In halves the weights are halves; a model that does not run so, or gives other
+    features, keeps its weights and has them cast at each step, and `spec` says `autocast`. Where a model cannot be
+    fused, or would give other features, it runs as it is, and `spec` says `unfused`.
 
-    With `is_exact` it is float32 on CUDA, too, without the shorter numbers that it multiplies by (TF32).
+    One thread computes at a time: who calls from several holds `lock`.
     """
 
     def __init__(
@@ -49,40 +60,72 @@ class TorchEngine:
         batch_rows: int,
         device: torch.device,
         compiles: bool = False,
-        is_exact: bool = False,
+        precision: str = "auto",
     ) -> None:
-        self.device = device
-        self.uses_autocast = device.type == "cuda" and not is_exact
-        if device.type == "cuda" and is_exact:
+        self.device, self.lock = device, RLock()
+        self.number = number_of(precision, device)
+        if device.type == "cuda" and self.number == torch.float32:
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-        kind = "float16 autocast" if self.uses_autocast else "float32"
-        how = f"{torch.__version__} {device.type} {kind}"
+        how = f"{torch.__version__} {device.type} {str(self.number).removeprefix('torch.')}"
         plain = normalised(backbone).to(device)
+        example = drawn_pictures(batch_rows, backbone.spec.size).to(device)
+        self.uses_autocast = False
+        if self.number != torch.float32:
+            halved = _halved_where_sound(plain, example, self.number)
+            self.uses_autocast = halved is None
+            plain = halved or plain
+            how += " autocast" if halved is None else ""
         self.model: nn.Module = plain
-        example = _drawn_pictures(batch_rows, backbone.spec.size).to(device)
+        self._compiled_for: set[torch.dtype] | None = None
         if compiles:
-            self.model = _compiled(plain, example)
+            self.model = cast(Any, torch.compile(plain, options=_compile_options(device)))
+            self._compiled_for = set()
             how += " compiled"
+            self.tensor(example)
         elif device.type == "cpu":
             keep_freed_memory()
-            self.model = fuse_convolutions(plain, example)
+            if not self.uses_autocast:
+                self.model = fuse_convolutions(plain, example)
             how += " unfused" if self.model is plain else ""
+        elif device.type == "cuda":
+            self.model = Graphed(plain)
         self.spec = EngineSpec("torch", how, batch_rows)
 
     def __call__(self, pictures: Tensor) -> np.ndarray:
         return self.tensor(pictures).float().cpu().numpy()
 
     def tensor(self, pictures: Tensor) -> Tensor:
-        """What the model gives for the pictures, where and in the type that it has it."""
+        """What the model gives for the pictures, where and in the type that it has it.
+
+        Raises BallspotError where the model is to be compiled and torch cannot.
+        """
         given = pictures.to(self.device, non_blocking=True)
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.uses_autocast):
+        with torch.inference_mode(), self.casting():
+            if self._compiled_for is not None and given.dtype not in self._compiled_for:
+                return self._first_of_its_type(given, self._compiled_for)
             return self.model(given)
+
+    def casting(self) -> AbstractContextManager[Any]:
+        """What the model runs in: torch's autocast for one whose weights cannot be halves."""
+        return torch.autocast(self.device.type, self.number) if self.uses_autocast else nullcontext()
+
+    def _first_of_its_type(self, given: Tensor, compiled_for: set[torch.dtype]) -> Tensor:
+        """The first batch of uint8 or of float32 pictures: torch compiles the model for each."""
+        try:
+            features = self.model(given)
+        except Exception as error:
+            raise BallspotError(
+                f"--compile: torch cannot compile this backbone on the {self.device.type} here "
+                f"({type(error).__name__}); leave it out"
+            ) from error
+        compiled_for.add(given.dtype)
+        return features
 
 
 class OpenvinoEngine:
-    """OpenVINO in float32 on one thread of the CPU; the normalisation is part of its model."""
+    """OpenVINO in float32 or bfloat16 on one thread of the CPU; the normalisation is part of its model."""
 
-    def __init__(self, backbone: Backbone, *, batch_rows: int) -> None:
+    def __init__(self, backbone: Backbone, *, batch_rows: int, precision: str = "float32") -> None:
         """Raises BallspotError when OpenVINO is not installed or cannot read the backbone."""
         # OpenVINO goes without it where it is missing. It sends usage statistics from processes of its own, which would
         # run beside the first thousand frames; what is computed on a user's machine is nobody else's business.
@@ -91,7 +134,8 @@ class OpenvinoEngine:
             self.openvino: Any = import_module("openvino")
         except ImportError as error:
             raise BallspotError("--engine openvino: not installed; pip install 'ballspot[openvino]'") from error
-        how = f"{self.openvino.__version__.split('-')[0]} cpu float32"
+        self.number = str(number_of(precision, torch.device("cpu"))).removeprefix("torch.")
+        how = f"{self.openvino.__version__.split('-')[0]} cpu {self.number}"
         self.spec, self.backbone = EngineSpec("openvino", how, batch_rows), backbone
         self._compiled: dict[torch.dtype, Any] = {}
 
@@ -113,7 +157,7 @@ class OpenvinoEngine:
             settings = {
                 "INFERENCE_NUM_THREADS": 1,
                 "NUM_STREAMS": 1,
-                "INFERENCE_PRECISION_HINT": "f32",
+                "INFERENCE_PRECISION_HINT": "bf16" if self.number == "bfloat16" else "f32",
                 "ENABLE_CPU_PINNING": False,  # every process would take the same core
             }
             return core.compile_model(model, "CPU", settings).create_infer_request()
@@ -130,17 +174,17 @@ def make_engine(
     batch_rows: int,
     device: torch.device,
     compiles: bool = False,
-    is_exact: bool = False,
+    precision: str = "auto",
 ) -> Engine:
-    """The engine `torch` or `openvino` for batches of `batch_rows`; `is_exact`: float32 wherever it computes.
+    """The engine `torch` or `openvino` for batches of `batch_rows`, in the numbers that `precision` says.
 
     Raises BallspotError for one that cannot be had.
     """
     if kind == "openvino":
         if device.type != "cpu":
             raise BallspotError(f"--engine openvino: runs on the CPU, not on {device}; give --device cpu")
-        return OpenvinoEngine(backbone, batch_rows=batch_rows)
-    return TorchEngine(backbone, batch_rows=batch_rows, device=device, compiles=compiles, is_exact=is_exact)
+        return OpenvinoEngine(backbone, batch_rows=batch_rows, precision=precision)
+    return TorchEngine(backbone, batch_rows=batch_rows, device=device, compiles=compiles, precision=precision)
 
 
 def default_batch_rows(kind: str, device: str) -> int:
@@ -159,17 +203,43 @@ def normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, 
     return (1 / (255 * stds)).float(), (-means / stds).float()
 
 
-def _compiled(model: nn.Module, example: Tensor) -> nn.Module:
-    compiled: Any = torch.compile(model, options={"freezing": True} if example.device.type == "cpu" else None)
-    try:
-        with torch.inference_mode():
-            compiled(example)
-    except Exception as error:
-        raise BallspotError(f"--compile: torch cannot compile here ({type(error).__name__}); leave it out") from error
-    return compiled
+def number_of(precision: str, device: torch.device) -> torch.dtype:
+    """The numbers that an engine computes in. Raises BallspotError for bfloat16 on a device without units for it."""
+    require_precision(precision, str(device))
+    if precision == "bfloat16":
+        return torch.bfloat16
+    return torch.float16 if precision == "auto" and device.type == "cuda" else torch.float32
 
 
-def _drawn_pictures(n: int, size: tuple[int, int]) -> Tensor:
+def halved(model: Model, number: torch.dtype, *, shares: Sequence[object] = ()) -> Model:
+    """A copy of the model with weights and buffers of the type `number`, which has the same `shares` inside."""
+    return copy.deepcopy(model, {id(one): one for one in shares}).to(number)
+
+
+def _halved_where_sound(plain: Normalised, example: Tensor, number: torch.dtype) -> Normalised | None:
+    """The model with halves for weights; None where it does not run so, or its features differ from those of float32.
+
+    The normalisation stays in float32: a picture's values and their mean nearly cancel.
+    """
+    with torch.inference_mode():
+        expected = plain(example)
+        try:
+            half = Normalised(halved(plain.model, number), plain.scale, plain.shift, number=number)
+            found = half(example).float()
+        except (
+            RuntimeError,
+            TypeError,
+        ):  # cannot be copied, or makes float32 numbers of its own, which do not go with halves
+            return None
+        off = (found - expected).abs().amax(1) / expected.abs().amax(1).clamp_min(1e-12)
+    return half if float(off.max()) <= HALF_TOLERANCES[str(number).removeprefix("torch.")] else None
+
+
+def _compile_options(device: torch.device) -> dict[str, Any] | None:
+    return {"freezing": True} if device.type == "cpu" else None
+
+
+def drawn_pictures(n: int, size: tuple[int, int]) -> Tensor:
     drawn = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (n, *size, 3), dtype=torch.uint8, generator=drawn)
 

@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 FUSION_TOLERANCE = 1e-5
+HALF_FUSION_TOLERANCE = 5e-2  # of bfloat16, whose last bit is 1/256
 
 
 class FusedConv(nn.Module):
@@ -37,21 +38,25 @@ class FusedConv(nn.Module):
 
 
 class Normalised(nn.Module):
-    """Pictures (B, H, W, 3) of 0..255, uint8 or float32 -> what `model` gives for (B, 3, H, W) normalised ones."""
+    """Pictures (B, H, W, 3) of 0..255, uint8 or float32 -> what `model` gives for (B, 3, H, W) normalised ones.
+
+    They are normalised in float32, and given to the model in numbers of the type `number`.
+    """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, model: nn.Module, scale: Tensor, shift: Tensor) -> None:
+    def __init__(self, model: nn.Module, scale: Tensor, shift: Tensor, *, number: torch.dtype = torch.float32) -> None:
         """`scale` and `shift` are float32 (1, 3, 1, 1): a picture x is normalised to scale x + shift."""
         super().__init__()
-        self.model = model
+        self.model, self.number = model, number
         self.register_buffer("scale", scale)
         self.register_buffer("shift", shift)
 
     def forward(self, pictures: Tensor) -> Tensor:
         images = pictures.permute(0, 3, 1, 2).float()  # (B, H, W, 3) -> (B, 3, H, W), channels last in memory
-        return self.model(torch.addcmul(self.shift, images, self.scale))
+        seen = torch.addcmul(self.shift, images, self.scale)
+        return self.model(seen if self.number == torch.float32 else seen.to(self.number))
 
 
 class Framed(nn.Module):
@@ -78,18 +83,20 @@ class Framed(nn.Module):
 def fuse_convolutions(normalised: Normalised, pictures: Tensor) -> nn.Module:
     """The same model for pictures of exactly that shape, fused; `normalised` itself where it cannot be or differs.
 
-    `pictures` is uint8 or float32 (B, H, W, 3) on the CPU; the fused model takes both types.
+    `pictures` is uint8 or float32 (B, H, W, 3) on the CPU; the fused model takes both types. It computes in the numbers
+    that `normalised` does.
     """
     if not torch.backends.mkldnn.is_available() or pictures.device.type != "cpu":
         return normalised
     try:
         with torch.inference_mode():
             fused = _fused(copy.deepcopy(normalised), pictures)
-            expected = normalised(pictures)
-            difference = (fused(pictures) - expected).abs().max() / expected.abs().max().clamp_min(1e-12)
+            expected = normalised(pictures).float()
+            difference = (fused(pictures).float() - expected).abs().max() / expected.abs().max().clamp_min(1e-12)
     except Exception:  # noqa: BLE001  whatever a model does that cannot be traced or fused; the engine's spec tells it
         return normalised
-    return fused if difference <= FUSION_TOLERANCE else normalised
+    limit = FUSION_TOLERANCE if normalised.number == torch.float32 else HALF_FUSION_TOLERANCE
+    return fused if difference <= limit else normalised
 
 
 def _fused(normalised: Normalised, pictures: Tensor) -> nn.Module:
@@ -114,14 +121,16 @@ def _fused(normalised: Normalised, pictures: Tensor) -> nn.Module:
 def _fold_normalisation(graph: fx.GraphModule, normalised: Normalised, pictures: Tensor) -> None:
     """Makes the graph read pictures: by its first convolution where that alone reads them, else by a step of its own.
 
-    W (scale x + shift) + b is (W scale) x + (b + sum of W shift), where x is padded with -shift / scale.
+    W (scale x + shift) + b is (W scale) x + (b + sum of W shift), where x is padded with -shift / scale. In bfloat16
+    that would lose digits, as x and its shift nearly cancel: there pictures are normalised before, in float32.
     """
     given = next(node for node in graph.graph.nodes if node.op == "placeholder")
     first = _only_user(given)
     conv = None if first is None else _module(graph, first)
     scale, shift = normalised.scale.double(), normalised.shift.double()
     if (
-        type(conv) is nn.Conv2d
+        normalised.number == torch.float32
+        and type(conv) is nn.Conv2d
         and conv.padding_mode == "zeros"
         and not isinstance(conv.padding, str)
         and conv.groups == 1
@@ -133,7 +142,8 @@ def _fold_normalisation(graph: fx.GraphModule, normalised: Normalised, pictures:
         conv.padding = (0, 0)
         graph.add_submodule("framed", Framed(pictures.shape, (rows, columns), (-shift / scale).float()))
     else:
-        graph.add_submodule("framed", Normalised(nn.Identity(), normalised.scale, normalised.shift))
+        framed = Normalised(nn.Identity(), normalised.scale, normalised.shift, number=normalised.number)
+        graph.add_submodule("framed", framed)
     with graph.graph.inserting_after(given):
         framed = graph.graph.call_module("framed", (given,))
     given.replace_all_uses_with(framed, delete_user_cb=lambda user: user is not framed)

@@ -83,12 +83,14 @@ class Backbone:
         dtype: str = "float16",
         views: Sequence[str] = (ORIGINAL,),
         margin: int = 0,
+        precision: str = "float32",
         motion: int = 0,
         region: RegionSpec | None = None,
     ) -> FeatureSpec:
         """All that decides a feature.
 
         `margin` is that of the windows of a backbone with temporal shift; below its reach their length decides, too.
+        `precision` is what was asked for: only `bfloat16` is told, so that other sets keep the fingerprints they had.
         With `motion` pictures are of three moments so many frames apart, with `region` boxes of them are seen, too.
         """
         more: dict[str, Any] = {"views": views_settings(views)} if tuple(views) != (ORIGINAL,) else {}
@@ -97,6 +99,8 @@ class Backbone:
             more["shift"] |= {"window": self.shifted.window_rows} if margin < self.shifted.reach else {}
         if self.spec.uncropped is not None:
             more["uncropped"] = self.spec.uncropped
+        if precision == "bfloat16":
+            more["precision"] = precision
         more |= {"motion": motion} if motion else {}
         more |= {} if region is None else {"region": region}
         return FeatureSpec(

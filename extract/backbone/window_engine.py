@@ -11,12 +11,13 @@ from itertools import chain
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...cache.errors import BallspotError
 from ...cache.stores import Segment
+from ..cuda import Uploaded
 from ..video import Batch
-from .engines import TorchEngine
+from .engines import TorchEngine, drawn_pictures, halved
 from .load import Backbone
 from .transforms import fitted, see
 
@@ -33,18 +34,20 @@ class WindowEngine:
     """Batches of frames in order -> features of windows' centres; torch alone."""
 
     def __init__(
-        self, backbone: Backbone, *, batch_rows: int, device: torch.device, margin: int, is_exact: bool = False
+        self, backbone: Backbone, *, batch_rows: int, device: torch.device, margin: int, precision: str = "auto"
     ) -> None:
         if backbone.shifted is None:
             raise ValueError(f"{backbone.spec.name} has no shift")
         self.backbone, self.shifted, self.device, self.margin = backbone, backbone.shifted, device, margin
         front = replace(backbone, model=backbone.shifted.front, shifted=None)
-        self.front = TorchEngine(front, batch_rows=batch_rows, device=device, is_exact=is_exact)
+        self.front = TorchEngine(front, batch_rows=batch_rows, device=device, precision=precision)
+        self.lock = self.front.lock
+        self.back = self._back_of_halves() or backbone.model
         how = f"{self.front.spec.how} windows of {self.shifted.window_rows}"
         self.spec = replace(self.front.spec, how=how)
 
     def centres(
-        self, batches: Iterable[Batch], segment: Segment, *, n_rows: int | None, views: tuple[str, ...]
+        self, batches: Iterable[Batch | Uploaded], segment: Segment, *, n_rows: int | None, views: tuple[str, ...]
     ) -> Iterator[Centre]:
         """The segment's rows, window by window; ``batches`` are those of its `span`.
 
@@ -55,15 +58,16 @@ class WindowEngine:
         maps = {view: list[Tensor]() for view in views}
         for batch in chain(batches, (None,)):
             if batch is not None:
-                pictures = fitted(
-                    torch.from_numpy(batch.pictures).to(self.device),
-                    self.backbone.spec.size,
-                    uncropped=self.backbone.spec.uncropped,
-                    interpolation=self.backbone.interpolation,
-                )
                 n_new = len(batch.frame_index)
-                for view in views:
-                    maps[view] += self.front.tensor(see(pictures, view))[:n_new].unbind()
+                with self.lock:
+                    pictures = fitted(
+                        torch.as_tensor(batch.pictures, device=self.device),
+                        self.backbone.spec.size,
+                        uncropped=self.backbone.spec.uncropped,
+                        interpolation=self.backbone.interpolation,
+                    )
+                    for view in views:
+                        maps[view] += self.front.tensor(see(pictures, view))[:n_new].unbind()
                 n_read += n_new
             end = n_rows if n_rows is not None else (n_read if batch is None else sys.maxsize)
             while at < min(segment.stop, end):
@@ -98,11 +102,41 @@ class WindowEngine:
         return range(max(at - self.margin, 0), min(at + self.shifted.window_rows + self.margin, n_rows))
 
     def _back(self, held: list[Tensor], kept: range, window: range) -> np.ndarray:
-        images = torch.stack(held).to(memory_format=torch.channels_last)
-        self.shifted.clips.n_frames = len(window)
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.front.uses_autocast):
-            features = self.backbone.model(images)
+        with self.lock, torch.inference_mode(), self.front.casting():
+            images = torch.stack(held).to(memory_format=torch.channels_last)
+            self.shifted.clips.n_frames = len(window)
+            features = self.back(images)
         return features[kept.start - window.start : kept.stop - window.start].float().cpu().numpy()
+
+    def _back_of_halves(self) -> nn.Module | None:
+        """The stages from the first shift on with halves for weights; None where the front computes otherwise.
+
+        Where they do not run so, they stay in float32, and so do the front's maps from there on.
+        """
+        front, model, clips = self.front, self.backbone.model, self.shifted.clips
+        if front.number == torch.float32 or front.uses_autocast:
+            return None
+        n_rows = front.spec.batch_rows or 1
+        example = drawn_pictures(n_rows, self.backbone.spec.size)
+        clips.n_frames = n_rows
+        half = halved(model, front.number, shares=(clips,))
+        try:
+            with torch.inference_mode():
+                half(front.tensor(example))
+        except RuntimeError:  # the model makes float32 numbers of its own, which do not go with halves
+            return Widened(model)
+        return half
+
+
+class Widened(nn.Module):
+    """A model that gets its input in float32."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images.float())
 
 
 def window_engine(
@@ -113,14 +147,14 @@ def window_engine(
     device: torch.device,
     margin: int,
     compiles: bool,
-    is_exact: bool = False,
+    precision: str = "auto",
 ) -> WindowEngine:
     """The engine of a backbone with temporal shift. Raises BallspotError for another than plain torch."""
     if compiles:
         raise BallspotError(f"--compile: temporal shift ({backbone.spec.name}) is not compiled; leave it out")
     if kind != "torch":
         raise BallspotError(f"--engine {kind}: cannot run temporal shift ({backbone.spec.name}); give --engine torch")
-    return WindowEngine(backbone, batch_rows=batch_rows, device=device, margin=margin, is_exact=is_exact)
+    return WindowEngine(backbone, batch_rows=batch_rows, device=device, margin=margin, precision=precision)
 
 
 def require_margin(margin: int | None, backbone: Backbone) -> int:

@@ -69,12 +69,20 @@ def _verify_deep(
     import numpy as np
 
     from ...cache.stores import FeatureStore
+    from ...cache.terminal import note
     from ...evaluate.dataset import find_matches
     from ..rows import SegmentRunner, check_chunks, job_of, recipe_of, videos_of
 
     videos = {match.name: match.video for match in videos_of(find_matches(data_root))}
     runners: dict[object, SegmentRunner] = {}
+    told: set[str] = set()
     n_rows = 0
+
+    def tell(line: str) -> None:
+        if line not in told:
+            note(line)
+        told.add(line)
+
     try:
         for number, file in enumerate(file for file, texts in problems.items() if not texts):
             try:
@@ -83,7 +91,7 @@ def _verify_deep(
                     if video is None:
                         problems[file].append(f"{data_root} has no video of match {store.match!r}")
                         continue
-                    recipe = recipe_of(store, weights)
+                    recipe = recipe_of(store, weights, tell=tell)
                     if recipe not in runners:
                         runners[recipe] = SegmentRunner(job_of(recipe, store))
                     rng = np.random.default_rng([seed, number])

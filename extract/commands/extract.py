@@ -29,7 +29,7 @@ from ...cache.terminal import (
 
 if TYPE_CHECKING:
     from ...evaluate.dataset import Match
-    from ..rows import Crew, Recipe
+    from ..rows import Crew, ExtractionJob, Recipe
 
 
 @command("extract")
@@ -88,6 +88,12 @@ if TYPE_CHECKING:
     help="Features of boxes behind the picture's, or of all the greatest numbers.  [default: concat]",
 )
 @dtype_option
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    help="What features are computed in; bfloat16 on GPUs, and on CPUs with AMX or AVX512-BF16.  [default: float32 on "
+    "a CPU; on a GPU float16, or float32 with --dtype float32]",
+)
 @click.option("--set", "set_name", help="Name of the feature set.  [default: made of what differs from the defaults]")
 @click.option("--match", "names", multiple=True, help="Only this match, by name or last folder; repeatable.")
 @click.option(
@@ -130,7 +136,8 @@ if TYPE_CHECKING:
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Processes at once.  [default: one a CPU core, up to 16; on GPUs one for two cores]",
+    help="Processes at once.  [default: one a CPU core, up to 16; on one GPU all cores but two "
+    "decode for it, on several one for two cores]",
 )
 @trust_option
 @click.option("--on", help="Where the segments are filled instead: ray[:ADDRESS], slurm, slurm:local.")
@@ -152,6 +159,7 @@ def extract(
     region_count: int | None,
     region_fuse: str | None,
     dtype: str,
+    precision: str | None,
     set_name: str | None,
     names: tuple[str, ...],
     split: str | None,
@@ -181,7 +189,7 @@ def extract(
     from ...cache.terminal import note
     from ...evaluate.dataset import DataSelection
     from ..backbone import default_batch_rows, parse_views, parse_weights, settle
-    from ..device import pick_devices
+    from ..device import pick_devices, pick_precision
     from ..rows import (
         AUTO_DECODER,
         ExtractionError,
@@ -207,12 +215,12 @@ def extract(
     )
     _require_colours(motion, views)
     backbone = replace(settled.spec(weights), layers=tuple(filter(None, layers.split(","))), grid=grid)
-    default_name = default_set_name(backbone, stride, views=views, dtype=dtype, motion=motion, region=region)
     if settled.line:
         note(settled.line)
     if settled.fps is not None and rate is None:
         note(f"{weights}: videos are read at {float(settled.fps):.5g} frames a second, as its system reads them")
     devices = pick_devices(device, on=on)
+    precision = pick_precision(precision or "auto", devices[0], on=on)
     data = DataSelection(data_root, splits_file=splits_file, one_video=True)
     matches = tuple(data.matches.values())
     if split is not None or splits_file is not None:
@@ -231,16 +239,20 @@ def extract(
         image_fps=parse_fps(image_fps, option="--image-fps") if image_fps else None,
         fps=parse_fps(rate) if rate else settled.fps,
         margin=margin,
+        precision=precision,
         motion=motion,
         region=region,
     )
     if path is not None:
         backbone = replace(backbone, weights=str(path.resolve()))
     recipe = Recipe(backbone, devices[0], settings)
+    default_name = default_set_name(
+        backbone, stride, views=views, dtype=dtype, precision=precision, motion=motion, region=region
+    )
     set_path = out / require_set_name(set_name or default_name)
     torch.set_num_threads(1)
     job = (replace(recipe, device="cpu") if on else recipe).job()  # nothing is computed here for a cluster
-    crew = _crew(recipe, on, workers, devices, n_rows=_rough_rows(chosen, stride), set_path=set_path)
+    crew = _crew(job, recipe, on, workers, devices, n_rows=_rough_rows(chosen, stride), set_path=set_path)
     started = time.monotonic()
     try:
         results, failure = extract_matches(chosen, set_path, job, crew=crew), None
@@ -310,11 +322,21 @@ def _rough_rows(matches: Sequence[Match], stride: int) -> int:
 
 
 def _crew(
-    recipe: Recipe, on: str | None, workers: int | None, devices: list[str], *, n_rows: int, set_path: Path
+    job: ExtractionJob,
+    recipe: Recipe,
+    on: str | None,
+    workers: int | None,
+    devices: list[str],
+    *,
+    n_rows: int,
+    set_path: Path,
 ) -> Crew | None:
     from ...cache.workers import Executor
-    from ..rows import MAX_AUTO_WORKERS, crew_of, n_workers_for
+    from ..rows import MAX_AUTO_WORKERS, crew_of, gpu_crew, n_decoders_for, n_workers_for
 
+    if on is None and len(devices) == 1 and job.device.type == "cuda":
+        n_decoders = min(n_decoders_for(job.device), max(n_rows // 2048, 1))
+        return gpu_crew(job, n_decoders=workers or n_decoders)
     most = MAX_AUTO_WORKERS if Executor.is_elsewhere(on) else n_workers_for(2**40 if on else n_rows, devices)
     n_workers = workers or most
     if on is None and n_workers == 1:

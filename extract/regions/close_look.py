@@ -121,7 +121,7 @@ class RegionEngine:
     ) -> Iterator[tuple[_Held, np.ndarray | None, np.ndarray | None]]:
         """What each row of a batch gives as a whole, its map of strength, or its edges."""
         spec, n_rows = self.backbone.spec, len(batch.frame_index)
-        pictures = torch.from_numpy(batch.pictures).to(self.device)
+        pictures = torch.as_tensor(batch.pictures, device=self.device)
         small = fitted(pictures, spec.size, uncropped=None, interpolation=self.backbone.interpolation)
         n_places = 0 if self.shape is None else self.shape[0] * self.shape[1]
         features: dict[str, np.ndarray] = {}

@@ -30,7 +30,8 @@ from ...evaluate.dataset import Match
 from ..video import image_files, video_bytes
 from .job import ExtractionJob
 from .plans import MatchPlan, Unplanned, no_video, planned
-from .segments import OnRows, Outcome, SegmentRunner, SegmentTask
+from .segments import Outcome, SegmentRunner, SegmentTask
+from .writing import OnRows
 
 FINISH_PATIENCE_S = 60.0
 # Runs tasks, in their order or beside one another, but for those that the second argument says to drop by then.
@@ -262,7 +263,7 @@ def finish_match(plan: MatchPlan) -> None:
 
 def _require_same(set_path: Path, there: FeatureSpec, here: FeatureSpec) -> None:
     for name in there.differing(here):
-        said, wanted = (_short(spec.as_json().get(name)) for spec in (there, here))
+        said, wanted = (_short(spec.as_json().get(name, getattr(spec, name, None))) for spec in (there, here))
         raise BallspotError(
             f"{set_path}: holds features of other settings ({name} is {said} there and {wanted} here); choose another "
             "--set or --out"

@@ -19,6 +19,8 @@ class Settings:
     have.
     With `substitute` a damaged frame is replaced and written down, else it is an error.
     `margin` is that of the windows of a backbone with temporal shift, in rows, its reach where there is none.
+    `precision` is what features are computed in: `float32`, `bfloat16`, or `auto`, which is float32 on a CPU, and on a
+    GPU float16 where features are stored in fewer than 32 bits, float32 where they are stored as such.
     With `motion` the channels of a picture are the grey levels of three frames, so many frames apart. With `region`
     boxes of every picture are seen, too.
     """
@@ -36,6 +38,12 @@ class Settings:
     margin: int | None = None
     motion: int = 0
     region: RegionSpec | None = None
+    precision: str = "auto"
+
+    @property
+    def engine_precision(self) -> str:
+        """The word for the engine: `auto` of features that are stored as float32 is `float32`."""
+        return "float32" if self.precision == "auto" and self.dtype == "float32" else self.precision
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class ExtractionJob:
             dtype=settings.dtype,
             views=settings.views,
             margin=self.margin,
+            precision=settings.precision,
             motion=settings.motion,
             region=settings.region,
         )

@@ -14,6 +14,7 @@ def default_set_name(
     *,
     views: str = "original",
     dtype: str = "float16",
+    precision: str = "auto",
     motion: int = 0,
     region: RegionSpec | None = None,
 ) -> str:
@@ -35,6 +36,7 @@ def default_set_name(
         name += f"-region{n_boxes}-{region.by}-{high}x{wide}of{rows}x{columns}"
         name += f"-{region.fuse}" if region.fuse != "concat" else ""
     name += f"-{views.removeprefix('original,')}" if views != "original" else ""
+    name += "-bfloat16" if precision == "bfloat16" else ""
     name = re.sub(r"[^\w .+-]", "_", name.replace(",", "+").replace(":", ""))
     return name if dtype == "float16" else f"{name}-{dtype}"
 

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ...cache.errors import BallspotError
 from ...cache.stores import Segment, StoreHeader
 from ...cache.workers import n_usable_cpus
 from ...evaluate.dataset import Match, why_no_video
-from ..video import VideoProbe, at_rate, probe_video, video_digest
+from ..video import VideoProbe, at_rate, probe_video, video_digest, want_of_shared_memory
 from .job import ExtractionJob
 from .segments import SegmentTask, cut_segments
 
@@ -70,12 +70,19 @@ def planned(wanted: Sequence[tuple[Match, Path]], job: ExtractionJob) -> Generat
         left = iter(wanted)
         waiting: deque[Future[MatchPlan | Unplanned]] = deque()
         waiting.extend(pool.submit(plan, one) for one in islice(left, AHEAD * n_planners))
+        is_told = False
         while waiting:
             ready = waiting.popleft().result()
+            if isinstance(ready, MatchPlan) and not is_told and (line := _want_of_memory(ready, job)):
+                ready, is_told = replace(ready, remarks=(*ready.remarks, line)), True
             waiting.extend(pool.submit(plan, one) for one in islice(left, 1))
             yield ready
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _want_of_memory(plan: MatchPlan, job: ExtractionJob) -> str:
+    return want_of_shared_memory(plan.probe, job.settings.batch_rows, splits=job.device.type == "cuda")
 
 
 def no_video(match: Match) -> BallspotError:

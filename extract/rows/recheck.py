@@ -1,6 +1,6 @@
 """Whether a store holds what its video gives: random chunks are extracted again and compared."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,13 +13,15 @@ from ...cache.disk import is_file
 from ...cache.errors import BallspotError
 from ...cache.runs import find_recorded
 from ...cache.stores import CHUNK_ROWS, Block, EngineSpec, FeatureStore, Segment
-from ..backbone import BackboneSpec
+from ...cache.terminal import note
+from ..backbone import HALF_TOLERANCES, BackboneSpec
+from ..device import pick_precision
 from ..video import VideoProbe, at_rate, video_bytes, video_digest
 from .job import ExtractionJob, Recipe, Settings
 from .pca import FIT_FILE, Components, load_components
 from .segments import SegmentRunner, cut_segments, probed
 
-TOLERANCES = {"float16": 2e-3, "float32": 1e-4, "int8": 2e-2}  # of a row's largest feature
+TOLERANCES = {"float16": 2e-3, "float32": 1e-4, "int8": 2e-2}  # of a row's largest feature, by how it is stored
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,11 @@ class DeepCheck:
     problem: str = ""
 
 
-def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
+def recipe_of(store: FeatureStore, weights: str | None, *, tell: Callable[[str], None] = note) -> Recipe:
     """The recipe that makes the store's features again; `weights` is needed where the store does not say.
 
-    Of a store of components it is the recipe of the features that they were made from. Raises BallspotError for a store
+    Where this CPU has no units for the bfloat16 of the store, they are made in float32, and `tell` is told so. Of a
+    store of components it is the recipe of the features that they were made from. Raises BallspotError for a store
     that does not say enough.
     """
     if store.spec.pca is not None and store.spec.parent is None:
@@ -55,6 +58,7 @@ def recipe_of(store: FeatureStore, weights: str | None) -> Recipe:
         substitute=len(store.substituted) > 0,
         image_fps=_picture_fps(store),
         margin=made.shift.get("margin"),
+        precision=pick_precision(made.precision, "cpu", tell=tell),
         motion=made.motion or 0,
         region=made.region,
     )
@@ -155,9 +159,7 @@ def check_chunks(
                 differences.append((np.abs(stored - again) / largest).max(axis=1))
             start += len(block)
             n_rows += len(block)
-    limit = TOLERANCES[store.header.dtype]
-    if "autocast" in store.header.engine:  # as float32 stores were once made on CUDA
-        limit = max(limit, TOLERANCES["float16"])
+    limit = max(TOLERANCES[store.header.dtype], _tolerance_of(store.header.engine))
     found = np.concatenate(differences) if differences else np.zeros(1)
     problem = f"features differ from the video's by up to {found.max():.2g} of the largest"
     return DeepCheck(n_rows, problem if (found > limit).mean() > _share_that_may(store) else "")
@@ -168,7 +170,12 @@ def _share_that_may(store: FeatureStore) -> float:
     region = store.spec.region
     if region is None or region.by not in ("map", "motion"):
         return 0.0
-    return 0.1 if "autocast" in store.header.engine else 0.02
+    return 0.1 if _tolerance_of(store.header.engine) else 0.02
+
+
+def _tolerance_of(engine: str) -> float:
+    """What the numbers that an engine computed in may be off by, of a row's largest feature; 0 for float32."""
+    return max((limit for number, limit in HALF_TOLERANCES.items() if number in engine.split()), default=0.0)
 
 
 def _again(runner: SegmentRunner, probe: VideoProbe, chunk: Segment, match: str) -> Iterator[Block]:

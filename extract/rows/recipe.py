@@ -19,6 +19,7 @@ from ..backbone import (
     load_model,
     parse_weights,
 )
+from ..device import pick_precision
 from .job import ExtractionJob, Settings
 from .pca import Components
 
@@ -71,16 +72,24 @@ class BundledFeatures:
         return rows if self.components is None else self.components.apply(rows).astype(np.float16)
 
     def settings(self, *, engine: str | None = None, device: str = "cpu") -> Settings:
-        """The settings to extract with; engine and batch are those of the set's stores where no engine is given."""
-        kind = engine or ("openvino" if self.engine.kind == "openvino" else "torch")
+        """The settings to extract with; engine and batch are those of the set's stores where no engine is given.
+
+        A GPU computes with torch, whatever made the stores, and a batch is that of the stores only on a device of
+        their kind: eight frames keep a core busy, and leave a GPU idle.
+        """
+        on_gpu = device.startswith("cuda")
+        kind = engine or ("openvino" if self.engine.kind == "openvino" and not on_gpu else "torch")
         recorded = self.engine.batch_rows or 0
+        is_of_kind = on_gpu == ("cuda" in self.engine.how.split())
+        is_kept = engine is None and is_of_kind and 1 <= recorded <= 4096
         return Settings(
             stride=self.spec.stride,
-            batch_rows=recorded if engine is None and 1 <= recorded <= 4096 else default_batch_rows(kind, device),
+            batch_rows=recorded if is_kept else default_batch_rows(kind, device),
             engine=kind,
             dtype=self.backbone_spec.dtype,
             views=self.views,
             margin=self.spec.shift.get("margin"),
+            precision="bfloat16" if self.spec.precision == "bfloat16" else "auto",
             motion=self.spec.motion or 0,
             region=self.spec.region,
         )
@@ -124,12 +133,17 @@ class BundledFeatures:
         return made
 
     def job(self, *, device: torch.device, weights: str | None = None, engine: str | None = None) -> ExtractionJob:
-        """What extracts the backbone's rows; `project` makes the set's of them. Raises as `backbone` does."""
+        """What extracts the backbone's rows; `project` makes the set's of them. Raises as `backbone` does.
+
+        Rows of bfloat16 are made in float32 where the device has no units for it, which is said, and the job's `spec`
+        says float32 then.
+        """
         backbone = self.backbone(device=device, weights=weights)
         settings = self.settings(engine=engine, device=str(device))
         said = weights or (self._asked_again() if self.origin in REMAKABLE else "")
         path = parse_weights(said).path if said else None
         said = said if path is None else str(path.resolve())
+        settings = replace(settings, precision=pick_precision(settings.precision, str(device)))
         return ExtractionJob(replace(backbone, spec=replace(backbone.spec, weights=said)), device, settings)
 
     def tensors(self, index: int) -> dict[str, Tensor]:
@@ -158,6 +172,7 @@ class BundledFeatures:
             dtype=settings.dtype,
             views=self.views,
             margin=margin,
+            precision=settings.precision,
             motion=settings.motion,
             region=settings.region,
         )

@@ -2,7 +2,9 @@
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -13,16 +15,19 @@ import torch
 
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, Journal, Segment, StoreHeader, part_path, rows_of_chunks
-from ..backbone import Engine, WindowEngine, fitted, make_engine, see, window_engine
+from ..backbone import Engine, TorchEngine, WindowEngine, fitted, make_engine, see, window_engine
+from ..cuda import Uploaded, fetched, pinned, uploaded
 from ..regions import RegionEngine
 from ..video import Batch, DecodingError, DecodingProcess, VideoProbe, at_rate, can_seek, probe_video
 from .job import ExtractionJob, Settings
+from .writing import DirectWriter, OnRows, Writer
 
 SEGMENT_ROWS = 1024
 RECORD_ROWS = 64
+CUDA_RECORD_ROWS = 1024  # a second of one decoder: what a kill may cost there
+AHEAD = 2  # batches that a GPU computes before the features of the first are waited for
 LOCK_PATIENCE_S = 5.0
 WideEngine = WindowEngine | RegionEngine  # whose rows hang on those around them
-OnRows = Callable[[int, bool], None]  # number of rows, and whether they were computed now
 
 
 @dataclass(frozen=True)
@@ -58,24 +63,27 @@ class Outcome:
 class SegmentRunner:
     """Fills segments, one after another, with one engine and one decoding process; a context manager."""
 
-    def __init__(self, job: ExtractionJob) -> None:
+    def __init__(self, job: ExtractionJob, *, engine: Engine | WideEngine | None = None) -> None:
+        """Another runner's `engine` is shared with it: on a GPU, where each call holds the engine's lock."""
         settings = job.settings
         self.job = job
-        make = partial(
-            make_engine if job.backbone.shifted is None else partial(window_engine, margin=job.margin),
-            kind=settings.engine,
-            batch_rows=settings.batch_rows,
-            device=job.device,
-            compiles=settings.compiles,
-            is_exact=settings.dtype == "float32",
-        )
-        self.engine: Engine | WindowEngine | RegionEngine = (
-            make(job.backbone) if settings.region is None else RegionEngine(job.backbone, settings.region, make=make)
-        )
+        self.on_gpu = job.device.type == "cuda"
+        self.engine = engine or engine_of(job)
         self.decoding = DecodingProcess(
-            batch_rows=settings.batch_rows, substitute=settings.substitute, motion=settings.motion
+            batch_rows=settings.batch_rows,
+            substitute=settings.substitute,
+            motion=settings.motion,
+            pins=pinned if self.on_gpu else None,
         )
         self.n_rows = 0
+
+    def twin(self) -> "SegmentRunner":
+        """A runner with the same engine and a decoding process of its own."""
+        other = copy(self)
+        other.decoding = DecodingProcess(
+            batch_rows=self.job.settings.batch_rows, substitute=self.job.settings.substitute
+        )
+        return other
 
     def open(self, probe: VideoProbe, decoder: str) -> tuple[str, str]:
         """Opens a video in the decoder of that name, whose name and version come back; else raises DecodingError."""
@@ -101,10 +109,11 @@ class SegmentRunner:
                     return Outcome(task)
                 on_rows(journal.next_row - task.segment.start, False)
                 left = Segment(journal.next_row, task.segment.stop)
-                for block in self.records(left, match=task.header.match, whole=task.segment):
-                    journal.append(block)
-                    n_new_rows += len(block)
-                    on_rows(len(block), True)
+                n_new_rows = left.stop - left.start
+                records = self.records(left, match=task.header.match, whole=task.segment)
+                with Writer(journal, on_rows) if self.on_gpu else DirectWriter(journal, on_rows) as writer:
+                    for block in records:
+                        writer.append(block)
         except DecodingError as error:
             return Outcome(task, error=str(error), is_undecodable=True)
         except BallspotError as error:
@@ -112,9 +121,12 @@ class SegmentRunner:
         return Outcome(task, n_new_rows=n_new_rows, seconds=time.monotonic() - started)
 
     def records(self, segment: Segment, *, match: str, whole: Segment | None = None) -> Iterator[Block]:
-        """The same as `rows`, in whole batches put together to about 64 rows: each is one write and one sync."""
-        n_rows = self.job.aligned_rows
-        return rows_of_chunks(self.rows(segment, match=match, whole=whole), max(RECORD_ROWS // n_rows, 1) * n_rows)
+        """The same as `rows`, in whole batches put together to about 64 rows: each is one write and one sync.
+
+        On a GPU they are about 1,024 rows, as 64 take it a few milliseconds.
+        """
+        n_rows, most = self.job.aligned_rows, CUDA_RECORD_ROWS if self.on_gpu else RECORD_ROWS
+        return rows_of_chunks(self.rows(segment, match=match, whole=whole), max(most // n_rows, 1) * n_rows)
 
     def rows(self, segment: Segment, *, match: str, whole: Segment | None = None) -> Iterator[Block]:
         """The segment's rows of the video that is open in `decoding`, batch by batch.
@@ -128,7 +140,11 @@ class SegmentRunner:
         if isinstance(self.engine, (WindowEngine, RegionEngine)):
             yield from self._rows_of_windows(self.engine, segment, match, whole)
             return
-        for batch in self.decoding.batches(segment, stride=self.job.settings.stride, whole=whole):
+        batches = self.decoding.batches(segment, stride=self.job.settings.stride, whole=whole)
+        if self.on_gpu and isinstance(self.engine, TorchEngine):
+            yield from self._blocks_ahead(self._uploaded(batches), self.engine, match)
+            return
+        for batch in batches:
             yield self._block_of(batch, self.engine, match)
 
     def rows_of_stream(self, batches: Iterable[Batch], *, match: str) -> Iterator[Block]:
@@ -151,18 +167,50 @@ class SegmentRunner:
         features = {view: engine(see(pictures, view))[:n_rows] for view in job.settings.views}
         return self._block(batch.frame_index, features, batch.substituted, match)
 
+    def _uploaded(self, batches: Iterable[Batch]) -> Iterator[Uploaded]:
+        return uploaded(batches, self.job.settings.batch_rows, self.job.device)
+
+    def _blocks_ahead(self, batches: Iterable[Uploaded], engine: TorchEngine, match: str) -> Iterator[Block]:
+        """As `_block_of` makes them; a batch's features are waited for when the GPU has the next ones to compute."""
+        spec = self.job.backbone.spec
+        waiting: deque[tuple[np.ndarray, np.ndarray, dict[str, Callable[[], np.ndarray]]]] = deque()
+
+        def arrived() -> Block:
+            index, substituted, coming = waiting.popleft()
+            features = {view: wait()[: len(index)] for view, wait in coming.items()}
+            return self._block(index, features, substituted, match)
+
+        for batch in batches:
+            with engine.lock, torch.inference_mode():
+                pictures = fitted(
+                    batch.pictures, spec.size, uncropped=spec.uncropped, interpolation=self.job.backbone.interpolation
+                )
+                views = self.job.settings.views
+                coming = {view: fetched(engine.tensor(see(pictures, view))) for view in views}
+            waiting.append((batch.frame_index, batch.substituted, coming))
+            if len(waiting) > AHEAD:
+                yield arrived()
+        while waiting:
+            yield arrived()
+
     def _rows_of_windows(self, engine: WideEngine, segment: Segment, match: str, whole: Segment) -> Iterator[Block]:
         span, of_whole = (engine.span(one, self.n_rows) for one in (segment, whole))
-        batches = self.decoding.batches(span, stride=self.job.settings.stride, whole=of_whole)
+        read = self.decoding.batches(span, stride=self.job.settings.stride, whole=of_whole)
+        batches = self._uploaded(read) if self.on_gpu else read
         return self._centres(engine, batches, segment, self.n_rows, match)
 
     def _centres(
-        self, engine: WideEngine, batches: Iterable[Batch], segment: Segment, n_rows: int | None, match: str
+        self,
+        engine: WideEngine,
+        batches: Iterable[Batch | Uploaded],
+        segment: Segment,
+        n_rows: int | None,
+        match: str,
     ) -> Iterator[Block]:
         stride = self.job.settings.stride
         substituted: set[int] = set()
 
-        def watched() -> Iterator[Batch]:
+        def watched() -> Iterator[Batch | Uploaded]:
             for batch in batches:
                 substituted.update(batch.substituted.tolist())
                 yield batch
@@ -194,6 +242,20 @@ class SegmentRunner:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def engine_of(job: ExtractionJob) -> Engine | WideEngine:
+    """The engine that the job asks for. Raises BallspotError for one that cannot be had."""
+    settings = job.settings
+    make = partial(
+        make_engine if job.backbone.shifted is None else partial(window_engine, margin=job.margin),
+        kind=settings.engine,
+        batch_rows=settings.batch_rows,
+        device=job.device,
+        compiles=settings.compiles,
+        precision=settings.engine_precision,
+    )
+    return make(job.backbone) if settings.region is None else RegionEngine(job.backbone, settings.region, make=make)
 
 
 @lru_cache(maxsize=2)

@@ -11,12 +11,13 @@ from .probe import (
     REPAIR,
     DecodingError,
     VideoProbe,
+    VideoSource,
     codec_of,
     image_files,
     probe_video,
     video_bytes,
     video_digest,
 )
-from .process import PATIENCE_S, Batch, DecodingProcess
+from .process import PATIENCE_S, Batch, DecodingProcess, want_of_shared_memory
 from .pyav import PyavSource
 from .sources import open_source

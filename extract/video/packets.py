@@ -1,6 +1,7 @@
 """The packets of a video from a key frame on, wherever its container lands when it is asked to seek."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 
 import numpy as np
@@ -27,11 +28,14 @@ def nothing() -> None:
     """For who does not want to know that packets are read."""
 
 
-def packets_from(probe: VideoProbe, index: int, beat: Callable[[], None] = nothing) -> Iterator[Packet]:
+def packets_from(
+    probe: VideoProbe, index: int, beat: Callable[[], None] = nothing, *, container: InputContainer | None = None
+) -> Iterator[Packet]:
     """The packets, in order of decoding, from a key frame at or before frame `index` on; empty ones end the stream.
 
-    Opens the file anew, to be decoded in one thread: frame threads beside torch's can hang when they are stopped early;
-    and with an eye for damage: of bytes changed at random, FFmpeg then tells 54 of 57 instead of 47.
+    Takes the open ``container``, where one can seek in it, else opens the file anew; decodes in one thread, since frame
+    threads beside torch's can hang when they are stopped early, and with an eye for damage: of bytes changed at random,
+    FFmpeg then tells 54 of 57 instead of 47.
     Containers seek by other clocks than the one that frames are shown by (mp4 by the time of decoding, MPEG-TS by
     bytes), so that they may land behind the key frame that was asked for: then one farther back is tried, at last the
     start of the file. `beat` is called for every packet: where reading begins long before `index`, pictures are long in
@@ -39,7 +43,8 @@ def packets_from(probe: VideoProbe, index: int, beat: Callable[[], None] = nothi
     """
     place = int(np.searchsorted(probe.key_index, index, side="right")) - 1
     step = 1
-    with opened(probe.path) as container:
+    given: AbstractContextManager[InputContainer] = opened(probe.path) if container is None else nullcontext(container)
+    with given as container:
         stream = _made_ready(container, probe)
         while can_seek(probe) and probe.pts is not None and place > 0:
             wanted = int(probe.pts[probe.key_index[place]])
@@ -67,6 +72,8 @@ def _whole(packets: Iterator[Packet], probe: VideoProbe) -> Iterator[Packet]:
 
 def _made_ready(container: InputContainer, probe: VideoProbe) -> VideoStream:
     stream = next(one for one in container.streams.video if one.index == probe.stream_index)
+    if stream.codec_context.is_open:  # by an earlier reading, which has set the rest, too
+        return stream
     stream.codec_context.thread_type = "SLICE"
     stream.codec_context.thread_count = 1
     stream.codec_context.options = {"err_detect": "careful" if probe.codec in LOOSE else "aggressive"}

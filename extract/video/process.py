@@ -1,12 +1,15 @@
 """Decoding in a process of its own, beside the backbone: pictures come by shared memory, and a hang can be ended."""
 
 import multiprocessing
+import shutil
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import av.logging
@@ -22,6 +25,10 @@ PATIENCE_S = 120.0
 BEAT_S = 1.0  # between two signs of life, while frames are passed over
 RING_BYTES = 32 * 2**20
 MIN_SLOTS, MAX_SLOTS = 3, 8
+SHARED_MEMORY = Path(
+    "/dev/shm"
+)  # where Linux has it; Python takes a file in the folder of temporary files if it is full
+BUS_ERROR = getattr(signal, "SIGBUS", 7)  # what a write to shared memory that is full ends with
 START = "spawn"  # how the process begins, in the words of multiprocessing
 
 
@@ -47,9 +54,19 @@ class DecodingProcess:
     """
 
     def __init__(
-        self, *, batch_rows: int, substitute: bool = False, patience_s: float = PATIENCE_S, motion: int = 0
+        self,
+        *,
+        batch_rows: int,
+        substitute: bool = False,
+        patience_s: float = PATIENCE_S,
+        motion: int = 0,
+        pins: Callable[[np.ndarray], Callable[[], None]] | None = None,
     ) -> None:
+        """With ``pins`` its pictures go to a GPU: that is called with the shared memory, gives what undoes it, and
+        large pictures come fewer at a time, since the GPU puts batches together.
+        """
         self.batch_rows, self.substitute, self.patience_s, self.motion = batch_rows, substitute, patience_s, motion
+        self.pins, self._unpin = pins, _nothing
         self._process: Any = None
         self._connection: Any = None
         self._ring: Any = None
@@ -60,7 +77,8 @@ class DecodingProcess:
 
         Raises DecodingError when the decoder does not suit the video.
         """
-        shape = (self.batch_rows, probe.height, probe.width, 3)
+        n_rows = _rows_at_a_time(probe, self.batch_rows, splits=self.pins is not None)
+        shape = (n_rows, probe.height, probe.width, 3)
         if self._process is None or not self._process.is_alive() or shape != self._shape:
             self.close()
             self._start(shape)
@@ -104,12 +122,14 @@ class DecodingProcess:
             self._process.close()
         if self._connection is not None:
             self._connection.close()
+            self._unpin()
         self._process = self._connection = self._ring = None
+        self._unpin = _nothing
 
     def _start(self, shape: tuple[int, ...]) -> None:
         context: Any = multiprocessing.get_context(START)
         slot_bytes = int(np.prod(shape))
-        n_slots = min(max(RING_BYTES // slot_bytes, MIN_SLOTS), MAX_SLOTS)
+        n_slots = _n_slots(slot_bytes)
         # Anonymous shared memory: nothing with a name is left behind when both processes are killed.
         memory = context.RawArray("B", n_slots * slot_bytes)
         ours, theirs = context.Pipe()
@@ -120,6 +140,8 @@ class DecodingProcess:
         theirs.close()
         self._connection, self._shape = ours, shape
         self._ring = np.frombuffer(memory, dtype=np.uint8).reshape(n_slots, *shape)
+        if self.pins is not None:
+            self._unpin = self.pins(self._ring)
 
     def _ask(self, *request: Any) -> tuple[Any, ...]:
         """The next reply; of a request's own, or, after `free`, whichever comes next."""
@@ -137,7 +159,8 @@ class DecodingProcess:
             self._process.join(5)
             code = self._process.exitcode
             self.close()
-            raise DecodingError(f"the decoder's process ended by itself (exit code {code}); check the video") from error
+            remedy = f"is {SHARED_MEMORY} full?" if code == -BUS_ERROR else "check the video"
+            raise DecodingError(f"the decoder's process ended by itself (exit code {code}); {remedy}") from error
         if reply[0] == "failed":
             raise DecodingError(reply[1])
         if reply[0] == "stopped":
@@ -149,6 +172,41 @@ class DecodingProcess:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def want_of_shared_memory(probe: VideoProbe, batch_rows: int, *, splits: bool) -> str:
+    """What to know where the pictures of a video do not find room in shared memory on their way; "" where they do.
+
+    `splits` is whether they go to a GPU, so that batches need not be whole on the way.
+    """
+    slot_bytes = _rows_at_a_time(probe, batch_rows, splits=splits) * probe.height * probe.width * 3
+    n_bytes = _n_slots(slot_bytes) * slot_bytes
+    try:
+        free = shutil.disk_usage(SHARED_MEMORY).free
+    except OSError:  # a system that has it elsewhere
+        return ""
+    if n_bytes <= free:
+        return ""
+    return (
+        f"{SHARED_MEMORY} has {free / 1e6:.0f} MB free and each decoder needs {n_bytes / 1e6:.0f}: pictures go through "
+        "a file in the folder of temporary files, which is slower; give more (docker run --shm-size), or a smaller "
+        "--batch"
+    )
+
+
+def _rows_at_a_time(probe: VideoProbe, batch_rows: int, *, splits: bool) -> int:
+    """How many pictures come together: a batch, or where it may be split as many as leave the shared memory small."""
+    if not splits:
+        return batch_rows
+    return min(max(RING_BYTES // (MAX_SLOTS * probe.height * probe.width * 3), 1), batch_rows)
+
+
+def _n_slots(slot_bytes: int) -> int:
+    return min(max(RING_BYTES // slot_bytes, MIN_SLOTS), MAX_SLOTS)
+
+
+def _nothing() -> None:
+    """Undoes nothing."""
 
 
 def serve(connection: Connection, memory: Any, n_slots: int, shape: tuple[int, ...]) -> None:

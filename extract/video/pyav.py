@@ -5,12 +5,13 @@ from itertools import count
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
-from ..container import FramePlaces, swaps_sides, turned
+from ..container import FramePlaces, opened, swaps_sides, turned
 from .damage import damaged_frames
-from .packets import nothing, packets_from
+from .packets import can_seek, nothing, packets_from
 from .probe import REPAIR, Beat, DecodingError, VideoProbe, first_line
 
 
@@ -28,11 +29,13 @@ class PyavSource:
         if probe.path.is_dir():
             raise DecodingError(f"{probe.path}: a folder of pictures, not a video")
         self.probe, self.substitute, self.beat = probe, substitute, beat
+        self.stays_open = False
+        self._container: InputContainer | None = None
         self.substituted: set[int] = set()
         self._reformatter = VideoReformatter()
 
     def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]:
-        """See `VideoSource`. Opens the file anew for each call."""
+        """See `VideoSource`. Opens the file anew for each call, but where it `stays_open` and one can seek in it."""
         bad: frozenset[int] = frozenset()
         if self.substitute:
             bad = frozenset(damaged_frames(self.probe, start, stop, self.beat).tolist())
@@ -93,7 +96,7 @@ class PyavSource:
         """Frames from a key frame at or before `start` on, with their index; None for one that no packet announced."""
         order = count()
         places = None if self.probe.pts is None else FramePlaces(self.probe.pts)
-        for packet in packets_from(self.probe, start, self.beat):
+        for packet in packets_from(self.probe, start, self.beat, container=self._kept()):
             try:
                 frames = packet.decode()
             except FFmpegError:
@@ -103,6 +106,11 @@ class PyavSource:
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
                     yield (next(order) if places is None else places.of(frame.pts)), frame
+
+    def _kept(self) -> InputContainer | None:
+        if self.stays_open and self._container is None and can_seek(self.probe):
+            self._container = opened(self.probe.path)
+        return self._container
 
     def _picture(self, frame: av.VideoFrame) -> np.ndarray:
         """The picture as it is shown; where the size changes within the video, in the first one, as players do."""
@@ -119,4 +127,6 @@ class PyavSource:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        return None
+        if self._container is not None:
+            self._container.close()
+        self._container = None

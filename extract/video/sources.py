@@ -19,16 +19,22 @@ DECODERS: dict[str, Callable[..., VideoSource]] = {
 
 
 def open_source(
-    probe: VideoProbe, decoder: str, *, substitute: bool = False, beat: Beat = nothing, motion: int = 0
+    probe: VideoProbe,
+    decoder: str,
+    *,
+    substitute: bool = False,
+    beat: Beat = nothing,
+    motion: int = 0,
+    stays_open: bool = False,
 ) -> VideoSource:
     """The video, open in the decoder of that name. Raises DecodingError when it does not suit.
 
     `beat` is called again and again while frames are read, those too that nobody asked for. With `motion` pictures are
-    of three moments, so many frames apart.
+    of three moments, so many frames apart. With `stays_open` PyAV keeps the file open from one range of frames to the
+    next, for who reads many short ones.
     """
-    if probe.whole is not None and probe.chosen is not None:
-        own = DECODERS[decoder](probe.whole, substitute=substitute, beat=beat)
-        source: VideoSource = ResampledSource(own, probe.chosen)
-    else:
-        source = DECODERS[decoder](probe, substitute=substitute, beat=beat)
+    own = DECODERS[decoder](probe.whole or probe, substitute=substitute, beat=beat)
+    if isinstance(own, PyavSource):
+        own.stays_open = stays_open
+    source = own if probe.whole is None or probe.chosen is None else ResampledSource(own, probe.chosen)
     return MotionSource(source, n_frames=probe.n_frames, away=motion) if motion else source

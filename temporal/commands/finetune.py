@@ -42,6 +42,10 @@ from ...cache.terminal import (
 @leave_out_option()
 @labels_option
 @device_option()
+@click.option(
+    "--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto", show_default=True,
+    help="Numbers of the forward pass; auto is bfloat16 on GPUs that have it, else float32.",
+)  # fmt: skip
 @threads_option
 @trust_option
 def finetune(
@@ -60,6 +64,7 @@ def finetune(
     leave_out: str | None,
     labels: str,
     device: str,
+    precision: str,
     n_threads: int | None,
 ) -> None:
     """Train a backbone and a head together on video.
@@ -82,7 +87,7 @@ def finetune(
     from ...evaluate.dataset import DataSelection, load_label_set
     from ...extract.backbone import parse_weights, settle
     from ...extract.device import pick_device, use_threads
-    from ..finetune import Finetuning, joined_group, read_settings, start_digest
+    from ..finetune import Finetuning, chosen_precision, joined_group, read_settings, read_videos, start_digest
     from ..finetune import finetune as train
     from ..training import Task, command_line, shown_metrics, task_record
 
@@ -101,13 +106,24 @@ def finetune(
             shuffle_labels=False,
             device=group.device,
         )
-        finetuning = Finetuning(
-            task, section, settled.spec(weights), settled.fps, settled.motion if motion is None else motion
+        numbers = chosen_precision(
+            "bfloat16" if config.training.amp and precision == "auto" else precision, group.device
         )
-        for split in ("train", "valid"):
-            for name, probe in finetuning.probes(split).items():  # complains before the work begins
-                if probe.whole is not None and group.is_first:
-                    note(f"{name}: {probe.notes()[-1]}")
+        videos = read_videos(task, group)
+        finetuning = Finetuning(
+            task=task,
+            section=section,
+            backbone=settled.spec(weights),
+            videos=videos,
+            precision=numbers,
+            fps=settled.fps,
+            motion=settled.motion if motion is None else motion,
+        )
+        if group.is_first:
+            remarks = {name: probe.notes()[-1] for split in ("train", "valid")
+                       for name, probe in finetuning.probes(split).items() if probe.whole is not None}  # fmt: skip
+            for line in [*(f"{name}: {text}" for name, text in remarks.items()), *filter(None, [numbers.remark])]:
+                note(line)
         finetuning = replace(finetuning, backbone=finetuning.loaded().spec)  # a checkpoint may bring a shift of its own
         key = finetuning.key(start_digest(finetuning), n_processes=group.n_processes)
         run = RunFolder(run_path)

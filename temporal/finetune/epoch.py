@@ -1,6 +1,6 @@
 """One epoch of fine-tuning: clips drawn, decoded, changed and judged; steps that several processes take as one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -25,10 +25,10 @@ from ..training import (
     loss_totals,
     scheduled_rate,
 )
-from .augmentation import change_pictures
-from .model import EndToEnd
+from .augmentation import Change, change_batch, drawn_change
+from .model import EndToEnd, Precision
 from .processes import Group
-from .video_clips import ClipPictures, VideoClips, read_clips
+from .video_clips import ClipFormat, ClipPictures, ClipReader, VideoClips, WantedClip
 
 if TYPE_CHECKING:
     from .task import Finetuning
@@ -38,11 +38,13 @@ if TYPE_CHECKING:
 class Drawn:
     """The versions of clips that an epoch trains on: `clips` as their targets see them, mirrored ones named.
 
-    Version v shows the decoded clip v // copies; a step takes `per_step` of them, of which each process has a run.
+    Version v shows the decoded clip v // copies; a step takes `per_step` of them, of which each process has a run. The
+    targets of all lie on the device from the start: no step waits for them.
     """
 
     decoded: ClipStarts
     clips: ClipStarts
+    targets: TokenTargets
     n_steps: int
     per_step: int
 
@@ -56,10 +58,23 @@ class Epochs:
     probes: tuple[VideoProbe, ...]
     finetuning: "Finetuning"
     group: Group
+    precision: Precision
 
     def __post_init__(self) -> None:
         self.config, self.section = self.finetuning.task.config, self.finetuning.section
         self.forward = self.learner.forward or self.learner.model
+        self.scaler = self.precision.scaler()
+        on_gpu = self.group.device.type == "cuda"
+        clip = self.config.clips
+        how = ClipFormat(
+            clip.clip_frames,
+            clip.clip_stride,
+            self.finetuning.backbone,
+            is_changed=not on_gpu,
+            motion=self.finetuning.motion,
+        )
+        n_workers = self.section.n_decoders(on_gpu=on_gpu)
+        self.reader = ClipReader(VideoClips(self.probes, how), n_workers=n_workers, pins=on_gpu)
         views = ("original", FLIPPED_VIEW)
         self.mirrored = replace(self.material, features=replace(self.material.features, views=views))
 
@@ -71,7 +86,7 @@ class Epochs:
         seed = epoch_seed(self.finetuning.task.seed, epoch)
         torch.manual_seed(seed + self.group.rank)
         drawn = self.draw(seed)
-        pictures = self.decoded(drawn)
+        pictures = self.reader.read(self.wanted(drawn, seed))
         training = self.config.training
         sums = torch.zeros(4, dtype=torch.float64, device=self.group.device)
         rate = 0.0
@@ -83,7 +98,7 @@ class Epochs:
             sums += self.step(drawn, step, pictures, seed)
             if self.learner.average is not None:
                 self.learner.average.update(self.learner.model, n_steps_done=n_done)
-        n_collisions = int(clip_targets(self.mirrored, drawn.clips, self.config).n_collisions.sum())
+        n_collisions = int(drawn.targets.n_collisions.sum())
         means = self.group.total(sums) / drawn.n_steps
         return epoch_summary(means, rate, n_collisions, epoch=epoch, section=training)
 
@@ -97,7 +112,7 @@ class Epochs:
         flips = torch.rand(n_steps * per_step, generator=generator) < section.flip
         versions = torch.arange(n_steps * per_step) // section.copies
         clips = ClipStarts(decoded.match_index[versions], decoded.start_row[versions], flips.long())
-        return Drawn(decoded, clips, n_steps, per_step)
+        return Drawn(decoded, clips, clip_targets(self.mirrored, clips, self.config), n_steps, per_step)
 
     def own(self, drawn: Drawn, step: int) -> list[range]:
         """The versions of this process in a step, a range for every batch that is judged at once."""
@@ -105,25 +120,29 @@ class Epochs:
         first = step * drawn.per_step + self.group.rank * size * self.section.accumulate
         return [range(first + k * size, first + (k + 1) * size) for k in range(self.section.accumulate)]
 
-    def decoded(self, drawn: Drawn) -> Iterator[ClipPictures]:
-        """The decoded clips of this process in the order in which its steps want them."""
-        clip, copies = self.config.clips, self.section.copies
-        dataset = VideoClips(
-            self.probes,
-            drawn.decoded,
-            clip_frames=clip.clip_frames,
-            clip_stride=clip.clip_stride,
-            backbone=self.finetuning.backbone,
-            motion=self.finetuning.motion,
-        )
-        order = [
-            version // copies
+    def wanted(self, drawn: Drawn, seed: int) -> list[WantedClip]:
+        """The clips to decode for this process, in the order in which its steps want them."""
+        copies = self.section.copies
+        return [
+            WantedClip(
+                int(drawn.decoded.match_index[version // copies]),
+                int(drawn.decoded.start_row[version // copies]),
+                tuple(self.changes(drawn, range(version, version + copies), seed)),
+            )
             for step in range(drawn.n_steps)
             for batch in self.own(drawn, step)
             for version in batch
             if version % copies == 0
         ]
-        return read_clips(dataset, order, n_workers=self.section.decode_workers)
+
+    def changes(self, drawn: Drawn, versions: range, seed: int) -> list[Change]:
+        """What is done to the pictures of these versions."""
+        flips = drawn.clips.view_index
+        if flips is None:
+            raise ValueError("an epoch draws which clips are mirrored")
+        return [
+            drawn_change(self.section, seed=seed + 1 + version, mirrored=bool(flips[version])) for version in versions
+        ]
 
     def step(self, drawn: Drawn, step: int, pictures: Iterator[ClipPictures], seed: int) -> Tensor:
         """One step down the gradient of all batches of all processes as if they were one; this process's part of the
@@ -131,7 +150,7 @@ class Epochs:
         """
         batches = []
         for versions in self.own(drawn, step):
-            wanted = clip_targets(self.mirrored, drawn.clips.part(versions.start, versions.stop), self.config)
+            wanted = drawn.targets.part(versions.start, versions.stop)
             batches.append((versions, *self.partners(wanted)))
         weights = self.material.weights
         totals = [loss_totals(wanted, share, weights, self.config) for _, wanted, _, share in batches]
@@ -142,21 +161,23 @@ class Epochs:
         parts = torch.zeros(3, dtype=torch.float64, device=self.group.device)
         self.learner.optimizer.zero_grad(set_to_none=True)
         for place, (versions, wanted, other, share) in enumerate(batches):
-            images, inside = self.batch(drawn, versions, pictures, seed)
+            images, inside = self.batch(pictures, self.changes(drawn, versions, seed))
             if other is not None and share is not None:
                 own_share = share[: len(other)]
                 images, inside = mixed_with(images, other, own_share), torch.maximum(inside, inside[other])
             with self.unsynced(is_last=place == len(batches) - 1):
-                with torch.autocast(images.device.type, torch.bfloat16, enabled=self.uses_amp):
+                with self.precision.autocast():
                     output = self.forward(images, inside)
                 means = torch.stack(loss_means(output, wanted, share, weights, self.config))
                 losses = means * totals[place] / everybody
                 # Processes' gradients are averaged; their sum is wanted.
-                (losses * factors).sum().mul(self.group.n_processes).backward()
+                self.scaler.scale((losses * factors).sum().mul(self.group.n_processes)).backward()
             parts += losses.detach().double()
         if self.config.training.gradient_clip:
+            self.scaler.unscale_(self.learner.optimizer)
             nn.utils.clip_grad_norm_(self.learner.model.parameters(), self.config.training.gradient_clip)
-        self.learner.optimizer.step()
+        self.scaler.step(self.learner.optimizer)
+        self.scaler.update()
         return torch.cat([(parts * factors).sum()[None], parts])
 
     def partners(self, wanted: TokenTargets) -> tuple[TokenTargets, Tensor | None, Tensor | None]:
@@ -167,28 +188,17 @@ class Epochs:
         other, share = draw_partners(len(wanted.class_index), alpha=alpha, device=self.group.device)
         return wanted.taken_by(other), other, torch.cat([share, 1.0 - share])
 
-    def batch(
-        self, drawn: Drawn, versions: range, pictures: Iterator[ClipPictures], seed: int
-    ) -> tuple[Tensor, Tensor]:
+    def batch(self, pictures: Iterator[ClipPictures], changes: Sequence[Change]) -> tuple[Tensor, Tensor]:
         """Changed pictures float32 (B, T, H, W, 3) and which of their frames are real, float32 (B, T)."""
-        flips = drawn.clips.view_index
-        changed, inside = [], []
-        clip: ClipPictures | None = None
-        for version in versions:
-            if version % self.section.copies == 0:
-                clip = next(pictures)
-            if clip is None or flips is None:
-                raise ValueError("a batch begins with the first version of a clip")
-            mirrored = bool(flips[version])
-            changed.append(change_pictures(clip.pictures, self.section, seed=seed + 1 + version, mirrored=mirrored))
-            inside.append(clip.inside)
-        device = self.group.device
-        return torch.stack(changed).to(device), torch.stack(inside).float().to(device)
-
-    @property
-    def uses_amp(self) -> bool:
-        """Whether the forward pass is in bfloat16: on GPUs, where it is asked for."""
-        return self.config.training.amp and self.group.device.type == "cuda"
+        device, copies = self.group.device, self.section.copies
+        clips = [next(pictures) for _ in range(len(changes) // copies)]
+        inside = torch.stack([clip.inside for clip in clips]).float().repeat_interleave(copies, 0)
+        if self.reader.clips.how.is_changed:
+            return torch.cat([clip.pictures for clip in clips]).to(device), inside.to(device)
+        # Each clip goes over by itself, while the GPU still computes; stacking them here would touch them twice.
+        plain = torch.stack([clip.pictures.to(device, non_blocking=True) for clip in clips])
+        versions = plain if copies == 1 else plain.repeat_interleave(copies, 0)
+        return change_batch(versions, changes), inside.to(device, non_blocking=True)
 
     def unsynced(self, *, is_last: bool) -> AbstractContextManager[None]:
         """Gradients of all but a step's last batch stay with their process."""

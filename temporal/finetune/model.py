@@ -1,15 +1,58 @@
 """A backbone under a head as one model: clips of pictures in, what the head says of every token out."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ...cache.errors import BallspotError
+from ...cache.machine import has_bfloat16_units
 from ...extract.backbone import Loaded, normalisation, picture_settings
 from ..heads import HeadOutput, SpottingHead
 from ..training import can_fuse
 from .settings import PARTS, FinetuneSection
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The numbers that a model is trained in on a device: `name` is float32, bfloat16 or float16.
+
+    Weights, their gradients and the optimizer are float32 whatever it is.
+    """
+
+    name: str
+    device: torch.device
+    remark: str = ""
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The context of a forward pass."""
+        dtype = torch.float16 if self.name == "float16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype, enabled=self.name != "float32")
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """What keeps small gradients of float16 from becoming zero; it does nothing for other numbers."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.name == "float16")
+
+
+def chosen_precision(asked: str, device: torch.device) -> Precision:
+    """The numbers that are asked for, as this device has them; `remark` says why they are others.
+
+    "auto" is bfloat16 on a GPU that multiplies it in units of its own, else float32. Raises BallspotError for
+    float16 without a GPU.
+    """
+    on_gpu = device.type == "cuda"
+    if asked == "auto":
+        return Precision("bfloat16" if on_gpu and torch.cuda.is_bf16_supported(False) else "float32", device)
+    if asked == "float16" and not on_gpu:
+        raise BallspotError("--precision float16: is for GPUs; give bfloat16 or float32")
+    if asked == "bfloat16" and device.type == "cpu" and not has_bfloat16_units():
+        remark = "--precision bfloat16: this CPU has no units for it, where it would be slower; computing in float32"
+        return Precision("float32", device, remark)
+    return Precision(asked, device)
 
 
 class EndToEnd(nn.Module):

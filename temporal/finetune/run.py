@@ -1,5 +1,6 @@
 """Fine-tuning: a backbone and a head trained together on clips of pictures, from the task to a run's files."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,10 +9,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ...cache.errors import BallspotError
 from ...cache.runs import RunFolder
-from ...evaluate.scoring import APResult
+from ...evaluate.dataset import SpotArrays
+from ...evaluate.scoring import APResult, average_precision
 from ...extract.backbone import RUN_BACKBONE, Loaded, assemble, feature_dim, load_model, weights_digest
 from ...extract.video import VideoProbe
-from ..config import prediction_views
 from ..features import MatchRows, ResidentFeatures
 from ..heads import HeadDescription, n_parameters, read_checkpoint
 from ..prediction import Ensemble, claim_folder, prediction_record, score_match, write_prediction, write_wholes
@@ -22,14 +23,14 @@ from ..training import (
     Report,
     RunProgress,
     epoch_seed,
+    found_spots,
     training_side,
-    validate,
     validation_material,
 )
 from .epoch import Epochs
 from .model import EndToEnd, make_optimizer
 from .processes import Group
-from .task import Finetuning
+from .task import Finetuning, dealt
 from .trained import Trained
 
 
@@ -51,22 +52,23 @@ def finetune(finetuning: Finetuning, run: RunFolder, *, group: Group, key: str, 
     train_probes, valid_probes = finetuning.probes("train"), finetuning.probes(SPLIT)
     layout = _layout(train_probes, dim=description.dims[0], device=task.device)
     material = training_side(task, layout, report)
-    epochs = Epochs(learner, material, tuple(train_probes.values()), finetuning, group)
+    epochs = Epochs(learner, material, tuple(train_probes.values()), finetuning, group, finetuning.precision)
     group.wait()
-    for epoch in progress.epochs():
-        summary = epochs.train(epoch)
-        result, trained = None, None
-        if group.is_first and progress.is_validated(epoch):
-            trained = Trained.of(finetuning, description, learner.kept_weights)
-            result = _validated(finetuning, trained, valid_probes)
-        mean_ap = group.agreed(-1.0 if result is None else result.mean_ap)
-        is_best = progress.end_epoch(summary, result, mean_ap=mean_ap)
-        if group.is_first:
-            if is_best and trained is not None:
-                trained.write(run, finetuning, progress.done)
-            progress.write_last()
-        group.wait()
-    return _finish(finetuning, progress, valid_probes, key=key) if group.is_first else {}
+    with epochs.reader:
+        for epoch in progress.epochs():
+            summary = epochs.train(epoch)
+            result, trained = None, None
+            if progress.is_validated(epoch):
+                trained = Trained.of(finetuning, description, group.first_ones(learner.kept_weights))
+                result = _validated(finetuning, trained, valid_probes, group)
+            mean_ap = -1.0 if result is None else result.mean_ap
+            is_best = progress.end_epoch(summary, result, mean_ap=mean_ap)
+            if group.is_first:
+                if is_best and trained is not None:
+                    trained.write(run, finetuning, progress.done)
+                progress.write_last()
+            group.wait()
+    return _finish(finetuning, progress, valid_probes, group, key=key)
 
 
 def _learner(finetuning: Finetuning, group: Group) -> tuple[Learner[EndToEnd], HeadDescription]:
@@ -87,14 +89,25 @@ def _learner(finetuning: Finetuning, group: Group) -> tuple[Learner[EndToEnd], H
     return Learner(model, optimizer, forward=wrapped), description
 
 
-def _validated(finetuning: Finetuning, trained: Trained, probes: dict[str, VideoProbe]) -> APResult:
-    """The average precision of a trained model on the validation matches."""
+def _validated(finetuning: Finetuning, trained: Trained, probes: dict[str, VideoProbe], group: Group) -> APResult:
+    """The average precision of a trained model on the validation matches, of which each process takes its part."""
     task, config = finetuning.task, finetuning.task.config
-    features = finetuning.extracted(
-        trained.backbone, probes, stride=finetuning.stride(trained.backbone), views=prediction_views(config)
+    spots, found, truths = task.spots(SPLIT), dict[str, SpotArrays](), dict[str, SpotArrays]()
+    own = dealt(probes, n_processes=group.n_processes)[group.rank]
+    for name, features in zip(own, finetuning.extracted(trained.backbone, _only(probes, own)), strict=True):
+        material = validation_material(features, [spots[name]], task.label_set)
+        (found[name],) = found_spots(trained.head, material, config)
+        (truths[name],) = material.truths
+    everybody = group.gathered((truths, found))
+    all_truths = {name: one for part, _ in everybody for name, one in part.items()}
+    all_found = {name: one for _, part in everybody for name, one in part.items()}
+    return average_precision(
+        [all_truths[name] for name in probes], [all_found[name] for name in probes], n_labels=len(task.label_set)
     )
-    material = validation_material(features, list(task.spots(SPLIT).values()), task.label_set)
-    return validate(trained.head, material, config, n_labels=len(task.label_set))
+
+
+def _only(probes: dict[str, VideoProbe], names: Sequence[str]) -> dict[str, VideoProbe]:
+    return {name: probes[name] for name in names}
 
 
 def _dim(loaded: Loaded) -> int:
@@ -114,25 +127,31 @@ def _layout(probes: dict[str, VideoProbe], *, dim: int, device: torch.device) ->
 
 
 def _finish(
-    finetuning: Finetuning, progress: RunProgress, probes: dict[str, VideoProbe], *, key: str
+    finetuning: Finetuning, progress: RunProgress, probes: dict[str, VideoProbe], group: Group, *, key: str
 ) -> dict[str, Any]:
-    """Predicts the validation matches with the best model, writes the metrics, and marks the run done."""
+    """Predicts the validation matches with the best model, each process its part; the first one writes the metrics and
+    marks the run done.
+    """
     run = progress.run
     task, config = finetuning.task, finetuning.task.config
     kept = read_checkpoint(run.path / BEST)
     loaded = load_model(replace(finetuning.backbone, weights=str(run.path / RUN_BACKBONE)))
     n_trained = n_parameters(EndToEnd(loaded, kept.description.build(), finetuning.section))
     backbone = assemble(loaded, task.device)
-    features = finetuning.extracted(
-        backbone, probes, stride=finetuning.stride(backbone), views=prediction_views(config)
-    )
     out = run.path / "predictions" / SPLIT
     ensemble = Ensemble((kept,), task.device)
     record = prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=task.splits.by_match[SPLIT])
-    claim_folder(out, record, replaces_own=True)
-    for index, match in enumerate(features.matches):
-        scored = score_match(ensemble.heads[0], features, index, config)
+    if group.is_first:
+        claim_folder(out, record, replaces_own=True)
+    group.wait()
+    own = dealt(probes, n_processes=group.n_processes)[group.rank]
+    for features in finetuning.extracted(backbone, _only(probes, own)):
+        (match,) = features.matches
+        scored = score_match(ensemble.heads[0], features, 0, config)
         write_prediction(ensemble, out, scored, match.name, axis=match.axis)
+    group.wait()
+    if not group.is_first:
+        return {}
     write_wholes(out, task.splits.halves)
     return progress.finish(n_trained=n_trained)
 

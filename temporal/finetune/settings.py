@@ -1,15 +1,18 @@
 """What decides a fine-tuning beside the configuration of its head: every key of docs/reference/finetuning.md."""
 
 from collections.abc import Sequence
+from os import environ
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from ...cache.disk import first_problem
 from ...cache.errors import BallspotError
+from ...cache.workers import n_usable_cpus
 from ..config import Chance, Config, Count, CountOrNone, Rate, Section, config_value, load_config
 
 PARTS = ("stem", "s1", "s2", "s3", "s4")
+MOST_DECODERS = 32
 
 
 class FinetuneSection(Section):
@@ -22,7 +25,7 @@ class FinetuneSection(Section):
     accumulate: Count = 1
     checkpointing: bool = False
     copies: Count = 1
-    decode_workers: CountOrNone = 1
+    decode_workers: CountOrNone | Literal["auto"] = "auto"
     flip: Chance = 0.5
     colour: Chance = 0.2
     blur: Chance = 0.1
@@ -34,6 +37,16 @@ class FinetuneSection(Section):
         if unknown:
             raise ValueError(f"freeze {unknown[0]!r} is no part of the backbone; give some of {', '.join(PARTS)}")
         return self
+
+    def n_decoders(self, *, on_gpu: bool) -> int:
+        """How many processes decode for this one: by default its share of the machine's cores, one kept for itself.
+
+        On a CPU, where training takes the cores, a third of that share: as much as training can take in.
+        """
+        if self.decode_workers != "auto":
+            return self.decode_workers
+        n_cores = n_usable_cpus() // int(environ.get("LOCAL_WORLD_SIZE", "1"))
+        return max(min(n_cores - 1, MOST_DECODERS) if on_gpu else n_cores // 3, 1)
 
 
 def read_settings(preset: str, settings: Sequence[str]) -> tuple[Config, FinetuneSection]:

@@ -1,6 +1,7 @@
 """What a fine-tuning is for, and the model that it begins with."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -11,20 +12,20 @@ import torch
 
 from ...cache.code import portable
 from ...cache.disk import fingerprint
-from ...cache.errors import BallspotError
-from ...cache.stores import Segment
 from ...extract.backbone import Backbone, BackboneSpec, Loaded, default_batch_rows, load_model
-from ...extract.rows import ExtractionJob, SegmentRunner, Settings
-from ...extract.video import VideoProbe, at_rate, probe_video, video_digest
+from ...extract.rows import ExtractionJob, RowReader, Settings
+from ...extract.video import VideoProbe, at_rate
 from ..config import deciding_table, prediction_views
 from ..features import MatchRows, ResidentFeatures
 from ..training import SPLIT, Task
+from .model import Precision
 from .settings import FinetuneSection
+from .videos import Videos
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finetuning:
-    """All that decides a fine-tuning: the task, how its backbone is trained and where that begins.
+    """All that decides a fine-tuning: the task, how its backbone is trained, where that begins, and the videos.
 
     Videos are read at ``fps``, where the weights ask for that. With ``motion`` pictures are of three moments, so many
     frames apart, as `extract --motion` makes them.
@@ -33,6 +34,8 @@ class Finetuning:
     task: Task
     section: FinetuneSection
     backbone: BackboneSpec
+    videos: Videos
+    precision: Precision
     fps: Fraction | None = None
     motion: int = 0
 
@@ -41,10 +44,7 @@ class Finetuning:
         return load_model(self.backbone)
 
     def key(self, weights_sha256: str, *, n_processes: int) -> str:
-        """The digest of all that decides the result, `weights_sha256` being that of the weights it begins with.
-
-        All videos are read once for theirs.
-        """
+        """The digest of all that decides the result, `weights_sha256` being that of the weights it begins with."""
         left_out = {"decode_workers"}
         if self.section.norms == "frozen":
             left_out.add("checkpointing")  # else norms see every batch twice
@@ -60,6 +60,7 @@ class Finetuning:
                 "weights": weights_sha256,
                 "size": list(self.backbone.size),
                 **self._pictures(),
+                **self._numbers(),
                 "seed": self.task.seed,
                 "label_set": self.task.label_set.as_record(),
                 "splits": self.task.splits.by_part,
@@ -70,12 +71,9 @@ class Finetuning:
         )
 
     def _video_digests(self) -> dict[str, dict[str, str]]:
-        given = {
-            split: [self.task.matches[name] for name in self.task.splits.part(split)] for split in ("train", SPLIT)
-        }
         return {
-            split: {match.name: video_digest(match.video) for match in matches if match.video is not None}
-            for split, matches in given.items()
+            split: {name: self.videos.digests[name] for name in self.task.splits.part(split)}
+            for split in ("train", SPLIT)
         }
 
     def table(self) -> dict[str, Any]:
@@ -88,8 +86,13 @@ class Finetuning:
                 "weights": self.backbone.weights,
                 "size": list(self.backbone.size),
                 **self._pictures(),
+                **self._numbers(),
             },
         }
+
+    def _numbers(self) -> dict[str, str]:
+        """What the model is trained in, where that is not float32."""
+        return {} if self.precision.name == "float32" else {"precision": self.precision.name}
 
     def _pictures(self) -> dict[str, Any]:
         """How pictures are read where that is not the plain way: cut, resized otherwise, at a rate of the weights, of
@@ -106,23 +109,12 @@ class Finetuning:
     @cached_property
     def rate(self) -> Fraction:
         """The frame rate at which all videos are read: the one asked for, else that of most of the training videos."""
-        return self.fps or Counter(probe.fps for probe in self._own_probes("train").values()).most_common(1)[0][0]
+        probes = (self.videos.probes[name] for name in self.task.splits.part("train"))
+        return self.fps or Counter(probe.fps for probe in probes).most_common(1)[0][0]
 
     def probes(self, split: str) -> dict[str, VideoProbe]:
-        """The videos of a split, at one frame rate. Raises BallspotError for a match without one."""
-        return {name: at_rate(probe, self.rate) for name, probe in self._own_probes(split).items()}
-
-    def _own_probes(self, split: str) -> dict[str, VideoProbe]:
-        found = {}
-        for name in self.task.splits.part(split):
-            video = self.task.matches[name].video
-            if video is None:
-                raise BallspotError(
-                    f"{self.task.matches[name].folder}: match {name!r} has no video; put one there, or name other "
-                    "matches with --splits"
-                )
-            found[name] = probe_video(video)
-        return found
+        """The videos of a split, at one frame rate."""
+        return {name: at_rate(self.videos.probes[name], self.rate) for name in self.task.splits.part(split)}
 
     def stride(self, backbone: Backbone) -> int:
         """Every how many frames a row is extracted: with a shift as far apart as the clips' frames were in training."""
@@ -135,26 +127,34 @@ class Finetuning:
         spec = backbone.features(stride=self.stride(backbone), views=views, margin=margin, motion=self.motion)
         return spec.fingerprint
 
-    def extracted(
-        self, backbone: Backbone, probes: dict[str, VideoProbe], *, stride: int, views: tuple[str, ...]
-    ) -> ResidentFeatures:
-        """The features of whole matches as their stores would hold them, float16, a row every `stride` frames."""
-        device = self.task.device
+    def extracted(self, backbone: Backbone, probes: Mapping[str, VideoProbe]) -> Iterator[ResidentFeatures]:
+        """The features of whole matches, one after another, as their stores would hold them: float16.
+
+        Only those of one match are held. Several processes decode where a GPU computes, each a part of the match.
+        """
+        device, stride, views = self.task.device, self.stride(backbone), prediction_views(self.task.config)
+        on_gpu = device.type == "cuda"
         rows = default_batch_rows("torch", str(device))
         job = ExtractionJob(backbone, device, Settings(stride=stride, batch_rows=rows, views=views, motion=self.motion))
-        matches, pieces, first_row = [], {view: list[np.ndarray]() for view in views}, 0
-        with SegmentRunner(job) as runner:
+        n_decoders = self.section.n_decoders(on_gpu=True) if on_gpu else 1
+        with RowReader(job, n_decoders=n_decoders) as reader:
             for name, probe in probes.items():
-                runner.open(probe, "pyav")
-                for block in runner.rows(Segment(0, runner.n_rows), match=name):
-                    for view in views:
-                        pieces[view].append(block.features[view])
-                matches.append(
-                    MatchRows(name, first_row, runner.n_rows, probe.n_frames, probe.fps, probe.axis.times_us)
-                )
-                first_row += runner.n_rows
-        whole = torch.from_numpy(np.concatenate([piece for view in views for piece in pieces[view]]))
-        return ResidentFeatures(whole.to(device), tuple(matches), stride, device, (backbone.dim,), views)
+                found = reader.match_rows(probe, match=name)
+                whole = torch.from_numpy(np.concatenate([found[view] for view in views]))
+                n_rows = len(found[views[0]])
+                match = MatchRows(name, 0, n_rows, probe.n_frames, probe.fps, probe.axis.times_us)
+                yield ResidentFeatures(whole.to(device), (match,), stride, device, (backbone.dim,), views)
+
+
+def dealt(probes: Mapping[str, VideoProbe], *, n_processes: int) -> list[list[str]]:
+    """The matches that each of so many processes takes: the longest first, each to who has least so far."""
+    hands: list[list[str]] = [[] for _ in range(n_processes)]
+    n_frames = [0] * n_processes
+    for name, probe in sorted(probes.items(), key=lambda one: (-one[1].n_frames, one[0])):
+        least = n_frames.index(min(n_frames))
+        hands[least].append(name)
+        n_frames[least] += probe.n_frames
+    return hands
 
 
 def skeleton(finetuning: Finetuning) -> Loaded:

@@ -27,6 +27,7 @@ from ...extract.rows import (
     ExtractionJob,
     RowMaker,
     extract_matches,
+    gpu_crew,
     project_set,
     save_components,
 )
@@ -196,11 +197,17 @@ def predict_keeping(
 def _made(features: BundledFeatures, matches: Sequence[Match], folder: Path, job: ExtractionJob) -> Path:
     """The feature set of these videos, in ``folder``, under the name that it has in training."""
     path = folder / features.name
+    wanted = features.backbone_spec.precision
+    if job.spec.precision != wanted:
+        raise BallspotError(
+            f"--keep-features {folder}: {features.name} is of {wanted}, which cannot be computed here; "
+            "leave it out, and features are made and not kept"
+        )
+    parent = path if features.components is None else folder / f"{features.name}-whole"
+    crew = gpu_crew(job) if job.device.type == "cuda" else None
+    extract_matches(matches, parent, job, crew=crew, takes_any_rate=True)  # brought to the rate when they are read
     if features.components is None:
-        extract_matches(matches, path, job, takes_any_rate=True)  # rows are brought to the rate when they are read
         return path
-    parent = folder / f"{features.name}-whole"
-    extract_matches(matches, parent, job, takes_any_rate=True)
     save_components(features.components, path / FIT_FILE)
     project_set(open_feature_set(parent), features.components, path)
     return path

@@ -42,4 +42,4 @@ from .run import (
 )
 from .task import SPLIT, Experiment, Report, Task
 from .tracking import require_tracker
-from .validation import validate, validation_material
+from .validation import found_spots, validation_material

@@ -41,10 +41,15 @@ def validation_material(
 
 def validate(head: SpottingHead, material: ValidationMaterial, config: Config, *, n_labels: int) -> APResult:
     """The average precision (at1, 25 frames a second) of ``head`` over the validation matches."""
+    return average_precision(material.truths, found_spots(head, material, config), n_labels=n_labels)
+
+
+def found_spots(head: SpottingHead, material: ValidationMaterial, config: Config) -> list[SpotArrays]:
+    """The spots that ``head`` finds in each validation match, as the metric reads them."""
     predictions = []
     for index, frames in enumerate(material.metric_frames):
         scored = score_match(head, material.features, index, config)
         peaks = decode_as_configured(scored.scores, config.prediction)
         frame = frames[scored.frame_index[peaks.row]]
         predictions.append(SpotArrays(frame=frame, label_index=peaks.label_index, score=peaks.score))
-    return average_precision(material.truths, predictions, n_labels=n_labels)
+    return predictions

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -130,20 +131,36 @@ def test_another_word_is_refused() -> None:
 
 
 class FakeScheduler:
-    """A SLURM that allows arrays of 1,000 elements and asks for the processors of a task, as submitit submits to it."""
+    """A SLURM with nodes of 16 processors and one GPU, and arrays of 1,000 elements, as submitit submits to it.
+
+    The elements whose submission has a number in ``lost`` end with their node, those in ``cancelled`` by a user's wish.
+    """
+
+    lost: frozenset[int] = frozenset()
+    cancelled: frozenset[int] = frozenset()
 
     def __init__(self, **kwargs: object) -> None:
         self.asked = dict(kwargs)
         self.arrays: list[int] = []
+        self.groups: list[tuple] = []
 
     def update_parameters(self, **parameters: object) -> None:
         self.asked |= parameters
 
     def map_array(self, function, groups: list) -> list["FakeJob"]:
-        assert len(groups) <= 1000, "sbatch: error: Batch job submission failed: Invalid job array specification"
-        assert self.asked["cpus_per_task"]
+        refused = "sbatch: error: Batch job submission failed: "
+        assert len(groups) <= 1000, refused + "Invalid job array specification"
+        assert 1 <= self.asked["cpus_per_task"] <= 16, refused + "Requested node configuration is not available"
+        assert self.asked.get("gpus_per_node", 0) <= 1, refused + "Requested node configuration is not available"
         self.arrays.append(len(groups))
-        return [FakeJob(number, function(group)) for number, group in enumerate(groups)]
+        jobs = []
+        for group in groups:
+            number = len(self.groups)
+            self.groups.append(tuple(group))
+            state = "CANCELLED by 1000" if number in self.cancelled else "NODE_FAIL"
+            gone = number in self.cancelled | self.lost
+            jobs.append(FakeJob(number, None if gone else function(group), state if gone else "COMPLETED"))
+        return jobs
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,29 +169,106 @@ class FakeJob:
 
     job_id: int
     value: object
+    state: str = "COMPLETED"
 
     def done(self) -> bool:
         return True
 
-    def exception(self) -> None:
-        return None
+    def exception(self) -> Exception | None:
+        return None if self.state == "COMPLETED" else RuntimeError(f"Job not finished\nstate: {self.state}")
 
     def result(self) -> object:
         return self.value
 
 
+@pytest.fixture
+def schedulers(monkeypatch: pytest.MonkeyPatch) -> list[FakeScheduler]:
+    """The schedulers that were asked for, in the place of SLURM's."""
+    submitit = pytest.importorskip("submitit")
+    made: list[FakeScheduler] = []
+
+    def executor(**kwargs: object) -> FakeScheduler:
+        made.append(FakeScheduler(**kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(submitit, "AutoExecutor", executor)
+    monkeypatch.setattr("ballspot.cache.workers.clusters.POLL_S", 0.0)
+    return made
+
+
+def test_a_lost_node_loses_nothing_and_a_cancelled_job_is_left_alone(
+    schedulers: list[FakeScheduler], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(FakeScheduler, "lost", frozenset({0, 3, 4, 5, 6, 7}))  # tasks 0 and 3 each time
+    monkeypatch.setattr(FakeScheduler, "cancelled", frozenset({1}))
+    executor = Executor(4, "slurm", logs=tmp_path)
+    ended = {one.task: one for one in executor.run(lambda task, device, tell: task + 10, range(4))}
+    (scheduler,) = schedulers
+    assert scheduler.groups.count((1,)) == 1 and ended[1].error == "--on slurm: job 1 failed (state: CANCELLED by 1000)"
+    assert ended[2].result == 12 and scheduler.groups.count((2,)) == 1
+    assert scheduler.groups.count((0,)) == 3 == scheduler.groups.count((3,))
+    assert {one.error for one in (ended[0], ended[3])} == {
+        f"--on slurm: job {number} failed (state: NODE_FAIL)" for number in (6, 7)
+    }
+    monkeypatch.setattr(FakeScheduler, "lost", frozenset({0, 3}))  # the first time only
+    monkeypatch.setattr(FakeScheduler, "cancelled", frozenset())
+    ended = {one.task: one for one in executor.run(lambda task, device, tell: task + 10, [0, 2, 3, 4])}
+    assert {task: one.result for task, one in ended.items()} == {0: 10, 2: 12, 3: 13, 4: 14}
+
+
+def test_tasks_that_share_a_gpu_are_done_beside_one_another_in_one_element(
+    schedulers: list[FakeScheduler], tasks: list[Task], tmp_path: Path
+) -> None:
+    executor = Executor(8, "slurm", devices=["cuda"], n_threads=4, logs=tmp_path, n_a_gpu=4)
+    ended = list(executor.run(do, tasks[:3]))
+    (scheduler,) = schedulers
+    assert scheduler.arrays == [1]  # four share a GPU, so one element is enough for three
+    assert (scheduler.asked["cpus_per_task"], scheduler.asked["gpus_per_node"]) == (16, 1)
+    assert scheduler.asked["slurm_array_parallelism"] == 2
+    assert [one.result[:2] for one in ended] == [(name, "cuda") for name in "abc"]
+    assert os.getpid() not in {one.result[2] for one in ended}
+
+
+def test_ray_is_asked_for_a_share_of_a_gpu_and_keeps_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    @dataclass(frozen=True, eq=False)
+    class Reference:
+        value: object
+
+    class FakeRay:
+        class exceptions:  # noqa: N801 - Ray's name
+            RayError = KeyError
+
+        @staticmethod
+        def is_initialized() -> bool:
+            return True
+
+        @staticmethod
+        def remote(**options: object):
+            asked.update(options)
+            return lambda function: SimpleNamespace(remote=lambda task: Reference(function(task)))
+
+        @staticmethod
+        def wait(references: list, **how: object) -> tuple[list, list]:
+            return references[:1], references[1:]
+
+        @staticmethod
+        def get(reference: Reference) -> object:
+            return reference.value
+
+    monkeypatch.setattr("ballspot.cache.workers.clusters._extra", lambda module, extra: FakeRay)
+    executor = Executor(1, "ray", devices=["cuda:1"], n_threads=3, n_a_gpu=4)
+    ended = list(executor.run(lambda task, device, tell: (task, device), range(5)))
+    assert [one.result for one in ended] == [(task, "cuda") for task in range(5)]
+    assert asked == {"max_retries": 2, "num_cpus": 3, "num_gpus": 0.25, "max_calls": 0}
+
+
 @NEEDS_SUBMITIT
 @pytest.mark.parametrize("n_tasks", [1, 299, 66_000])
-def test_an_array_stays_within_what_a_scheduler_allows(n_tasks: int, monkeypatch, tmp_path: Path) -> None:
-    import submitit
-
-    schedulers: list[FakeScheduler] = []
-
-    def made(**kwargs: object) -> FakeScheduler:
-        schedulers.append(FakeScheduler(**kwargs))
-        return schedulers[-1]
-
-    monkeypatch.setattr(submitit, "AutoExecutor", made)
+def test_an_array_stays_within_what_a_scheduler_allows(
+    n_tasks: int, schedulers: list[FakeScheduler], tmp_path: Path
+) -> None:
     executor = Executor(4, "slurm", devices=["cuda"], n_threads=2, logs=tmp_path, minutes=10)
 
     def doubled(task: int, device: str, tell) -> int:

@@ -17,8 +17,6 @@ from ballspot.extract.backbone.engines import TorchEngine, make_engine, normalis
 from ballspot.extract.backbone.fuse_convs import FusedConv, Normalised, fuse_convolutions
 from ballspot.extract.backbone.load import Backbone, load_backbone
 from ballspot.extract.backbone.spec import BackboneSpec
-from ballspot.extract.rows.job import ExtractionJob, Settings
-from ballspot.extract.rows.segments import SegmentRunner
 
 CPU = torch.device("cpu")
 SIZE = (64, 96)
@@ -141,19 +139,6 @@ def test_an_engine_that_is_not_fused_says_so(backbone: Backbone, monkeypatch: py
 
 def test_the_name_says_what_computed(backbone: Backbone) -> None:
     assert str(TorchEngine(backbone, batch_rows=4, device=CPU).spec) == f"torch {torch.__version__} cpu float32 batch 4"
-
-
-@pytest.mark.parametrize(("dtype", "kind"), [("float16", "float16 autocast"), ("float32", "float32")])
-def test_features_stored_as_float32_are_computed_as_such_on_a_gpu(
-    backbone: Backbone, monkeypatch: pytest.MonkeyPatch, dtype: str, kind: str
-) -> None:
-    monkeypatch.setattr(torch.nn.Module, "to", lambda module, device: module)  # there need not be one
-    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *where: tensor)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    job = ExtractionJob(backbone, torch.device("cuda"), Settings(dtype=dtype, batch_rows=4))
-    with SegmentRunner(job) as runner:
-        assert str(runner.engine.spec) == f"torch {torch.__version__} cuda {kind} batch 4"
-    assert torch.backends.cudnn.allow_tf32 == (dtype == "float16")
 
 
 def test_openvino_is_for_the_cpu(backbone: Backbone) -> None:

@@ -76,6 +76,21 @@ def test_rows_are_the_right_frames_or_the_backend_gives_up(
 
 
 @pytest.mark.parametrize("kind", WHOLE)
+def test_a_video_that_stays_open_gives_the_same_frames_in_any_order(
+    made: Callable[[str], VideoProbe], kind: str
+) -> None:
+    probe, (*_, expected, _) = made(kind), WHOLE[kind]
+    n = probe.n_frames
+    with open_source(probe, "pyav", stays_open=True) as source:
+        for start, stop, step in ((100, 140, 2), (5, 60, 1), (n - 9, n, 1), (100, 140, 2), (0, 3, 1), (90, 91, 1)):
+            shown = [read_number(picture) for picture in source.frames(start, stop, step)]
+            assert shown == expected[start:stop:step], (start, stop)
+            for picture in source.frames(37, 80):  # left in the middle, with pictures still in the decoder
+                assert read_number(picture) == expected[37]
+                break
+
+
+@pytest.mark.parametrize("kind", WHOLE)
 def test_no_frame_of_an_undamaged_video_is_called_damaged(made: Callable[[str], VideoProbe], kind: str) -> None:
     probe = made(kind)
     for start in range(0, probe.n_frames, 9):

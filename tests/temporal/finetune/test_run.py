@@ -24,7 +24,7 @@ from ballspot.extract.data_root.synth import synthesize
 from ballspot.extract.video.probe import probe_video
 from ballspot.extract.video.sources import open_source
 from ballspot.temporal.config.sections import HeadSection
-from ballspot.temporal.finetune.augmentation import change_pictures
+from ballspot.temporal.finetune.augmentation import change_batch, change_pictures, drawn_change
 from ballspot.temporal.finetune.model import EndToEnd, make_optimizer
 from ballspot.temporal.finetune.settings import FinetuneSection, read_settings
 from ballspot.temporal.heads.head import build_head
@@ -284,21 +284,27 @@ import numpy as np, torch
 from pathlib import Path
 from ballspot.extract.video import probe_video
 from ballspot.extract.backbone import BackboneSpec
-from ballspot.temporal.clips import ClipStarts
 from ballspot.temporal.finetune import video_clips
-from ballspot.temporal.finetune.video_clips import VideoClips, read_clips
+from ballspot.temporal.finetune.augmentation import drawn_change
+from ballspot.temporal.finetune.settings import FinetuneSection
+from ballspot.temporal.finetune.video_clips import ClipFormat, ClipReader, VideoClips, WantedClip
 
 video_clips.PATIENCE_S = 1800.0  # of a machine that has other things to do
 if __name__ == "__main__":
     probe = probe_video(Path(sys.argv[1]))
-    clips = ClipStarts(torch.tensor([0, 0, 0]), torch.tensor([-4, 37, probe.n_frames - 5]))
     spec = BackboneSpec("regnety_002", "random", (probe.height, probe.width))
-    dataset = VideoClips([probe], clips, clip_frames=6, clip_stride=3, backbone=spec)
+    section = FinetuneSection(colour=0.4, blur=1.0)
+    changes = [drawn_change(section, seed=seed, mirrored=seed > 1) for seed in (1, 2)]
+    starts = (probe.n_frames - 5, -4, 37)
     for n_workers in (0, 2):
-        found = list(read_clips(dataset, [2, 0, 1], n_workers=n_workers))
-        np.savez(f"{sys.argv[2]}/{n_workers}.npz", number=[clip.number for clip in found],
-                 pictures=np.stack([clip.pictures.numpy() for clip in found]),
-                 inside=np.stack([clip.inside.numpy() for clip in found]))
+        for is_changed in (False, True):
+            dataset = VideoClips((probe,), ClipFormat(6, 3, spec, is_changed))
+            with ClipReader(dataset, n_workers=n_workers) as reader:
+                for epoch in (0, 1):  # the second by the same processes, with the videos still open
+                    found = list(reader.read([WantedClip(0, start, tuple(changes)) for start in starts]))
+            np.savez(f"{sys.argv[2]}/{n_workers}-{is_changed}.npz",
+                     pictures=np.stack([clip.pictures.numpy() for clip in found]),
+                     inside=np.stack([clip.inside.numpy() for clip in found]))
 """
 
 
@@ -312,27 +318,52 @@ def test_clips_are_the_frames_of_the_video_and_black_outside_it(video, tmp_path)
     probe = probe_video(video)
     with open_source(probe, "pyav") as source:
         every = np.stack(list(source.frames(0, probe.n_frames)))
+    section = FinetuneSection(colour=0.4, blur=1.0)
+    changes = [drawn_change(section, seed=seed, mirrored=seed > 1) for seed in (1, 2)]
     for n_workers in (0, 2):
-        found = np.load(tmp_path / f"{n_workers}.npz")
-        assert found["number"].tolist() == [2, 0, 1]
+        plain, made = (np.load(tmp_path / f"{n_workers}-{is_changed}.npz") for is_changed in (False, True))
         starts = (probe.n_frames - 5, -4, 37)
-        for start, pictures, inside in zip(starts, found["pictures"], found["inside"], strict=True):
+        for start, pictures, inside, versions in zip(
+            starts, plain["pictures"], plain["inside"], made["pictures"], strict=True
+        ):
             frames = start + 3 * np.arange(6)
             expected = (frames >= 0) & (frames < probe.n_frames)
-            assert inside.tolist() == expected.tolist()
+            assert inside.tolist() == expected.tolist() and pictures.dtype == np.uint8
             assert np.array_equal(pictures[inside], every[frames[inside]])
             assert not pictures[~inside].any()
+            for version, change in zip(versions, changes, strict=True):
+                assert np.array_equal(version, change_pictures(torch.from_numpy(pictures), change).numpy())
 
 
 def test_changes_come_from_the_seed_alone_and_leave_pictures_when_off():
     pictures = torch.randint(0, 256, (3, *SIZE, 3), dtype=torch.uint8)
+
+    def changed(section: FinetuneSection, seed: int, *, mirrored: bool = False) -> torch.Tensor:
+        return change_pictures(pictures, drawn_change(section, seed=seed, mirrored=mirrored))
+
     off = FinetuneSection(flip=0, colour=0, blur=0, crop=0)
-    assert torch.equal(change_pictures(pictures, off, seed=1, mirrored=False), pictures.float())
-    assert torch.equal(change_pictures(pictures, off, seed=1, mirrored=True), pictures.float().flip(2))
+    assert torch.equal(changed(off, 1), pictures.float())
+    assert torch.equal(changed(off, 1, mirrored=True), pictures.float().flip(2))
     on = FinetuneSection(colour=0.4, blur=1.0, crop=0.5)
-    one, again, other = (change_pictures(pictures, on, seed=seed, mirrored=False) for seed in (1, 1, 2))
+    one, again, other = (changed(on, seed) for seed in (1, 1, 2))
     assert torch.equal(one, again) and not torch.equal(one, other)
     assert one.shape == pictures.shape and float(one.min()) >= 0 and float(one.max()) <= 255
+
+
+@pytest.mark.parametrize("crop", [0.0, 0.5])
+def test_a_batch_is_changed_as_its_clips_are_one_by_one(crop: float):
+    section = FinetuneSection(colour=0.4, blur=0.5, crop=crop)
+    pictures = torch.randint(0, 256, (6, 3, *SIZE, 3), dtype=torch.uint8)
+    changes = [drawn_change(section, seed=seed, mirrored=seed % 2 == 0) for seed in range(6)]
+    assert 0 < sum(change.blur_sd is not None for change in changes) < 6  # both kinds are tried
+    kept = pictures.clone()
+    whole = change_batch(pictures, changes)
+    for place, change in enumerate(changes):
+        torch.testing.assert_close(whole[place], change_pictures(pictures[place], change), rtol=0, atol=0.01)
+    assert torch.equal(pictures, kept)
+    off = FinetuneSection(flip=0, colour=0, blur=0, crop=0)
+    plain = [drawn_change(off, seed=seed, mirrored=False) for seed in range(6)]
+    assert torch.equal(change_batch(pictures, plain), pictures.float())
 
 
 @pytest.mark.parametrize(
