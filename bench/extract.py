@@ -247,6 +247,7 @@ def fed_rate(video: Path, device: str, *, n_decoders: int, batch_rows: int = 64,
     torch.set_num_threads(1)
     probe = probe_video(video)
     recipe = Recipe(BackboneSpec("regnety_002", "random", size), device, Settings(batch_rows=batch_rows))
+    began, n_rows = 0.0, 0
     with Decoders(SegmentRunner(recipe.job()), n_decoders=n_decoders) as decoders:
         for _ in range(2):
             began = time.perf_counter()

@@ -98,7 +98,7 @@ def correctness(check: "Check") -> None:
         check.add("NCCL, a group of one", "right" if ones.tolist() == [1.0] * 8 else "WRONG")
         dist.destroy_process_group()
     end_to_end, pictures, inside = fine_tuned(check)
-    optimizer = torch.optim.AdamW(end_to_end.parameters(), lr=1e-4)
+    optimizer, loss = torch.optim.AdamW(end_to_end.parameters(), lr=1e-4), torch.zeros(())
     for _ in range(2):
         optimizer.zero_grad(set_to_none=True)
         with half_precision(check, brain=True):
@@ -179,7 +179,8 @@ def copies(check: "Check") -> None:
         if check.on_gpu:
             sources["pinned"] = torch.zeros(size, dtype=torch.uint8).pin_memory()
             sources["registered"] = torch.zeros(size, dtype=torch.uint8).share_memory_()
-            code = torch.cuda.cudart().cudaHostRegister(sources["registered"].data_ptr(), size, 0)
+            runtime: Any = torch.cuda.cudart()
+            code = runtime.cudaHostRegister(sources["registered"].data_ptr(), size, 0)
             if int(code) != 0:
                 check.add("registered", f"refused: {code}")
                 del sources["registered"]
@@ -187,7 +188,8 @@ def copies(check: "Check") -> None:
             seconds = check.seconds(lambda source=source, target=target: target.copy_(source, non_blocking=True))
             check.add(f"{name}, {kind}", size / seconds / 1e9, "GB/s", why=f"{n / seconds:,.0f} frames/s")
         if "registered" in sources:
-            torch.cuda.cudart().cudaHostUnregister(sources["registered"].data_ptr())
+            runtime = torch.cuda.cudart()
+            runtime.cudaHostUnregister(sources["registered"].data_ptr())
     if not check.on_gpu:
         check.add("pinned and registered memory", "needs CUDA")
 
@@ -272,13 +274,13 @@ def head_step(check: "Check") -> None:
     if check.on_gpu:
         model = head_of("transformer", width).to(check.device)
         features = torch.randn(batch, 100, width, device=check.device)
-        called = torch.cuda.make_graphed_callables(Logits(model), (features,))
+        called: Any = torch.cuda.make_graphed_callables(Logits(model), (features,))
 
-        def step() -> None:
+        def graphed() -> None:
             model.zero_grad(set_to_none=True)
             called(features).square().mean().backward()
 
-        check.add("transformer, forward and backward as graphs", 1000 * check.seconds(step, at_most_s=4), "ms")
+        check.add("transformer, forward and backward as graphs", 1000 * check.seconds(graphed, at_most_s=4), "ms")
 
 
 def fine_tuning(check: "Check") -> None:

@@ -154,7 +154,7 @@ def decoders() -> Iterator[Finding]:
         path = Path(folder) / "tried.mp4"
         try:
             write_video(path)
-        except (OSError, ValueError, av.FFmpegError) as error:
+        except (OSError, ValueError, av.error.FFmpegError) as error:
             text = f"PyAV cannot write H.264 ({error}): `clips --cut exact` needs it"
             yield Finding("decoders", "H.264", "fault", text, "pip install --force-reinstall av")
             return

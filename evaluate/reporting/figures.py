@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,8 +62,13 @@ def draw_settings(axes: "Axes", settings: Sequence[ComparedSetting], title: str)
     axes.set_yticks(range(len(ordered)), names, parse_math=False, fontsize=8)
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.set_ylim(len(ordered) - 0.4, -0.7)
-    axes.get_figure(root=True).supxlabel(f"{title}, in %, with 95 % intervals", fontsize=9)
+    _figure(axes).supxlabel(f"{title}, in %, with 95 % intervals", fontsize=9)
     frame(axes, grid="x")
+
+
+def _figure(axes: "Axes") -> Any:
+    """The whole figure that a drawing is in."""
+    return axes.get_figure(root=True)
 
 
 def draw_class_scores(axes: "Axes", comparison: Comparison, counts: Sequence[int]) -> None:
@@ -80,7 +85,7 @@ def draw_class_scores(axes: "Axes", comparison: Comparison, counts: Sequence[int
     axes.set_yticks(rows, [f"{label} ({count})" for label, count in zip(labels, filter(None, counts), strict=True)])
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(left=-2)
-    axes.get_figure(root=True).supxlabel("AP in %, mean over seeds; truths in brackets", fontsize=9)
+    _figure(axes).supxlabel("AP in %, mean over seeds; truths in brackets", fontsize=9)
     _legend(axes)
     frame(axes, grid="x")
 
@@ -99,7 +104,8 @@ def draw_learning(axes: "Axes", comparison: Comparison) -> None:
         )
         low, high = ([how(by_epoch[epoch]) for epoch in epochs] for how in (min, max))
         axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    ticks: Any = axes.xaxis.get_major_locator()
+    ticks.set_params(integer=True)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("epoch", fontsize=9)
     axes.set_ylabel("validation mAP in %", fontsize=9)

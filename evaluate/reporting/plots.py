@@ -60,7 +60,7 @@ def paint(path: Path, size: tuple[float, float], draw: "Callable[[Axes], None]")
         raise BallspotError("pictures need matplotlib; install it with: pip install 'ballspot[plots]'") from error
     form = path.suffix.removeprefix(".")
     nobody = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None, "Creator": None}}
-    known = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "ballspot"}
+    known: Any = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "ballspot"}
     with rc_context(known), whole_file(path) as temporary:
         figure: Figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots())

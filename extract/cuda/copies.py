@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -102,7 +102,7 @@ def pinned(memory: np.ndarray) -> Callable[[], None]:
 
     Where the driver refuses (locked memory is limited, or it lies in a file on disk), copies are slower, no more.
     """
-    runtime = torch.cuda.cudart()
+    runtime: Any = torch.cuda.cudart()
     if int(runtime.cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)) != 0:
         with suppress(RuntimeError):  # takes up the error, which else the next kernel would be blamed for
             torch.zeros(1, device="cuda")

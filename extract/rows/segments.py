@@ -196,13 +196,13 @@ class SegmentRunner:
     def _rows_of_windows(self, engine: WideEngine, segment: Segment, match: str, whole: Segment) -> Iterator[Block]:
         span, of_whole = (engine.span(one, self.n_rows) for one in (segment, whole))
         read = self.decoding.batches(span, stride=self.job.settings.stride, whole=of_whole)
-        batches = self._uploaded(read) if self.on_gpu else read
+        batches = self._uploaded(read) if self.on_gpu and isinstance(engine, WindowEngine) else read
         return self._centres(engine, batches, segment, self.n_rows, match)
 
     def _centres(
         self,
         engine: WideEngine,
-        batches: Iterable[Batch | Uploaded],
+        batches: Iterable[Any],  # of `Batch`, or of `Uploaded` for a `WindowEngine`
         segment: Segment,
         n_rows: int | None,
         match: str,
@@ -210,7 +210,7 @@ class SegmentRunner:
         stride = self.job.settings.stride
         substituted: set[int] = set()
 
-        def watched() -> Iterator[Batch | Uploaded]:
+        def watched() -> Iterator[Any]:
             for batch in batches:
                 substituted.update(batch.substituted.tolist())
                 yield batch
@@ -247,7 +247,7 @@ class SegmentRunner:
 def engine_of(job: ExtractionJob) -> Engine | WideEngine:
     """The engine that the job asks for. Raises BallspotError for one that cannot be had."""
     settings = job.settings
-    make = partial(
+    make: Callable[[Backbone], Any] = partial(
         make_engine if job.backbone.shifted is None else partial(window_engine, margin=job.margin),
         kind=settings.engine,
         batch_rows=settings.batch_rows,

@@ -50,10 +50,10 @@ class Writer(DirectWriter):
         self._thread.start()
         return self
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._waiting.put(None)
         self._thread.join()
-        if error is None:
+        if exception[1] is None:
             self._raise()
 
     def _write(self) -> None:

@@ -28,7 +28,7 @@ class Precision:
     device: torch.device
     remark: str = ""
 
-    def autocast(self) -> AbstractContextManager[None]:
+    def autocast(self) -> AbstractContextManager[Any]:
         """The context of a forward pass."""
         dtype = torch.float16 if self.name == "float16" else torch.bfloat16
         return torch.autocast(self.device.type, dtype, enabled=self.name != "float32")

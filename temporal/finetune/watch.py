@@ -29,8 +29,11 @@ class Watch:
     def __init__(self, host: str, port: int, *, rank: int, n_processes: int, attempt: str) -> None:
         self.rank, self.n_processes = rank, n_processes
         # A line of its own: what another thread asks of the shared one would wait behind a collective's requests.
-        line = dist.TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=SILENCE_S))
-        self._store = dist.PrefixStore(f"ballspot/{attempt}", line)
+        stores: Any = dist  # whose stubs do not export them
+        line = stores.TCPStore(
+            host, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=SILENCE_S)
+        )
+        self._store = stores.PrefixStore(f"ballspot/{attempt}", line)
         self._counts = dict.fromkeys(range(n_processes) if rank == 0 else (0,), 0)
         self._heard = dict.fromkeys(self._counts, time.monotonic())
         self._counts.pop(rank, None)

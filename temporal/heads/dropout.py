@@ -73,8 +73,9 @@ class _RunMasks(torch.autograd.Function):
         return None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], numbers: Tensor, n_dropped: int) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
         """Of numbers with the runs at ``in_dims[0]`` the masks (K, ...)."""
+        numbers, n_dropped = args
         shape = list(numbers.shape)
         if in_dims[0] is not None:
             del shape[in_dims[0]]

@@ -89,7 +89,13 @@ def corrected_data(
             f"{data.data_root}: has none of the matches that the run was trained on, and no corrected one"
         )
     return CorrectedData(
-        data.data_root, data.label_set, None, None, data.labels_file, data.one_video, data.stored, parts, filled
+        data.data_root,
+        data.label_set,
+        labels_file=data.labels_file,
+        one_video=data.one_video,
+        stored=data.stored,
+        parts=parts,
+        filled=filled,
     )
 
 

@@ -4,7 +4,7 @@ What a run draws comes from a generator of its own, seeded as `train_epoch` seed
 then for every step the changes of its clips, then the masks of dropout.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
@@ -43,7 +43,7 @@ from ..training import (
 from .stack import Stack
 
 Outcome = EpochSummary | BallspotError
-Answers = dict[str, Tensor]
+Answers = Mapping[str, Tensor]
 Drawn = TypeVar("Drawn")
 ANSWERS = ("class_index", "strength", "labels", "offset", "team")
 
