@@ -53,7 +53,7 @@ def type_line(line: str) -> str:
     program, *rest = shlex.split(words, comments=True)
     if program == "ballspot":
         done = CliRunner().invoke(main, rest)
-        assert done.exit_code == 0, f"{line}\n{done.output}"
+        assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception!r}"
         printed = done.stdout
     elif program == "python":
         before, sys.argv = sys.argv, rest
