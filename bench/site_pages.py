@@ -13,6 +13,7 @@ PAGES = {  # where a file of the checkout stands in the site
     "CHANGELOG.md": "changelog.md",
     "examples": "examples.md",
 }
+NOT_SEARCHED = "---\nsearch:\n  exclude: true\n---\n\n"  # it names everything, and would come first
 LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -21,7 +22,7 @@ def on_files(files: Any, config: Any) -> Any:
     mkdocs = import_module("mkdocs.structure.files")  # the environment of the site has it, that of the tests does not
     for name, place in PAGES.items():
         text = _examples() if name == "examples" else (ROOT / name).read_text(encoding="utf-8")
-        content = _moved(text, name, place)
+        content = (NOT_SEARCHED if name == "CHANGELOG.md" else "") + _moved(text, name, place)
         files.append(mkdocs.File.generated(config, place, content=content, inclusion=mkdocs.InclusionLevel.NOT_IN_NAV))
     return files
 
