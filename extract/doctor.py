@@ -147,6 +147,7 @@ def decoders() -> Iterator[Finding]:
     """Writes a short video with PyAV and has every decoder read it back, frame by frame."""
     try:
         import av
+        from av.error import FFmpegError
     except (ImportError, OSError) as error:
         yield Finding("decoders", "pyav", "fault", f"cannot be loaded: {error}", "pip install --force-reinstall av")
         return
@@ -154,7 +155,7 @@ def decoders() -> Iterator[Finding]:
         path = Path(folder) / "tried.mp4"
         try:
             write_video(path)
-        except (OSError, ValueError, av.error.FFmpegError) as error:
+        except (OSError, ValueError, FFmpegError) as error:
             text = f"PyAV cannot write H.264 ({error}): `clips --cut exact` needs it"
             yield Finding("decoders", "H.264", "fault", text, "pip install --force-reinstall av")
             return

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, Journal, Segment, StoreHeader, part_path, rows_of_chunks
-from ..backbone import Engine, TorchEngine, WindowEngine, fitted, make_engine, see, window_engine
+from ..backbone import Backbone, Engine, TorchEngine, WindowEngine, fitted, make_engine, see, window_engine
 from ..cuda import Uploaded, fetched, pinned, uploaded
 from ..regions import RegionEngine
 from ..video import Batch, DecodingError, DecodingProcess, VideoProbe, at_rate, can_seek, probe_video
@@ -247,8 +248,9 @@ class SegmentRunner:
 def engine_of(job: ExtractionJob) -> Engine | WideEngine:
     """The engine that the job asks for. Raises BallspotError for one that cannot be had."""
     settings = job.settings
+    made: Any = make_engine if job.backbone.shifted is None else partial(window_engine, margin=job.margin)
     make: Callable[[Backbone], Any] = partial(
-        make_engine if job.backbone.shifted is None else partial(window_engine, margin=job.margin),
+        made,
         kind=settings.engine,
         batch_rows=settings.batch_rows,
         device=job.device,

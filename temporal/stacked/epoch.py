@@ -4,11 +4,11 @@ What a run draws comes from a generator of its own, seeded as `train_epoch` seed
 then for every step the changes of its clips, then the masks of dropout.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ from ..training import (
 from .stack import Stack
 
 Outcome = EpochSummary | BallspotError
-Answers = Mapping[str, Tensor]
+Answers = dict[str, Tensor]
 Drawn = TypeVar("Drawn")
 ANSWERS = ("class_index", "strength", "labels", "offset", "team")
 
@@ -117,7 +117,7 @@ def stacked_step(stack: Stack, runs: Runs, frames: Tensor, answers: Answers) -> 
     """One step of every run down the loss of its clips, frames (K, B, T, D); the losses before it, (K, 4)."""
     losses: list[Tensor] = []
 
-    def of_run(parameters: Answers, buffers: Answers, own: Tensor, wanted: Answers) -> tuple[Tensor, Tensor]:
+    def of_run(parameters: dict[str, Any], buffers: Answers, own: Tensor, wanted: Answers) -> tuple[Tensor, Tensor]:
         output: HeadOutput = stack.forward(parameters, buffers, own)
         targets = TokenTargets(**{name: wanted.get(name) for name in ANSWERS}, n_collisions=None)  # pyright: ignore
         loss = batch_loss(output, targets, wanted.get("share"), runs.material.weights, runs.config)
