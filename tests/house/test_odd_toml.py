@@ -36,6 +36,9 @@ SWEEPS = st.fixed_dictionaries(
         "preset": st.sampled_from(preset_names()) | VALUES,
         "features": VALUES,
         "leave_out": st.just("each") | VALUES,
+        "folds": st.integers(-1, 5) | VALUES,
+        "with_test": st.booleans() | VALUES,
+        "train_matches": st.integers(-1, 5) | VALUES,
         "seeds": st.integers(-1, 2**62) | st.lists(st.integers(-1, 5), max_size=3) | VALUES,
         "set": TABLES,
         "axes": st.dictionaries(KEYS, st.lists(VALUES, max_size=3), max_size=2),
@@ -55,8 +58,8 @@ def written(folder: Path, table: dict) -> Path:
 
 def test_the_keys_of_a_sweep_are_all_tried():
     fields = {field.alias or name for name, field in SweepFile.model_fields.items()}
-    assert fields == {"title", "preset", "features", "leave_out", "seeds", "set", "axes", "together", "cases", "when",
-                      "baseline"}  # fmt: skip
+    assert fields == {"title", "preset", "features", "leave_out", "folds", "with_test", "train_matches",
+                      "seeds", "set", "axes", "together", "cases", "when", "baseline"}  # fmt: skip
 
 
 @given(

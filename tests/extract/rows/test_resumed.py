@@ -166,7 +166,7 @@ def test_a_decoder_that_passes_frames_over_is_not_ended(tmp_path: Path, monkeypa
 
     video = tmp_path / "a.mp4"
     write_video(video, 12, fps=Fraction(25), size=SIZE, events=[])
-    monkeypatch.setattr(decoding_module, "open_source", lambda probe, decoder, *, substitute, beat: Slow(beat))
+    monkeypatch.setattr(decoding_module, "open_source", lambda probe, decoder, *, substitute, beat, motion: Slow(beat))
     monkeypatch.setattr(decoding_module, "end_with_parent", lambda: None)
     monkeypatch.setattr(decoding_module, "BEAT_S", 0.1)
     decoding = DecodingProcess(batch_rows=4, patience_s=3.0)
