@@ -264,6 +264,8 @@ class _Dispatching(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func is aten.record_stream.default:  # memory of the CPU is nobody's stream's
+            return None
         wanted = kwargs.get("device")
         if wanted is not None and torch.device(wanted).type == "cuda":
             return computed(func, args, kwargs)

@@ -177,7 +177,9 @@ def test_a_half_trained_run_goes_on_after_its_project_was_renamed(paths, shared,
 
     monkeypatch.setattr(training_module, "train_epoch", second_epoch_dies)
     monkeypatch.chdir(old.root)
-    assert ballspot("train", "features/seen", "--data", "data", "--run", "runs/plain", *more).exit_code == 130  # as shells have it for Ctrl-C
+    assert (
+        ballspot("train", "features/seen", "--data", "data", "--run", "runs/plain", *more).exit_code == 130
+    )  # as shells have it for Ctrl-C
     monkeypatch.setattr(training_module, "train_epoch", honest)
     before = RunFolder(old.run).record()
     assert before["data"] == str(old.data)
