@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from .cache.errors import BallspotError
-from .cache.terminal.help import split_examples, write_examples
+from .cache.terminal.help import write_examples, write_text
 from .cache.version import __version__
 
 Place = tuple[str, str, str]  # module inside the package, its click command, the one-line summary
@@ -103,10 +103,7 @@ class LazyGroup(click.Group):
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """What the group is for, without its examples, which `format_options` writes."""
-        text, _ = split_examples(self.help or "")
-        with formatter.indentation():
-            formatter.write_paragraph()
-            formatter.write_text(text)
+        write_text(self, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The examples, the commands, then click's options."""

@@ -25,7 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bench"))
-from gpu import make_importable  # noqa: E402
+from gpu import make_importable  # noqa: E402  found on the path that is set above
 
 MOST_BYTES = 50_000_000
 BACKBONE = "regnety_002+gsf"

@@ -184,14 +184,14 @@ def drawn_video(path: Path, size: tuple[int, int], *, n_frames: int) -> Path:
     random = np.random.default_rng(0)
     height, width = size
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"g": "12", "preset": "veryfast", "crf": "28"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"  # pyright: ignore
+        stream: Any = container.add_stream("libx264", rate=25, options={"g": "12", "preset": "veryfast", "crf": "28"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         rows = np.arange(height)[:, None, None] + np.arange(width)[None, :, None] + 40 * np.arange(3)
         for number in range(n_frames):
             noise = random.integers(0, 24, (height, width, 1))
             picture = ((rows + 3 * number) % 200 + noise).astype(np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))  # pyright: ignore
-        container.mux(stream.encode())  # pyright: ignore
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
     return path
 
 

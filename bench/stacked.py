@@ -57,7 +57,7 @@ class Bench:
         """A fresh head with its optimizer and, where the preset has one, its average."""
         config = self.config
         head = build_head(config.head, dims=(DIM,), n_labels=N_LABELS, clip_frames=config.clips.clip_frames)
-        learner = Learner(head.to(self.device), None)  # pyright: ignore
+        learner = Learner(head.to(self.device), None)  # pyright: ignore  which the next line makes of its parameters
         learner.optimizer = make_optimizer(learner.model, config)
         if config.training.ema_decay:
             learner.average = WeightAverage(learner.model, config.training.ema_decay)

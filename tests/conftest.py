@@ -30,7 +30,7 @@ from ballspot.extract.data_root.synth import synthesize
 with suppress(ImportError):
     # submitit sets logging up when it is imported, and closes all handlers that there are. One of absl, which OpenVINO
     # brings, then closes the stream that pytest reads. So submitit comes first.
-    import submitit  # noqa: F401
+    import submitit  # noqa: F401  for what importing it does
 
 # The repository's root is the package. pytest imports it once more by the name of its folder, or, where that is no
 # Python name ("ballspot-main"), as a module "__init__", in which no relative import works: here it finds the package.

@@ -157,11 +157,11 @@ class PretendedTensor(Tensor):
     held: Tensor
     counts: ClassVar[Counter[str]] = Counter()
     generators: ClassVar[dict[int, torch.Generator]] = {}
-    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore  as torch says for such classes
 
     @staticmethod
     def __new__(cls, held: Tensor) -> "PretendedTensor":
-        made = Tensor._make_wrapper_subclass(  # pyright: ignore
+        made = Tensor._make_wrapper_subclass(  # pyright: ignore  which the stubs do not have
             cls,
             held.size(),
             strides=held.stride(),
@@ -173,7 +173,7 @@ class PretendedTensor(Tensor):
         made.held = held
         return made
 
-    def __repr__(self) -> str:  # pyright: ignore
+    def __repr__(self) -> str:  # pyright: ignore  Tensor's has an argument more
         return f"PretendedTensor({self.held})"
 
     @classmethod
@@ -335,7 +335,7 @@ def pretended_cuda(*, n_devices: int = 1, free_gb: float = 80.0) -> Iterator[Cou
         for name, stand_in in stands.items():
             setattr(torch.cuda, name, stand_in)
             stack.callback(setattr, torch.cuda, name, kept[name])
-        torch.inference_mode = _NoGrad  # pyright: ignore
+        torch.inference_mode = _NoGrad  # pyright: ignore  a stand-in of another class
         stack.callback(setattr, torch, "inference_mode", inference)
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, overwrite)

@@ -51,10 +51,7 @@ class Command(click.Command):
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """What the command does, without its examples, which `format_options` writes."""
-        text, _ = split_examples(self.help or "")
-        with formatter.indentation():
-            formatter.write_paragraph()
-            formatter.write_text(text)
+        write_text(self, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The examples, then the options under the names of their groups."""
@@ -72,6 +69,14 @@ class Command(click.Command):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+def write_text(documented: click.Command, formatter: click.HelpFormatter) -> None:
+    """The help of a command or group without its examples."""
+    text, _ = split_examples(documented.help or "")
+    with formatter.indentation():
+        formatter.write_paragraph()
+        formatter.write_text(text)
 
 
 def write_examples(documented: click.Command, formatter: click.HelpFormatter) -> None:

@@ -5,12 +5,12 @@ and feature arrays that others made.
 """
 
 from .arrays import ArrayFile, Reading, export_arrays, find_arrays, import_arrays, rate_of_kind
-from .crew import MAX_AUTO_WORKERS, crew_of, gpu_crew, n_decoders_for, n_workers_for
+from .crew import MAX_AUTO_WORKERS, Decoders, crew_of, gpu_crew, n_decoders_for, n_workers_for
 from .extraction import Crew, ExtractionError, extract_matches, videos_of
 from .job import AUTO_DECODER, ExtractionJob, Recipe, Settings
 from .names import default_set_name, require_set_name
 from .pca import FIT_FILE, Components, fit_components, load_components, project_set, save_components
 from .recheck import check_chunks, job_of, recipe_of
 from .recipe import BundledFeatures
-from .row_maker import RowMaker, RowReader
+from .row_maker import RowMaker
 from .segments import SegmentRunner

@@ -2,23 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import torch
 
 from ...cache.errors import BallspotError
-from ...cache.stores import Block, Segment, rows_of_chunks
+from ...cache.stores import Block, rows_of_chunks
 from ..backbone import WindowEngine
 from ..regions import RegionEngine
 from ..video import LiveFrames, VideoProbe
 from .crew import Decoders
 from .job import ExtractionJob
 from .recipe import BundledFeatures
-from .segments import SegmentRunner, cut_segments
+from .segments import SegmentRunner
 
 PIECE_ROWS = 64
-MOST_PARTS = 8  # of a match that are read at one time
 STREAM_WINDOW_ROWS = 32
 
 
@@ -113,48 +111,6 @@ class RowMaker:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-class RowReader:
-    """Reads whole matches into memory with one engine and so many decoding processes; a context manager.
-
-    Each process decodes a part of the match, and the engine takes a batch of each in turn. Rows do not depend on it.
-    """
-
-    def __init__(self, job: ExtractionJob, *, n_decoders: int = 1) -> None:
-        first = SegmentRunner(job)
-        self.job = job
-        self._runners = [first, *(first.twin() for _ in range(min(n_decoders, MOST_PARTS) - 1))]
-
-    def match_rows(self, probe: VideoProbe, *, match: str) -> dict[str, np.ndarray]:
-        """All rows (n, D) of a video in each of the job's views. DecodingError for a frame that cannot be had."""
-        stride = self.job.settings.stride
-        pieces = cut_segments(probe, stride=stride, aligned_rows=self.job.aligned_rows)
-        n_parts = min(len(self._runners), len(pieces))
-        bounds = [len(pieces) * number // n_parts for number in range(n_parts + 1)]
-        parts = [Segment(pieces[a].start, pieces[b - 1].stop) for a, b in pairwise(bounds)]
-        reading: dict[int, Iterator[Block]] = {}
-        for number, (runner, part) in enumerate(zip(self._runners, parts, strict=False)):
-            runner.open(probe, "pyav")
-            reading[number] = runner.rows(part, match=match)
-        blocks: list[list[Block]] = [[] for _ in parts]
-        while reading:
-            for number, rows in list(reading.items()):
-                if (block := next(rows, None)) is None:
-                    del reading[number]
-                else:
-                    blocks[number].append(block)
-        return {
-            view: np.concatenate([block.features[view] for part in blocks for block in part])
-            for view in self.job.settings.views
-        }
-
-    def __enter__(self) -> "RowReader":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for runner in self._runners:
-            runner.close()
 
 
 def with_views(job: ExtractionJob, views: Sequence[str]) -> ExtractionJob:

@@ -4,7 +4,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -77,14 +76,6 @@ class SegmentRunner:
             pins=pinned if self.on_gpu else None,
         )
         self.n_rows = 0
-
-    def twin(self) -> "SegmentRunner":
-        """A runner with the same engine and a decoding process of its own."""
-        other = copy(self)
-        other.decoding = DecodingProcess(
-            batch_rows=self.job.settings.batch_rows, substitute=self.job.settings.substitute
-        )
-        return other
 
     def open(self, probe: VideoProbe, decoder: str) -> tuple[str, str]:
         """Opens a video in the decoder of that name, whose name and version come back; else raises DecodingError."""

@@ -13,7 +13,7 @@ import torch
 from ...cache.code import portable
 from ...cache.disk import fingerprint
 from ...extract.backbone import Backbone, BackboneSpec, Loaded, default_batch_rows, load_model
-from ...extract.rows import ExtractionJob, RowReader, Settings
+from ...extract.rows import Decoders, ExtractionJob, SegmentRunner, Settings
 from ...extract.video import VideoProbe, at_rate
 from ..config import deciding_table, prediction_views
 from ..features import MatchRows, ResidentFeatures
@@ -137,12 +137,11 @@ class Finetuning:
         rows = default_batch_rows("torch", str(device))
         job = ExtractionJob(backbone, device, Settings(stride=stride, batch_rows=rows, views=views, motion=self.motion))
         n_decoders = self.section.n_decoders(on_gpu=True) if on_gpu else 1
-        with RowReader(job, n_decoders=n_decoders) as reader:
+        with Decoders(SegmentRunner(job), n_decoders=n_decoders) as decoders:
             for name, probe in probes.items():
-                found = reader.match_rows(probe, match=name)
-                whole = torch.from_numpy(np.concatenate([found[view] for view in views]))
-                n_rows = len(found[views[0]])
-                match = MatchRows(name, 0, n_rows, probe.n_frames, probe.fps, probe.axis.times_us)
+                blocks = list(decoders.rows(probe, "pyav", match=name))
+                whole = torch.from_numpy(np.concatenate([block.features[view] for view in views for block in blocks]))
+                match = MatchRows(name, 0, sum(map(len, blocks)), probe.n_frames, probe.fps, probe.axis.times_us)
                 yield ResidentFeatures(whole.to(device), (match,), stride, device, (backbone.dim,), views)
 
 

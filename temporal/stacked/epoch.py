@@ -119,7 +119,7 @@ def stacked_step(stack: Stack, runs: Runs, frames: Tensor, answers: Answers) -> 
 
     def of_run(parameters: dict[str, Any], buffers: Answers, own: Tensor, wanted: Answers) -> tuple[Tensor, Tensor]:
         output: HeadOutput = stack.forward(parameters, buffers, own)
-        targets = TokenTargets(**{name: wanted.get(name) for name in ANSWERS}, n_collisions=None)  # pyright: ignore
+        targets = TokenTargets(**{name: wanted.get(name) for name in ANSWERS}, n_collisions=None)  # pyright: ignore  under vmap nobody counts
         loss = batch_loss(output, targets, wanted.get("share"), runs.material.weights, runs.config)
         return loss.total, loss.parts
 
