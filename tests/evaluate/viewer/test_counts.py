@@ -1,6 +1,7 @@
 """What the page of `ballspot view` counts, in a real browser, beside what Python counts."""
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,19 @@ from ballspot.evaluate.diagnosis.mistakes import judge
 from ballspot.evaluate.scoring.matching import match_truths, pool_spots
 from ballspot.evaluate.scoring.metrics import pooled_average_precision
 
-from .viewing import MATCH, expected, fill, made_up, near, serving, settled, table
+from .viewing import MATCH, expected, fill, made_up, near, serving, settled, table, tables, told
 
 
 def test_counts_equal_pythons_at_every_threshold_and_tolerance(tmp_path: Path, opened: Callable):
     path = made_up(tmp_path / "p", MATCH, seed=1)
     with serving(path) as server:
         page = opened(server.url)
-        for threshold in (0.5, 0.0, 0.37, 0.92, 1.0):
-            for tolerance_s in (1.0, 0.0, 0.2, 2.44, 5.0, 60.0):
-                fill(page, "threshold", threshold)
-                fill(page, "tolerance", tolerance_s)
-                near(table(page), expected(path, MATCH, tolerance_s=tolerance_s, threshold=threshold))
+        settings = [*product((0.5, 0.0, 0.37, 0.92, 1.0), (1.0, 0.0, 0.2, 2.44, 5.0, 60.0))]
+        for (threshold, tolerance_s), shown in zip(settings, tables(page, settings), strict=True):
+            near(shown, expected(path, MATCH, tolerance_s=tolerance_s, threshold=threshold))
+        fill(page, "threshold", 0.5)
+        fill(page, "tolerance", 1.0)
+        near(table(page), expected(path, MATCH, tolerance_s=1.0, threshold=0.5))
 
 
 def test_the_sliders_themselves_change_the_counts(tmp_path: Path, opened: Callable):
@@ -77,11 +79,9 @@ def test_two_runs_are_counted_each_and_differences_are_visited(tmp_path: Path, o
         both = [expected(path, MATCH, tolerance_s=1.0, threshold=0.5) for path in paths]
         near([row[:8] for row in table(page)], both[0])
         near([[row[0], *row[8:]] for row in table(page)], both[1])
-        told = set()
-        while page.text_content("#told") != "no later difference":
-            page.keyboard.press("d")
-            told.add(page.text_content("#told"))
-        assert {one for text in told for one in ("only A finds it", "only B finds it") if one in text} == {
+        page.keyboard.press("d")
+        differences = [page.text_content("#told"), *told(page, "d", until="no later difference")]
+        assert {one for text in differences for one in ("only A finds it", "only B finds it") if one in text} == {
             "only A finds it",
             "only B finds it",
         }

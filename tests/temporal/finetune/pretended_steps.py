@@ -37,7 +37,7 @@ def tried(data: Path, backbone: str, precision: str, settings: tuple[str, ...], 
         finetuning = Finetuning(
             task=task,
             section=section,
-            backbone=BackboneSpec(backbone, "random", (64, 64)),  # resized from 64x96
+            backbone=BackboneSpec(backbone, "random", (32, 32)),  # resized from 64x96
             videos=read_videos(task, group),
             precision=chosen_precision(precision, device),
         )
