@@ -43,33 +43,39 @@ def test_the_sliders_themselves_change_the_counts(tmp_path: Path, opened: Callab
 
 def test_every_hit_and_kind_equals_pythons_on_crowded_spots(tmp_path: Path, opened: Callable):
     random_ = np.random.default_rng(3)
+    cases, wanted = [], []
+    for _ in range(150):
+        sides = []
+        for n in random_.integers(0, 60, 2):
+            ms = random_.integers(0, random_.choice([1_500, 3_000, 10_000, 7_300_000]), n)
+            score = np.round(random_.uniform(-0.1, 1.1, n), int(random_.choice([0, 1, 1, 3])))
+            sides.append((ms, random_.integers(0, 3, n), score))
+        tolerance_s = float(random_.choice([0, 0.2, 0.5, 1, 3.3]))
+        fps = float(random_.choice([25, 12.5, 29.97]))
+        arrays = [SpotArrays((fps * (ms / 1000)).astype(np.int64), label, score) for ms, label, score in sides]
+        pool = pool_spots([arrays[0]], [arrays[1]], n_labels=3, fps=fps)
+        verdicts = judge(pool, match_truths(pool, tolerance_s), tolerance_s)
+        ap = pooled_average_precision(pool, (tolerance_s,)).ap
+        wanted.append(([verdicts.hit.tolist(), verdicts.kind.tolist(), verdicts.truth.tolist()], ap))
+        cases.append({"sides": [[a.tolist() for a in side] for side in sides], "tolerance": tolerance_s, "fps": fps})
     with serving(made_up(tmp_path / "p", MATCH, seed=1)) as server:
         page = opened(server.url)
-        for case in range(150):
-            sides = []
-            for n in random_.integers(0, 60, 2):
-                ms = random_.integers(0, random_.choice([1_500, 3_000, 10_000, 7_300_000]), n)
-                score = np.round(random_.uniform(-0.1, 1.1, n), int(random_.choice([0, 1, 1, 3])))
-                sides.append((ms, random_.integers(0, 3, n), score))
-            tolerance_s = float(random_.choice([0, 0.2, 0.5, 1, 3.3]))
-            fps = float(random_.choice([25, 12.5, 29.97]))
-            arrays = [SpotArrays((fps * (ms / 1000)).astype(np.int64), label, score) for ms, label, score in sides]
-            pool = pool_spots([arrays[0]], [arrays[1]], n_labels=3, fps=fps)
-            verdicts = judge(pool, match_truths(pool, tolerance_s), tolerance_s)
-            found = page.evaluate(
-                """async ({ sides, tolerance, fps }) => {
-                  const { poolSpots, judge, averagePrecision } = await import('/matching.js');
-                  const [truths, spots] = sides.map(([ms, label, score], place) => poolSpots(
-                    { ms, label, score, half: ms.map(() => 1) }, { half: 1, nLabels: 3, fps, scored: place === 1 }));
-                  const verdicts = judge(truths, spots, tolerance);
-                  return [verdicts.hit, verdicts.kind, verdicts.truth].map((one) => [...one])
-                    .concat([averagePrecision(truths, spots, verdicts)]);
-                }""",
-                {"sides": [[a.tolist() for a in side] for side in sides], "tolerance": tolerance_s, "fps": fps},
-            )
-            wanted = [verdicts.hit.tolist(), verdicts.kind.tolist(), verdicts.truth.tolist()]
-            assert found[:3] == wanted, case
-            assert found[3] == pytest.approx(pooled_average_precision(pool, (tolerance_s,)).ap, abs=1e-12)
+        found = page.evaluate(
+            """async (cases) => {
+              const { poolSpots, judge, averagePrecision } = await import('/matching.js');
+              return cases.map(({ sides, tolerance, fps }) => {
+                const [truths, spots] = sides.map(([ms, label, score], place) => poolSpots(
+                  { ms, label, score, half: ms.map(() => 1) }, { half: 1, nLabels: 3, fps, scored: place === 1 }));
+                const verdicts = judge(truths, spots, tolerance);
+                return [verdicts.hit, verdicts.kind, verdicts.truth].map((one) => [...one])
+                  .concat([averagePrecision(truths, spots, verdicts)]);
+              });
+            }""",
+            cases,
+        )
+    for case, (ours, (verdicts, ap)) in enumerate(zip(found, wanted, strict=True)):
+        assert ours[:3] == verdicts, case
+        assert ours[3] == pytest.approx(ap, abs=1e-12)
 
 
 def test_two_runs_are_counted_each_and_differences_are_visited(tmp_path: Path, opened: Callable):

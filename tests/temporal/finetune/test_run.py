@@ -3,7 +3,6 @@
 import json
 import socket
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from ballspot.cli import main
 from ballspot.evaluate.dataset.matches import find_matches
 from ballspot.extract.backbone.load import load_model
 from ballspot.extract.backbone.spec import BackboneSpec
-from ballspot.extract.data_root.synth import synthesize
 from ballspot.extract.video.probe import probe_video
 from ballspot.extract.video.sources import open_source
 from ballspot.temporal.config.sections import HeadSection
@@ -67,14 +65,6 @@ def assert_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor])
             apart = ~torch.isclose(value, theirs[name], rtol=2e-3, atol=2e-4)
             assert int(apart.sum()) <= len(apart.flatten()) / 10_000, name
             torch.testing.assert_close(value, theirs[name], rtol=2e-3, atol=2e-3, msg=name)
-
-
-@pytest.fixture(scope="module")
-def brief(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three drawn matches of four seconds, one of each part: every validation extracts them anew."""
-    out = tmp_path_factory.mktemp("brief") / "data"
-    synthesize(out, n_matches=3, minutes=4 / 60, fps=Fraction(25), size=SIZE, seed=1)
-    return out
 
 
 @pytest.fixture(scope="module")
