@@ -55,9 +55,11 @@ settings.register_profile(
 settings.load_profile("ballspot")
 
 LONGEST = (  # files whose tests take longest come first, so that no core is left with one of them at the end
-    "test_robustness.py", "test_plan.py", "finetune/test_run.py", "test_demo.py", "on_video/test_predict.py",
-    "test_engines.py", "test_clusters.py", "test_optuna_search.py", "test_frame_rates.py", "test_extraction.py",
-    "test_official.py", "test_pool.py", "test_kills.py",
+    "test_plan.py", "finetune/test_run.py", "viewer/test_browser.py", "test_robustness.py", "test_on_ray.py",
+    "on_video/test_predict.py", "test_engines.py", "house/test_gpu.py", "test_kills.py", "test_clusters.py",
+    "test_edit_page.py", "test_pretended.py", "test_pool.py", "test_official.py", "test_demo.py", "test_on_a_gpu.py",
+    "test_frame_rates.py", "test_techniques.py", "test_optuna_search.py", "adopted/test_use.py", "test_extraction.py",
+    "test_tutorials.py", "test_onnx.py", "test_bundle_finetuned.py",
 )  # fmt: skip
 
 

@@ -176,13 +176,13 @@ def test_a_batch_takes_no_new_memory_from_the_system() -> None:
         "torch.set_num_threads(1)\n"
         "cpu = torch.device('cpu')\n"
         "backbone = load_backbone(BackboneSpec('regnety_002', 'random', (224, 398)), cpu)\n"
-        "engine = make_engine(backbone, kind='torch', batch_rows=4, device=cpu)\n"
-        "given = torch.zeros(4, 224, 398, 3, dtype=torch.uint8)\n"
+        "engine = make_engine(backbone, kind='torch', batch_rows=8, device=cpu)\n"
+        "given = torch.zeros(8, 224, 398, 3, dtype=torch.uint8)\n"
         "[engine(given) for _ in range(2)]\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "[engine(given) for _ in range(3)]\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    n_pages = 4 * 32 * 112 * 199 * 4 // 4096  # of the largest feature map alone
+    n_pages = 8 * 32 * 112 * 199 * 4 // 4096  # of the largest feature map alone
     assert int(done.stdout) < n_pages / 10
