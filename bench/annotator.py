@@ -151,7 +151,7 @@ class Annotator:
         self.write(question.match, actions, cost=1)
 
     def label_next(self, match: str, most: int) -> None:
-        """Labels the next events of a match in order of time, which is watched up to the last of them, or to its end."""
+        """Labels the next events of a match in order of time; it is watched up to the last of them, or to its end."""
         left = self.open_events(match)
         if not left:
             return

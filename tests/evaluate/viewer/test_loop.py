@@ -11,6 +11,7 @@ import pytest
 
 from ballspot.cache.errors import BallspotError
 from ballspot.evaluate.dataset import DataSelection, load_label_set
+from ballspot.evaluate.editing import LabelBook, Stretch
 from ballspot.evaluate.viewer import (
     EditDesk,
     Session,
@@ -71,11 +72,38 @@ def test_f_walks_the_questions_and_every_answer_goes_on(
         until(page, "document.getElementById('told').textContent.startsWith('question 4 of 5: OUT?')")
         page.keyboard.press("y")
         until(page, "document.getElementById('told').textContent.startsWith('question 5 of 5: what happens')")
-        page.keyboard.press("f")
+        page.keyboard.press("h")  # watched, and nothing was there
         until(page, "document.getElementById('told').textContent.startsWith('no question is left')")
+        assert book_of(root).state().watched == (Stretch(1, 20_000, 40_000),)
         assert labels(root) == [("PASS", 1020), ("OUT", 9020)]
         there = json.loads((root / other / "Labels-ball.json").read_text())["annotations"]
         assert [(one["label"], one["position"]) for one in there] == [("SHOT", "3020")]
+        server.shutdown()
+
+
+def book_of(root: Path) -> LabelBook:
+    return LabelBook(root / MATCH / "Labels-ball.json", load_label_set(), match=MATCH, root=root)
+
+
+def test_what_was_watched_is_decided_and_can_be_undone(
+    root: Path, spot_file: Callable, tmp_path: Path, opened: Callable
+):
+    spot_file(MATCH, [("PASS", 1020, 0.9), ("PASS", 4020, 0.8), ("OUT", 9020, 0.7)])
+    view = find_view(open_sides([tmp_path / "predictions"], split=None), DataSelection(root), fps=25.0)
+    desk = EditDesk(view, root)
+    with ViewServer(resources_of(view, desk), writes=desk.writes()) as server:
+        serve(desk, server)
+        page = opened(server.url)
+        assert page.text_content("#n-doubts") == "2"  # one hits the label
+        page.evaluate("import('/walking.js').then((walking) => walking.seek(5.0))")
+        until(page, "Math.abs(document.getElementById('video').currentTime - 5) < 0.05")
+        press(page, "h")
+        assert page.text_content("#n-doubts") == "1"
+        (stretch,) = book_of(root).state().watched
+        assert (stretch.half, stretch.from_ms) == (1, 0) and 5000 < stretch.to_ms <= 5080  # a frame takes 40 ms
+        press(page, "z", says="took back")
+        assert page.text_content("#n-doubts") == "2" and book_of(root).state().watched == ()
+        assert labels(root) == [("PASS", 1020)]
         server.shutdown()
 
 
