@@ -85,28 +85,6 @@ def book_of(root: Path) -> LabelBook:
     return LabelBook(root / MATCH / "Labels-ball.json", load_label_set(), match=MATCH, root=root)
 
 
-def test_what_was_watched_is_decided_and_can_be_undone(
-    root: Path, spot_file: Callable, tmp_path: Path, opened: Callable
-):
-    spot_file(MATCH, [("PASS", 1020, 0.9), ("PASS", 4020, 0.8), ("OUT", 9020, 0.7)])
-    view = find_view(open_sides([tmp_path / "predictions"], split=None), DataSelection(root), fps=25.0)
-    desk = EditDesk(view, root)
-    with ViewServer(resources_of(view, desk), writes=desk.writes()) as server:
-        serve(desk, server)
-        page = opened(server.url)
-        assert page.text_content("#n-doubts") == "2"  # one hits the label
-        page.evaluate("import('/walking.js').then((walking) => walking.seek(5.0))")
-        until(page, "Math.abs(document.getElementById('video').currentTime - 5) < 0.05")
-        press(page, "h")
-        assert page.text_content("#n-doubts") == "1"
-        (stretch,) = book_of(root).state().watched
-        assert (stretch.half, stretch.from_ms) == (1, 0) and 5000 < stretch.to_ms <= 5080  # a frame takes 40 ms
-        press(page, "z", says="took back")
-        assert page.text_content("#n-doubts") == "2" and book_of(root).state().watched == ()
-        assert labels(root) == [("PASS", 1020)]
-        server.shutdown()
-
-
 def write_turn(run: Path, spot_file: Callable) -> None:
     """What `ballspot learn` leaves: both heads' spots, and its record."""
     for part, score in (("before", 0.3), ("predictions/all", 0.8)):
