@@ -158,6 +158,8 @@ def _anywhere(ranges: Tensor, n_clips: int, generator: torch.Generator, free: Te
 
 def _free_starts(features: ResidentFeatures, ranges: Tensor, grid: ClipGrid, anchors: Anchors) -> Tensor | None:
     """The places, among all starts of all matches, that clips without an anchor may have; None for all of them."""
+    if not anchors.elsewhere and anchors.decided is None:
+        return None
     ends = (ranges[:, 1] - ranges[:, 0] + 1).cumsum(0)
     given = torch.ones(int(ends[-1]), dtype=torch.bool)
     if anchors.decided is not None:
@@ -165,7 +167,7 @@ def _free_starts(features: ResidentFeatures, ranges: Tensor, grid: ClipGrid, anc
     if anchors.elsewhere:
         far = given & ~_near_starts(ranges, ends, grid, anchors)
         given = far if far.any() else given  # events everywhere: nowhere else to go
-    return torch.nonzero(given).flatten() if anchors.elsewhere or anchors.decided is not None else None
+    return torch.nonzero(given).flatten()
 
 
 def _near_starts(ranges: Tensor, ends: Tensor, grid: ClipGrid, anchors: Anchors) -> Tensor:
