@@ -25,7 +25,7 @@ from ballspot.extract.video import process as decoding
 from .changes import OnChange, watch
 
 PLACE = "place"  # the folder that changes are told of lies below one of this name
-LIMIT_S = 1800.0  # of a machine that has other things to do
+LIMIT_S = 400.0  # of a machine that has other things to do; below the limit of a test
 
 
 @dataclass(frozen=True)

@@ -53,10 +53,14 @@ def killed_at(number: int, work: Callable[[Callable[[int], None]], None]) -> tup
 
             return call
 
-        for name in CALLS:
-            setattr(os, name, counted(name))
-        work(lambda step: put(write, bytes([step])))
-        os._exit(0)
+        code = 1
+        try:  # whatever happens, the fork ends here and runs no further tests
+            for name in CALLS:
+                setattr(os, name, counted(name))
+            work(lambda step: put(write, bytes([step])))
+            code = 0
+        finally:
+            os._exit(code)
     os.close(write)
     told = b"".join(iter(lambda: os.read(read, 100), b""))
     os.close(read)

@@ -231,8 +231,10 @@ def test_a_server_that_is_killed_between_action_and_answer_loses_nothing_it_ackn
         started = edit_server(data)
         child = os.fork()
         if child == 0:
-            started.serve_forever(0.01)
-            os._exit(0)
+            try:
+                started.serve_forever(0.01)
+            finally:
+                os._exit(1)
         started.socket.close()
         killer = threading.Timer(0.02 + 0.2 * chance.random(), os.kill, (child, signal.SIGKILL))
         assert started.writes is not None

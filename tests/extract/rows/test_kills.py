@@ -188,11 +188,15 @@ def in_child(matches: list[Match], out: Path, job: ExtractionJob, number: int | 
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(read)
-        changes = watch(killed_at(-1 if number is None else number), below=out.name)
-        extract_matches(matches, out, job, crew=fake_crew)
-        os.write(write, "\n".join(changes).encode())
-        os._exit(0)
+        code = 1
+        try:  # whatever happens, the fork ends here and runs no further tests
+            os.close(read)
+            changes = watch(killed_at(-1 if number is None else number), below=out.name)
+            extract_matches(matches, out, job, crew=fake_crew)
+            os.write(write, "\n".join(changes).encode())
+            code = 0
+        finally:
+            os._exit(code)
     os.close(write)
     with os.fdopen(read) as stream:
         changes = stream.read().split("\n")
