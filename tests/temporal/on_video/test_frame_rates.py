@@ -1,6 +1,5 @@
 """A run knows the frame rate that it was trained at: material of another rate is brought to it by time."""
 
-import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from ballspot.temporal.bundle.bundle import load_bundle
 from ballspot.temporal.decoding.scores import read_scores
 from ballspot.temporal.heads.checkpoints import read_checkpoint
 
-from .test_predict import MATCH, extracted, run, trained
+from .test_predict import MATCH, assert_told, extracted, run, told, trained
 
 TESTED = "synth/drawn/match-03"
 
@@ -168,11 +167,5 @@ def test_matches_of_two_rates_are_trained_at_the_usual_one(drawn: Path, tmp_path
 def test_a_stream_of_another_rate_gives_the_spots_of_the_file(trained_run: Path, video: Path, tmp_path: Path) -> None:
     other = at_another_rate(video, tmp_path / "other.ts", Fraction(50))
     run("predict", trained_run, other, "--out", tmp_path / "whole")
-    spots = {
-        (spot.label, spot.position_ms)
-        for spot in read_spots(tmp_path / "whole" / "other" / "results_spotting.json")
-        if (spot.confidence or 0) > 0.01
-    }
-    told = run("predict", trained_run, other, "--live", "--json", "--threshold", "0.01", "--idle", "0.2")
-    live = {(one["label"], one["position"]) for one in map(json.loads, told.stdout.splitlines())}
-    assert live and live == spots
+    live = run("predict", trained_run, other, "--live", "--json", "--threshold", "0.01", "--idle", "0.2")
+    assert_told(told(live.stdout), tmp_path / "whole" / "other" / "results_spotting.json", 0.01)
