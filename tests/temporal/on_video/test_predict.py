@@ -238,7 +238,7 @@ def told(stdout: str) -> dict[tuple[str, int], dict]:
 
 
 def assert_told(found: dict[tuple[str, int], dict], spots_file: Path, threshold: float) -> None:
-    """What a stream tells is what the whole video has from the threshold on, but for a spot that has just that score."""
+    """A stream tells what the whole video has from the threshold on; a spot of just that score may be told or not."""
     spots = {(spot.label, spot.position_ms): spot.confidence or 0.0 for spot in read_spots(spots_file)}
     assert found
     for key in found.keys() ^ {key for key, confidence in spots.items() if confidence >= threshold}:
