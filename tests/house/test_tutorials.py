@@ -146,6 +146,14 @@ def test_one_video_becomes_corrected_events(checkout: Path, monkeypatch: pytest.
     assert Path("clips/clips.csv").is_file()  # a head of seconds may find no pass above its threshold
 
 
+def test_the_sweep_of_views_reads_every_feature_set_of_its_page() -> None:
+    space = read_space(ROOT / "examples" / "views.toml")
+    page = (ROOT / "docs" / "measurements" / "views.md").read_text(encoding="utf-8")
+    made = re.findall(r"--set (\w+)(?= |$)", page.partition("ballspot sweep")[0], re.MULTILINE)
+    settings = space.sweep(space.points).settings
+    assert [one.features[0].name for one in settings] == made[: len(settings)]
+
+
 def test_the_sweep_of_the_guide_is_the_example_and_has_five_settings() -> None:
     example = ROOT / "examples" / "strides.toml"
     guide = (ROOT / "docs" / "guides" / "sweeps.md").read_text(encoding="utf-8")
