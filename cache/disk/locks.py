@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -56,7 +56,7 @@ def locked_file(path: Path) -> Iterator[None]:
         take_lock(descriptor)
         yield
     finally:
-        os.close(descriptor)
+        _give_back(descriptor)
 
 
 @contextmanager
@@ -79,4 +79,12 @@ def locked_folder(path: Path, *, waits: bool = True, shared: bool = False) -> It
         yield
     finally:
         if descriptor >= 0:
-            os.close(descriptor)
+            _give_back(descriptor)
+
+
+def _give_back(descriptor: int) -> None:
+    """Ends the lock and closes its file: closed alone it would last in a process that was forked meanwhile."""
+    if fcntl is not None:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
