@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DPI = 220  # of PNG files: sharp on paper up to the width of a page
-FORMS = ("png", "pdf", "svg")
 INK, FAINT = "#1f2933", "#9aa5b1"
 COLOURS = {  # told apart by all common kinds of colour vision (Okabe and Ito), and by order and legend
     "hit": "#009e73",
