@@ -4,14 +4,15 @@
 
 The first training match is known from the start. The other training matches are the pool: their labels are hidden, and
 answers bring them back. An answer is one decision, given by the truth: a proposed spot is accepted (at the true time),
-given its true class, or rejected; an event in a stretch is added; a stretch without any costs one answer, too. After
-every round of answers `ballspot learn` makes a new head from the old one, which is scored on the test matches, of which
-nobody is ever asked. Three ways of asking get the same number of answers a round:
+given its true class, or rejected; the events of a stretch are added, each an answer, and the stretch counts as watched;
+one without any costs one answer, too. After every round of answers `ballspot learn` makes a new head from the old one,
+which is scored on the test matches, of which nobody is ever asked. Three ways of asking get the same number of answers
+a round:
 
 - queue: the questions of `ballspot queue`, best first, by that head and a second seed that learns beside it;
 - random: the questions that the first head alone gives, in random order;
-- match by match: the events of one match after the other, in order of time; false spots of a match that is finished
-  count as rejected, and cost nothing.
+- match by match: the events of one match after the other, in order of time; what lies before the last of them counts as
+  watched, and a match that is finished as a whole.
 
 Prints a Markdown table: AP (tight, mean of the classes with at least ten test events) against the share of all hidden
 labels that the answers amount to; "all" is a head that learned from every hidden label. Below it stand the share at
@@ -27,7 +28,7 @@ import tempfile
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,15 @@ import torch
 from scipy.stats import t as student
 
 from ballspot.cli import main as ballspot
-from ballspot.evaluate.dataset import DataSelection, Spot, load_label_set, open_predictions, read_labels
-from ballspot.evaluate.editing import Accept, Action, Add, LabelBook, Reject, rejections_beside
+from ballspot.evaluate.dataset import (
+    MAX_POSITION_MS,
+    DataSelection,
+    Spot,
+    load_label_set,
+    open_predictions,
+    read_labels,
+)
+from ballspot.evaluate.editing import Accept, Action, Add, LabelBook, Reject, Watch, decisions_beside
 from ballspot.evaluate.queue import Budget, Head, Known, Question, find_questions, ranked, rarity
 from ballspot.evaluate.results import evaluate_predictions
 from ballspot.evaluate.uncertainty import Bootstrap
@@ -105,7 +113,6 @@ class Annotator:
     root: Path
     truth: Truth
     answers: int = 0
-    seen: set[tuple[str, int]] = field(default_factory=set)  # stretches that were watched: match, start
 
     def book(self, match: str) -> LabelBook:
         """The label file of a match under correction."""
@@ -129,38 +136,28 @@ class Annotator:
     def answer(self, question: Question) -> None:
         """Answers one question of the queue."""
         left = self.open_events(question.match)
+        actions: list[Action]
         if question.end_ms is not None:
-            self.seen.add((question.match, question.position_ms))
             inside = [one for one in left if question.position_ms <= one.position_ms < question.end_ms]
-            added = [Add(one.label, one.position_ms, team=one.team) for one in inside]
-            self.write(question.match, added, cost=max(len(added), 1))
+            actions = [Add(one.label, one.position_ms, team=one.team) for one in inside]
+            actions.append(Watch(question.position_ms, question.end_ms))
+            self.write(question.match, actions, cost=max(len(inside), 1))
             return
         near = [one for one in left if abs(one.position_ms - question.position_ms) <= NEAR_MS]
         near.sort(key=lambda one: (one.label != question.label, abs(one.position_ms - question.position_ms)))
-        actions: list[Action] = [Accept(one.label, one.position_ms, team=one.team) for one in near[:1]]
+        actions = [Accept(one.label, one.position_ms, team=one.team) for one in near[:1]]
         if not near or near[0].label != question.label:
             actions.append(Reject(str(question.label), question.position_ms))
         self.write(question.match, actions, cost=1)
 
-    def label_next(self, match: str, most: int) -> bool:
-        """Labels the next events of a match in order of time; whether it is finished."""
+    def label_next(self, match: str, most: int) -> None:
+        """Labels the next events of a match in order of time; it is watched up to the last of them, or to its end."""
         left = self.open_events(match)
-        self.write(
-            match, [Add(one.label, one.position_ms, team=one.team) for one in left[:most]], cost=len(left[:most])
-        )
-        return len(left) <= most
-
-    def reject_the_rest(self, match: str, spots: Sequence[Spot], threshold: float) -> None:
-        """Rejects every predicted spot of a finished match that is no event; costs nothing."""
-        book = self.book(match)
-        done = {(one.label, one.position_ms) for one in book.state().rejected}
-        for one in spots:
-            is_true = any(
-                one.label == true.label and abs(one.position_ms - true.position_ms) <= NEAR_MS
-                for true in self.truth.labels[match]
-            )
-            if (one.confidence or 0) >= threshold and not is_true and (one.label, one.position_ms) not in done:
-                book.edit(Reject(one.label, one.position_ms), revision=book.state().revision)
+        if not left:
+            return
+        end_ms = MAX_POSITION_MS if len(left) <= most else left[most - 1].position_ms + 1
+        actions: list[Action] = [Add(one.label, one.position_ms, team=one.team) for one in left[:most]]
+        self.write(match, [*actions, Watch(0, end_ms)], cost=len(left[:most]))
 
 
 @dataclass(frozen=True)
@@ -182,18 +179,18 @@ def known_of(annotator: Annotator, match: str) -> Known:
     """What is decided of a match."""
     path = annotator.root / match / "Labels-ball.json"
     own = tuple(read_labels(path, LABELS)) if path.exists() else ()
-    rejected = tuple((one.label, one.half, one.position_ms) for one in rejections_beside(path.resolve()))
-    return Known(own, rejected)
+    said = decisions_beside(path.resolve())
+    rejected = tuple((one.label, one.half, one.position_ms) for one in said.rejected)
+    return Known(own, rejected, tuple((one.half, one.from_ms, one.to_ms) for one in said.watched))
 
 
 def questions_of(annotator: Annotator, runs: Sequence[Path], setup: Setup) -> list[Question]:
-    """All questions about the pool, as `ballspot queue` finds them, without stretches that were watched."""
+    """All questions about the pool, as `ballspot queue` finds them."""
     heads, known = heads_of(runs), {name: known_of(annotator, name) for name in setup.truth.pool}
     counts = Counter(one.label for own in known.values() for one in own.labels)
     counts.update(one.label for name in setup.truth.known for one in setup.truth.labels[name])
     weights = rarity(counts, LABELS)
-    found = [one for name in setup.truth.pool for one in find_questions(heads, name, known[name], weights)]
-    return [one for one in found if (one.match, one.position_ms) not in annotator.seen or one.end_ms is None]
+    return [one for name in setup.truth.pool for one in find_questions(heads, name, known[name], weights)]
 
 
 def ask(way: str, annotator: Annotator, runs: Sequence[Path], setup: Setup, chance: random.Random) -> None:
@@ -201,8 +198,8 @@ def ask(way: str, annotator: Annotator, runs: Sequence[Path], setup: Setup, chan
     until = annotator.answers + setup.batch
     if way == "match by match":
         for name in setup.truth.pool:
-            if annotator.answers < until and annotator.label_next(name, until - annotator.answers):
-                annotator.reject_the_rest(name, heads_of(runs[:1])[0].spots(name), 0.5)
+            if annotator.answers < until:
+                annotator.label_next(name, until - annotator.answers)
         return
     questions = questions_of(annotator, runs, setup)
     ordered = ranked(questions, Budget(setup.batch)) if way == "queue" else chance.sample(questions, len(questions))
@@ -260,7 +257,6 @@ def one_seed(seed: int, work: Path, setup: Setup, preset: str, say: Callable[[st
     whole = Annotator(make_root(work / "all" / "data", setup.truth), setup.truth)
     for name in setup.truth.pool:
         whole.label_next(name, len(setup.truth.labels[name]))
-        whole.reject_the_rest(name, heads_of(base[:1])[0].spots(name), 0.5)
     runs = base[:1]
     for number in range(3):  # as many turns as let it settle
         runs = turn(runs, work / "all" / f"round-{number}", whole.root, setup)

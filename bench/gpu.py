@@ -127,13 +127,15 @@ def limited(seconds: float) -> Iterator[None]:
     if not hasattr(signal, "SIGALRM"):
         yield
         return
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before, began = signal.signal(signal.SIGALRM, stop), time.monotonic()
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if left:  # of a limit that was there before
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), 0.01))
 
 
 def make_importable(wheels: Path | None) -> None:

@@ -236,7 +236,7 @@ def extraction(check: "Check") -> None:
     started = time.monotonic()
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        said, _ = process.communicate(timeout=None if check.is_toy else max(check.left_s, 1))
+        said, _ = process.communicate(timeout=300 if check.is_toy else max(check.left_s, 1))
         seconds = time.monotonic() - started
         if process.returncode:
             check.add("ballspot extract", f"failed: {said.strip().splitlines()[-1][:120]}")

@@ -1,12 +1,14 @@
 """What `extract --motion` and `--region` cost beside the plain picture, as ratios taken in one run.
 
-    python bench/views.py DATA [--frames 256] [--rounds 5] [--size 224x398] [--from 224x398] [--json]
+    python bench/views.py DATA [--frames 256] [--rounds 5] [--ways plain,motion,map] [--backbone regnety_002]
+        [--weights random] [--size 224x398] [--box 112x112] [--from 224x398] [--json]
 
 Every round extracts the same frames once in every way, in an order that alternates; decoding and part files are
-included. A cost is the CPU time of the extracting and the decoding process; medians over the rounds are compared, and
-the wall clock is told beside them. Ways: `plain`, `motion` (t-2, t, t+2), `map`, `by-motion`, `random` and `centre` (a
-box of 112x112), `both` (motion, and a box by the map), and `pixels`, the plain picture with as many more pixels as one
-box has.
+included. A cost is the CPU time of the extracting and the decoding process. Each is divided by that of the plain
+picture of its own round, so that a machine that is slower for a while does not count, and the median over the rounds is
+told with the least and the most. The wall clock stands beside it. Ways: `plain`, `motion` (t-2, t, t+2), `map`,
+`by-motion`, `random` and `centre` (a box), `both` (motion, and a box by the map), and `pixels`, the plain picture with
+as many more pixels as one box has.
 """
 
 import argparse
@@ -20,7 +22,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-BOX = (112, 112)
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -29,24 +30,30 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--frames", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ways", help="names with commas, plain among them (default: all)")
+    parser.add_argument("--backbone", default="regnety_002")
+    parser.add_argument("--weights", default="random")
     parser.add_argument("--size", default="224x398")
+    parser.add_argument("--box", default="112x112")
     parser.add_argument("--from", dest="picture", help="what boxes are cut from (default: the pictures as they are)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     spent = measure(options)
-    medians = {way: statistics.median(cpu for cpu, _ in times) for way, times in spent.items()}
-    ratios = {way: cpu / medians["plain"] for way, cpu in medians.items()}
+    paired = {
+        way: [one / plain for (one, _), (plain, _) in zip(times, spent["plain"], strict=True)]
+        for way, times in spent.items()
+    }
+    ratios = {way: statistics.median(found) for way, found in paired.items()}
     if options.json:
         print(json.dumps({"spent": spent, "ratios": ratios}, indent=1))
         return
-    print(f"CPU ms a frame, median of {options.rounds} rounds (least to most); times plain; frames/s by the clock")
+    print(f"CPU ms a frame, median of {options.rounds} rounds; times plain of the same round, median (least to most);")
+    print("frames/s by the clock")
     for way, times in spent.items():
-        costs = sorted(1000 * cpu / options.frames for cpu, _ in times)
+        cost = 1000 * statistics.median(cpu for cpu, _ in times) / options.frames
         rate = options.frames / statistics.median(wall for _, wall in times)
-        print(
-            f"  {way:10} {statistics.median(costs):6.2f}  ({costs[0]:.2f} to {costs[-1]:.2f})  {ratios[way]:5.2f}x"
-            f"  {rate:6.1f}"
-        )
+        least, most = min(paired[way]), max(paired[way])
+        print(f"  {way:10} {cost:6.2f}  {ratios[way]:5.2f}x  ({least:.2f} to {most:.2f})  {rate:6.1f}")
 
 
 def measure(options: argparse.Namespace) -> dict[str, list[tuple[float, float]]]:
@@ -74,6 +81,7 @@ def prepare(options: argparse.Namespace, folder: Path) -> dict[str, Callable[[],
     from ballspot.extract.video import probe_video
 
     height, width = map(int, options.size.split("x"))
+    sides = tuple(map(int, options.box.split("x")))
     match = find_matches(options.data)[0]
     if match.video is None:
         raise SystemExit(f"{options.data}: the first match has no video")
@@ -81,10 +89,10 @@ def prepare(options: argparse.Namespace, folder: Path) -> dict[str, Callable[[],
     picture = tuple(map(int, options.picture.split("x"))) if options.picture else (probe.height, probe.width)
 
     def box(by: str) -> RegionSpec:
-        said = {"by": by, "size": BOX, "picture": picture, "count": 1, "fuse": "concat"}
+        said = {"by": by, "size": sides, "picture": picture, "count": 1, "fuse": "concat"}
         return RegionSpec.model_validate(said)
 
-    more = float(Fraction(height * width + BOX[0] * BOX[1], height * width)) ** 0.5
+    more = float(Fraction(height * width + sides[0] * sides[1], height * width)) ** 0.5
     larger = (round(height * more), round(width * more))
     settings: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
         "plain": ((height, width), {}),
@@ -96,7 +104,8 @@ def prepare(options: argparse.Namespace, folder: Path) -> dict[str, Callable[[],
     }  # fmt: skip
 
     def way(name: str, size: tuple[int, int], chosen: dict[str, Any]) -> Callable[[], tuple[float, float]]:
-        runner = SegmentRunner(Recipe(BackboneSpec("regnety_002", "random", size), settings=Settings(**chosen)).job())
+        spec = BackboneSpec(options.backbone, options.weights, size)
+        runner = SegmentRunner(Recipe(spec, settings=Settings(**chosen)).job())
         header = StoreHeader("m", probe.fps, probe.n_frames, options.frames, runner.job.dim, runner.job.spec, engine="")
         wanted = Segment(0, options.frames)
 
@@ -117,7 +126,10 @@ def prepare(options: argparse.Namespace, folder: Path) -> dict[str, Callable[[],
 
         return run
 
-    return {name: way(name, size, chosen) for name, (size, chosen) in settings.items()}
+    names = options.ways.split(",") if options.ways else list(settings)
+    if "plain" not in names or not set(names) <= set(settings):
+        raise SystemExit(f"--ways {options.ways}: give plain, and any of {', '.join(settings)}")
+    return {name: way(name, *settings[name]) for name in names}
 
 
 if __name__ == "__main__":

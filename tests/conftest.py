@@ -36,6 +36,14 @@ with suppress(ImportError):
 # Python name ("ballspot-main"), as a module "__init__", in which no relative import works: here it finds the package.
 sys.modules.setdefault("__init__", ballspot)
 
+# The tests' own servers are on this machine: no proxy of a company or a CI leads to them.
+for name in ("NO_PROXY", "no_proxy"):
+    os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
+
+# No test cuts the power, and a process that is killed loses nothing that the system has: syncs of some 10 ms each show
+# nothing. Whether a file is synced is tested where the calls are watched.
+os.fsync = lambda descriptor: None
+
 # A busy machine is no failure: speed is measured by the scripts in bench/, never by a test.
 # Examples are random for a person, and the same every time in continuous integration: no chance decides there.
 settings.register_profile(
@@ -47,9 +55,11 @@ settings.register_profile(
 settings.load_profile("ballspot")
 
 LONGEST = (  # files whose tests take longest come first, so that no core is left with one of them at the end
-    "test_robustness.py", "test_plan.py", "finetune/test_run.py", "test_demo.py", "on_video/test_predict.py",
-    "test_engines.py", "test_clusters.py", "test_optuna_search.py", "test_frame_rates.py", "test_extraction.py",
-    "test_official.py", "test_pool.py", "test_kills.py",
+    "test_plan.py", "finetune/test_run.py", "viewer/test_browser.py", "test_robustness.py", "test_on_ray.py",
+    "on_video/test_predict.py", "test_engines.py", "house/test_gpu.py", "test_kills.py", "test_clusters.py",
+    "test_edit_page.py", "test_pretended.py", "test_pool.py", "test_official.py", "test_demo.py", "test_on_a_gpu.py",
+    "test_frame_rates.py", "test_techniques.py", "test_optuna_search.py", "adopted/test_use.py", "test_extraction.py",
+    "test_tutorials.py", "test_onnx.py", "test_bundle_finetuned.py",
 )  # fmt: skip
 
 
@@ -100,6 +110,14 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def video(drawn: Path) -> Path:
     """One drawn match's video: 250 frames, a key frame every 12, B-frames between."""
     return drawn / "synth" / "drawn" / "match-01" / "64p.mp4"
+
+
+@pytest.fixture(scope="session")
+def brief(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same matches but of four seconds, for tests that read them again and again; not to be written to."""
+    out = tmp_path_factory.mktemp("brief") / "data"
+    synthesize(out, n_matches=3, minutes=4 / 60, fps=Fraction(25), size=(64, 96), seed=1)
+    return out
 
 
 @pytest.fixture(scope="session")

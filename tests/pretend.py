@@ -26,7 +26,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 LIBRARIES = Path(torch.__file__).parent / "lib"
 ASKING = ("libc10_cuda.so", "libtorch_cuda.so", "libtorch_python.so")
@@ -183,13 +182,13 @@ class PretendedTensor(Tensor):
 
 def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """What an operation gives, on the device where CUDA would have it. Raises MixedDevicesError where it refuses."""
-    tensors = [one for one in tree_flatten((args, kwargs))[0] if isinstance(one, Tensor)]
+    tensors = _tensors(args, kwargs)
     on = [one for one in tensors if isinstance(one, PretendedTensor)]
     wanted = kwargs.get("device")
     to_device = bool(on) if wanted is None else torch.device(wanted).type == "cuda"
     _require_one_device(func, args, kwargs, tensors, to_device=to_device)
     _count(func, args, kwargs, on, to_device=to_device)
-    plain_args, plain = tree_map(_held, args), tree_map(_held, kwargs)
+    plain_args, plain = _changed(_held, args), _changed(_held, kwargs)
     if plain.get("device") is not None:
         plain["device"] = torch.device("cpu")
     if "pin_memory" in plain:
@@ -202,14 +201,37 @@ def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return args[0]
     if not to_device:
         return found
-    return tree_map(
-        lambda one: PretendedTensor(one) if isinstance(one, Tensor) and not isinstance(one, PretendedTensor) else one,
-        found,
-    )
+    return _changed(_pretended, found)
+
+
+def _tensors(*of: Any) -> list[Tensor]:
+    """All tensors in arguments, in order; torch's own walk over them takes longer than what it is asked for."""
+    found: list[Tensor] = []
+    for one in of:
+        if isinstance(one, Tensor):
+            found.append(one)
+        elif isinstance(one, (tuple, list)):
+            found += _tensors(*one)
+        elif isinstance(one, dict):
+            found += _tensors(*one.values())
+    return found
+
+
+def _changed(change: Callable[[Any], Any], one: Any) -> Any:
+    """The same with each leaf changed."""
+    if isinstance(one, (tuple, list)):
+        return type(one)([_changed(change, part) for part in one])
+    if isinstance(one, dict):
+        return {name: _changed(change, part) for name, part in one.items()}
+    return change(one)
 
 
 def _held(one: Any) -> Any:
     return one.held if isinstance(one, PretendedTensor) else one
+
+
+def _pretended(one: Any) -> Any:
+    return PretendedTensor(one) if isinstance(one, Tensor) and not isinstance(one, PretendedTensor) else one
 
 
 def _generator(generator: torch.Generator) -> torch.Generator:
@@ -269,7 +291,7 @@ class _Dispatching(TorchDispatchMode):
         wanted = kwargs.get("device")
         if wanted is not None and torch.device(wanted).type == "cuda":
             return computed(func, args, kwargs)
-        if any(isinstance(one, PretendedTensor) for one in tree_flatten((args, kwargs))[0]):
+        if any(isinstance(one, PretendedTensor) for one in _tensors(args, kwargs)):
             return computed(func, args, kwargs)
         if func in (aten._pin_memory.default, aten.pin_memory.default):
             return args[0].clone()
@@ -290,7 +312,7 @@ class _Calling(TorchFunctionMode):
             PretendedTensor.counts["syncs"] += 1
             return args[0].held.detach().tolist()
         if func is Tensor.__setitem__ and isinstance(args[0], PretendedTensor):
-            index = tree_map(_held, args[1])
+            index = _changed(_held, args[1])
             if isinstance(args[2], Tensor) and not isinstance(args[2], PretendedTensor) and args[2].dim():
                 PretendedTensor.counts["uploads"] += 1
                 PretendedTensor.counts["syncs"] += 1

@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -61,13 +61,16 @@ class Child:
         return self.status is not None
 
     def wait(self, limit_s: float = LIMIT_S) -> Ended:
-        """How it ended. Kills it, with what it started, and fails when that takes longer than the limit."""
+        """How it ended. Kills it, with what it started, when that takes longer than the limit or the test is over."""
         give_up = time.monotonic() + limit_s
-        while not self.is_over():
-            if time.monotonic() > give_up:
-                self.kill()
-                raise TimeoutError(f"no end after {limit_s} s: {self.log.read_text(encoding='utf-8')}")
-            time.sleep(0.002)
+        try:
+            while not self.is_over():
+                if time.monotonic() > give_up:
+                    raise TimeoutError(f"no end after {limit_s} s: {self.log.read_text(encoding='utf-8')}")
+                time.sleep(0.002)
+        except BaseException:
+            self.kill()
+            raise
         text = self.log.read_text(encoding="utf-8", errors="replace")
         code = os.waitstatus_to_exitcode(self.status or 0)
         return Ended(code, "", text, text if "Traceback" in text else "")
@@ -93,8 +96,18 @@ class Child:
         os.close(self.pipe)
 
 
-def started(words: Sequence[object], log: Path, on_change: OnChange | None = None) -> Child:
-    """The command in a forked process, in a process group of its own."""
+def started(
+    words: Sequence[object],
+    log: Path,
+    on_change: OnChange | None = None,
+    *,
+    then: Sequence[Sequence[object]] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Child:
+    """The command in a forked process, in a process group of its own, with more variables in its environment.
+
+    Where it ends well, the commands of ``then`` follow in the same process.
+    """
     read, write = os.pipe()
     os.set_inheritable(write, True)
     sys.stdout.flush()
@@ -103,17 +116,18 @@ def started(words: Sequence[object], log: Path, on_change: OnChange | None = Non
     if pid == 0:
         os.setpgid(0, 0)
         os.close(read)
-        _run(words, log, on_change, write)
+        os.environ.update(environment or {})
+        _run([words, *then], log, on_change, write)
     os.close(write)
     with suppress(PermissionError, ProcessLookupError):
         os.setpgid(pid, pid)
     return Child(pid, log, read)
 
 
-def run_forked(*words: object) -> Ended:
-    """How the command ends in a forked process; what it says on both streams is in ``stderr``."""
+def run_forked(*words: object, then: Sequence[Sequence[object]] = ()) -> Ended:
+    """How the command, or all of them, ends in a forked process; what is said on both streams is in ``stderr``."""
     with tempfile.TemporaryDirectory() as folder:
-        return started(words, Path(folder) / "log").wait()
+        return started(words, Path(folder) / "log", then=then).wait()
 
 
 def as_a_process_of_its_own(command: str) -> None:
@@ -129,21 +143,24 @@ def as_a_process_of_its_own(command: str) -> None:
         pool.process_context = lambda preload: multiprocessing.get_context("fork")
 
 
-def _run(words: Sequence[object], log: Path, on_change: OnChange | None, pipe: int) -> None:
+def _run(commands: Sequence[Sequence[object]], log: Path, on_change: OnChange | None, pipe: int) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # of a process that ends
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # the same
     sys.dont_write_bytecode = True
-    as_a_process_of_its_own(str(words[0]))
+    as_a_process_of_its_own(str(commands[0][0]))
     code: Any = 70
     try:
         changes = watch(on_change or (lambda number, text: None), below=PLACE)
-        try:
-            main([str(word) for word in words])
-        except SystemExit as end:
-            code = end.code or 0
+        for words in commands:
+            try:
+                main([str(word) for word in words])
+            except SystemExit as end:
+                code = end.code or 0
+            if code:
+                break
         sys.stdout.flush()
         os.write(pipe, "\n".join(changes).encode())
     except BaseException:  # noqa: BLE001  # whatever it is, the test is to read of it, and this process to end

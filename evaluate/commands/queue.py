@@ -49,13 +49,14 @@ def queue(
 
     RUN is a run or the folder of several seeds, PREDICTIONS what any system predicted; the more of them, the better
     disagreement shows. Each question is a spot, or a stretch of video without any, and says in a word why it is asked:
-    disagreement of the heads, doubt, a rare class, or coverage. What has a label or was rejected is not asked.
+    disagreement of the heads, doubt, a rare class, or coverage. What has a label, was rejected or
+    was watched is not asked.
 
     \b
     ballspot queue runs/best --data DATA --split all --minutes 20 --out queue.json
     ballspot view runs/best --data DATA --edit --queue queue.json
     """
-    from ..editing import rejections_beside
+    from ..editing import Decisions, decisions_beside
     from ..queue import Budget, Head, Known, Queue, check_heads, find_questions, ranked, rarity, write_queue
 
     if out.exists():
@@ -68,9 +69,11 @@ def queue(
     known = {}
     for name, match in matches.items():
         own = () if match.labels_path is None else read_labels(match.labels_path, data.label_set)
-        at = data.labels_at(match)  # what was rejected stands beside it, also where no label was made yet
-        rejected = () if at is None else rejections_beside(at.resolve())
-        known[name] = Known(own, tuple((one.label, one.half, one.position_ms) for one in rejected))
+        at = data.labels_at(match)  # what was decided stands beside it, also where no label was made yet
+        said = Decisions() if at is None else decisions_beside(at.resolve())
+        rejected = tuple((one.label, one.half, one.position_ms) for one in said.rejected)
+        watched = tuple((one.half, one.from_ms, one.to_ms) for one in said.watched)
+        known[name] = Known(own, rejected, watched)
     chosen = [resolve_match(one, list(matches), which="to ask about") for one in wanted]
     of_runs = splits_file is None and all(one.run is not None for one in given)
     part = list(matches) if of_runs else list(data.part(split or "all") or matches)

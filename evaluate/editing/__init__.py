@@ -17,7 +17,8 @@ from .actions import (
     SetClass,
     SetTeam,
     Undo,
+    Watch,
     read_action,
 )
 from .book import REJECTED_WITHIN_MS, BookState, ConflictError, LabelBook
-from .journal import Rejection, journal_of, rejections_beside
+from .journal import Decisions, Rejection, Stretch, decisions_beside, journal_of

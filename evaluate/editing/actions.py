@@ -9,6 +9,7 @@ from ..dataset import MAX_POSITION_MS, LabelSet, brief, is_text
 
 MOST_NOTE = 2000  # letters of a note
 MOST_TEAM = 100
+TIMES = ("position_ms", "from_ms", "to_ms")
 MOST_AT_ONCE = 20_000  # spots that one action accepts
 
 
@@ -35,6 +36,18 @@ class Reject:
 
     label: str
     position_ms: int
+    half: int = 1
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A stretch of the video was watched: what happens in it has labels, and the rest of it is nothing.
+
+    The label file stays as it is. A match is finished where its stretches cover it.
+    """
+
+    from_ms: int
+    to_ms: int
     half: int = 1
 
 
@@ -97,11 +110,11 @@ class Redo:
     """The last step that was taken back stands again."""
 
 
-Action = Accept | AcceptAll | Reject | Add | Move | SetClass | SetTeam | Delete | Note | Undo | Redo
+Action = Accept | AcceptAll | Reject | Watch | Add | Move | SetClass | SetTeam | Delete | Note | Undo | Redo
 
 NAMES: Mapping[str, type] = {
-    "accept": Accept, "accept all": AcceptAll, "reject": Reject, "add": Add, "move": Move, "class": SetClass,
-    "team": SetTeam, "delete": Delete, "note": Note, "undo": Undo, "redo": Redo,
+    "accept": Accept, "accept all": AcceptAll, "reject": Reject, "watch": Watch, "add": Add, "move": Move,
+    "class": SetClass, "team": SetTeam, "delete": Delete, "note": Note, "undo": Undo, "redo": Redo,
 }  # fmt: skip
 NAME_OF = {kind: name for name, kind in NAMES.items()}
 
@@ -136,6 +149,8 @@ def _read(name: str, values: Mapping[str, Any], label_set: LabelSet) -> Any:
         if key not in values and field.default is MISSING:
             raise BallspotError(f"edit: {name} needs {key}")
     checked = {key: _checked(name, key, value, label_set) for key, value in values.items()}
+    if kind is Watch and checked["from_ms"] >= checked["to_ms"]:
+        raise BallspotError(f"edit: watch: from_ms {checked['from_ms']} is not before to_ms {checked['to_ms']}")
     return kind(**checked)
 
 
@@ -151,7 +166,7 @@ def _checked(name: str, key: str, value: Any, label_set: LabelSet) -> Any:
             said = label_set.unknown(value) if is_text(value) else f"label {brief(value)} is no text"
             raise BallspotError(f"edit: {name}: {said}")
         return label_set.labels[label_set.index(value)]
-    if key == "position_ms" and is_whole and 0 <= value <= MAX_POSITION_MS:
+    if key in TIMES and is_whole and 0 <= value <= MAX_POSITION_MS:
         return value
     if key == "half" and is_whole and value in (1, 2):
         return value
@@ -162,7 +177,7 @@ def _checked(name: str, key: str, value: Any, label_set: LabelSet) -> Any:
     if key == "text" and is_text(value) and len(value) <= MOST_NOTE:
         return value
     wanted = {
-        "position_ms": "a whole number of milliseconds from 0",
+        **dict.fromkeys(TIMES, "a whole number of milliseconds from 0"),
         "half": "1 or 2",
         "entry": "the place of a label, from 0",
         "team": f"null or a text of 1 to {MOST_TEAM} letters",

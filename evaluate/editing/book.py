@@ -25,6 +25,7 @@ from .actions import (
     SetClass,
     SetTeam,
     Undo,
+    Watch,
 )
 from .document import Change, Entry, LabelDocument, moved_entry, new_entry, read_document
 from .journal import (
@@ -33,6 +34,7 @@ from .journal import (
     JournalContent,
     Rejection,
     Step,
+    Stretch,
     append,
     begin_anew,
     cut,
@@ -41,6 +43,7 @@ from .journal import (
     rejected_by,
     saved_line,
     tidy,
+    watched_by,
 )
 
 REJECTED_WITHIN_MS = 500  # a new head finds the same mistake some frames away
@@ -60,6 +63,7 @@ class BookState:
     spots: tuple[Spot, ...]
     entries: tuple[Entry, ...]
     rejected: tuple[Rejection, ...]
+    watched: tuple[Stretch, ...]
     undoes: str | None
     redoes: str | None
     remark: str = ""
@@ -146,18 +150,20 @@ class LabelBook:
         journal = read_journal(self.journal)
         digest = _digest(content)
         if journal is None:
-            self._begin(document, Base(digest, self.revision + 1 if self.stamp else 0), starts_anew=False)
+            revision = self.revision + 1 if self.stamp else 0
+            self._begin(document, Base(digest, revision, n_labels=len(document.entries)), starts_anew=False)
         elif journal.is_whole and _last_digest(journal) == digest:
             self.base, self.steps, self.n_bytes = journal.base, list(journal.steps), journal.n_bytes
             self.document, self.starts_anew = document, False
         elif journal.is_whole and not journal.is_saved and _last_digest(journal, before=1) == digest:
             self._finish(document, journal)
         else:
-            rejected = rejected_by(journal.base, journal.steps)
+            rejected, watched = rejected_by(journal.base, journal.steps), watched_by(journal.base, journal.steps)
             last = journal.steps[-1].revision if journal.steps else journal.base.revision
             last = max(last, self.revision if self.stamp else 0)  # it may have changed before, with no step since
             self.remark = f"{self.path.name} was changed by another program; undo begins there"
-            self._begin(document, Base(digest, last + 1, rejected), starts_anew=True)
+            n_labels = len(document.entries)
+            self._begin(document, Base(digest, last + 1, rejected, watched, n_labels), starts_anew=True)
         self.stamp = self._stamp()
 
     def _begin(self, document: LabelDocument, base: Base, *, starts_anew: bool) -> None:
@@ -238,6 +244,7 @@ class LabelBook:
             spots=self.document.spots,
             entries=self.document.entries,
             rejected=rejected_by(self.base, self.steps),
+            watched=watched_by(self.base, self.steps),
             undoes=undo[-1].does if undo else None,
             redoes=redo[-1].does if redo else None,
             remark=self.remark,
@@ -254,6 +261,11 @@ class LabelBook:
             if rejection in rejected_by(self.base, self.steps):
                 raise BallspotError(f"edit: the {action.label} at {action.position_ms} ms is rejected already")
             return Step(number, f"reject {action.label}", "", rejects=((rejection, True),))
+        if isinstance(action, Watch):
+            stretch = Stretch(action.half, action.from_ms, action.to_ms)
+            if stretch in watched_by(self.base, self.steps):
+                raise BallspotError("edit: this stretch is watched already")
+            return Step(number, "watch", "", watches=((stretch, True),))
         if isinstance(action, (Accept, Add)):
             return Step(number, f"{NAME_OF[type(action)]} {action.label}", "", self._added([action]))
         if isinstance(action, AcceptAll):
@@ -292,11 +304,13 @@ class LabelBook:
             last = undo[-1]
             changes = tuple(one.inverse for one in reversed(last.changes))
             rejects = tuple((one, not made) for one, made in reversed(last.rejects))
-            return Step(number, f"undo {last.does}", "", changes, rejects, undoes=last.revision)
+            watches = tuple((one, not made) for one, made in reversed(last.watches))
+            return Step(number, f"undo {last.does}", "", changes, rejects, watches, undoes=last.revision)
         if not redo:
             raise BallspotError("edit: there is nothing to redo")
         last = redo[-1]
-        return Step(number, f"redo {last.does}", "", last.changes, last.rejects, redoes=last.revision)
+        held = (last.changes, last.rejects, last.watches)
+        return Step(number, f"redo {last.does}", "", *held, redoes=last.revision)
 
 
 def _changed_entry(entry: Entry, action: Move | SetClass | SetTeam | Delete | Note) -> Entry | None:

@@ -7,11 +7,11 @@ there. A line that a kill cut short is the last one, and nothing was acknowledge
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ...cache.disk import find_temporary, reason_of, sync, whole_file
 from ...cache.errors import BallspotError
@@ -19,6 +19,7 @@ from .document import Change
 
 FORMAT = "ballspot-edits-1"
 ENDING = ".edits.jsonl"
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,32 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """A stretch of a half that somebody has watched to its end."""
+
+    half: int
+    from_ms: int
+    to_ms: int
+
+    def as_record(self) -> dict[str, Any]:
+        """The stretch as a JSON object."""
+        return {"half": self.half, "from_ms": self.from_ms, "to_ms": self.to_ms}
+
+    @classmethod
+    def of_record(cls, record: Any) -> "Stretch":
+        """The stretch that a JSON object stands for. Raises ValueError for another value."""
+        values = [record[key] for key in ("half", "from_ms", "to_ms")]
+        if any(type(one) is not int for one in values) or values[1] >= values[2]:
+            raise ValueError("no stretch")
+        return cls(*values)
+
+
+@dataclass(frozen=True)
 class Step:
     """One step: what it is called, what it changed, and the digest of the label file after it.
 
-    ``rejects`` holds rejections and whether each was made (or taken back). ``undoes`` and ``redoes`` name the revision
-    of the step that was taken back, or stands again.
+    ``rejects`` holds rejections, and ``watches`` stretches, each with whether it was made (or taken back). ``undoes``
+    and ``redoes`` name the revision of the step that was taken back, or stands again.
     """
 
     revision: int
@@ -55,6 +77,7 @@ class Step:
     digest: str
     changes: tuple[Change, ...] = ()
     rejects: tuple[tuple[Rejection, bool], ...] = ()
+    watches: tuple[tuple[Stretch, bool], ...] = ()
     undoes: int | None = None
     redoes: int | None = None
 
@@ -68,7 +91,8 @@ class Step:
             "rejects": [{**one.as_record(), "made": made} for one, made in self.rejects],
             "digest": self.digest,
         }
-        more = {"undoes": self.undoes, "redoes": self.redoes}
+        watches = [{**one.as_record(), "made": made} for one, made in self.watches]
+        more = {"watches": watches or None, "undoes": self.undoes, "redoes": self.redoes}
         return _line({**record, **{key: value for key, value in more.items() if value is not None}})
 
     @classmethod
@@ -81,22 +105,25 @@ class Step:
             raise ValueError("no step")
         changes = tuple(Change.of_record(one) for one in record["changes"])
         rejects = tuple((Rejection.of_record(one), one["made"] is True) for one in record["rejects"])
-        return cls(revision, does, digest, changes, rejects, undoes, redoes)
+        watches = tuple((Stretch.of_record(one), one["made"] is True) for one in record.get("watches", ()))
+        return cls(revision, does, digest, changes, rejects, watches, undoes, redoes)
 
 
 @dataclass(frozen=True)
 class Base:
-    """Where a journal begins: the file it tells of, and what was rejected by then."""
+    """Where a journal begins: the file it tells of and its number of labels, what was rejected and watched by then."""
 
     digest: str
     revision: int = 0
     rejected: tuple[Rejection, ...] = ()
+    watched: tuple[Stretch, ...] = ()
+    n_labels: int = 0
 
     def line(self, name: str) -> str:
         """The base as the first line of the journal of the file ``name``."""
-        rejected = [one.as_record() for one in self.rejected]
-        held = {"revision": self.revision, "digest": self.digest, "rejected": rejected}
-        return _line({"format": FORMAT, "file": name, **held})
+        rejected, watched = ([one.as_record() for one in found] for found in (self.rejected, self.watched))
+        held = {"revision": self.revision, "digest": self.digest, "n_labels": self.n_labels}
+        return _line({"format": FORMAT, "file": name, **held, "rejected": rejected, "watched": watched})
 
 
 @dataclass(frozen=True)
@@ -147,21 +174,52 @@ def read_journal(path: Path) -> JournalContent | None:
     return JournalContent(base, tuple(steps), not steps or saved == steps[-1].revision, n_bytes, is_whole)
 
 
-def rejections_beside(labels: Path) -> tuple[Rejection, ...]:
-    """What was rejected of the predictions of a match, as the journal beside its label file says; none without one."""
-    content = read_journal(journal_of(labels))
-    return () if content is None else rejected_by(content.base, content.steps)
+@dataclass(frozen=True)
+class Decisions:
+    """What a journal says beside the labels: what was rejected, what was watched, and whether there were labels before.
+
+    ``began_empty``: every label was made since, so that nobody has said that the file is complete.
+    """
+
+    rejected: tuple[Rejection, ...] = ()
+    watched: tuple[Stretch, ...] = ()
+    began_empty: bool = False
+
+
+def decisions_beside(labels: Path) -> Decisions:
+    """What the journal beside a label file says was decided; nothing without one.
+
+    Where another program has changed the file, its journal was kept under a number, and the first one says how the
+    labels began.
+    """
+    journal = journal_of(labels)
+    content = read_journal(journal)
+    if content is None:
+        return Decisions()
+    first = read_journal(_kept(journal, 1)) or content
+    return Decisions(
+        rejected_by(content.base, content.steps), watched_by(content.base, content.steps), not first.base.n_labels
+    )
 
 
 def rejected_by(base: Base, steps: Sequence[Step]) -> tuple[Rejection, ...]:
     """The rejections that stand after the steps."""
-    kept = dict.fromkeys(base.rejected)
-    for step in steps:
-        for rejection, made in step.rejects:
-            if made:
-                kept[rejection] = None
-            else:
-                kept.pop(rejection, None)
+    return _standing(base.rejected, (one for step in steps for one in step.rejects))
+
+
+def watched_by(base: Base, steps: Sequence[Step]) -> tuple[Stretch, ...]:
+    """The stretches that were watched, after the steps."""
+    return _standing(base.watched, (one for step in steps for one in step.watches))
+
+
+def _standing(before: Iterable[Said], steps: Iterable[tuple[Said, bool]]) -> tuple[Said, ...]:
+    """What stands after each was made or taken back."""
+    kept = dict.fromkeys(before)
+    for one, made in steps:
+        if made:
+            kept[one] = None
+        else:
+            kept.pop(one, None)
     return tuple(kept)
 
 
@@ -211,7 +269,7 @@ def begin_anew(path: Path, text: str) -> int:
     if path.exists():
         content = path.read_bytes()
         number = 1
-        while (kept := path.with_name(f"{path.name.removesuffix(ENDING)}.edits-{number}.jsonl")).exists():
+        while (kept := _kept(path, number)).exists():
             if kept.read_bytes() == content:  # a kill came between the two
                 break
             number += 1
@@ -221,6 +279,11 @@ def begin_anew(path: Path, text: str) -> int:
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
     return len(text.encode())
+
+
+def _kept(journal: Path, number: int) -> Path:
+    """Where a journal is kept under a number."""
+    return journal.with_name(f"{journal.name.removesuffix(ENDING)}.edits-{number}.jsonl")
 
 
 def tidy(path: Path) -> None:
@@ -238,7 +301,12 @@ def saved_line(revision: int) -> str:
 def _base(record: Any) -> Base:
     if record["format"] != FORMAT or type(record["revision"]) is not int or not isinstance(record["digest"], str):
         raise ValueError("no journal")
-    return Base(record["digest"], record["revision"], tuple(Rejection.of_record(one) for one in record["rejected"]))
+    rejected = tuple(Rejection.of_record(one) for one in record["rejected"])
+    watched = tuple(Stretch.of_record(one) for one in record.get("watched", ()))
+    n_labels = record.get("n_labels", 0)
+    if type(n_labels) is not int:
+        raise ValueError("no journal")
+    return Base(record["digest"], record["revision"], rejected, watched, n_labels)
 
 
 def _next(record: Any, base: Base, steps: Sequence[Step]) -> Step:

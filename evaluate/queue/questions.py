@@ -62,13 +62,22 @@ class Question:
 
 @dataclass(frozen=True)
 class Known:
-    """What is decided of a match: its labels, and the predictions that were rejected (class, half, ms)."""
+    """What is decided of a match: its labels, the predictions that were rejected (class, half, ms), and the stretches
+    that were watched (half, ms from, ms to).
+    """
 
     labels: tuple[Spot, ...] = ()
     rejected: tuple[tuple[str, int, int], ...] = ()
+    watched: tuple[tuple[int, int, int], ...] = ()
+
+    def has_seen(self, half: int, from_ms: int, to_ms: int) -> bool:
+        """Whether somebody has watched all of a stretch at once."""
+        return any(one == half and start <= from_ms and to_ms <= end for one, start, end in self.watched)
 
     def decides(self, label: str, half: int, position_ms: int) -> bool:
-        """Whether there is a label of the class so near, or a rejection."""
+        """Whether there is a label of the class so near, or a rejection, or somebody has watched this moment."""
+        if self.has_seen(half, position_ms, position_ms + 1):
+            return True
         times = self._times.get((label, half), [])
         place = bisect_left(times, position_ms - NEAR_MS)
         return place < len(times) and times[place] <= position_ms + NEAR_MS
@@ -96,7 +105,7 @@ def find_questions(heads: Sequence[Head], match: str, known: Known, weights: Map
 
     A spot is worth 4 m (1 - m) of the heads' mean score m, and twice their standard deviation: each is 1 where heads
     are at 0.5, or one at 0 and the other at 1. Both are multiplied by the class's weight. A stretch is worth the doubt
-    of the best scores in it that are near no spot and no label. What is decided already is not asked.
+    of the best scores in it that are near no spot and no label. What is decided or was watched already is not asked.
     """
     curves = [head.curves(match) for head in heads]
     questions, groups = [], _groups([head.spots(match) for head in heads])
@@ -184,6 +193,7 @@ def _stretches(
         )
         start_ms, end_ms = (round(1000 * (first.first_frame + row * first.step) / first.fps) for row in (low, high))
         is_seen = any(start_ms <= ms < end_ms for ms in labelled)
+        is_seen = is_seen or known.has_seen(1, start_ms, end_ms)
         if best.max(initial=0.0) >= LEAST_SCORE and not is_seen:
             found.append(Question(match, 1, start_ms, None, (), value, "coverage", end_ms))
     return found

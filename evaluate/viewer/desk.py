@@ -122,6 +122,7 @@ class EditDesk:
                 for one in state.rejected
                 if (place := self.label_set.place(one.label)) is not None
             ],
+            "watched": [[one.half, one.from_ms, one.to_ms] for one in state.watched],
             "undo": state.undoes,
             "redo": state.redoes,
             "remark": state.remark,

@@ -8,7 +8,7 @@ from .load import Backbone, Loaded, assemble, feature_dim, load_backbone, load_m
 from .pooling import GridPooling, WithStrength, require_cells
 from .spec import BackboneSpec
 from .temporal_shift import TWO_LOOKS
-from .transforms import INTERPOLATIONS, Photo, fitted, parse_views, resize, see
+from .transforms import INTERPOLATIONS, Photo, fitted, parse_views, resize, resized_part, see
 from .weights import (
     RUN_BACKBONE,
     UNREADABLE,

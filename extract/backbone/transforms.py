@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -102,3 +103,48 @@ def resize(pictures: Tensor, size: tuple[int, int], *, interpolation: str = "bil
     images = pictures.permute(0, 3, 1, 2).float()  # (B, H, W, 3) -> (B, 3, H, W), channels last in memory
     images = functional.interpolate(images, size, mode=interpolation, antialias=True, align_corners=False)
     return images.clamp_(0, 255).permute(0, 2, 3, 1).contiguous()
+
+
+def resized_part(
+    picture: Tensor,
+    size: tuple[int, int],
+    corner: tuple[int, int],
+    part: tuple[int, int],
+    *,
+    interpolation: str = "bilinear",
+) -> Tensor:
+    """The `part` (height, width) from `corner` (row, column) on of a picture (H, W, 3) at `size`: float32 (h, w, 3).
+
+    What `resize` makes of the whole picture, to the rounding of sums, at the cost of the part: interpolation is linear
+    and separable, and a part hangs on the pixels around it alone.
+    """
+    (rows, by_row), (columns, by_column) = (
+        _reached(int(n_from), n_to, interpolation, first, length)
+        for n_from, n_to, first, length in zip(picture.shape[:2], size, corner, part, strict=True)
+    )
+    pixels = picture[rows, columns].float().permute(2, 0, 1)  # (a, b, 3) -> (3, a, b)
+    made = by_row.to(picture.device) @ pixels @ by_column.T.to(picture.device)
+    return made.clamp_(0, 255).permute(1, 2, 0)
+
+
+def _reached(n_from: int, n_to: int, interpolation: str, first: int, length: int) -> tuple[slice, Tensor]:
+    """The pixels of one side that so many resized ones from `first` on hang on, and by how much: (length, pixels)."""
+    weights, starts, stops = _weights(n_from, n_to, interpolation)
+    reached = slice(starts[first], stops[first + length - 1])
+    return reached, weights[first : first + length, reached]
+
+
+@lru_cache(maxsize=8)
+def _weights(n_from: int, n_to: int, interpolation: str) -> tuple[Tensor, list[int], list[int]]:
+    """What each of n_to pixels takes of n_from, float32 (n_to, n_from), and the first and last (exclusive) it takes.
+
+    They are what torch's own interpolation makes of the unit vectors.
+    """
+    units = torch.eye(n_from)[None, None]
+    sides = (n_to, n_from)
+    weights = functional.interpolate(units, sides, mode=interpolation, antialias=True, align_corners=False)[0, 0]
+    taken = weights != 0
+    starts = taken.int().argmax(1)
+    stops = n_from - taken.flip(1).int().argmax(1)
+    # Rows near an edge may reach farther back than the next one does: no part may miss what any of its rows takes.
+    return weights, starts.flip(0).cummin(0).values.flip(0).tolist(), stops.cummax(0).values.tolist()

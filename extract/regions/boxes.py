@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..backbone import resized_part
+
 CELL = 8  # places either way that a cell of the feature map becomes
 STEP = 28  # pixels from one size of box to the next
 KERNEL = (7, 9, 9)  # frames, rows and columns of the smoothing; its deviations are a quarter of that
@@ -112,6 +114,22 @@ def cut_boxes(pictures: Tensor, boxes: Boxes, size: tuple[int, int]) -> Tensor:
             part = images[0].permute(1, 2, 0)
         cut.append(part)
     return torch.stack(cut)
+
+
+def cut_resized(pictures: Tensor, boxes: Boxes, whole: tuple[int, int], *, interpolation: str) -> Tensor:
+    """The boxes, all of one size, of pictures (T, H, W, 3) as if those were brought to `whole` (height, width) first.
+
+    Only what boxes hang on is resized: float32 (T, height, width, 3).
+    """
+    if tuple(pictures.shape[1:3]) == whole:
+        return cut_boxes(pictures, boxes, tuple(boxes.sizes[0].tolist()))
+    corners, (height, width) = boxes.corners(whole).tolist(), boxes.sizes[0].tolist()
+    return torch.stack(
+        [
+            resized_part(picture, whole, (top, left), (height, width), interpolation=interpolation)
+            for picture, (top, left) in zip(pictures, corners, strict=True)
+        ]
+    )
 
 
 def _smoothed(fine: Tensor) -> Tensor:

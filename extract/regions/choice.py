@@ -36,10 +36,12 @@ class Chooser:
         smooth = np.zeros_like(maps[row], dtype=np.float64)
         for away, weight in enumerate(self.kernel, start=-TIME_REACH):
             smooth += weight * maps[_mirrored(row + away, n_rows)]
+        held = self.rows.held @ smooth @ self.columns.held.T
         fine = self.rows.spread @ smooth @ self.columns.spread.T
         found = []
-        for _ in range(self.count):
-            held = self.rows.box @ fine @ self.columns.box.T
+        for number in range(self.count):
+            if number:
+                held = self.rows.box @ fine @ self.columns.box.T
             at = int(held.argmax())
             if held.flat[at] <= 0:
                 found.append((0.5, 0.5))
@@ -63,6 +65,7 @@ class _Axis:
         self.spread = repeated
         away = np.abs(np.arange(n_fine)[:, None] - np.arange(n_fine))
         self.box = (away <= self.half).astype(np.float64)
+        self.held = self.box @ self.spread  # small enough that no BLAS wakes its other threads for it
 
     def covered(self, place: np.integer) -> slice:
         """The fine places of the box around one."""

@@ -20,11 +20,10 @@ from ..backbone import (
     feature_dim,
     fitted,
     require_cells,
-    resize,
     see,
 )
 from ..video import Batch
-from .boxes import Boxes, cut_boxes
+from .boxes import Boxes, cut_resized
 from .choice import (
     TIME_REACH,
     Chooser,
@@ -151,13 +150,13 @@ class RegionEngine:
             [self._boxes_of(row, one.frame, maps, n_rows) for row, one in zip(rows, ones, strict=True)]
         )  # (n, count, 2)
         pictures = torch.stack([one.picture for one in ones])
-        pictures = resize(pictures, region.picture, interpolation=self.backbone.interpolation)
         parts = {view: [np.stack([one.features[view] for one in ones])] for view in views}
         n_batch = self.spec.batch_rows or len(ones)
         for number in range(region.count):
             places = torch.from_numpy(centres[:, number]).float().to(self.device)
             sizes = torch.tensor(region.size, device=self.device).expand(len(ones), 2)
-            cut = cut_boxes(pictures, Boxes(places, sizes), region.size)
+            boxes = Boxes(places, sizes)
+            cut = cut_resized(pictures, boxes, region.picture, interpolation=self.backbone.interpolation)
             cut = torch.cat([cut, cut[-1:].expand(n_batch - len(ones), -1, -1, -1)])  # batches of one shape
             for view in views:
                 parts[view].append(self.close(see(cut, view))[: len(ones)])

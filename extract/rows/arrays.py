@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 
 from ...cache.disk import make_folder, path_hint, plain_name, raise_if_system, reason_of, whole_file
 from ...cache.errors import BallspotError
@@ -87,15 +88,17 @@ def import_arrays(files: Sequence[ArrayFile], set_path: Path, reading: Reading, 
     """Writes the store of each file into the set and yields it, open; stores that are there already are kept.
 
     ``kind`` names the features: sets of one kind, rate, width and type have one fingerprint. Raises BallspotError for
-    a file that is no two-dimensional array of finite numbers, for one whose rate is not known, and for a set of others.
+    a file that is no two-dimensional array of finite numbers, for one whose rate is not known, for one whose rows are
+    wider or narrower than those of the first file, and for a set of others.
     """
+    first: tuple[Path, int] | None = None
     for file in files:
         path = store_path(set_path, file.match)
         if not path.is_file():
-            make_folder(path.parent)
-            _write(file, path, reading, kind)
+            _write(file, path, reading, kind, first)
         with FeatureStore.open(path) as store:
             _require_same(store, file, reading, kind)
+            first = first or (file.path, store.header.dim)
             yield store
 
 
@@ -130,6 +133,7 @@ def read_arrays_of(path: Path, key: str | None) -> Arrays:
     suffix = path.suffix.lower()
     try:
         if suffix == ".npy":
+            _require_npy(path)
             return Arrays(_rows(path, np.load(path, mmap_mode="r", allow_pickle=False)), None, None)
         if suffix == ".npz":
             with np.load(path, allow_pickle=False) as archive:
@@ -143,6 +147,14 @@ def read_arrays_of(path: Path, key: str | None) -> Arrays:
         raise_if_system(path, error)
         why = f"cannot be read as {suffix} ({reason_of(error)[:120]})"
         raise BallspotError(f"{path}: {why}; give arrays of numbers") from error
+
+
+def _require_npy(path: Path) -> None:
+    """Raises BallspotError for a file that NumPy would take for a pickle, and whose trust it would ask for."""
+    with path.open("rb") as stream:
+        begins = stream.read(len(MAGIC_PREFIX))
+    if begins != MAGIC_PREFIX:
+        raise BallspotError(f"{path}: is no array of NumPy's, it begins with {begins!r}; write it with numpy.save")
 
 
 def _of_hdf5(path: Path) -> dict[str, np.ndarray]:
@@ -196,10 +208,15 @@ def _rows(path: Path, array: np.ndarray) -> np.ndarray:
     return array.reshape(narrow)
 
 
-def _write(file: ArrayFile, path: Path, reading: Reading, kind: str) -> None:
+def _write(file: ArrayFile, path: Path, reading: Reading, kind: str, first: tuple[Path, int] | None) -> None:
     arrays = read_arrays_of(file.path, reading.key)
     fps, times_us = _timed(file, arrays, reading.fps)
     n_rows, dim = arrays.rows.shape
+    if first is not None and dim != first[1]:
+        raise BallspotError(
+            f"{file.path}: has {dim} numbers a row, and {first[0]} has {first[1]}; import them into sets of their own"
+        )
+    make_folder(path.parent)
     said = {"imported": kind, "rate": str(fps), "width": int(dim), "dtype": reading.dtype}
     header = StoreHeader(
         match=file.match,

@@ -1,6 +1,7 @@
 """What a head is taught with: which clips are drawn, the rows of them, and what each token should answer."""
 
 from .augmentation import draw_partners, drop_frames, jitter_shift, mix_clips, mixed_with, switch_frames
+from .decided import DecidedRows, Stretch
 from .events import EventTable, clip_events, event_table, redraw_times
 from .gather import ClipStarts, bring_rows, clip_places, gather_clips, gather_rows, read_rows
 from .reading import rows_ahead

@@ -1,7 +1,7 @@
 """Which clips an epoch draws: anywhere, or around anchors (events, or what an earlier head mistook for events)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor
 from ...evaluate.dataset import LabelArrays
 from ..config import ClipGrid, TrainingSection
 from ..decoding import SavedScores, decode_scores
-from ..features import ResidentFeatures
+from ..features import MatchRows, ResidentFeatures
+from .decided import DecidedRows
 from .events import MATCH_SPAN, EventTable
 from .gather import ClipStarts
 
@@ -24,7 +25,8 @@ class Anchors:
 
     A clip's middle lies less than ``reach`` clip frames before its anchor, or up to so many after it: with half a clip
     for reach the anchor is anywhere within the clip. ``share`` of an epoch's clips is drawn so; with
-    ``elsewhere`` the rest has its middle near none of them, else it is drawn from everywhere.
+    ``elsewhere`` the rest has its middle near none of them, else it is drawn from everywhere. With ``decided`` the rest
+    is drawn among the clips that hold a row of it.
     """
 
     match_index: Tensor
@@ -33,6 +35,21 @@ class Anchors:
     reach: int
     share: float
     elsewhere: bool = False
+    decided: DecidedRows | None = None
+
+    @classmethod
+    def nowhere(cls) -> "Anchors":
+        """No anchors: clips are drawn everywhere alike."""
+        none = torch.zeros(0, dtype=torch.int64)
+        return cls(none, none, none.double(), reach=0, share=0.0)
+
+    def among(self, decided: DecidedRows, matches: Sequence[MatchRows]) -> "Anchors":
+        """Those at decided rows of the ``matches``; other clips are drawn among those that hold a decided row."""
+        first = torch.tensor([match.first_row for match in matches])
+        last = torch.tensor([match.first_row + match.n_rows - 1 for match in matches])
+        kept = decided.rows[(first[self.match_index] + self.row).minimum(last[self.match_index])]
+        columns = {name: getattr(self, name)[kept] for name in ("match_index", "row", "weight")}
+        return replace(self, **columns, decided=decided)
 
 
 def start_range(n_rows: int, grid: ClipGrid, *, pad_frames: int) -> tuple[int, int]:
@@ -61,7 +78,8 @@ def draw_clips(
     """
     ranges = torch.tensor([start_range(match.n_rows, grid, pad_frames=pad_frames) for match in features.matches])
     n_anchored = 0 if anchors is None or not len(anchors.row) else round(n_clips * anchors.share)
-    match_index, start_row = _anywhere(ranges, n_clips - n_anchored, grid, generator, anchors)
+    free = None if anchors is None else _free_starts(features, ranges, grid, anchors)
+    match_index, start_row = _anywhere(ranges, n_clips - n_anchored, generator, free)
     if anchors is not None and n_anchored:
         chosen = torch.multinomial(anchors.weight, n_anchored, replacement=True, generator=generator)
         reach = anchors.reach * grid.row_stride  # in rows, so that an anchor may lie between two frames of the clip
@@ -126,19 +144,30 @@ def mistake_anchors(
     return Anchors(*columns, reach=section.near_frames, share=section.sampling_share)
 
 
-def _anywhere(
-    ranges: Tensor, n_clips: int, grid: ClipGrid, generator: torch.Generator, anchors: Anchors | None
-) -> tuple[Tensor, Tensor]:
+def _anywhere(ranges: Tensor, n_clips: int, generator: torch.Generator, free: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Clips among all starts of all matches, or among those at the places ``free`` of these."""
     counts = ranges[:, 1] - ranges[:, 0] + 1
     ends = counts.cumsum(0)
-    if anchors is None or not anchors.elsewhere:
+    if free is None:
         draw = torch.randint(int(ends[-1]), (n_clips,), generator=generator)
     else:
-        free = torch.nonzero(~_near_starts(ranges, ends, grid, anchors)).flatten()
-        free = free if len(free) else torch.arange(int(ends[-1]))  # events everywhere: nowhere else to go
         draw = free[torch.randint(len(free), (n_clips,), generator=generator)]
     match_index = torch.searchsorted(ends, draw, right=True)
     return match_index, draw - (ends - counts)[match_index] + ranges[match_index, 0]
+
+
+def _free_starts(features: ResidentFeatures, ranges: Tensor, grid: ClipGrid, anchors: Anchors) -> Tensor | None:
+    """The places, among all starts of all matches, that clips without an anchor may have; None for all of them."""
+    if not anchors.elsewhere and anchors.decided is None:
+        return None
+    ends = (ranges[:, 1] - ranges[:, 0] + 1).cumsum(0)
+    given = torch.ones(int(ends[-1]), dtype=torch.bool)
+    if anchors.decided is not None:
+        given = anchors.decided.starts(features.matches, ranges, grid)
+    if anchors.elsewhere:
+        far = given & ~_near_starts(ranges, ends, grid, anchors)
+        given = far if far.any() else given  # events everywhere: nowhere else to go
+    return torch.nonzero(given).flatten()
 
 
 def _near_starts(ranges: Tensor, ends: Tensor, grid: ClipGrid, anchors: Anchors) -> Tensor:

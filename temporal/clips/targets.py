@@ -26,6 +26,7 @@ class TokenTargets:
     for every class by itself, where several events may share a token; None unless asked for. ``offset`` float32
     (B, N), NaN where masked. ``team`` float32 (B, N): 0 left, 1 right, NaN where there is none or no event.
     ``n_collisions`` int64 (B,): events that found their token taken by one of a rarer (or their own) class.
+    ``known`` bool (B, N): whether anybody has decided what the token should answer; None where all are known.
     """
 
     class_index: Tensor
@@ -34,6 +35,23 @@ class TokenTargets:
     offset: Tensor
     team: Tensor
     n_collisions: Tensor
+    known: Tensor | None = None
+
+    @property
+    def known_offset(self) -> Tensor:
+        """The offsets, NaN where nobody has decided, too."""
+        return self.offset if self.known is None else self.offset.masked_fill(~self.known, torch.nan)
+
+    @property
+    def known_team(self) -> Tensor:
+        """The teams, NaN where nobody has decided, too."""
+        return self.team if self.known is None else self.team.masked_fill(~self.known, torch.nan)
+
+    def token_share(self, share: Tensor | None) -> Tensor | None:
+        """How much the losses of classes count: the ``share`` (B,) of each clip, or (B, N), 0 for unknown tokens."""
+        if self.known is None:
+            return share
+        return self.known.float() if share is None else self.known * share[:, None]
 
     def part(self, start: int, stop: int) -> "TokenTargets":
         """The targets of clips ``start`` to ``stop``."""
@@ -45,17 +63,22 @@ class TokenTargets:
             self.offset[start:stop],
             self.team[start:stop],
             self.n_collisions[start:stop],
+            None if self.known is None else self.known[start:stop],
         )
 
     def taken_by(self, order: Tensor) -> "TokenTargets":
-        """These targets followed by those of the clips ``order`` (B,), as one batch of 2 B."""
+        """These targets followed by those of the clips ``order`` (B,), as one batch of 2 B.
+
+        A token of two mixed clips is known where both know it: each shows what may be in the other.
+        """
 
         def both(values: Tensor) -> Tensor:
             return torch.cat([values, values[order]])
 
         labels = None if self.labels is None else both(self.labels)
         answers = (both(self.class_index), both(self.strength), labels, both(self.offset), both(self.team))
-        return TokenTargets(*answers, self.n_collisions)
+        known = None if self.known is None else (self.known & self.known[order]).repeat(2, 1)
+        return TokenTargets(*answers, self.n_collisions, known)
 
 
 def token_targets(

@@ -7,7 +7,6 @@ import click
 from ...cache.runs import following_run
 from ...cache.terminal import (
     FOLDER,
-    FiniteRange,
     command,
     data_option,
     device_option,
@@ -30,9 +29,6 @@ from ...extract.device import pick_device, use_threads
 @labels_file_option
 @click.option("--epochs", "n_epochs", type=click.IntRange(1, 1000), default=3, show_default=True,
               help="Passes over the training matches.")  # fmt: skip
-@click.option("--fill", "fill_from", type=FiniteRange(0, 2), default=0.5, show_default=True,
-              help="Score from which RUN's spots stand in for labels where nobody has decided, in matches that RUN "
-              "had no labels of; 2 for none.")  # fmt: skip
 @set_option
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="All chance comes from it.")
 @click.option("--also", multiple=True, metavar="MATCH", help="Predict this match, too; repeatable.")
@@ -46,7 +42,6 @@ def learn(
     labels: str | None,
     labels_file: str | None,
     n_epochs: int,
-    fill_from: float,
     settings: tuple[str, ...],
     seed: int,
     also: tuple[str, ...],
@@ -57,7 +52,9 @@ def learn(
 
     Trains a new run that begins with the head of RUN, on RUN's matches and on those whose labels were corrected with
     `ballspot view --edit`, from stored features. Prints what changed in the corrected matches, and mAP@1 of the
-    validation matches before and after. RUN stays as it is; the new run holds both heads' predictions.
+    validation matches before and after. RUN stays as it is; the new run holds both heads' predictions. Of a match whose
+    labels began with nothing only what was decided is learned: around each label and each rejection, and what was
+    watched.
 
     \b
     ballspot learn runs/best --data DATA
@@ -77,13 +74,10 @@ def learn(
         labels_file=labels_file,
         settings=settings,
         n_epochs=n_epochs,
-        fill_from=fill_from,
         seed=seed,
         also=also,
     )
     learned = learn_from(plan, pick_device(device))
-    if learned.n_filled:
-        click.echo(f"{learned.n_filled} spots of {run} stand in for labels where nobody has decided")
     for line in learned.lines():
         click.echo(line)
     click.echo(f"{learned.run}: the new run")

@@ -27,12 +27,13 @@ from ...evaluate.dataset import (
 from ...evaluate.results import evaluate_predictions
 from ...evaluate.uncertainty import Bootstrap
 from ..bundle import sets_of_run
+from ..clips import Stretch
 from ..config import as_table, changed_config
 from ..features import FeatureSource, open_source
 from ..heads import WarmStart, read_checkpoint
 from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record, write_wholes
-from ..training import BEST, SPLIT, Experiment, train_seeds
-from .corrected import Correction, corrected_data, fill, find_corrections, labels_of, rejected_of
+from ..training import BEST, DECIDED, SPLIT, Experiment, train_seeds
+from .corrected import Correction, corrected_data, decided_of, find_corrections, labels_of
 
 RECORD = "learned.json"
 BEFORE, BEFORE_VALID = "before", "before-valid"  # predictions of the old head, in the new run's folder
@@ -46,10 +47,8 @@ class LearnPlan:
     """What a turn is made with.
 
     ``settings`` are laid over the run's configuration behind what makes a turn short: ``n_epochs`` passes, at
-    ``rate_share`` of the run's learning rate. ``fill_from`` is the score from which the old head's spots stand in for
-    labels where nobody has decided, of matches that the run knew no labels of; above 1 nothing does. ``also`` names
-    matches that are predicted though they were not corrected. ``labels_file`` is the name of the label files,
-    None for the label set's.
+    ``rate_share`` of the run's learning rate. ``also`` names matches that are predicted though they were not corrected.
+    ``labels_file`` is the name of the label files, None for the label set's.
     """
 
     run: Path
@@ -60,7 +59,6 @@ class LearnPlan:
     settings: tuple[str, ...] = ()
     n_epochs: int = 3
     rate_share: float = 0.4
-    fill_from: float = 0.5
     seed: int = 0
     also: tuple[str, ...] = ()
     labels_file: str | None = None
@@ -75,7 +73,6 @@ class Learned:
     run: str
     before: str
     corrections: tuple[Correction, ...]
-    n_filled: int
     new_labels: tuple[str, ...]
     valid: tuple[str, ...]
     valid_before: float
@@ -84,6 +81,9 @@ class Learned:
 
     def lines(self) -> Iterator[str]:
         """The result as lines for a terminal or the page."""
+        for one in self.corrections:
+            if one.decided_s is not None:
+                yield f"{one.name}: labelled in part; learned from the {one.decided_s:.0f} s that were decided"
         for name, change in self.changes.items():
             yield (
                 f"{name}: {change['before']} -> {change['after']} spots, {change['gained']} new, "
@@ -110,22 +110,35 @@ def learn(plan: LearnPlan, device: torch.device) -> Learned:
         plan.data_root, label_set, labels_file=plan.labels_file, one_video=True, stored=source.recordings
     ).opened()
     of_run = recorded_splits(record, str(plan.run / "run.json"))
-    corrections = find_corrections(data, of_run)
+    in_part = _in_part(record, plan.run)
+    corrections = find_corrections(data, of_run, in_part)
     _check(plan, corrections, source)
     make_folder(plan.out.parent)
     with TemporaryDirectory(prefix=f".{plan.out.name[:60]}.", dir=plan.out.parent) as waiting:
-        return _turn(plan, device, _Known(old, start, source, data, of_run, corrections), Path(waiting))
+        return _turn(plan, device, _Known(old, start, source, data, of_run, in_part, corrections), Path(waiting))
+
+
+def _in_part(record: Mapping[str, Any], run: Path) -> tuple[str, ...]:
+    """The matches that a run knew in part."""
+    stretches = record.get(DECIDED, {})
+    if not isinstance(stretches, dict):
+        raise BallspotError(f"{run / 'run.json'}: garbles {DECIDED!r}; train the run again")
+    return tuple(stretches)
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known before a turn: the old run, its head, features and split, the labels, and what was corrected."""
+    """What is known before a turn: the old run, its head, features and split, the labels, and what was corrected.
+
+    ``in_part`` names the matches that the run itself knew in part.
+    """
 
     old: RunFolder
     start: WarmStart
     source: FeatureSource
     data: DataSelection
     of_run: Splits
+    in_part: tuple[str, ...]
     corrections: tuple[Correction, ...]
 
 
@@ -140,14 +153,7 @@ def _turn(plan: LearnPlan, device: torch.device, known: _Known, waiting: Path) -
     labels = {name: labels_of(data, data.matches[name]) for name in names}
     spots_before = _predict(known.old, source, shown, waiting / BEFORE, device)
     write_wholes(waiting / BEFORE, halves)
-    filled = {
-        one.name: fill(
-            spots_before[one.name], labels[one.name], rejected_of(data, data.matches[one.name]), plan.fill_from
-        )
-        for one in corrections
-        if one.is_new
-    }
-    corrected = corrected_data(data, known.of_run, corrections, filled)
+    corrected = corrected_data(data, known.of_run, corrections)
     experiment = Experiment(
         data=corrected,
         config=_config(plan, known.start, n_rows=_n_rows(source, corrected.splits.part("train"))),
@@ -156,6 +162,7 @@ def _turn(plan: LearnPlan, device: torch.device, known: _Known, waiting: Path) -
         shuffle_labels=False,
         device=device,
         start=known.start,
+        decided=_decided(known, corrected.splits.part("train")),
     )
     valid = corrected.splits.part(SPLIT)
     _predict(known.old, source, valid, waiting / BEFORE_VALID, device)
@@ -168,7 +175,6 @@ def _turn(plan: LearnPlan, device: torch.device, known: _Known, waiting: Path) -
         run=str(plan.out),
         before=str(plan.run),
         corrections=corrections,
-        n_filled=sum(map(len, filled.values())),
         new_labels=tuple(one for one in data.label_set.labels if one not in known.start.description.label_set),
         valid=tuple(valid),
         valid_before=_mean_ap(plan.out / BEFORE_VALID, corrected, valid),
@@ -177,6 +183,18 @@ def _turn(plan: LearnPlan, device: torch.device, known: _Known, waiting: Path) -
     )
     write_json(plan.out / RECORD, asdict(result))
     return result
+
+
+def _decided(known: _Known, train: Sequence[str]) -> dict[str, tuple[Stretch, ...]]:
+    """The decided stretches of the training matches that are labelled in part; none where all are labelled as a whole.
+
+    What the run knew in part stays so where its journal is gone.
+    """
+    of_corrected = {one.name: one.decided for one in known.corrections}
+    left = (name for name in known.in_part if name in train and name not in of_corrected)
+    found = {name: decided_of(known.data, known.data.matches[name]) for name in left}
+    found |= {name: stretches for name, stretches in of_corrected.items() if stretches is not None}
+    return {name: found[name] for name in train if name in found}
 
 
 def compare_spots(before: Sequence[Spot], after: Sequence[Spot], labels: Sequence[Spot]) -> dict[str, int]:

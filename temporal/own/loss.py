@@ -13,13 +13,23 @@ TRIED_CLIPS, TRIED_TOKENS = 2, 5
 
 
 def own_class_means(text: str, *, share: Tensor | None, **offered: Any) -> Tensor:
-    """The mean of a class loss over clips, each with its ``share``: ().
+    """The mean of a class loss over clips, each with its ``share`` (B,), or over tokens with theirs (B, N): ().
+
+    Raises BallspotError where tokens have shares, some being unknown, and the loss is one of whole clips.
 
     The function may ask for ``logits`` (B, N, 1 + K), ``class_index`` (B, N), ``labels`` (B, N, K), ``strength``
     (B, N), ``weights`` (1 + K,) and ``focal_gamma``, and gives a loss for every token (B, N) or every clip (B,).
     """
     logits = offered["logits"]
     loss = _given(text, offered, {(len(logits),), tuple(logits.shape[:2])}, logits)
+    if share is not None and share.ndim == 2:
+        if loss.ndim != 2:
+            raise BallspotError(
+                f"{parse_reference(text).short}: gives a loss for each clip, and of some clips a part is undecided; "
+                "give one for every token (B, N), or watch these matches to their ends"
+            )
+        total = share.sum()
+        return (loss * share).sum() / torch.where(total > 0, total, 1.0)
     of_clips = loss.mean(dim=1) if loss.ndim == 2 else loss
     return of_clips.mean() if share is None else (of_clips * share).sum() / share.sum()
 

@@ -45,7 +45,7 @@ from .stack import Stack
 Outcome = EpochSummary | BallspotError
 Answers = dict[str, Tensor]
 Drawn = TypeVar("Drawn")
-ANSWERS = ("class_index", "strength", "labels", "offset", "team")
+ANSWERS = ("class_index", "strength", "labels", "offset", "team", "known")
 
 
 @dataclass(frozen=True)
@@ -205,6 +205,8 @@ def _mixed(frames: Tensor, answers: Answers, chances: Sequence[Chance], *, alpha
         name: torch.cat([values, values.flatten(0, 1)[other.flatten()].unflatten(0, (n_runs, n_clips))], dim=1)
         for name, values in answers.items()
     }
+    if "known" in both:  # as `TokenTargets.taken_by`
+        both["known"] = (both["known"][:, :n_clips] & both["known"][:, n_clips:]).repeat(1, 2, 1)
     return flat.unflatten(0, (n_runs, n_clips)), {**both, "share": torch.cat([share, 1.0 - share], dim=1)}
 
 

@@ -30,7 +30,7 @@ from .optimizer import (
 )
 from .probe import probe_split
 from .progress import BEST, RunProgress, is_validated, shown_metrics
-from .provenance import adopted_record, as_lists, command_line, run_record, task_record
+from .provenance import DECIDED, adopted_record, as_lists, command_line, run_record, task_record
 from .run import (
     begin_run,
     finish_run,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ...cache.stores import FLIPPED_VIEW
 from ..clips import (
     Anchors,
     ClipStarts,
+    DecidedRows,
     EventTable,
     TokenTargets,
     clip_events,
@@ -52,13 +53,15 @@ PASSES_AN_EPOCH = 1.7  # the original's 500,000 frames over the 288,308 that its
 class TrainingMaterial:
     """What a head is trained on: scaled features and events of the training matches, and the weights (1 + K,).
 
-    ``anchors``: where clips are drawn more often, None everywhere alike.
+    ``anchors``: where clips are drawn more often, None everywhere alike. ``decided``: the rows of which the labels are
+    known, None for all.
     """
 
     features: ResidentFeatures
     events: EventTable
     weights: Tensor
     anchors: Anchors | None = None
+    decided: DecidedRows | None = None
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,21 @@ class LossParts:
 
 
 def training_material(
-    features: ResidentFeatures, events: EventTable, config: Config, *, anchors: Anchors | None = None
+    features: ResidentFeatures,
+    events: EventTable,
+    config: Config,
+    *,
+    anchors: Anchors | None = None,
+    decided: DecidedRows | None = None,
 ) -> TrainingMaterial:
-    """Features and events with the class weights counted from them, on the features' device."""
+    """Features and events with the class weights counted from them, on the features' device.
+
+    With ``decided`` only decided frames count as background, and clips hold some of them.
+    """
     grid_frames = n_grid_frames(features, config)
+    if decided is not None:
+        grid_frames = decided.n_grid_frames(features.matches, ClipGrid.of(config, features.frame_spacing))
+        anchors = (anchors or Anchors.nowhere()).among(decided, features.matches)
     weights = class_weights(
         events.counts,
         max(grid_frames - int(events.counts.sum()), 1),
@@ -105,7 +119,7 @@ def training_material(
         background_constant=config.loss.background_constant,
         action_constant=config.loss.action_constant,
     )
-    return TrainingMaterial(features, events, weights.to(features.device), anchors)
+    return TrainingMaterial(features, events, weights.to(features.device), anchors, decided)
 
 
 def n_grid_frames(features: ResidentFeatures | FeatureLayout, config: Config) -> int:
@@ -259,13 +273,18 @@ def clip_targets(material: TrainingMaterial, clips: ClipStarts, config: Config) 
         for place, view in enumerate(features.views):
             if view == FLIPPED_VIEW:
                 flipped |= clips.view_index == place
-    return token_targets(
+    wanted = token_targets(
         clip_events(material.events, clips, grid, flipped=flipped),
         grid,
         config.targets,
         priority=material.events.priority,
         multi_label=is_sigmoid(config.loss.class_loss),
     )
+    decided = material.decided
+    if decided is None:
+        return wanted
+    # A token that has an event is known wherever it lies: tokens may be farther apart than a decision reaches.
+    return replace(wanted, known=decided.tokens(features, clips, grid) | (wanted.class_index > 0))
 
 
 def training_batch(
@@ -319,11 +338,12 @@ def loss_means(
         )
     if logits is None:
         raise ValueError("a head without class logits cannot be trained")
-    common = {"weights": weights, "focal_gamma": section.focal_gamma, "share": share}
+    of_tokens = wanted.token_share(share)
+    common = {"weights": weights, "focal_gamma": section.focal_gamma, "share": of_tokens}
     if is_reference(section.class_loss):
         offer = class_offer(section, logits, wanted.class_index, wanted.labels)
         own = {**offer, "weights": weights, "strength": wanted.strength}
-        class_part = own_class_means(section.class_loss, share=share, **own)
+        class_part = own_class_means(section.class_loss, share=of_tokens, **own)
     elif wanted.labels is not None:
         class_part = sigmoid_loss(logits[..., 1:], wanted.labels, **common)
     else:
@@ -332,10 +352,10 @@ def loss_means(
     offset_part = team_part = class_part.new_zeros(())
     if offsets is not None:
         offset_part = offset_loss(
-            offsets, wanted.offset, kind=section.offset_loss, huber_delta=section.huber_delta, share=share
+            offsets, wanted.known_offset, kind=section.offset_loss, huber_delta=section.huber_delta, share=share
         )
     if team_logits is not None:
-        team_part = team_loss(team_logits, wanted.team, share=share)
+        team_part = team_loss(team_logits, wanted.known_team, share=share)
     return class_part, offset_part, team_part
 
 
@@ -345,11 +365,13 @@ def loss_totals(wanted: TokenTargets, share: Tensor | None, weights: Tensor, con
     Means times totals add up over the parts of a batch, so that parts on several devices, or one after another, can
     be judged as the whole batch would be.
     """
+    of_tokens = wanted.token_share(share)
     if is_reference(config.loss.class_loss):
-        of_classes = clip_total(wanted.class_index, share=share)
+        of_classes = clip_total(wanted.class_index, share=of_tokens)
     elif wanted.labels is not None:
-        of_classes = sigmoid_total(wanted.labels, weights, share=share)
+        of_classes = sigmoid_total(wanted.labels, weights, share=of_tokens)
     else:
         strength = wanted.strength if config.targets.label_sd else None
-        of_classes = class_total(wanted.class_index, weights, strength=strength, share=share)
-    return torch.stack([of_classes, known_total(wanted.offset, share=share), known_total(wanted.team, share=share)])
+        of_classes = class_total(wanted.class_index, weights, strength=strength, share=of_tokens)
+    of_others = (known_total(one, share=share) for one in (wanted.known_offset, wanted.known_team))
+    return torch.stack([of_classes, *of_others])

@@ -1,6 +1,7 @@
 """What training makes small: the class loss, the offset loss of unmasked tokens, and the team loss.
 
-Every loss takes a ``share`` (B,) that weighs whole clips against one another, for clips that are mixed of two.
+Every loss takes a ``share`` (B,) that weighs whole clips against one another, for clips that are mixed of two. Those of
+classes take one of every token (B, N), too, which is 0 where nobody has decided what the token should answer.
 """
 
 from typing import Literal
@@ -122,18 +123,20 @@ def class_total(class_index: Tensor, weights: Tensor, *, strength: Tensor | None
     weight = weights[class_index]
     if strength is not None:
         weight = strength * weight + (1.0 - strength) * weights[0]
-    return (weight if share is None else weight * share[:, None]).sum()
+    return _shared(weight, share).sum()
 
 
 def clip_total(class_index: Tensor, *, share: Tensor | None) -> Tensor:
-    """What the mean of an own class loss is divided by, clips by their share: ()."""
-    return torch.tensor(float(len(class_index)), device=class_index.device) if share is None else share.sum()
+    """What the mean of an own class loss is divided by, clips by their share, or by the mean of their tokens': ()."""
+    if share is None:
+        return torch.tensor(float(len(class_index)), device=class_index.device)
+    return share.sum() if share.ndim == 1 else share.mean(1).sum()
 
 
 def sigmoid_total(labels: Tensor, weights: Tensor, *, share: Tensor | None) -> Tensor:
     """What `sigmoid_loss` divides by: ()."""
     weight = labels * weights[1:] + (1.0 - labels) * weights[0]
-    return (weight if share is None else weight * share[:, None, None]).sum()
+    return _shared(weight, share).sum()
 
 
 def known_total(targets: Tensor, *, share: Tensor | None) -> Tensor:
@@ -151,11 +154,14 @@ def _focal(log_p: Tensor, weight: Tensor, gamma: float) -> tuple[Tensor, Tensor]
 
 
 def _weighted_mean(loss: Tensor, weight: Tensor, share: Tensor | None) -> Tensor:
-    if share is not None:
-        share = share.view(-1, *([1] * (loss.ndim - 1)))
-        loss, weight = loss * share, weight * share
+    loss, weight = _shared(loss, share), _shared(weight, share)
     total = weight.sum()
     return loss.sum() / torch.where(total > 0, total, 1.0)  # all weights 0: a background that weighs nothing, alone
+
+
+def _shared(values: Tensor, share: Tensor | None) -> Tensor:
+    """Values (B, N, ...) times the share of each clip (B,) or token (B, N)."""
+    return values if share is None else values * share.view(*share.shape, *([1] * (values.ndim - share.ndim)))
 
 
 def _known_mean(error: Tensor, known: Tensor, share: Tensor | None) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...cache.errors import BallspotError
 from ...cache.terminal import note
 from ...evaluate.dataset import LabelArrays, Spot, label_arrays
-from ..clips import Anchors, EventTable, event_anchors, event_table, mistake_anchors, redraw_times
+from ..clips import Anchors, DecidedRows, EventTable, event_anchors, event_table, mistake_anchors, redraw_times
 from ..config import DTYPES, ClipGrid, prediction_views
 from ..decoding import read_scores
 from ..features import MatchRows, ResidentFeatures, Scaling, load_features, scale_features
@@ -49,6 +49,13 @@ def training_side(experiment: Task, features: ResidentFeatures, report: Report) 
     """Features, events and anchors of the training matches; ``report`` hears of labels that were left out."""
     config = experiment.config
     labels = _label_arrays(experiment, experiment.spots("train"), features.matches, report)
+    decided = None
+    if experiment.decided:
+        decided = DecidedRows.of(experiment.decided, features.matches, features.frame_spacing)
+        labels = [
+            decided.labels(one, match, features.frame_spacing)
+            for one, match in zip(labels, features.matches, strict=True)
+        ]
     if experiment.shuffle_labels:
         labels = redraw_times(labels, features.matches, seed=experiment.seed)
     events = event_table(
@@ -60,7 +67,8 @@ def training_side(experiment: Task, features: ResidentFeatures, report: Report) 
     if not len(events.key):
         names = ", ".join(match.name for match in features.matches)
         raise BallspotError(f"no event in the training matches {names}; a head learns from labelled events")
-    return training_material(features, events, config, anchors=_anchors(experiment, features, events, labels))
+    anchors = _anchors(experiment, features, events, labels)
+    return training_material(features, events, config, anchors=anchors, decided=decided)
 
 
 def _anchors(

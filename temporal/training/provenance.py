@@ -16,6 +16,8 @@ from ...cache.version import __version__
 from ...evaluate.dataset import LABELS_FILE, LabelSet, Splits
 from .task import Experiment, Task
 
+DECIDED = "decided_ms"  # in run.json: the stretches of training matches that are labelled in part
+
 
 def timestamp() -> str:
     """Now, as local time with its offset from UTC."""
@@ -54,6 +56,7 @@ def task_record(task: Task, *, command: str, features: dict[str, Any]) -> dict[s
         "features": features,
         "data": recorded_path(task.data.data_root),
         "splits": {**as_lists(splits), "source": splits.source, **_dealt(splits)},
+        **({DECIDED: {name: list(stretches) for name, stretches in task.decided.items()}} if task.decided else {}),
         **_labels(task.label_set),
     }
 

@@ -1,7 +1,7 @@
 """What a training is for: matches, their split and labels, the configuration, the seed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 from ...cache.disk import fingerprint
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import SCORES_FILE, DataSelection, LabelSet, Match, Splits, Spot
+from ..clips import Stretch
 from ..config import ClipGrid, Config, deciding_table, prediction_views
 from ..features import FeatureLayout, FeatureSource, read_layout
 from ..heads import HeadDescription, WarmStart, sketch_device
@@ -25,7 +26,8 @@ class Task:
     """All that decides a training but where its features come from, and the device it runs on.
 
     ``mistakes`` is a folder of scores of the training matches by heads that were not trained on them; hard negatives
-    are drawn from it.
+    are drawn from it. ``decided`` names the training matches that are labelled in part, with the stretches (ms) in
+    which they are; what lies elsewhere in them is left out.
     """
 
     config: Config
@@ -34,6 +36,7 @@ class Task:
     shuffle_labels: bool
     device: torch.device
     mistakes: Path | None = None
+    decided: Mapping[str, tuple[Stretch, ...]] = field(default_factory=dict)
 
     @property
     def matches(self) -> Mapping[str, Match]:
@@ -138,5 +141,6 @@ class Experiment(Task):
                 "shuffle_labels": self.shuffle_labels,
                 "mistakes": mistakes,
                 **({} if self.start is None else {"init": self.start.digest}),
+                **({"decided": dict(self.decided)} if self.decided else {}),
             }
         )

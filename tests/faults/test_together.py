@@ -31,7 +31,7 @@ from .harness import (
 )
 from .season import SETTINGS, Season, write_season
 
-PATIENCE_S = 3.0
+PATIENCE_S = 1.5
 Words = Callable[[Season], Sequence[object]]
 
 

@@ -46,7 +46,7 @@ for finding in outcome.findings:
 @needs_fork
 def test_no_reader_fails_over_damaged_files():
     # BALLSPOT_FUZZ_SECONDS=600 makes it a long one.
-    seconds = os.environ.get("BALLSPOT_FUZZ_SECONDS", "4")
+    seconds = os.environ.get("BALLSPOT_FUZZ_SECONDS", "2")
     groups = ["spots", "configs", "runs", "stores", "requests", "heads", "features"]
     words = [sys.executable, str(BENCH / "fuzz_readers.py"), *groups, "--seconds", seconds, "--seed", "7"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)

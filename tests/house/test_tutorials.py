@@ -71,10 +71,10 @@ def type_line(line: str) -> str:
 
 
 @pytest.fixture
-def checkout(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_named: None) -> Path:
-    """A folder that looks like a checkout, with drawn matches of ten seconds in place of the rendered ones."""
+def checkout(brief: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_named: None) -> Path:
+    """A folder that looks like a checkout, with drawn matches of four seconds in place of the rendered ones."""
     matches = tmp_path / "tests" / "matches"
-    shutil.copytree(drawn / "synth" / "drawn", matches / "gfootball" / "2026")
+    shutil.copytree(brief / "synth" / "drawn", matches / "gfootball" / "2026")
     for number, folder in enumerate(sorted((matches / "gfootball" / "2026").iterdir())):
         (folder / "64p.mp4").rename(folder / "224p.mp4")
         folder.rename(folder.with_name(f"match-{number + 4:02}"))
@@ -107,7 +107,7 @@ def test_the_ablations_become_a_table_for_a_thesis(checkout: Path) -> None:
 def test_own_features_and_an_own_head_are_trained_and_compared(checkout: Path) -> None:
     said = type_page("own-features-and-head.md")
     rows = np.load("arrays/gfootball/2026/match-04.npy")
-    assert rows.shape == (125, 180) and rows.std() > 0  # every second of 250 pictures, 6 x 10 cells of three colours
+    assert rows.shape == (50, 180) and rows.std() > 0  # every second of 100 pictures, 6 x 10 cells of three colours
     assert all("WRONG" not in text for line, text in said.items() if "check-head" in line)
     assert list(Path("runs/dilated/code").glob("my_head-*.py"))
     assert len(list(Path("runs/blocks").glob("*/seed-0/metrics.json"))) == 2
@@ -126,7 +126,7 @@ class Reader:
         if self.n_looked > 1:
             return
         state = session.desk.look(match)
-        for revision, ms in enumerate((2000, 6000), state["revision"]):
+        for revision, ms in enumerate((1000, 3000), state["revision"]):
             action = {"do": "add", "label": "PASS", "position_ms": ms}
             sent = {"revision": revision, "client": "reader", "action": action}
             status, _ = session.desk.edit(match.name, sent)
@@ -144,6 +144,14 @@ def test_one_video_becomes_corrected_events(checkout: Path, monkeypatch: pytest.
     assert Path("timelines/my-match.xml").read_text(encoding="utf-8").count("<code>PASS</code>") >= 2
     assert Path("runs/first-learned-1/learned.json").is_file()
     assert Path("clips/clips.csv").is_file()  # a head of seconds may find no pass above its threshold
+
+
+def test_the_sweep_of_views_reads_every_feature_set_of_its_page() -> None:
+    space = read_space(ROOT / "examples" / "views.toml")
+    page = (ROOT / "docs" / "measurements" / "views.md").read_text(encoding="utf-8")
+    made = re.findall(r"--set (\w+)(?= |$)", page.partition("ballspot sweep")[0], re.MULTILINE)
+    settings = space.sweep(space.points).settings
+    assert [one.features[0].name for one in settings] == made[: len(settings)]
 
 
 def test_the_sweep_of_the_guide_is_the_example_and_has_five_settings() -> None:

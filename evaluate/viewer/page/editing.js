@@ -22,7 +22,7 @@ export const EDITS = {
   y: accept, Delete: remove, Backspace: remove, u: () => moveBy(-1), i: () => moveBy(1), o: moveHere, v: nextTeam, q: note,
   z: () => step("undo"), "shift z": () => step("redo"), "ctrl z": () => step("undo"), "ctrl shift z": () => step("redo"),
   "ctrl y": () => step("redo"), ".": () => go(page.model.spots, 1, "spot"), ",": () => go(page.model.spots, -1, "spot"),
-  r: learn, f: () => nextDoubt(1), "shift f": () => nextDoubt(-1),
+  h: watched, r: learn, f: () => nextDoubt(1), "shift f": () => nextDoubt(-1),
 };
 
 page.asksOf = question;
@@ -128,6 +128,16 @@ function moveBy(frames) {
     clock.seek((Math.max(frame, 0) + 0.5) / clock.fps);
     return msOfFrame(frame);
   });
+}
+
+/** Says that what was watched has all its labels: the stretch that is asked about, else all up to the moment shown. */
+function watched() {
+  const { asked } = page;
+  const isAsked = asked && asked.label === null;
+  const upTo = Math.ceil(((clock.frame + 1) * 1000) / clock.fps);
+  const stretch = isAsked ? { from_ms: asked.ms, to_ms: asked.end_ms } : { from_ms: 0, to_ms: upTo };
+  const sent = send({ do: "watch", ...stretch, half: isAsked ? asked.half : page.state.half });
+  return isAsked ? sent.then((isDone) => isDone && page.asked === asked && ask(1)) : sent;
 }
 
 function moveHere() {

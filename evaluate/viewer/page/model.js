@@ -202,7 +202,10 @@ export class Model {
   }
 }
 
-/** Which predictions somebody has rejected: those of the class near enough, as a new head finds it some frames away. */
+/**
+ * Which predictions somebody has rejected: those of the class near enough, as a new head finds it some frames away, and
+ * those in stretches that were watched, where what is no label is nothing.
+ */
 function rejectedOf(pool, half, view, desk) {
   const rejected = new Uint8Array(pool.n);
   const within = view.rejected_within_ms / 1000;
@@ -210,6 +213,10 @@ function rejectedOf(pool, half, view, desk) {
     if (inHalf !== half) continue;
     const [low, high] = [pool.start[label], pool.start[label + 1]];
     for (let i = low; i < high; i++) if (Math.abs(pool.time[i] - ms / 1000) <= within) rejected[i] = 1;
+  }
+  for (const [inHalf, from, to] of desk?.watched ?? []) {
+    if (inHalf !== half) continue;
+    pool.time.forEach((time, i) => time >= from / 1000 && time < to / 1000 && (rejected[i] = 1));
   }
   return rejected;
 }

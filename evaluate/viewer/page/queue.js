@@ -48,7 +48,10 @@ export function question() {
 
 function isDecided(one) {
   const { desk, match, model, state } = page;
-  if (!desk || match.name !== one.match || state.half !== one.half || one.label === null) return false;
+  if (!desk || match.name !== one.match || state.half !== one.half) return false;
+  const end = one.end_ms ?? one.ms + 1;
+  if (desk.watched.some(([half, from, to]) => half === one.half && from <= one.ms && end <= to)) return true;
+  if (one.label === null) return false;
   const within = page.view.rejected_within_ms;
   const { truth } = page.record;
   const near = (label, half, ms) => label === one.label && half === one.half && Math.abs(ms - one.ms) <= within;

@@ -201,6 +201,11 @@ export class Timeline {
 
   #axis(context) {
     const { colours, width } = this;
+    context.fillStyle = colours.curve;
+    for (const [half, from, to] of this.model.desk?.watched ?? []) {
+      const [left, right] = [Math.max(this.x(from / 1000), 0), Math.min(this.x(to / 1000), width)];
+      if (half === this.model.half && right > left) context.fillRect(left, AXIS - 3, right - left, 3);
+    }
     const step = TICKS.find((seconds) => (seconds / this.span) * width >= 64) ?? 3600;
     context.font = "11px system-ui, sans-serif";
     context.textBaseline = "middle";

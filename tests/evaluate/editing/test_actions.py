@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
 from ballspot.evaluate.dataset import load_label_set
-from ballspot.evaluate.editing import Accept, AcceptAll, Add, Delete, Move, Note, SetTeam, Undo, read_action
+from ballspot.evaluate.editing import Accept, AcceptAll, Add, Delete, Move, Note, SetTeam, Undo, Watch, read_action
 
 LABELS = load_label_set()
 
@@ -22,6 +22,7 @@ LABELS = load_label_set()
         ({"do": "team", "entry": 0, "team": None}, SetTeam(0, None)),
         ({"do": "delete", "entry": 0}, Delete(0)),
         ({"do": "note", "entry": 0, "text": "<script>"}, Note(0, "<script>")),
+        ({"do": "watch", "from_ms": 0, "to_ms": 20_000}, Watch(0, 20_000)),
         ({"do": "undo"}, Undo()),
         (
             {"do": "accept all", "spots": [{"label": "PASS", "position_ms": 1, "team": "x"}]},
@@ -53,6 +54,9 @@ def test_an_object_is_an_action(record: dict, action: object):
         ({"do": "delete", "entry": 1.0}, "entry 1.0 is not the place"),
         ({"do": "note", "entry": 0, "text": "x" * 2001}, "is not a text of up to 2000 letters"),
         ({"do": "team", "entry": 0, "team": ""}, "team '' is not null or a text"),
+        ({"do": "watch", "from_ms": 0}, "watch needs to_ms"),
+        ({"do": "watch", "from_ms": 5, "to_ms": 5}, "from_ms 5 is not before to_ms 5"),
+        ({"do": "watch", "from_ms": 0.0, "to_ms": 5}, "from_ms 0.0 is not a whole number"),
         ({"do": "undo", "entry": 0}, "undo has no field 'entry'"),
         ({"do": "accept all", "spots": []}, "a list of 1 to"),
         ({"do": "accept all", "spots": ["PASS"]}, "each spot is an object"),

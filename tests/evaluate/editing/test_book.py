@@ -25,7 +25,10 @@ from ballspot.evaluate.editing import (
     Reject,
     SetClass,
     SetTeam,
+    Stretch,
     Undo,
+    Watch,
+    decisions_beside,
     journal_of,
 )
 
@@ -259,11 +262,40 @@ def test_a_link_that_is_put_in_place_of_a_file_at_work_is_not_followed(tmp_path:
     assert outside.read_bytes() == before
 
 
+def test_what_was_watched_stands_in_the_journal_and_the_label_file_is_left_alone(path: Path):
+    book = book_at(written(path))
+    before = path.read_bytes()
+    do(book, Watch(0, 5000), Watch(8000, 9000, half=2))
+    with pytest.raises(BallspotError, match="watched already"):
+        do(book, Watch(0, 5000))
+    assert path.read_bytes() == before
+    assert book_at(path).state().watched == (Stretch(1, 0, 5000), Stretch(2, 8000, 9000))
+    do(book, Undo())
+    assert decisions_beside(path).watched == (Stretch(1, 0, 5000),)
+    written(path, {"annotations": []})  # another program
+    do(book, Add("PASS", 1))
+    assert book_at(path).state().watched == (Stretch(1, 0, 5000),)
+
+
+def test_a_journal_tells_whether_labels_began_with_nothing(tmp_path: Path):
+    whole, empty, none = (tmp_path / f"{name}.json" for name in ("whole", "empty", "none"))
+    written(whole)
+    written(empty, {"annotations": []})
+    for path in (whole, empty, none):
+        do(book_at(path), Add("PASS", 1))
+    assert [decisions_beside(path).began_empty for path in (whole, empty, none)] == [False, True, True]
+    written(none)  # another program adds labels: the first journal is kept, and says how it all began
+    do(book_at(none), Add("PASS", 1))
+    assert decisions_beside(none).began_empty
+    assert not decisions_beside(tmp_path / "other.json").began_empty  # no journal
+
+
 POSITIONS = st.integers(0, 20).map(lambda n: 500 * n)
 ENTRIES = st.integers(0, 5)
 ACTIONS = st.one_of(
     st.builds(Add, st.sampled_from(["PASS", "OUT"]), POSITIONS, st.sampled_from([1, 2])),
     st.builds(Reject, st.just("PASS"), POSITIONS),
+    st.builds(Watch, POSITIONS, POSITIONS.map(lambda ms: ms + 10_001)),
     st.builds(Move, ENTRIES, POSITIONS),
     st.builds(SetClass, ENTRIES, st.sampled_from(["SHOT", "GOAL"])),
     st.builds(SetTeam, ENTRIES, st.sampled_from([None, "left"])),
@@ -281,7 +313,7 @@ def test_undoing_all_and_redoing_all_visits_every_state_again(tmp_path_factory, 
     book, line, at = book_at(path), [], 0
 
     def seen(state: Any) -> tuple:
-        return state.entries, state.rejected
+        return state.entries, {*state.rejected, *state.watched}
 
     line.append(seen(book.state()))
     for action in actions:
@@ -291,7 +323,7 @@ def test_undoing_all_and_redoing_all_visits_every_state_again(tmp_path_factory, 
             continue
         if isinstance(action, (Undo, Redo)):
             at += 1 if isinstance(action, Redo) else -1
-            assert seen(state)[0] == line[at][0] and set(state.rejected) == set(line[at][1])
+            assert seen(state) == line[at]
         else:
             at += 1
             line[at:] = [seen(state)]

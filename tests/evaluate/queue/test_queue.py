@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,8 @@ def test_what_has_a_label_or_was_rejected_is_not_asked(spot_file: Callable):
     known = Known((Spot("PASS", 1500),), (("OUT", 1, 5100),))
     (left,) = find_questions(heads_of(spot_file, spots), "m", known, EVEN)
     assert (left.label, left.position_ms) == ("PASS", 3000)
+    assert find_questions(heads_of(spot_file, spots), "m", replace(known, watched=((1, 2900, 3001),)), EVEN) == []
+    assert find_questions(heads_of(spot_file, spots), "m", replace(known, watched=((2, 0, 9000),)), EVEN) == [left]
 
 
 def test_rare_classes_count_more_up_to_three_times():
@@ -75,6 +78,9 @@ def test_a_stretch_without_spots_where_scores_are_not_low_is_asked_about(spot_fi
     assert (stretch.position_ms, stretch.end_ms, stretch.why) == (40_000, 60_000, "coverage")
     assert stretch.value == pytest.approx(4 * 0.3 * 0.7)
     assert find_questions([head], "m", Known((Spot("OUT", 50_000), Spot("PASS", 1000))), EVEN) == []
+    known = Known((Spot("PASS", 1000),), watched=((1, 30_000, 61_000),))
+    assert find_questions([head], "m", known, EVEN) == []
+    assert find_questions([head], "m", replace(known, watched=((1, 41_000, 61_000),)), EVEN) == [stretch]
 
 
 def question(value: float, position_ms: int, **more: object) -> Question:

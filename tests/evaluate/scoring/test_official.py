@@ -23,7 +23,8 @@ from ballspot.evaluate.scoring.protocol import METRICS, Protocol
 
 official = pytest.importorskip("SoccerNet.Evaluation.ActionSpotting", reason="the official package is not installed")
 
-N_CASES = int(os.environ.get("BALLSPOT_OFFICIAL_CASES", "105"))
+N_CASES = int(os.environ.get("BALLSPOT_OFFICIAL_CASES", "40"))
+BLOCK = 20
 ABC = LabelSet("abc", ("A", "B", "C"))
 LABELS, SPOTS = "Labels-ball.json", "results_spotting.json"
 Entries = list[dict[str, object]]
@@ -108,19 +109,19 @@ def random_match(draw: random.Random) -> tuple[Entries, Entries]:
     return annotations, predictions
 
 
-@pytest.mark.parametrize("block", range(max(1, N_CASES // 35)))
+@pytest.mark.parametrize("block", range(max(1, N_CASES // BLOCK)))
 def test_random_matches_score_as_the_official_package_scores_them(tmp_path: Path, block: int):
-    # Blocks of 35 calls of one or two matches; BALLSPOT_OFFICIAL_CASES=20000 makes the whole differential test.
+    # Blocks of calls of one or two matches; BALLSPOT_OFFICIAL_CASES=20000 makes the whole differential test.
     n_scored = 0
-    for case in range(35):
-        draw = random.Random(35 * block + case)
+    for case in range(BLOCK):
+        draw = random.Random(BLOCK * block + case)
         averaged = draw.random() < 0.04
         metric = draw.choice(("tight", "loose") if averaged else ("at1", "at2", "at3", "at4", "at5"))
         matches = [random_match(draw) for _ in range(draw.choice((1, 1, 2)))]
         ours = differ(tmp_path / str(case), matches, fps=draw.choice((1, 2, 3)), metric=metric)
         n_scored += ours.mean_ap > 0
         shutil.rmtree(tmp_path / str(case))
-    assert n_scored > 10  # the cases are not all empty
+    assert n_scored > BLOCK / 4  # the cases are not all empty
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -162,7 +163,7 @@ matches_of_entries = st.tuples(st.lists(truth_entries, max_size=8), st.lists(spo
 
 
 @settings(
-    max_examples=max(60, N_CASES // 10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=max(25, N_CASES // 10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     st.lists(
@@ -178,26 +179,24 @@ def test_any_match_scores_as_the_official_package_scores_it(
 
 
 @pytest.mark.parametrize("metric", ["at1", "tight"])
-@pytest.mark.parametrize("zipped", [False, True])
 def test_evaluating_a_prediction_folder_gives_the_official_result(
-    tmp_path: Path, label_file: Callable, spot_file: Callable, metric: str, zipped: bool
+    tmp_path: Path, label_file: Callable, spot_file: Callable, metric: str
 ):
     draw = random.Random(7)
     for match in ("league/2026/m1", "league/2026/m2", "league/2026/m3"):
-        truths = [(draw.choice(BALL_12.labels), draw.randrange(300_000)) for _ in range(150)]
+        truths = [(draw.choice(BALL_12.labels), draw.randrange(150_000)) for _ in range(60)]
         found = [(label, max(0, time + draw.randrange(-900, 900)), draw.random()) for label, time in truths]
-        noise = [(draw.choice(BALL_12.labels), draw.randrange(300_000), draw.random() ** 2) for _ in range(300)]
+        noise = [(draw.choice(BALL_12.labels), draw.randrange(150_000), draw.random() ** 2) for _ in range(120)]
         shown = [draw.choice(("visible", "not shown")) for _ in truths]
         entries = zip(truths, shown, strict=True)
         label_file(match, [{**_annotation(*truth), "visibility": how} for truth, how in entries])
         spot_file(match, [*found, *noise])
-    predictions = tmp_path / "predictions"
-    theirs = judge(tmp_path / "data", predictions, BALL_12, fps=25, metric=metric)
-    if zipped:
-        predictions = _zip(predictions)
-    ours = evaluate_predictions(predictions, DataSelection(tmp_path / "data", BALL_12), protocol=Protocol(metric))
-    assert_equal(ours.result, theirs)
-    assert ours.result.mean_ap > 0.05
+    folder = tmp_path / "predictions"
+    theirs = judge(tmp_path / "data", folder, BALL_12, fps=25, metric=metric)
+    for predictions in (folder, _zip(folder)):
+        ours = evaluate_predictions(predictions, DataSelection(tmp_path / "data", BALL_12), protocol=Protocol(metric))
+        assert_equal(ours.result, theirs)
+        assert ours.result.mean_ap > 0.05
 
 
 def test_the_rendered_matches_score_as_the_official_package_scores_them(tmp_path: Path):

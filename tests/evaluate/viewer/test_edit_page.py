@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ballspot.evaluate.dataset import load_label_set
+from ballspot.evaluate.editing import decisions_beside
 
 from .editing import edit, editing
 from .viewing import DATA, LABELS, MATCH, OTHER, PATIENCE_S, listed, until
@@ -100,6 +101,23 @@ def test_keys_accept_reject_add_change_move_note_delete_and_undo(root: Path, fou
             press(page, "Shift+Z")
         assert len(labels(root)) == 5
         assert page.evaluate("window.hacked") is None
+
+
+def test_what_was_watched_is_decided_and_can_be_undone(root: Path, found: Path, opened: Callable):
+    with editing(root, found) as server:
+        page = opened(server.url)
+        assert page.text_content("#n-doubts") == "3"
+        before = labels(root)
+        seek(page, 5.5)
+        press(page, "h")  # of the PASS at 4.02 and the HEADER at 5.02
+        assert page.text_content("#n-doubts") == "1"
+        (stretch,) = decisions_beside(root / MATCH / "Labels-ball.json").watched
+        assert (stretch.half, stretch.from_ms) == (1, 0) and 5500 < stretch.to_ms <= 5580  # a frame takes 40 ms
+        page.reload()
+        page.wait_for_selector("#counts tr.total")
+        assert page.text_content("#n-doubts") == "1"
+        press(page, "z", says="took back")
+        assert page.text_content("#n-doubts") == "3" and labels(root) == before
 
 
 def pressed_at_once(page, *keys: str) -> None:

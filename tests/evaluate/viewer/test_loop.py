@@ -11,6 +11,7 @@ import pytest
 
 from ballspot.cache.errors import BallspotError
 from ballspot.evaluate.dataset import DataSelection, load_label_set
+from ballspot.evaluate.editing import LabelBook, Stretch
 from ballspot.evaluate.viewer import (
     EditDesk,
     Session,
@@ -71,12 +72,17 @@ def test_f_walks_the_questions_and_every_answer_goes_on(
         until(page, "document.getElementById('told').textContent.startsWith('question 4 of 5: OUT?')")
         page.keyboard.press("y")
         until(page, "document.getElementById('told').textContent.startsWith('question 5 of 5: what happens')")
-        page.keyboard.press("f")
+        page.keyboard.press("h")  # watched, and nothing was there
         until(page, "document.getElementById('told').textContent.startsWith('no question is left')")
+        assert book_of(root).state().watched == (Stretch(1, 20_000, 40_000),)
         assert labels(root) == [("PASS", 1020), ("OUT", 9020)]
         there = json.loads((root / other / "Labels-ball.json").read_text())["annotations"]
         assert [(one["label"], one["position"]) for one in there] == [("SHOT", "3020")]
         server.shutdown()
+
+
+def book_of(root: Path) -> LabelBook:
+    return LabelBook(root / MATCH / "Labels-ball.json", load_label_set(), match=MATCH, root=root)
 
 
 def write_turn(run: Path, spot_file: Callable) -> None:

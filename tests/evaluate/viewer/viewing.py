@@ -5,7 +5,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -100,10 +100,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
+ROWS = "[...document.querySelectorAll('#counts tbody tr')].map(r => [...r.cells].slice(1).map(c => c.textContent))"
+
+
 def table(page) -> list[list[str]]:
-    return page.evaluate(
-        "[...document.querySelectorAll('#counts tbody tr')].map(r => [...r.cells].slice(1).map(c => c.textContent))"
-    )
+    return page.evaluate(ROWS)
 
 
 def near(rows: list[list[str]], wanted: list[list[str]]) -> None:
@@ -117,6 +118,39 @@ def near(rows: list[list[str]], wanted: list[list[str]]) -> None:
 
 def fill(page, name: str, value: float) -> None:
     page.fill(f"#{name}-number", str(value))
+
+
+def tables(page, settings: Sequence[tuple[float, float]]) -> list[list[list[str]]]:
+    """The counts at thresholds and tolerances, typed into their fields within the page: from here each takes long."""
+    return page.evaluate(
+        f"""(settings) => settings.map((values) => {{
+          for (const [place, id] of ["threshold-number", "tolerance-number"].entries()) {{
+            const field = document.getElementById(id);
+            field.value = values[place];
+            field.dispatchEvent(new Event("input", {{ bubbles: true }}));
+          }}
+          return {ROWS};
+        }})""",
+        [list(one) for one in settings],
+    )
+
+
+def told(page, key: str, *, times: int = 1000, until: str = "") -> list[str]:
+    """What the page tells after each of so many presses of a key, within the page: from here each takes long.
+
+    The last one begins with ``until``, where that is given.
+    """
+    return page.evaluate(
+        """([key, times, until]) => {
+          const told = [];
+          while (told.length < times && !(until && told.length && told.at(-1).startsWith(until))) {
+            document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+            told.push(document.getElementById("told").textContent);
+          }
+          return told;
+        }""",
+        [key, times, until],
+    )
 
 
 def settled(page) -> dict[str, list[str]]:

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given as given_any
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
-from ballspot.extract.backbone.transforms import fitted, parse_views, photo, resize, see, views_settings
+from ballspot.extract.backbone.transforms import fitted, parse_views, photo, resize, resized_part, see, views_settings
 
 
 def pictures(height: int, width: int, n: int = 2) -> torch.Tensor:
@@ -35,6 +38,23 @@ def test_sharp_edges_do_not_leave_the_range_of_pictures() -> None:
     given[:, :, 16:] = 255
     images = resize(given, (20, 21), interpolation="bicubic")
     assert float(images.min()) >= 0.0 and float(images.max()) <= 255.0
+
+
+SIDES = st.tuples(st.integers(3, 40), st.integers(3, 40))
+
+
+@settings(max_examples=60, deadline=None)
+@given_any(SIDES, SIDES, st.sampled_from(["bilinear", "bicubic"]), st.data())
+def test_a_resized_part_is_that_part_of_the_resized_picture(
+    have: tuple[int, int], size: tuple[int, int], interpolation: str, data: st.DataObject
+) -> None:
+    whole = pictures(*have, n=1)
+    corner = tuple(data.draw(st.integers(0, side - 1)) for side in size)
+    part = tuple(data.draw(st.integers(1, side - first)) for side, first in zip(size, corner, strict=True))
+    (top, left), (height, width) = corner, part
+    expected = resize(whole, size, interpolation=interpolation)[0, top : top + height, left : left + width].float()
+    found = resized_part(whole[0], size, (top, left), (height, width), interpolation=interpolation)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
 
 
 def test_a_mirrored_view_twice_is_the_original() -> None:

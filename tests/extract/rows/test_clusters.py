@@ -1,4 +1,4 @@
-"""The same segments elsewhere: the stores are the very bytes of an extraction here."""
+"""The same segments elsewhere: the stores are the very bytes of an extraction here; on Ray, in sweep/test_on_ray.py."""
 
 import importlib.util
 import json
@@ -8,8 +8,6 @@ import pytest
 from click.testing import CliRunner
 
 from ballspot.cli import main
-
-from ...processes import run_forked
 
 
 def words_for(data: Path, out: Path, *more: object) -> list[object]:
@@ -32,30 +30,14 @@ def here(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byt
     return stores(out)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
-def test_ray_with_two_workers_gives_the_same_stores(
-    drawn: Path, tmp_path: Path, here: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for _ in range(3):  # each in a process of its own, which ends with all that Ray has started
-        ended = run_forked(*words_for(drawn, tmp_path / "out", "--on", "ray", "--workers", 2))
-        if "cannot be reached or started" not in ended.stderr:  # Ray gives its own processes 15 s to start
-            break
-    assert ended.code == 0, ended.stderr
-    assert stores(tmp_path / "out") == here
-    assert "ray: starting with 2 CPUs" in ended.stderr  # so it was Ray that made them
-
-
 @pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
 def test_slurm_jobs_on_the_local_cluster_give_the_same_stores(
     drawn: Path, tmp_path: Path, here: dict[str, bytes]
 ) -> None:
-    chosen = [f"synth/drawn/match-0{number}" for number in (1, 2)]
-    words = [word for match in chosen for word in ("--match", match)]
-    code, error = extract(drawn, tmp_path, "--on", "slurm:local", "--workers", 2, *words)
+    match = "synth/drawn/match-01"
+    code, error = extract(drawn, tmp_path, "--on", "slurm:local", "--workers", 2, "--match", match)
     assert code == 0, error
-    assert stores(tmp_path) == {f"s/{match}.h5": here[f"s/{match}.h5"] for match in chosen}
+    assert stores(tmp_path) == {f"s/{match}.h5": here[f"s/{match}.h5"]}
     assert list((tmp_path / "s" / ".slurm").glob("*_log.out"))  # so it was submitit that made them
 
 

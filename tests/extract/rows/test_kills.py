@@ -43,10 +43,10 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no SIG
 
 
 @pytest.fixture(scope="module")
-def data(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(brief: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     chosen = os.environ.get("BALLSPOT_KILL_DATA")
     if not chosen:
-        return drawn
+        return brief
     root = tmp_path_factory.mktemp("data")
     for match in find_matches(Path(chosen))[:2]:
         shutil.copytree(match.folder, root / match.name)
@@ -173,11 +173,11 @@ def test_killed_at_random_moments_and_resumed_it_ends_in_the_same_bytes(data: Pa
 
 
 def fake_crew(tasks: list[SegmentTask], is_dropped: object, on_rows: OnRows) -> Iterator[Outcome]:
-    """Fills part files with rows that hang on their number only, 64 at a time; no video is read."""
+    """Fills part files with rows that hang on their number only, 32 at a time; no video is read."""
     for task in tasks:
         with Journal.open(task.part, task.header, segment=task.segment) as journal:
             while journal.next_row < task.segment.stop:
-                rows = np.arange(journal.next_row, min(journal.next_row + 64, task.segment.stop), dtype=np.int64)
+                rows = np.arange(journal.next_row, min(journal.next_row + 32, task.segment.stop), dtype=np.int64)
                 features = np.sin(rows[:, None] + np.arange(task.header.dim)).astype(np.float16)
                 journal.append(Block(rows, {"original": features}))
         yield Outcome(task)
@@ -203,12 +203,12 @@ def in_child(matches: list[Match], out: Path, job: ExtractionJob, number: int | 
     return os.waitpid(pid, 0)[1], changes
 
 
-def test_killed_before_any_change_on_disk_and_resumed_it_ends_in_the_same_bytes(drawn: Path, tmp_path: Path) -> None:
+def test_killed_before_any_change_on_disk_and_resumed_it_ends_in_the_same_bytes(brief: Path, tmp_path: Path) -> None:
     job = ExtractionJob(
         load_backbone(BackboneSpec("regnety_002", "random", (64, 96)), torch.device("cpu")),
         device=torch.device("cpu"),
     )
-    matches = list(find_matches(drawn))[:2]
+    matches = list(find_matches(brief))[:2]
     status, changes = in_child(matches, tmp_path / "whole", job, None)
     whole = contents(tmp_path / "whole")
     assert (

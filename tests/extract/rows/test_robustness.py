@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,6 +31,12 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and ".slurm" not in path.parts
     }
+
+
+@pytest.fixture(scope="module")
+def drawn(brief: Path) -> Path:
+    """Matches of four seconds: most tests extract all of them twice."""
+    return brief
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +74,11 @@ def the_error(done: Ended) -> str:
     return done.error
 
 
-@pytest.mark.parametrize(("size", "n_workers"), [("100k", 1), ("300k", 1), ("460k", 2)])  # a store takes 200 kB
+@pytest.mark.parametrize(("n_stores", "n_workers"), [(0.5, 1), (1.5, 1), (2.3, 2)])  # what there is room for
 def test_a_full_disk_is_a_clear_error_and_leaves_no_half_store(
-    drawn: Path, disk: Path, whole: dict[str, bytes], size: str, n_workers: int
+    drawn: Path, disk: Path, whole: dict[str, bytes], n_stores: float, n_workers: int
 ) -> None:
-    remount(disk, f"size={size}")
+    remount(disk, f"size={int(n_stores * max(map(len, whole.values()))) // 1024}k")
     error = the_error(extract(drawn, disk, "--workers", n_workers))
     assert "No space left on device" in error and "free space" in error
     for path in disk.rglob("*.h5"):
@@ -96,10 +100,10 @@ def test_a_disk_that_is_read_only_gives_what_it_has_and_takes_nothing(
     error = the_error(extract(drawn, disk, "--set", "other"))
     assert f"{disk / 'other'}: cannot make this folder (Read-only file system); choose another place" in error
     remount(disk, "rw")
-    (disk / "s" / f"{first}.h5.0-250.part").write_bytes(b"")
+    (disk / "s" / f"{first}.h5.0-100.part").write_bytes(b"")
     remount(disk, "ro")
     error = the_error(extract(drawn, disk, "--match", first))
-    assert "match-01.h5.0-250.part: cannot be removed (Read-only file system)" in error
+    assert "match-01.h5.0-100.part: cannot be removed (Read-only file system)" in error
     error = the_error(run_forked("cache", "remove", disk / "s", "--yes"))
     assert "cannot be removed (Read-only file system)" in error
     remount(disk, "rw")
@@ -125,24 +129,23 @@ def test_a_missing_data_root_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_is_killed_is_replaced(drawn: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
-    words = [sys.executable, "-m", "ballspot.cli", *map(str, command(drawn, tmp_path, "--workers", 2))]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE)
+    child = started(command(drawn, tmp_path / "out", "--workers", 2), tmp_path / "log")
     killed = False
-    while process.poll() is None and not killed:
-        parts = [path for path in tmp_path.rglob("*.part") if path.stat().st_size > 5000]
-        if children_of(process.pid) is None:
-            process.kill()
+    while not child.is_over() and not killed:
+        parts = [path for path in (tmp_path / "out").rglob("*.part") if path.stat().st_size > 5000]
+        if children_of(child.pid) is None:
+            child.kill()
             pytest.skip("this system does not say which processes are children")
-        servers = [pid for pid in children_of(process.pid) or () if b"forkserver" in cmdline(pid)]
+        servers = [pid for pid in children_of(child.pid) or () if b"forkserver" in cmdline(pid)]
         workers = [pid for server in servers for pid in children_of(server) or ()]
         if parts and workers:
             with suppress(ProcessLookupError):  # it may just have ended
                 os.kill(workers[0], signal.SIGKILL)
                 killed = True
         time.sleep(0.01)
-    _, error = process.communicate(timeout=1800)
-    assert killed and process.returncode == 0, error
-    assert contents(tmp_path) == whole
+    ended = child.wait()
+    assert killed and ended.code == 0, ended.stderr
+    assert contents(tmp_path / "out") == whole
 
 
 def children_of(pid: int) -> list[int] | None:

@@ -136,3 +136,21 @@ def test_what_is_no_array_of_features_is_refused_and_nothing_is_written(
     error = ballspot(*words, code=1).stderr
     assert told in error and "m.npy" in error
     assert not list((tmp_path / "out").rglob("*.h5"))
+
+
+def test_a_file_that_is_no_array_of_numpys_is_named_and_no_trust_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "m.npy").write_bytes(b"<html>not found</html>")
+    error = ballspot("cache", "import", tmp_path / "given", "--out", tmp_path / "out", "--fps", "2", code=1).stderr
+    assert "m.npy: is no array of NumPy's, it begins with b'<html>'" in error and "pickle" not in error
+
+
+def test_rows_of_another_width_do_not_come_into_one_set(tmp_path: Path) -> None:
+    for name, width in (("a", 4), ("b", 3), ("c", 4)):
+        (tmp_path / "given" / name).mkdir(parents=True)
+        np.save(tmp_path / "given" / name / "features.npy", np.ones((5, width)))
+    words = ("cache", "import", tmp_path / "given", "--out", tmp_path / "out", "--set", "x", "--fps", "2")
+    for _ in range(2):  # the second time the first store is there already
+        error = ballspot(*words, code=1).stderr
+        assert "b/features.npy: has 3 numbers a row, and" in error and "a/features.npy has 4" in error
+        assert sorted(path.name for path in (tmp_path / "out").rglob("*.h5")) == ["a.h5"]

@@ -33,7 +33,7 @@ def run(*words: object, code: int = 0) -> str:
 
 
 @pytest.fixture(scope="module")
-def place(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(brief: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three matches of two halves each, made of drawn ones, with their features and a head."""
     root = tmp_path_factory.mktemp("halves")
     labels: set[str] = set()
@@ -42,7 +42,7 @@ def place(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder.mkdir(parents=True)
         annotations = []
         for half, source in enumerate(sources, start=1):
-            old = drawn / "synth" / "drawn" / f"match-0{source}"
+            old = brief / "synth" / "drawn" / f"match-0{source}"
             shutil.copy(old / "64p.mp4", folder / f"{half}_224p.mp4")
             for entry in json.loads((old / "Labels-ball.json").read_text())["annotations"]:
                 annotations.append({**entry, "gameTime": f"{half}{entry['gameTime'][1:]}"})

@@ -11,6 +11,7 @@ from pretend import pretended_cuda
 from ballspot.cache.workers import n_usable_cpus
 from ballspot.evaluate.dataset import DataSelection, load_label_set
 from ballspot.extract.backbone import BackboneSpec
+from ballspot.extract.video import process
 from ballspot.temporal.finetune import Finetuning, chosen_precision, joined_group, read_settings, read_videos
 from ballspot.temporal.finetune.epoch import Epochs
 from ballspot.temporal.finetune.run import _layout, _learner, _validated
@@ -22,7 +23,7 @@ COMMON = ("clip_frames=6", "pad_frames=1", "n_epochs=1", "warmup_epochs=0", "epo
 # No GRU, whose kernels on a GPU cannot be pretended.
 CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "gsf": ("regnety_002+gsf:s4", "auto", ("kind=transformer", "blur=0.5", "ema_decay=0.9")),
-    "copies, crops, mixing": ("regnety_002", "bfloat16", ("kind=tcn", "copies=2", "crop=0.3", "mixup_alpha=0.4")),
+    "copies, crops, mixing": ("resnet10t", "bfloat16", ("kind=tcn", "copies=2", "crop=0.3", "mixup_alpha=0.4")),
     "float32, two batches": ("regnety_002+tsm:s4", "float32", ("kind=transformer", "accumulate=2", "batch_clips=2")),
 }
 
@@ -37,7 +38,7 @@ def tried(data: Path, backbone: str, precision: str, settings: tuple[str, ...], 
         finetuning = Finetuning(
             task=task,
             section=section,
-            backbone=BackboneSpec(backbone, "random", (64, 64)),  # resized from 64x96
+            backbone=BackboneSpec(backbone, "random", (32, 32)),  # resized from 64x96
             videos=read_videos(task, group),
             precision=chosen_precision(precision, device),
         )
@@ -66,6 +67,7 @@ def tried(data: Path, backbone: str, precision: str, settings: tuple[str, ...], 
 def main(data: Path) -> None:
     """Prints what came of every case, as JSON."""
     results = {}
+    process.START = "fork"  # a new process would import this one's torch again, to decode
     torch.backends.cudnn.enabled = False  # its kernels cannot be pretended: torch then takes its own
     with pretended_cuda() as counts:
         for name, (backbone, precision, settings) in CASES.items():

@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).with_name("pretended_steps.py")
 
 @pytest.mark.skipif(bool(reason()), reason=reason())
 def test_steps_and_validation_on_a_gpu_mix_no_devices_and_do_not_wait(tmp_path: Path) -> None:
-    synthesize(tmp_path / "data", n_matches=3, minutes=2 / 60, fps=Fraction(25), size=(64, 96), seed=1)
+    synthesize(tmp_path / "data", n_matches=3, minutes=1 / 60, fps=Fraction(25), size=(64, 96), seed=1)
     found = json.loads(run_pretended(SCRIPT, tmp_path / "data").splitlines()[-1])
     n_decoders, n_cores = found.pop("decoders")
     assert n_decoders == max(1, min(n_cores - 1, 32))

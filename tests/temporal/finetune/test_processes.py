@@ -29,12 +29,12 @@ AT_MOST_S = 60.0  # of a busy machine; each of these ends in a few seconds
 def member(rank: int, port: int, what: str, out: Path) -> None:
     """One of two processes; writes what it came to."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "RANK": str(rank)}
-    watch.BEAT_S, watch.SILENCE_S, watch.GRACE_S = 0.2, 15.0 if what == "well" else 3.0, 1.0
+    watch.BEAT_S, watch.SILENCE_S, watch.GRACE_S = 0.2, 15.0 if what == "well" else 1.5, 0.5
     said = out / f"{what}-{rank}"
     try:
         with processes.joined_group(torch.device("cpu")) as group:
             if what == "well":
-                time.sleep(1.0 * rank)  # so that one waits for the other
+                time.sleep(0.3 * rank)  # so that one waits for the other
                 parts = group.gathered({rank: "x" * (rank + 1)})
                 first = group.first_ones({"norm": torch.full((2,), float(rank + 1))})["norm"].tolist()
                 said.write_text(f"{parts} {first} {group.agreed(5.0 - rank)} {float(group.total(torch.ones(())))}")
@@ -98,7 +98,7 @@ class Together:
     values: dict[int, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.barrier = threading.Barrier(self.n)
+        self.barrier = threading.Barrier(self.n, timeout=AT_MOST_S)  # none waits for one that failed
 
     def group(self, rank: int) -> Any:
         def gathered(value: Any) -> list[Any]:

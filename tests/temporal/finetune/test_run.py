@@ -1,11 +1,8 @@
 """Fine-tuning end to end on drawn videos: the same numbers however it is cut into batches, processes and runs."""
 
 import json
-import os
-import subprocess
-import sys
+import socket
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +17,17 @@ from ballspot.cli import main
 from ballspot.evaluate.dataset.matches import find_matches
 from ballspot.extract.backbone.load import load_model
 from ballspot.extract.backbone.spec import BackboneSpec
-from ballspot.extract.data_root.synth import synthesize
 from ballspot.extract.video.probe import probe_video
 from ballspot.extract.video.sources import open_source
 from ballspot.temporal.config.sections import HeadSection
+from ballspot.temporal.finetune import video_clips
 from ballspot.temporal.finetune.augmentation import change_batch, change_pictures, drawn_change
 from ballspot.temporal.finetune.model import EndToEnd, make_optimizer
 from ballspot.temporal.finetune.settings import FinetuneSection, read_settings
+from ballspot.temporal.finetune.video_clips import ClipFormat, ClipPictures, ClipReader, VideoClips, WantedClip
 from ballspot.temporal.heads.head import build_head
+
+from ...processes import started
 
 SIZE = (64, 96)
 SMALL = (
@@ -65,14 +65,6 @@ def assert_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor])
             apart = ~torch.isclose(value, theirs[name], rtol=2e-3, atol=2e-4)
             assert int(apart.sum()) <= len(apart.flatten()) / 10_000, name
             torch.testing.assert_close(value, theirs[name], rtol=2e-3, atol=2e-3, msg=name)
-
-
-@pytest.fixture(scope="module")
-def brief(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three drawn matches of four seconds, one of each part: every validation extracts them anew."""
-    out = tmp_path_factory.mktemp("brief") / "data"
-    synthesize(out, n_matches=3, minutes=4 / 60, fps=Fraction(25), size=SIZE, seed=1)
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -216,13 +208,18 @@ def test_smaller_batches_and_less_memory_change_no_number(brief, tmp_path, stead
 
 
 def test_two_processes_are_one_with_twice_the_batch(brief, tmp_path, steady):
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--no-python"]
-    command += [sys.executable, "-m", "ballspot.cli"]
+    """Two forks with the environment that torchrun gives: they load nothing anew."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     words = words_for(brief, tmp_path / "two", "norms=frozen", "n_epochs=1", "batch_clips=2")
-    done = subprocess.run(
-        [*command, *words], capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    both = [
+        started(words, tmp_path / f"log-{rank}", environment=given | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(2)
+    ]
+    for ended in [one.wait() for one in both]:
+        assert ended.code == 0, ended.stderr[-2000:]
     assert_close(weights(tmp_path / "two"), steady.state)
     for ours, theirs in zip(RunFolder(tmp_path / "two").log(), steady.log, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
@@ -278,61 +275,33 @@ def test_norms_that_are_frozen_keep_their_statistics():
     )
 
 
-READS_AHEAD = """
-import sys
-import numpy as np, torch
-from pathlib import Path
-from ballspot.extract.video import probe_video
-from ballspot.extract.backbone import BackboneSpec
-from ballspot.temporal.finetune import video_clips
-from ballspot.temporal.finetune.augmentation import drawn_change
-from ballspot.temporal.finetune.settings import FinetuneSection
-from ballspot.temporal.finetune.video_clips import ClipFormat, ClipReader, VideoClips, WantedClip
-
-video_clips.PATIENCE_S = 1800.0  # of a machine that has other things to do
-if __name__ == "__main__":
-    probe = probe_video(Path(sys.argv[1]))
-    spec = BackboneSpec("regnety_002", "random", (probe.height, probe.width))
-    section = FinetuneSection(colour=0.4, blur=1.0)
-    changes = [drawn_change(section, seed=seed, mirrored=seed > 1) for seed in (1, 2)]
-    starts = (probe.n_frames - 5, -4, 37)
-    for n_workers in (0, 2):
-        for is_changed in (False, True):
-            dataset = VideoClips((probe,), ClipFormat(6, 3, spec, is_changed))
-            with ClipReader(dataset, n_workers=n_workers) as reader:
-                for epoch in (0, 1):  # the second by the same processes, with the videos still open
-                    found = list(reader.read([WantedClip(0, start, tuple(changes)) for start in starts]))
-            np.savez(f"{sys.argv[2]}/{n_workers}-{is_changed}.npz",
-                     pictures=np.stack([clip.pictures.numpy() for clip in found]),
-                     inside=np.stack([clip.inside.numpy() for clip in found]))
-"""
-
-
-def test_clips_are_the_frames_of_the_video_and_black_outside_it(video, tmp_path):
-    """In a process of its own: this one has other decoders' libraries in it, which a training has not."""
-    script = tmp_path / "read.py"
-    script.write_text(READS_AHEAD)
-    words = [sys.executable, script, video, tmp_path]
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_clips_are_the_frames_of_the_video_and_black_outside_it(video, monkeypatch):
+    """Read here, and ahead by two processes."""
+    monkeypatch.setattr(video_clips, "PATIENCE_S", 1800.0)  # of a machine that has other things to do
     probe = probe_video(video)
+    spec = BackboneSpec("regnety_002", "random", (probe.height, probe.width))
     with open_source(probe, "pyav") as source:
         every = np.stack(list(source.frames(0, probe.n_frames)))
     section = FinetuneSection(colour=0.4, blur=1.0)
-    changes = [drawn_change(section, seed=seed, mirrored=seed > 1) for seed in (1, 2)]
+    changes = tuple(drawn_change(section, seed=seed, mirrored=seed > 1) for seed in (1, 2))
+    starts = (probe.n_frames - 5, -4, 37)
+    wanted = [WantedClip(0, start, changes) for start in starts]
     for n_workers in (0, 2):
-        plain, made = (np.load(tmp_path / f"{n_workers}-{is_changed}.npz") for is_changed in (False, True))
-        starts = (probe.n_frames - 5, -4, 37)
-        for start, pictures, inside, versions in zip(
-            starts, plain["pictures"], plain["inside"], made["pictures"], strict=True
-        ):
-            frames = start + 3 * np.arange(6)
+        read: dict[bool, list[ClipPictures]] = {}
+        for is_changed in (False, True):
+            clips = VideoClips((probe,), ClipFormat(6, 3, spec, is_changed))
+            with ClipReader(clips, n_workers=n_workers) as reader:
+                for _ in range(2):  # the second time by the same processes, with the videos still open
+                    read[is_changed] = list(reader.read(wanted))
+        for start, plain, made in zip(starts, read[False], read[True], strict=True):
+            frames, inside = start + 3 * np.arange(6), plain.inside.numpy()
             expected = (frames >= 0) & (frames < probe.n_frames)
-            assert inside.tolist() == expected.tolist() and pictures.dtype == np.uint8
+            assert inside.tolist() == expected.tolist() and plain.pictures.dtype == torch.uint8
+            pictures = plain.pictures.numpy()
             assert np.array_equal(pictures[inside], every[frames[inside]])
             assert not pictures[~inside].any()
-            for version, change in zip(versions, changes, strict=True):
-                assert np.array_equal(version, change_pictures(torch.from_numpy(pictures), change).numpy())
+            for version, change in zip(made.pictures, changes, strict=True):
+                assert torch.equal(version, change_pictures(plain.pictures, change))
 
 
 def test_changes_come_from_the_seed_alone_and_leave_pictures_when_off():

@@ -11,15 +11,14 @@ from ballspot.cache.runs import following_run
 from ballspot.cli import main
 from ballspot.evaluate.dataset import DataSelection, Match, Spot, load_label_set
 from ballspot.evaluate.dataset.splits import Splits
-from ballspot.evaluate.editing import Add, Delete, LabelBook, Reject
+from ballspot.evaluate.editing import Add, Delete, LabelBook, Reject, Undo, Watch, journal_of
 from ballspot.temporal.learning import compare_spots
 from ballspot.temporal.learning.corrected import (
     Correction,
     corrected_data,
-    fill,
+    decided_of,
     find_corrections,
     labels_of,
-    rejected_of,
 )
 
 LABELS = load_label_set()
@@ -75,7 +74,7 @@ def test_a_corrected_test_match_is_learned_and_the_old_run_kept(season, trained:
     assert f"validation ({valid}): mAP@1" in told.output
 
 
-def test_what_nobody_decided_in_a_new_match_is_filled_and_a_new_class_begins_anew(
+def test_what_nobody_decided_in_a_new_match_is_left_out_in_every_turn_and_a_new_class_begins_anew(
     season, trained: Path, data: Path, tmp_path: Path, match_writer
 ):
     name = "league/2026/match-9"
@@ -84,41 +83,65 @@ def test_what_nobody_decided_in_a_new_match_is_filled_and_a_new_class_begins_ane
     match_writer(data, features, name, seed=9)
     path = data / name / "Labels-ball.json"
     path.unlink()
-    book(data, name).edit(Add("GOAL", 5000), revision=0)
+    held = book(data, name)
+    held.edit(Add("GOAL", 5000), revision=0)
+    held.edit(Reject("PASS", 20_000), revision=1)
     (tmp_path / "own.toml").write_text(json.dumps([*LABELS.labels, "NEW"]).join(("labels = ", "\n")))
-    told = ballspot(
-        "learn", trained, "--data", data, "--features", features, "--run", tmp_path / "new", "--epochs", 1,
-        "--labels", tmp_path / "own.toml", "--fill", 0.05, "--device", "cpu",
+    words = (
+        "--data", data, "--features", features, "--epochs", 1, "--labels", tmp_path / "own.toml", "--device", "cpu",
     )  # fmt: skip
+    told = ballspot("learn", trained, *words, "--run", tmp_path / "new")
     assert told.exit_code == 0, told.output
     assert "new classes: NEW" in told.output
+    assert f"{name}: labelled in part; learned from the 2 s that were decided" in told.output
+    stretches = [[4500, 5501], [19_500, 20_501]]  # half a second either side
     learned = json.loads((tmp_path / "new" / "learned.json").read_text())
-    assert learned["new_labels"] == ["NEW"] and learned["corrections"][0]["is_new"]
-    found = json.loads((tmp_path / "new" / "before" / name / "results_spotting.json").read_text())["predictions"]
-    wanted = [one for one in found if float(one["confidence"]) >= 0.05 and abs(int(one["position"]) - 5000) > 500]
-    assert learned["n_filled"] == len(wanted) > 0
-    assert [one["label"] for one in json.loads(path.read_text())["annotations"]] == ["GOAL"]  # nothing is written there
+    assert learned["new_labels"] == ["NEW"] and learned["corrections"][0]["decided"] == stretches
+    assert json.loads((tmp_path / "new" / "run.json").read_text())["decided_ms"] == {name: stretches}
+    # The new run knows the match in part, and so does the next turn.
+    held.edit(Watch(0, 10_000), revision=2)
+    told = ballspot("learn", tmp_path / "new", *words, "--run", tmp_path / "next")
+    assert told.exit_code == 0, told.output
+    stretches = [[0, 10_000], stretches[1]]
+    assert json.loads((tmp_path / "next" / "run.json").read_text())["decided_ms"] == {name: stretches}
+    # Without the journal the labels are left, and what the run knew in part is not taken for whole.
+    journal_of(path).unlink()
+    book(data, season.names[3]).edit(Delete(0), revision=0)
+    told = ballspot("learn", tmp_path / "next", *words, "--run", tmp_path / "last")
+    assert told.exit_code == 0, told.output
+    record = json.loads((tmp_path / "last" / "run.json").read_text())
+    assert record["decided_ms"] == {name: [[4500, 5501]]}
+    assert record["splits"]["train"] == [*season.names[:2], name, season.names[3]]
 
 
-def test_predictions_fill_where_nobody_has_decided_alone(tmp_path: Path):
+def test_matches_that_had_labels_or_that_the_run_was_trained_on_are_whole(tmp_path: Path):
+    for name in ("had", "trained", "part", "none"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "224p.mp4").write_bytes(b"")
+    (tmp_path / "had/Labels-ball.json").write_text(
+        '{"annotations": [{"label": "PASS", "gameTime": "1 - 0:01", "position": "1000"}]}'
+    )
+    for name in ("had", "trained", "part", "none"):
+        book(tmp_path, name).edit(Reject("OUT", 9000) if name == "none" else Add("PASS", 200), revision=0)
+    data = DataSelection(tmp_path)
+    of_run = Splits(train=("trained", "part"), valid=("v",), test=("had",), source="a run")
+    found = {one.name: one.decided for one in find_corrections(data, of_run, in_part=["part"])}
+    assert found == {"had": None, "trained": None, "part": ((0, 701),), "none": ((8500, 9501),)}
+
+
+def test_decided_stretches_are_joined_and_of_one_half(tmp_path: Path):
     path = tmp_path / "Labels-ball.json"
     held = LabelBook(path, LABELS, match="m", root=tmp_path)
-    held.edit(Add("PASS", 5000), revision=0)
-    held.edit(Reject("OUT", 9000), revision=1)
-    spots = [
-        Spot("PASS", 5400, confidence=0.9),  # near a label
-        Spot("DRIVE", 4600, confidence=0.9),  # near one of another class, which somebody has looked at
-        Spot("OUT", 9400, confidence=0.9),  # rejected
-        Spot("PASS", 9400, confidence=0.9),
-        Spot("PASS", 20_000, confidence=0.4),  # below the score
-        Spot("SHOT", 30_000, confidence=0.5, team="left"),
-    ]
+    actions = (
+        Add("PASS", 5000), Add("DRIVE", 5900), Reject("OUT", 9000), Watch(5500, 6200), Watch(9501, 12_000),
+        Watch(0, 1000, half=2), Watch(50_000, 60_000), Undo(),
+    )  # fmt: skip
+    for revision, action in enumerate(actions):
+        held.edit(action, revision=revision)
     data = DataSelection(tmp_path)
-    rejected = rejected_of(data, Match("m", tmp_path, None, path))
-    filled = fill(spots, held.state().spots, rejected, 0.5)
-    assert filled == (Spot("PASS", 9400), Spot("SHOT", 30_000, team="left"))
-    assert fill(spots, held.state().spots, rejected, 2) == ()
-    assert rejected_of(data, Match("m/2", tmp_path, None, path, 2)) == ()  # of the other half
+    assert decided_of(data, Match("m", tmp_path, None, path)) == ((0, 1000), (4500, 6401), (8500, 12_000))
+    assert decided_of(data, Match("m/1", tmp_path, None, path, 1)) == ((4500, 6401), (8500, 12_000))
+    assert decided_of(data, Match("m/2", tmp_path, None, path, 2)) == ((0, 1000),)
 
 
 def test_a_match_of_which_predictions_were_rejected_alone_is_corrected_too(tmp_path: Path):
@@ -130,11 +153,9 @@ def test_a_match_of_which_predictions_were_rejected_alone_is_corrected_too(tmp_p
     book(tmp_path, "cup/m1").edit(Reject("OUT", 9000), revision=0)
     data, of_run = DataSelection(tmp_path), Splits(train=(), valid=("cup/m2",), test=(), source="a run")
     found = find_corrections(data, of_run)
-    assert found == (Correction("cup/m1", 0, 1, True),)
-    match = data.matches["cup/m1"]
-    assert rejected_of(data, match) == (("OUT", 9000),) and labels_of(data, match) == ()
-    filled = {"cup/m1": (Spot("PASS", 5000),)}
-    assert corrected_data(data, of_run, found, filled).spots_of_split("train") == filled
+    assert found == (Correction("cup/m1", 0, 1, ((8500, 9501),)),)
+    assert labels_of(data, data.matches["cup/m1"]) == ()
+    assert corrected_data(data, of_run, found).spots_of_split("train") == {"cup/m1": ()}
 
 
 def test_spots_of_two_heads_are_compared_by_class_and_time():
