@@ -99,8 +99,14 @@ def kept_backbones(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawn(ten_seconds: Path) -> Path:
     """A data root with three drawn matches; not to be written to."""
+    return ten_seconds
+
+
+@pytest.fixture(scope="session")
+def ten_seconds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in a folder whose `drawn` is another one."""
     out = tmp_path_factory.mktemp("drawn") / "data"
     synthesize(out, n_matches=3, minutes=N_FRAMES / 25 / 60, fps=Fraction(25), size=(64, 96), seed=1)
     return out

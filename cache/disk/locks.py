@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -32,11 +32,6 @@ def take_lock(descriptor: int, *, waits: bool = False, shared: bool = False) -> 
     return True
 
 
-def has_locks() -> bool:
-    """Whether this system has locks at all; a file system may have none all the same."""
-    return fcntl is not None
-
-
 def is_locked(path: Path) -> bool:
     """Whether another process has locked a file (never where there are no locks)."""
     if fcntl is None:
@@ -56,7 +51,7 @@ def locked_file(path: Path) -> Iterator[None]:
         take_lock(descriptor)
         yield
     finally:
-        os.close(descriptor)
+        _give_back(descriptor)
 
 
 @contextmanager
@@ -79,4 +74,12 @@ def locked_folder(path: Path, *, waits: bool = True, shared: bool = False) -> It
         yield
     finally:
         if descriptor >= 0:
-            os.close(descriptor)
+            _give_back(descriptor)
+
+
+def _give_back(descriptor: int) -> None:
+    """Ends the lock and closes its file: closed alone it would last in a process that was forked meanwhile."""
+    if fcntl is not None:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)

@@ -110,14 +110,19 @@ class StoppedError(Exception):
     """Stands for a process that was killed."""
 
 
+@pytest.fixture(scope="module")
+def whole(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The store of the first match, made without a break."""
+    job = ExtractionJob(load_backbone(BackboneSpec("regnety_002", "random", SIZE), CPU), device=CPU)
+    (result,) = extract_matches(find_matches(drawn)[:1], tmp_path_factory.mktemp("whole"), job)
+    return result.path.read_bytes()
+
+
 @pytest.mark.parametrize("n_batches", [0, 1, 30])
 def test_an_interrupted_extraction_ends_in_the_same_bytes(
-    matches: tuple[Match, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_batches: int
+    matches: tuple[Match, ...], whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_batches: int
 ) -> None:
-    backbone = load_backbone(BackboneSpec("regnety_002", "random", SIZE), CPU)
-    job = ExtractionJob(backbone, device=CPU)
-    (whole,) = extract_matches(matches[:1], tmp_path / "whole", job)
-
+    job = ExtractionJob(load_backbone(BackboneSpec("regnety_002", "random", SIZE), CPU), device=CPU)
     n_given = 0
 
     def breaking(self: DecodingProcess, segment: Segment, **settings: Any) -> Iterator[Batch]:
@@ -139,7 +144,7 @@ def test_an_interrupted_extraction_ends_in_the_same_bytes(
         stream.write(b"ROWS and then the power went")
     (resumed,) = extract_matches(matches[:1], tmp_path / "cut", job)
     assert resumed.n_new_rows == 250 - Settings().batch_rows * n_batches // 64 * 64  # records of 64 rows
-    assert path.read_bytes() == whole.path.read_bytes()
+    assert path.read_bytes() == whole
     assert not the_part(path).exists()
 
 

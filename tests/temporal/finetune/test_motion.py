@@ -1,24 +1,13 @@
 """Fine-tuning that sees motion, of a MobileNet with temporal shift: what it leaves is extracted and predicted alike."""
 
 import json
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from ballspot.cache.stores import open_feature_set
-from ballspot.extract.data_root.synth import synthesize
 
-from .test_run import SIZE, ballspot, words_for
-
-
-@pytest.fixture(scope="module")
-def brief(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three drawn matches of two seconds, one of each part."""
-    out = tmp_path_factory.mktemp("brief") / "data"
-    synthesize(out, n_matches=3, minutes=2 / 60, fps=Fraction(25), size=SIZE, seed=1)
-    return out
+from .test_run import ballspot, words_for
 
 
 def test_a_run_on_motion_says_so_to_extract_and_gives_the_same_scores(brief: Path, tmp_path: Path) -> None:

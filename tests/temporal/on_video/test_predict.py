@@ -60,9 +60,14 @@ def assert_same(ours: Path, theirs: Path) -> None:
     assert one.frame_index.tolist() == other.frame_index.tolist()
     assert (one.fps, one.n_video_frames, one.labels) == (other.fps, other.n_video_frames, other.labels)
     np.testing.assert_allclose(one.scores, other.scores, atol=2e-6)
-    first, second = (read_spots(path / "results_spotting.json") for path in (ours, theirs))
-    strong = [{(spot.label, spot.position_ms) for spot in spots if spot.confidence > 1e-3} for spots in (first, second)]
-    assert strong[0] == strong[1] and strong[0]
+    found = [
+        {(spot.label, spot.position_ms): spot.confidence or 0.0 for spot in read_spots(path / "results_spotting.json")}
+        for path in (ours, theirs)
+    ]
+    strong = [{key for key, confidence in spots.items() if confidence > 1e-3} for spots in found]
+    assert strong[0]
+    for key in strong[0] ^ strong[1]:  # a rounding below the bound in one, above it in the other
+        assert all(abs(spots[key] - 1e-3) < 1e-5 for spots in found), key
 
 
 @pytest.mark.parametrize("scaling", ["none", "train", "match", "match-common"])
@@ -217,8 +222,12 @@ def test_videos_that_soccernet_names_alike_are_named_by_their_matches(video, tmp
 @pytest.fixture(scope="module")
 def stream(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The drawn match in a container that can be read before it has ended."""
-    path = tmp_path_factory.mktemp("stream") / "a.mkv"
-    with av.open(str(video)) as old, av.open(str(path), "w") as new:
+    return remuxed(video, tmp_path_factory.mktemp("stream") / "a.mkv")
+
+
+def remuxed(video: Path, path: Path) -> Path:
+    """The same packets in a container that can be read before it has ended."""
+    with av.open(str(video)) as old, av.open(str(path), "w", format="matroska") as new:
         copy = new.add_stream_from_template(old.streams.video[0])
         for packet in old.demux(old.streams.video[0]):
             if packet.size:
@@ -232,13 +241,18 @@ def told(stdout: str) -> dict[tuple[str, int], dict]:
     return {(line["label"], line["position"]): line for line in lines}
 
 
-def test_a_pipe_tells_the_spots_of_the_whole_video_each_within_the_stated_latency(trained_run, stream, video, tmp_path):
-    run("predict", trained_run, video, "--out", tmp_path / "own")
+def test_a_pipe_tells_the_spots_of_the_whole_video_each_within_the_stated_latency(ten_seconds, tmp_path):
+    """Of ten seconds, after most of which a spot is settled."""
+    features = extracted(ten_seconds, tmp_path / "features", "--views", "original,hflip")
+    path = trained(features, ten_seconds, tmp_path / "run", "scaling=none")
+    video = ten_seconds / MATCH / "64p.mp4"
+    stream = remuxed(video, tmp_path / "a.mkv")
+    run("predict", path, video, "--out", tmp_path / "own")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = threading.Thread(target=lambda: pipe.write_bytes(stream.read_bytes()), daemon=True)
     writer.start()
-    live = run("predict", trained_run, pipe, "--live", "--json", "--threshold", "0.01")
+    live = run("predict", path, pipe, "--live", "--json", "--threshold", "0.01")
     writer.join(10)
     found = told(live.stdout)
     spots = read_spots(tmp_path / "own" / "64p" / "results_spotting.json")

@@ -3,13 +3,12 @@
 import json
 from pathlib import Path
 
-import av
 import numpy as np
 
 from ballspot.evaluate.dataset.spots import read_spots
 from ballspot.temporal.decoding.scores import read_scores
 
-from .test_predict import MATCH, run, trained
+from .test_predict import MATCH, remuxed, run, trained
 
 
 def test_a_run_that_sees_motion_and_boxes_is_predicted_from_videos(drawn: Path, video: Path, tmp_path: Path) -> None:
@@ -33,13 +32,3 @@ def test_a_run_that_sees_motion_and_boxes_is_predicted_from_videos(drawn: Path, 
     told = {(line["label"], line["position"]) for line in map(json.loads, live.stdout.splitlines())}
     spots = read_spots(tmp_path / "own" / "64p" / "results_spotting.json")
     assert told == {(spot.label, spot.position_ms) for spot in spots if spot.confidence >= 0.01} and told
-
-
-def remuxed(video: Path, path: Path) -> None:
-    """The same packets in a container that can be read before it has ended."""
-    with av.open(str(video)) as old, av.open(str(path), "w", format="matroska") as new:
-        copy = new.add_stream_from_template(old.streams.video[0])
-        for packet in old.demux(old.streams.video[0]):
-            if packet.size:
-                packet.stream = copy
-                new.mux(packet)

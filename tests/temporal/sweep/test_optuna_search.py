@@ -118,7 +118,7 @@ def test_a_killed_search_goes_on(space_file, season, tmp_path):
     words = words_for(space_file, season, out, "--trials", 5, "--finalists", 2)  # so few that none is given up
     for _ in range(3):
         child = started(words, tmp_path / "log")
-        n_before, deadline = len(list(out.glob("*/seed-*/log.jsonl"))), time.monotonic() + 1800
+        n_before, deadline = len(list(out.glob("*/seed-*/log.jsonl"))), time.monotonic() + 400
         while len(list(out.glob("*/seed-*/log.jsonl"))) == n_before and not child.is_over():
             assert time.monotonic() < deadline
             time.sleep(0.01)
