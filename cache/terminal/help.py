@@ -21,13 +21,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("--backbone", "--weights", "--size", "--stride", "--views", "--grid", "--layers", "--margin", "--dtype"),
         *("--preset", "--head", "--set", "--seed", "--seeds", "--freeze", "--epochs", "--fill", "--shuffle-labels"),
         *("--crop", "--clip-rows", "--overlap-rows", "--first-row", "--padding", "--first-clip", "--low", "--region"),
-        *("--conv-padding", "--search", "--trials", "--finalists"),
+        *("--conv-padding", "--search", "--trials", "--finalists", "--motion", "--region-size", "--region-from"),
+        *("--region-count", "--region-fuse", "--precision"),
     ),
     "Scoring": ("--metric", "--tolerance", "--min-count", "--resamples", "--block", "--diagnose"),
     "Output": (
         *("--out", "--run", "--edit", "--format", "--json", "--report", "--title", "--only", "--plots"),
-        *("--plot-format", "--keep-features", "--before", "--after", "--cut", "--false", "--missed"),
-        *("--width", "--zoom", "--dry-run", "--port", "--open", "--track", "--with-backbone"),
+        *("--plot-format", "--keep-features", "--before", "--after", "--cut", "--hits", "--false"),
+        *("--missed", "--width", "--zoom", "--dry-run", "--port", "--open", "--track", "--with-backbone"),
     ),
 }
 REST = "Advanced"

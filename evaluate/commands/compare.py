@@ -13,7 +13,7 @@ from ..dataset import BALL_12, DataSelection, load_label_set
 from ..reporting import as_csv, as_latex, as_markdown, comparison_tables, settings_rows
 from ..results import compare_runs
 from ..uncertainty import Bootstrap
-from .options import block_option, min_count_option, plot_format_option, resamples_option, show_tables
+from .options import block_option, form_of_plots, min_count_option, plot_format_option, resamples_option, show_tables
 
 MOST_NAMED = 3  # settings in the title of a report
 
@@ -24,7 +24,7 @@ MOST_NAMED = 3  # settings in the title of a report
     "--split",
     type=click.Choice(["valid", "test", "all"]),
     help="valid: as each run recorded it; test: score each run's predictions/test now; all: every match with labels, "
-    "of predictions without runs.  [default: valid; without runs all]",
+    "of predictions without runs.  [default: valid; of folds test; without runs all]",
 )
 @click.option(
     "--baseline", type=FOLDER, help="A run, or the folder of its seeds.  [default: the sweep's, or the first]"
@@ -65,7 +65,7 @@ def compare(
     title: str | None,
     only: tuple[str, ...],
     plots: Path | None,
-    plot_format: str,
+    plot_format: str | None,
     resamples: int,
     block: float,
 ) -> None:
@@ -86,6 +86,7 @@ def compare(
             f"--report {report}: the report is a page of HTML; name it FILE.html, or give --plots FOLDER --plot-format "
             "pdf for figures"
         )
+    drawn_as = form_of_plots(plots, plot_format)
     label_set = load_label_set(labels or BALL_12.name)
     comparison = compare_runs(
         runs,
@@ -115,7 +116,7 @@ def compare(
     if plots is not None:
         from ..reporting import draw_comparison
 
-        for path in draw_comparison(comparison, plots, plot_format):
+        for path in draw_comparison(comparison, plots, drawn_as):
             note(f"drawn: {path}")
     for warning in comparison.warnings:
         note(f"note: {warning}")

@@ -37,7 +37,7 @@ from ..reporting import (
 from ..results import contest, evaluate_predictions
 from ..scoring import METRIC, METRICS, OFFICIAL_FPS, Protocol
 from ..uncertainty import Bootstrap
-from .options import block_option, min_count_option, plot_format_option, resamples_option, show_tables
+from .options import block_option, form_of_plots, min_count_option, plot_format_option, resamples_option, show_tables
 
 
 @command()
@@ -86,7 +86,7 @@ def evaluate(
     resamples: int,
     block: float,
     plots: Path | None,
-    plot_format: str,
+    plot_format: str | None,
     as_json: bool,
 ) -> None:
     """Score predictions as SoccerNet does.
@@ -104,6 +104,7 @@ def evaluate(
     context = click.get_current_context()
     if tolerance is not None and context.get_parameter_source("metric") is not click.core.ParameterSource.DEFAULT:
         raise click.UsageError("--metric and --tolerance exclude each other")
+    drawn_as = form_of_plots(plots, plot_format)
     given = given_predictions([predictions] if against is None else [predictions, against], split)
     data_root = data_root_of(given, data_root)
     selection = DataSelection(data_root, label_set_for(given, labels), splits_file, leave_out, labels_file)
@@ -137,7 +138,7 @@ def evaluate(
     if plots is not None:
         from ..reporting import draw_evaluation
 
-        for path in draw_evaluation(evaluation, plots, plot_format):
+        for path in draw_evaluation(evaluation, plots, drawn_as):
             note(f"drawn: {path}")
     at_rate = rate_remark(selection.labels_name, fps)
     for remark in [*filter(None, (of_run, at_rate)), *remarks(evaluation)]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...cache.errors import BallspotError
 from ...cache.terminal import FiniteRange, print_table
 from ..dataset import DataSelection, Given, matches_of
 from ..uncertainty import Bootstrap
@@ -76,10 +77,15 @@ block_option = click.option(
 plot_format_option = click.option(
     "--plot-format",
     type=click.Choice(["png", "pdf", "svg"]),
-    default="png",
-    show_default=True,
-    help="Of --plots: PDF and SVG can be scaled.",
+    help="Of --plots: PDF and SVG can be scaled.  [default: png]",
 )
+
+
+def form_of_plots(plots: Path | None, plot_format: str | None) -> str:
+    """What pictures are written as. Raises BallspotError where a form is given and no folder for them."""
+    if plot_format is not None and plots is None:
+        raise BallspotError(f"--plot-format {plot_format}: is for the pictures of --plots; give --plots FOLDER with it")
+    return plot_format or "png"
 
 
 def show_tables(tables: Sequence["TextTable"]) -> None:

@@ -123,13 +123,13 @@ def deal_folds(n_events: Mapping[str, int], n_folds: int) -> tuple[Fold, ...]:
     ``n_events`` are the events of each match, whole. In the order of their events, the most first (by name where they
     have equally many), matches are dealt like cards, there and back again. A fold validates on the match with the most
     events of the next fold, and trains on all others that it does not hold out. Raises BallspotError for fewer than 2
-    folds, more folds than matches, and fewer than 3 matches.
+    folds, more folds than matches, fewer than 3 matches, and 2 folds of 3, one of which would train on none.
     """
     names = sorted(n_events, key=lambda name: (-n_events[name], name))
-    if not 2 <= n_folds <= len(names) or len(names) < 3:
+    if not 2 <= n_folds <= len(names) or len(names) < 3 or (n_folds, len(names)) == (2, 3):
         raise BallspotError(
-            f"{n_folds} folds of {len(names)} matches cannot be dealt; it takes 2 folds or more, 3 matches or more, "
-            "and a match or more for each fold"
+            f"{n_folds} folds of {len(names)} matches cannot be dealt; it takes 2 folds or more, a match or more for "
+            "each fold, and, beside those that it holds out, one to validate and one to train on"
         )
     dealt: list[list[str]] = [[] for _ in range(n_folds)]
     for place, name in enumerate(names):

@@ -59,7 +59,7 @@ def draw_settings(axes: "Axes", settings: Sequence[ComparedSetting], title: str)
         axes.annotate(f"{100 * setting.mean_ap:.1f}", (100 * setting.mean_ap, row), (0, 5), fontsize=8, ha="center",
                       textcoords="offset points", color=INK)  # fmt: skip
     names = [fill(setting.name.replace(",", ", "), NAME, break_long_words=False) for setting in ordered]
-    axes.set_yticks(range(len(ordered)), names, parse_math=False, fontsize=8)
+    axes.set_yticks(range(len(ordered)), names, fontsize=8)
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.set_ylim(len(ordered) - 0.4, -0.7)
     _figure(axes).supxlabel(f"{title}, in %, with 95 % intervals", fontsize=9)
@@ -82,7 +82,8 @@ def draw_class_scores(axes: "Axes", comparison: Comparison, counts: Sequence[int
         axes.plot(values, rows + offset, MARKS[place], color=LINE_COLOURS[place], label=comparison.names[place], ms=5)
     for row in rows[:-1]:
         axes.axhline(row + 0.5, color=FAINT, linewidth=0.4)
-    axes.set_yticks(rows, [f"{label} ({count})" for label, count in zip(labels, filter(None, counts), strict=True)])
+    names = [f"{label} ({count})" for label, count in zip(labels, filter(None, counts), strict=True)]
+    axes.set_yticks(rows, names)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(left=-2)
     _figure(axes).supxlabel("AP in %, mean over seeds; truths in brackets", fontsize=9)
@@ -114,6 +115,4 @@ def draw_learning(axes: "Axes", comparison: Comparison) -> None:
 
 
 def _legend(axes: "Axes") -> None:
-    legend = axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0.0, 1.0))
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0.0, 1.0))

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DPI = 220  # of PNG files: sharp on paper up to the width of a page
-FORMS = ("png", "pdf", "svg")
 INK, FAINT = "#1f2933", "#9aa5b1"
 COLOURS = {  # told apart by all common kinds of colour vision (Okabe and Ito), and by order and legend
     "hit": "#009e73",
@@ -50,8 +49,9 @@ def draw_evaluation(evaluation: Evaluation, folder: Path, form: str = "png") -> 
 def paint(path: Path, size: tuple[float, float], draw: "Callable[[Axes], None]") -> Path:
     """Draws a figure of ``size`` in inches to a file whose name ends in its form, whole or not at all.
 
-    Letters of PDF and SVG files stay letters, so that they can be searched and set in another font; the same figure
-    gives the same bytes. Raises BallspotError when matplotlib is not installed (extra `plots`).
+    Letters of PDF and SVG files stay letters, so that they can be searched and set in another font; a name with dollar
+    signs is no formula; the same figure gives the same bytes. Raises BallspotError when matplotlib is not installed
+    (extra `plots`).
     """
     try:
         from matplotlib import rc_context
@@ -60,7 +60,7 @@ def paint(path: Path, size: tuple[float, float], draw: "Callable[[Axes], None]")
         raise BallspotError("pictures need matplotlib; install it with: pip install 'ballspot[plots]'") from error
     form = path.suffix.removeprefix(".")
     nobody = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None, "Creator": None}}
-    known: Any = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "ballspot"}
+    known: Any = {"text.parse_math": False, "pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "ballspot"}
     with rc_context(known), whole_file(path) as temporary:
         figure: Figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots())

@@ -93,6 +93,8 @@ class Comparison:
         Features are told by the name of their set, with their fingerprint where one name stands for several.
         """
         varied = {key: values for key, values in self.differs.items() if key not in ("seed", FINGERPRINT)}
+        if "train_matches" in varied and len({str(names) for names in varied.get("train matches", ()) if names}) == 1:
+            del varied["train matches"]  # of runs that train on all that others draw from
         told = [(run.made_from.get("features", ABSENT), run.made_from.get(FINGERPRINT, ABSENT)) for run in self.runs]
         if len(set(told)) > len({name for name, _ in told}):
             varied["features"] = tuple(f"{name} {fingerprint}" for name, fingerprint in told)
@@ -179,7 +181,7 @@ def compare_runs(
     runs, metric, fps = _score_all(units, evaluated, min_count)
     differs = _differing([run.made_from for run in runs])
     groups = group_by_setting([run.made_from for run in runs])
-    warnings = [*_stand_in_warnings(first), *_warnings(differs, runs), *_fold_warnings(len(opened), len(runs))]
+    warnings = [*_stand_in_warnings(first), *_warnings(differs, runs), *_fold_warnings(units)]
     comparison = Comparison(
         split=split,
         metric=metric,
@@ -205,10 +207,14 @@ def _usual_split(paths: Sequence[Path], has_runs: bool) -> str:
     return "test" if all(is_of_anybody(path) or is_fold(path) for path in paths) else "valid"
 
 
-def _fold_warnings(n_folds: int, n_runs: int) -> list[str]:
-    if n_runs == n_folds:
-        return []
-    return [f"{n_folds} runs are the folds of {n_runs}, each scored on the matches of all its folds"]
+def _fold_warnings(units: Sequence[Sequence[Fold]]) -> list[str]:
+    n_folds, warnings = sum(map(len, units)), []
+    if n_folds > len(units):
+        warnings.append(f"{n_folds} runs are the folds of {len(units)}, each scored on the matches of all its folds")
+    for here, dealt in sorted({(len(unit), unit[0].n_folds) for unit in units}):
+        if here < dealt:
+            warnings.append(f"{here} of {dealt} folds alone: what the others hold out is not in the numbers")
+    return warnings
 
 
 def _label_set(runs: Sequence[Fold]) -> LabelSet:

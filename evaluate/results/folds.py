@@ -40,6 +40,13 @@ class Fold:
         """Whether it is known how the predictions were made."""
         return self.predictions is None
 
+    @property
+    def n_folds(self) -> int:
+        """Of how many folds a run is one, 0 where it is none and of predictions of anybody."""
+        splits = self.record.get("splits") if self.is_run else None
+        n_folds = splits.get("n_folds") if isinstance(splits, Mapping) else None
+        return n_folds if isinstance(n_folds, int) else 0
+
 
 def open_fold(folder: RunFolder, split: str) -> Fold:
     """The run in ``folder``. Raises BallspotError where it records no matches of the split."""
@@ -115,8 +122,8 @@ def is_fold(path: Path) -> bool:
     """Whether this is a run that holds out a fold of the matches, which it predicted as its test matches."""
     if is_of_anybody(path):
         return False
-    splits = RunFolder(path).record().get("splits")
-    return isinstance(splits, Mapping) and bool(splits.get("n_folds"))
+    folder = RunFolder(path)
+    return bool(Fold(folder, folder.record(), {}, ()).n_folds)
 
 
 def unit_paths(units: Sequence[Sequence[Fold]]) -> list[Path]:

@@ -23,6 +23,7 @@ TOGETHER: Mapping[str, Callable[[list[float]], float]] = {"train_s": sum, "peak_
 def made_from(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
     """All that decided a run, flat: its configuration, seed, features, training matches and label shuffling.
 
+    Training matches that the seed drew are told by their number: seeds of one setting have others each.
     Raises BallspotError where the record's matches are no lists.
     """
     features, splits = record.get("features"), record.get("splits")
@@ -34,6 +35,8 @@ def made_from(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
             raise BallspotError(
                 f"{folder.path / 'run.json'}: its {part} matches are {names!r}, no list; train the run again"
             )
+    if "train_matches" in splits:
+        del matches["train"]
     return {
         **{key: shown(value) if isinstance(value, str) else value for key, value in flatten(folder.config()).items()},
         "seed": record.get("seed"),

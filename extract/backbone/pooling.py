@@ -36,7 +36,7 @@ class GridPooling(nn.Module):
         self._maps: dict[str, Tensor] = {}
         for name in self.layers:
             if name != POOLED:
-                model.get_submodule(name).register_forward_hook(self._keep(name))
+                model.get_submodule(name).register_forward_hook(Kept(self._maps, name))
 
     def forward(self, images: Tensor) -> Tensor:
         maps = self.maps(images)
@@ -73,11 +73,15 @@ class GridPooling(nn.Module):
             return output
         return output[:, n_before:].transpose(1, 2).unflatten(2, (rows, columns))
 
-    def _keep(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def hook(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-            self._maps[name] = output
 
-        return hook
+class Kept:
+    """A hook that keeps what a layer gives in `maps`; a copy of the whole model keeps it in the copy's own maps."""
+
+    def __init__(self, maps: dict[str, Tensor], name: str) -> None:
+        self.maps, self.name = maps, name
+
+    def __call__(self, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+        self.maps[self.name] = output
 
 
 class WithStrength(nn.Module):

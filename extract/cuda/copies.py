@@ -38,15 +38,18 @@ def uploaded(pieces: Iterable[Pictures], batch_rows: int, device: torch.device) 
     """
     copying = torch.cuda.Stream(device)
     batch: Filling | None = None
-    for piece in pieces:
-        given, at = torch.from_numpy(piece.pictures), 0
-        while at < len(piece.frame_index):
-            batch = batch or Filling(given, batch_rows, device, copying)
-            at += batch.take(piece, given, at)
-            if batch.n_rows == batch_rows:
-                yield batch.whole()
-                batch = None
-        copying.synchronize()
+    try:
+        for piece in pieces:
+            given, at = torch.from_numpy(piece.pictures), 0
+            while at < len(piece.frame_index):
+                batch = batch or Filling(given, batch_rows, device, copying)
+                at += batch.take(piece, given, at)
+                if batch.n_rows == batch_rows:
+                    yield batch.whole()
+                    batch = None
+            copying.synchronize()
+    finally:
+        copying.synchronize()  # left in the middle: the memory that is being copied goes with its pieces
     if batch is not None:
         yield batch.whole()
 

@@ -22,6 +22,7 @@ from ..backbone import (
     require_cells,
     see,
 )
+from ..cuda import Uploaded
 from ..video import Batch
 from .boxes import Boxes, cut_resized
 from .choice import (
@@ -84,7 +85,7 @@ class RegionEngine:
         return Segment(max(segment.start - self.reach, 0), min(segment.stop + self.reach, n_rows))
 
     def centres(
-        self, batches: Iterable[Batch], segment: Segment, *, n_rows: int | None, views: tuple[str, ...]
+        self, batches: Iterable[Batch | Uploaded], segment: Segment, *, n_rows: int | None, views: tuple[str, ...]
     ) -> Iterator[Centre]:
         """The segment's rows, a batch of them at a time; ``batches`` are those of its `span`.
 
@@ -116,7 +117,7 @@ class RegionEngine:
                 maps = {row: one for row, one in maps.items() if row >= at - TIME_REACH}
 
     def _seen(
-        self, batch: Batch, views: tuple[str, ...]
+        self, batch: Batch | Uploaded, views: tuple[str, ...]
     ) -> Iterator[tuple[_Held, np.ndarray | None, np.ndarray | None]]:
         """What each row of a batch gives as a whole, its map of strength, or its edges."""
         spec, n_rows = self.backbone.spec, len(batch.frame_index)

@@ -8,7 +8,7 @@ from .arrays import ArrayFile, Reading, export_arrays, find_arrays, import_array
 from .crew import MAX_AUTO_WORKERS, Decoders, crew_of, gpu_crew, n_decoders_for, n_workers_for
 from .extraction import Crew, ExtractionError, extract_matches, videos_of
 from .job import AUTO_DECODER, ExtractionJob, Recipe, Settings
-from .names import default_set_name, require_set_name
+from .names import default_set_name, extract_options, require_set_name
 from .pca import FIT_FILE, Components, fit_components, load_components, project_set, save_components
 from .recheck import check_chunks, job_of, recipe_of
 from .recipe import BundledFeatures

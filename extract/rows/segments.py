@@ -188,13 +188,13 @@ class SegmentRunner:
     def _rows_of_windows(self, engine: WideEngine, segment: Segment, match: str, whole: Segment) -> Iterator[Block]:
         span, of_whole = (engine.span(one, self.n_rows) for one in (segment, whole))
         read = self.decoding.batches(span, stride=self.job.settings.stride, whole=of_whole)
-        batches = self._uploaded(read) if self.on_gpu and isinstance(engine, WindowEngine) else read
+        batches = self._uploaded(read) if self.on_gpu else read
         return self._centres(engine, batches, segment, self.n_rows, match)
 
     def _centres(
         self,
         engine: WideEngine,
-        batches: Iterable[Any],  # of `Batch`, or of `Uploaded` for a `WindowEngine`
+        batches: Iterable[Batch | Uploaded],
         segment: Segment,
         n_rows: int | None,
         match: str,
@@ -202,7 +202,7 @@ class SegmentRunner:
         stride = self.job.settings.stride
         substituted: set[int] = set()
 
-        def watched() -> Iterator[Any]:
+        def watched() -> Iterator[Batch | Uploaded]:
             for batch in batches:
                 substituted.update(batch.substituted.tolist())
                 yield batch

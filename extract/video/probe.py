@@ -40,7 +40,6 @@ from ..container import (
 
 Beat = Callable[[], None]
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg"})
-MAX_IRREGULARITY = 0.5
 REORDERED = frozenset({"h264", "hevc"})  # AVI tells times of decoding alone; those of showing FFmpeg guesses wrongly
 REPAIR = "copy or download the video again, or repair it with `ffmpeg -i IN OUT`"
 
@@ -154,11 +153,6 @@ class VideoProbe:
                 "recordings): pictures there may be damaged"
             )
         return tuple(found)
-
-    @property
-    def is_variable(self) -> bool:
-        """True when a frame lies more than half a frame from where a constant rate puts it."""
-        return self.irregularity > MAX_IRREGULARITY
 
     @property
     def longest_gop(self) -> int:

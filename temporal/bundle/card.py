@@ -17,7 +17,7 @@ from ...cache.runs import RunFolder, data_of_run, seed_folders
 from ...evaluate.dataset import DataSelection, LabelSet, find_matches, read_labels
 from ...evaluate.results import evaluate_predictions
 from ...evaluate.scoring import Protocol
-from ...extract.rows import BundledFeatures
+from ...extract.rows import BundledFeatures, extract_options
 from ..config import travelling_table
 from ..heads import n_parameters
 from .bundle import Bundle
@@ -187,6 +187,11 @@ def _features(one: BundledFeatures) -> dict[str, str]:
         height, width = spec.size
         what = f"{spec.backbone} on {height}x{width} pixels, a row every {spec.stride} frame(s)"
         what += f", {spec.interpolation}, stored as {spec.dtype}"
+        if spec.motion is not None:
+            what += f", channels that are the grey levels of three frames, {spec.motion} apart"
+        if spec.region is not None:
+            (high, wide), (rows, columns) = spec.region.size, spec.region.picture
+            what += f", and {spec.region.count} of {high}x{wide} cut from {rows}x{columns} by {spec.region.by}"
         if spec.pca is not None:
             what += f", {spec.pca.dim} principal components fitted on the training matches"
     held = "They are in the bundle." if one.weights is not None else "They are not in the bundle."
@@ -202,13 +207,9 @@ def _features(one: BundledFeatures) -> dict[str, str]:
 
 def _extract_line(one: BundledFeatures) -> str:
     """The command that extracts the features, "" where one line does not do it."""
-    spec = one.spec
-    if not spec.backbone or spec.pca is not None or one.origin == "unknown":
-        return ""
     said = {"random": f"random:{one.origin_name}", "file": "FILE", "run": "RUN"}.get(one.origin, one.origin)
-    height, width = spec.size
-    line = f"ballspot extract DATA --out features --backbone {spec.backbone} --weights {said}"
-    return f"{line} --size {height}x{width} --stride {spec.stride}"
+    options = "" if one.origin == "unknown" else extract_options(one.spec, said)
+    return options and f"ballspot extract DATA --out features {options}"
 
 
 def _percent(value: float) -> str:

@@ -110,12 +110,15 @@ def export_backbone(source: Path, out: Path, *, features: Sequence[Path] = ()) -
     """Writes the backbone of a run's or bundle's features as ONNX: pictures float32 (B, H, W, 3) of 0..255 in, any B.
 
     Rows come out as the backbone gives them, float32, before components. Raises BallspotError for a backbone with
-    temporal shift, for several feature sets, and where it differs from torch's by above 1e-4 of the largest feature.
+    temporal shift, for boxes beside the picture, for several feature sets, and where it differs from torch's by above
+    1e-4 of the largest feature.
     """
     bundle = open_bundle(source, features=features)
     made, *others = bundle.features
     if others:
         raise BallspotError(f"{source}: reads {1 + len(others)} feature sets; --backbone is for heads on one")
+    if made.spec.region is not None:  # its boxes are chosen over several rows, from maps of the whole pictures
+        raise BallspotError(f"{made.name}: sees boxes of the picture, too (--region); --backbone is for whole pictures")
     backbone = made.backbone(device=torch.device("cpu"))
     if backbone.shifted is not None:
         raise BallspotError(f"{backbone.spec.name}: sees neighbouring frames; --backbone is for those without shift")

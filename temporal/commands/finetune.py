@@ -106,9 +106,8 @@ def finetune(
             shuffle_labels=False,
             device=group.device,
         )
-        numbers = chosen_precision(
-            "bfloat16" if config.training.amp and precision == "auto" else precision, group.device
-        )
+        is_halved = config.training.amp or config.training.precision == "bfloat16"
+        numbers = chosen_precision("bfloat16" if is_halved and precision == "auto" else precision, group.device)
         videos = read_videos(task, group)
         finetuning = Finetuning(
             task=task,

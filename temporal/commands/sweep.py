@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,6 +23,9 @@ from ...cache.terminal import (
     note,
     splits_option,
 )
+
+if TYPE_CHECKING:
+    from ..config import TrainingSection
 
 CLUSTER_JOBS = 16  # runs at a time on other machines, whose number nobody here knows
 
@@ -127,7 +131,8 @@ def sweep(
     )
     from ..training import command_line, require_tracker
 
-    require_sense(searcher, on, n_trials=n_trials, n_finalists=n_finalists, dry_run=dry_run, n_folds=n_folds)
+    folding = next((f"--{name}" for name, given in (("folds", n_folds), ("with-test", with_test)) if given), None)
+    require_sense(searcher, on, n_trials=n_trials, n_finalists=n_finalists, dry_run=dry_run, folding=folding)
     if track:
         require_tracker()
     path = find_sweep(file)
@@ -137,6 +142,8 @@ def sweep(
     laid = [*settings, *([] if precision is None else [f"training.precision={precision}"])]
     space = read_space(path, settings=laid, matches=wholes, n_seeds=n_seeds)
     devices = pick_devices(device, on=on)
+    if not Executor.is_elsewhere(on):  # where nobody here knows which units there are
+        tell_precision([space.setting(place).config.training for place in space.covering()], devices[0])
     n_jobs = n_jobs or (CLUSTER_JOBS if Executor.is_elsewhere(on) else default_jobs(devices, n_threads))
     template = Job(
         run=out,
@@ -199,11 +206,11 @@ def sweep(
 
 
 def require_sense(
-    searcher: str | None, on: str, *, n_trials: int | None, n_finalists: int | None, dry_run: bool, n_folds: int | None
+    searcher: str | None, on: str, *, n_trials: int | None, n_finalists: int | None, dry_run: bool, folding: str | None
 ) -> None:
-    """Raises BallspotError for options that do not go together."""
-    if searcher is not None and n_folds is not None:
-        raise BallspotError(f"--search {searcher} --folds: a search validates all on the same matches; drop --folds")
+    """Raises BallspotError for options that do not go together; ``folding`` is the one that asks for folds."""
+    if searcher is not None and folding is not None:
+        raise BallspotError(f"--search {searcher} {folding}: a search validates all on the same matches; drop it")
     if searcher is None and (n_trials or n_finalists):
         raise BallspotError("--trials and --finalists are for a search; give --search optuna with them")
     if searcher is not None and dry_run:
@@ -215,6 +222,17 @@ def require_sense(
         raise BallspotError(
             f"--search {searcher} --on {on}: a search stops its trials, which it can here alone; drop --on"
         )
+
+
+def tell_precision(sections: "Sequence[TrainingSection]", device: str) -> None:
+    """Says, once, where settings ask for numbers that this machine has no unit for."""
+    import torch
+
+    from ..training import precision_remark
+
+    remarks = dict.fromkeys(precision_remark(section, torch.device(device)) for section in sections)
+    for line in filter(None, remarks):
+        note(line)
 
 
 def stack_of_search(stack: str) -> int:

@@ -1,6 +1,6 @@
 """A backbone and a head trained together on clips of pictures, on one process or several."""
 
-from .model import PRECISIONS, chosen_precision
+from .model import chosen_precision
 from .processes import joined_group
 from .run import finetune, start_digest
 from .settings import read_settings

@@ -15,8 +15,6 @@ from ..heads import HeadOutput, SpottingHead
 from ..training import can_fuse
 from .settings import PARTS, FinetuneSection
 
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-
 
 @dataclass(frozen=True)
 class Precision:

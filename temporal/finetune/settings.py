@@ -78,6 +78,7 @@ def read_settings(preset: str, settings: Sequence[str]) -> tuple[Config, Finetun
         ("augmentation.index_jitter", config.augmentation.index_jitter, 0.0),
         ("augmentation.frame_switch", config.augmentation.frame_switch, 0.0),
         ("augmentation.temporal_drop", config.augmentation.temporal_drop, 0.0),
+        ("head.cells", config.head.cells, 1),
         ("training.sam_rho", config.training.sam_rho, 0.0),
         ("training.compile", config.training.compile, False),
     ):

@@ -165,7 +165,6 @@ class ClipReader:
             if isinstance(clip, str):
                 raise DecodingError(clip)
             yield clip
-        next(clips, None)  # so that the processes are ready for the next epoch
 
     def close(self) -> None:
         """Ends the processes."""

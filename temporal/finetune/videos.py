@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,10 +49,8 @@ def _read(videos: Iterable[tuple[str, Path]], *, is_shown: bool) -> dict[str, tu
     """Probes and digests; by threads, since both wait for the disk, and most of their work is in native code."""
     own = list(videos)
     found: dict[str, tuple[VideoProbe, str]] = {}
-    with (
-        ThreadPoolExecutor(MOST_READERS) as pool,
-        ProgressLine("reading videos", len(own), unit="videos", stays=False) as progress,
-    ):
+    progress = ProgressLine("reading videos", len(own), unit="videos", stays=False)
+    with ThreadPoolExecutor(MOST_READERS) as pool, progress if is_shown else nullcontext():
         for (name, _), read in zip(own, pool.map(_probe_and_digest, [path for _, path in own]), strict=True):
             found[name] = read
             if is_shown:

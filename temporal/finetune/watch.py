@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import torch.distributed as dist
@@ -21,6 +22,7 @@ BEAT_S = 2.0
 SILENCE_S = 40.0  # after which a process is gone: far more than any call into native code takes
 GRACE_S = 5.0  # for the main thread to end by itself, with its own words
 POLL_S = 0.2
+_numbers = count()  # of the watches of this process: the store may outlive one training, and its keys stay
 
 
 class Watch:
@@ -33,7 +35,7 @@ class Watch:
         line = stores.TCPStore(
             host, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=SILENCE_S)
         )
-        self._store = stores.PrefixStore(f"ballspot/{attempt}", line)
+        self._store = stores.PrefixStore(f"ballspot/{attempt}/{next(_numbers)}", line)
         self._counts = dict.fromkeys(range(n_processes) if rank == 0 else (0,), 0)
         self._heard = dict.fromkeys(self._counts, time.monotonic())
         self._counts.pop(rank, None)

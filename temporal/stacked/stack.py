@@ -37,7 +37,11 @@ class Stack:
         self.averages = self._stack_averages()
         self.kept = [name for name in heads[0].state_dict() if name in self.parameters or name in self.buffers]
         self.rates_are_alike = len({_pace(section) for section in sections}) == 1
-        self.optimizer = self._stack_optimizers() if self.rates_are_alike else None
+        if self.rates_are_alike:
+            self.optimizer = self._stack_optimizers()
+        else:
+            self.optimizer = None
+            self._part_steps()
         for place, head in enumerate(heads):
             for name, parameter in head.named_parameters():
                 parameter.data = self.parameters[name].data[place]
@@ -121,6 +125,12 @@ class Stack:
                 one["step"] = state["step"]
                 one.update({moment: state[moment][place] for moment in MOMENTS})
         return optimizer
+
+    def _part_steps(self) -> None:
+        """Gives each optimizer a count of its own: those of an earlier stack, whose one optimizer counted, share it."""
+        for learner in self.learners:
+            for state in learner.optimizer.state.values():
+                state["step"] = state["step"].clone()
 
     def _step(self) -> None:
         if self.optimizer is not None:

@@ -25,6 +25,7 @@ from .optimizer import (
     computes_in_bfloat16,
     computing,
     make_optimizer,
+    precision_remark,
     scheduled_rate,
 )
 from .probe import probe_split

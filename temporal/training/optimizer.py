@@ -38,8 +38,16 @@ def computes_in_bfloat16(section: TrainingSection, device: torch.device) -> bool
     losses stay float32 in any case.
     """
     if device.type == "cuda":
-        return section.amp or (section.precision == "bfloat16" and torch.cuda.is_bf16_supported())
+        is_asked = section.precision == "bfloat16"
+        return section.amp or (is_asked and torch.cuda.is_bf16_supported(including_emulation=False))
     return section.precision == "bfloat16" and device.type == "cpu" and has_bfloat16_units()
+
+
+def precision_remark(section: TrainingSection, device: torch.device) -> str:
+    """Why a training with ``precision`` bfloat16 computes in float32 on a device, "" where it does as it says."""
+    if section.precision == "float32" or computes_in_bfloat16(section, device):
+        return ""
+    return f"precision bfloat16: {device} has no unit for it; heads are computed in float32"
 
 
 def computing(section: TrainingSection, device: torch.device) -> AbstractContextManager[Any]:

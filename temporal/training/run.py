@@ -17,7 +17,7 @@ from ..heads import HeadDescription, HeadOutput, SpottingHead, n_parameters, rea
 from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record, write_wholes
 from .epoch import EpochSummary, TrainingMaterial, epoch_seed, steps_an_epoch, train_epoch
 from .material import LoadedFeatures, load_both, training_side
-from .optimizer import Learner, computes_in_bfloat16, make_optimizer
+from .optimizer import Learner, make_optimizer, precision_remark
 from .progress import BEST, LAST, RunProgress
 from .provenance import command_line, run_record
 from .task import HELD_OUT, SPLIT, Experiment, Report
@@ -110,9 +110,8 @@ def begin_run(
     tracker = Tracker(run) if track else None
     progress = RunProgress(run, experiment, learner, description, report, loaded.scaling, tracker)
     progress.resume()
-    section = experiment.config.training
-    if section.precision == "bfloat16" and not computes_in_bfloat16(section, experiment.device):
-        report(f"precision bfloat16: {experiment.device} has no unit for it; the head is computed in float32")
+    if remark := precision_remark(experiment.config.training, experiment.device):
+        report(remark)
     return progress
 
 

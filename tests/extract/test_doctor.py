@@ -2,7 +2,10 @@
 
 import json
 import sys
+import tomllib
+from pathlib import Path
 
+import av
 import pytest
 from click.testing import CliRunner
 
@@ -33,6 +36,19 @@ def test_a_decoder_that_gives_the_frames_in_another_order_is_a_fault(monkeypatch
     doctor.write_video(tmp_path / "v.mp4")
     finding = doctor.tried("decord", tmp_path / "v.mp4")
     assert finding.state == "fault" and "other frames" in finding.text
+
+
+def test_a_decoder_says_its_own_version_also_where_its_package_has_another_name(monkeypatch, tmp_path):
+    """decord comes as decord2 on macOS, where no distribution is called decord."""
+    monkeypatch.setattr(doctor, "version_of", lambda name: None)
+    doctor.write_video(tmp_path / "v.mp4")
+    assert doctor.tried("pyav", tmp_path / "v.mp4").text == f"{av.__version__}, reads what was written"
+
+
+def test_every_extra_of_the_package_that_is_not_for_its_developers_is_looked_for():
+    with (Path(doctor.__file__).parents[1] / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    assert extras.keys() - {"dev", "docs", "fuzz", "soccernet"} == doctor.EXTRAS.keys()
 
 
 def test_a_missing_extra_has_the_command_that_brings_it(monkeypatch):

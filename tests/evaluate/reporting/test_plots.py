@@ -10,7 +10,7 @@ from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
 from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import BALL_12
-from ballspot.evaluate.reporting.plots import COLOURS, draw_evaluation
+from ballspot.evaluate.reporting.plots import COLOURS, draw_evaluation, paint
 from ballspot.evaluate.results.evaluation import evaluate_predictions
 from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 
@@ -107,6 +107,20 @@ def test_pictures_with_an_axis_of_numbers_have_a_grid_under_what_they_show(drawn
         assert is_lined == {"confusion": [False, False], "tolerance": [True] * 2, "calibration": [True] * 2}.get(
             name, [True, False]
         )
+
+
+def test_a_form_of_pictures_that_nobody_asked_for_is_told(folders: Path):
+    words = ["evaluate", str(folders / "predictions"), "--data", str(folders / "data"), "--plot-format", "pdf"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert result.stderr.strip().endswith("is for the pictures of --plots; give --plots FOLDER with it")
+
+
+def test_a_class_with_dollar_signs_is_no_formula(tmp_path: Path):
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    name = r"$\frac$"  # which no formula may end with
+    paint(tmp_path / "one.svg", (2.0, 2.0), lambda axes: axes.set_yticks([0], [name]))
+    assert name in (tmp_path / "one.svg").read_text()
 
 
 def test_without_matplotlib_the_extra_is_named(folders: Path, monkeypatch: pytest.MonkeyPatch):

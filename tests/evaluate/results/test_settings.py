@@ -19,6 +19,18 @@ def test_runs_alike_but_for_the_seed_are_one_setting():
     assert group_by_setting(made_from) == [[0, 2], [1]]
 
 
+def test_seeds_that_drew_other_training_matches_are_one_setting(run: Callable):
+    """As a sweep of `train_matches` without folds leaves them: 0, all of three, then one of them, drawn by the seed."""
+    paths = []
+    for n, drawn in ((0, ["abc", "abc"]), (1, ["a", "c"])):
+        for seed, names in enumerate(drawn):
+            splits = {"train": list(names), "valid": ["v"], "test": ["m"], **({"train_matches": n} if n else {})}
+            paths.append(run(f"n={n}/seed-{seed}", {}, record={"seed": seed, "splits": splits}))
+    comparison = compare_runs(paths, bootstrap=Bootstrap(0))
+    assert comparison.groups == ((0, 1), (2, 3))
+    assert comparison.varied() == [{"train_matches": None}, {"train_matches": 1}]
+
+
 def test_settings_are_called_by_folders_by_whole_folders_and_by_runs_where_one_folder_holds_several():
     groups = [[0], [1, 2]]
     assert setting_names(groups, [Path("w/a/seed-0"), Path("w/b/seed-1"), Path("w/b/seed-2")]) == ["a", "b"]

@@ -13,7 +13,7 @@ from torch import nn
 
 from ballspot.cache.errors import BallspotError
 from ballspot.extract.backbone import fuse_convs
-from ballspot.extract.backbone.engines import TorchEngine, make_engine, normalisation, normalised
+from ballspot.extract.backbone.engines import TorchEngine, halved, make_engine, normalisation, normalised
 from ballspot.extract.backbone.fuse_convs import FusedConv, Normalised, fuse_convolutions
 from ballspot.extract.backbone.load import Backbone, load_backbone
 from ballspot.extract.backbone.spec import BackboneSpec
@@ -186,3 +186,13 @@ def test_a_batch_takes_no_new_memory_from_the_system() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     n_pages = 8 * 32 * 112 * 199 * 4 // 4096  # of the largest feature map alone
     assert int(done.stdout) < n_pages / 10
+
+
+def test_a_copy_of_a_model_that_pools_layers_keeps_its_own_maps() -> None:
+    """It once wrote them into the original's: halves fell back to autocast, and nothing was fused."""
+    made = load_backbone(BackboneSpec("resnet10t", "random", SIZE, ("layer2", "layer3"), (1, 2)), CPU)
+    images = torch.randn(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found = halved(made.model, torch.float64)(images.double())
+        np.testing.assert_allclose(found.numpy(), made.model(images).numpy(), rtol=1e-4, atol=1e-5)
+    assert "unfused" not in TorchEngine(made, batch_rows=2, device=CPU).spec.how

@@ -1,4 +1,5 @@
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from fractions import Fraction
@@ -8,10 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
+from ballspot.cache.stores import ComponentsSpec
 from ballspot.cache.stores.store import FeatureStore
 from ballspot.cache.terminal.options import parse_fps
 from ballspot.cli import main
 from ballspot.extract.backbone.spec import BackboneSpec
+from ballspot.extract.rows import ExtractionJob, extract_options
 from ballspot.extract.rows.names import default_set_name
 
 RENDERED = Path(__file__).parents[3].parent / "shared" / "data"
@@ -45,6 +48,36 @@ def test_extract_takes_single_matches_and_a_set_name(drawn: Path, tmp_path: Path
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.h5")] == [
         "mine/synth/drawn/match-03.h5"
     ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        ["--layers", "layer2,layer3", "--grid", "2x3", "--dtype", "int8", "--views", "hflip,photo:3"],
+        ["--region", "motion", "--region-count", 2, "--region-fuse", "max", "--region-size", "32x34", "--motion", 7],
+        ["--backbone", "resnet10t+tsm", "--margin", 1, "--stride", 4],
+    ],
+)
+def test_the_options_that_a_card_tells_make_the_same_features(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[object]
+) -> None:
+    specs = []
+
+    def asked(_: object, __: object, job: ExtractionJob, **___: object) -> list[object]:
+        specs.append(job.spec)
+        return []
+
+    monkeypatch.setattr("ballspot.extract.rows.extract_matches", asked)
+    own = [] if "--backbone" in more else ["--backbone", "resnet10t"]
+    words = ["extract", drawn, "--out", tmp_path, "--weights", "random:2", "--size", "64x96", *own, *more]
+    assert run(*words)[0] == 0
+    again = shlex.split(extract_options(specs[0], "random:2"))
+    assert run("extract", drawn, "--out", tmp_path, *again)[0] == 0
+    assert specs[0].fingerprint == specs[1].fingerprint
+    halves = extract_options(specs[0].model_copy(update={"precision": "bfloat16"}), "hub")
+    assert halves.endswith(" --precision bfloat16")
+    assert extract_options(specs[0].projected(ComponentsSpec(dim=4, parent="", sha256="")), "hub") == ""
 
 
 def test_extract_takes_the_matches_of_a_split(drawn: Path, tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ import torch
 from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
-from ballspot.cache.stores import FeatureStore, RegionSpec
+from ballspot.cache.stores import FeatureStore, RegionSpec, Segment
 from ballspot.cli import main
 from ballspot.evaluate.dataset.matches import Match, find_matches
 from ballspot.extract.backbone import BackboneSpec, load_backbone
-from ballspot.extract.rows import ExtractionJob, SegmentRunner, Settings, extract_matches
+from ballspot.extract.regions import RegionEngine
+from ballspot.extract.rows import ExtractionJob, SegmentRunner, Settings, extract_matches, segments
 from ballspot.extract.video import LiveFrames, open_source, probe_video
 from ballspot.extract.video.process import Batch, DecodingProcess
 
@@ -121,6 +122,41 @@ def test_a_row_is_that_of_the_plain_picture_beside_those_of_its_boxes(one: tuple
     np.testing.assert_allclose(rows[1][:, :dim], rows[0], atol=1e-4 * np.abs(rows[0]).max())
     np.testing.assert_allclose(rows[2], rows[1].reshape(-1, 3, dim).max(1), atol=1e-6)
     assert np.abs(rows[1][:, dim : 2 * dim] - rows[1][:, 2 * dim :]).max() > 1e-3  # two boxes, not one
+
+
+def test_a_gpu_gets_whole_batches_for_boxes_too(one: tuple[Match, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """There a decoder sends large pictures a few at a time, and who uploads puts them together; here on the CPU."""
+    job, n_rows = job_of(stride=10, region=region("map")), N_ROWS // 10
+    expected, runner, given, sizes = rows_of(job, one[0])["original"], SegmentRunner(job), job.settings.batch_rows, []
+    assert one[0].video is not None
+
+    def pieces(self: DecodingProcess, segment: Segment, **_: Any) -> Iterator[Batch]:
+        assert one[0].video is not None
+        with open_source(probe_video(one[0].video), "pyav") as source:
+            shown = np.stack(list(source.frames(segment.start * 10, (segment.stop - 1) * 10 + 1, 10)))
+        for first in range(0, len(shown), 3):
+            part = shown[first : first + 3]
+            index = 10 * np.arange(segment.start + first, segment.start + first + len(part))
+            filled = np.concatenate([part, np.repeat(part[-1:], 3 - len(part), axis=0)])
+            yield Batch(index, filled, np.empty(0, np.int64))
+
+    def together(batches: Iterator[Batch], batch_rows: int, device: torch.device) -> Iterator[Batch]:
+        read = [(at, one) for each in batches for at, one in zip(each.frame_index, each.pictures, strict=False)]
+        for first in range(0, len(read), batch_rows):
+            index, shown = zip(*read[first : first + batch_rows], strict=True)
+            filled = np.stack([*shown, *shown[-1:] * (batch_rows - len(shown))])
+            yield Batch(np.array(index), filled, np.empty(0, np.int64))
+
+    monkeypatch.setattr(DecodingProcess, "batches", pieces)
+    monkeypatch.setattr(segments, "uploaded", together)
+    monkeypatch.setattr(runner, "on_gpu", True)
+    assert isinstance(runner.engine, RegionEngine)
+    plain = runner.engine.whole
+    monkeypatch.setattr(runner.engine, "whole", lambda given: (sizes.append(len(given)), plain(given))[1])
+    runner.n_rows = n_rows
+    blocks = list(runner.rows(Segment(0, n_rows), match="m"))
+    assert set(sizes) == {given}
+    np.testing.assert_array_equal(np.concatenate([block.features["original"] for block in blocks]), expected)
 
 
 def test_a_box_in_the_middle_is_cut_out_of_the_larger_picture(one: tuple[Match, ...]) -> None:

@@ -1,6 +1,7 @@
 """Heads as ONNX: what onnxruntime computes is what torch does, at any number of clips and any length."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ from click.testing import CliRunner
 from torch import Tensor, nn
 
 from ballspot.cache.errors import BallspotError
+from ballspot.cache.stores import RegionSpec
 from ballspot.cli import main
 from ballspot.evaluate.dataset.labelsets import LabelSet
 from ballspot.extract.backbone.engines import normalised
 from ballspot.temporal.bundle import onnx as onnx_files
-from ballspot.temporal.bundle.bundle import load_bundle
-from ballspot.temporal.bundle.onnx import ScaledHead, export_head
+from ballspot.temporal.bundle.bundle import bundle_of, load_bundle
+from ballspot.temporal.bundle.onnx import ScaledHead, export_backbone, export_head
 from ballspot.temporal.bundle.trained import Trained, read_trained
 from ballspot.temporal.config.sections import Config, HeadSection
 from ballspot.temporal.features.scaling import Scaling
@@ -185,3 +187,15 @@ def test_several_heads_and_a_missing_extra_end_in_one_line(shared, tmp_path, mon
     assert result.stderr == (
         "Error: --format onnx: onnx, onnxscript, onnxruntime not installed; pip install 'ballspot[onnx]'\n"
     )
+
+
+def test_a_backbone_that_sees_boxes_is_not_exported_as_if_it_saw_whole_pictures(shared, tmp_path, monkeypatch):
+    boxes = {"by": "map", "size": (32, 32), "picture": (128, 192), "count": 1, "fuse": "concat"}
+    bundle = bundle_of([shared.plain_run], with_backbone=False)
+    features = bundle.features[0]
+    spec = features.spec.model_copy(update={"region": RegionSpec.model_validate(boxes)})
+    changed = replace(bundle, features=(replace(features, spec=spec),))
+    monkeypatch.setattr(onnx_files, "open_bundle", lambda source, features: changed)
+    with pytest.raises(BallspotError, match=r"sees boxes of the picture, too \(--region\)"):
+        export_backbone(shared.plain_run, tmp_path / "b.onnx")
+    assert not list(tmp_path.iterdir())

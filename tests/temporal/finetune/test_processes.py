@@ -78,6 +78,18 @@ def test_none_waits_for_one_that_failed(what: str, codes: list[int], told: list[
         assert text is None or (tmp_path / f"{what}-{rank}").read_text() == text
 
 
+def test_a_watch_knows_nothing_of_an_earlier_one_of_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store of torchrun's agent outlives a training, and with it what its watch left there."""
+    monkeypatch.setattr(watch, "BEAT_S", 0.1)
+    stores: Any = torch.distributed
+    store = stores.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    first, second = (watch.Watch("127.0.0.1", store.port, rank=0, n_processes=1, attempt="0") for _ in range(2))
+    first.fail("no room for it")
+    assert second.problem(patience_s=0.6) == ""
+    second.meet()
+    second.close()
+
+
 @dataclass
 class Together:
     """What several groups in threads of one process share: each waits for all where values are gathered."""

@@ -341,6 +341,7 @@ def test_a_batch_is_changed_as_its_clips_are_one_by_one(crop: float):
         (["freeze=s5"], "freeze 's5' is no part of the backbone"),
         (["layer_decay=0"], "finetune.layer_decay"),
         (["copies=3"], "is no multiple of finetune.copies 3"),
+        (["cells=4"], "head.cells = 4: fine-tuning knows 1 only"),
         (["scaling=match"], "clips.scaling = 'match': fine-tuning knows 'none' only"),
         (["n_epoch=3"], "did you mean 'n_epochs'"),
     ],
@@ -348,6 +349,16 @@ def test_a_batch_is_changed_as_its_clips_are_one_by_one(crop: float):
 def test_wrong_settings_are_named(settings, message):
     with pytest.raises(BallspotError, match=message):
         read_settings("finetune", settings)
+
+
+def test_the_key_precision_asks_for_what_the_option_asks_for(brief, tmp_path, monkeypatch):
+    def tell(asked: str, device: torch.device) -> None:
+        raise BallspotError(f"asked for {asked}")
+
+    monkeypatch.setattr("ballspot.temporal.finetune.chosen_precision", tell)
+    for settings, wanted in ((["precision=bfloat16"], "bfloat16"), ([], "auto")):
+        result = CliRunner().invoke(main, words_for(brief, tmp_path / "run", *settings))
+        assert f"asked for {wanted}" in result.stderr
 
 
 def test_a_match_without_video_is_named(brief, tmp_path):

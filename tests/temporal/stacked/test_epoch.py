@@ -153,6 +153,21 @@ def test_a_stack_goes_on_from_what_others_left() -> None:
     assert_alike(together[0], alone[0])
 
 
+def test_runs_of_one_rate_go_on_beside_one_of_another() -> None:
+    """Two runs whose steps one optimizer counted are stacked anew with a third: each then counts its own."""
+    config = config_of(CASES["original-fixed"])
+    configs = [config, config, config_of([*CASES["original-fixed"], "learning_rate=0.01"])]
+    material = material_of(config)
+    alone, _ = by_themselves(configs, material, n_epochs=2)
+    together = [learner_of(one, seed) for one, seed in zip(configs, SEEDS, strict=True)]
+    for places, epoch in (((2,), 1), ((0, 1), 1), ((0, 1, 2), 2)):
+        now = [configs[place] for place in places]
+        stack = Stack([together[place] for place in places], [one.training for one in now])
+        train_stacked_epoch(stack, Runs(material, tuple(now), tuple(SEEDS[place] for place in places)), epoch=epoch)
+    for ours, theirs in zip(together, alone, strict=True):
+        assert_alike(ours, theirs)
+
+
 def test_a_run_whose_loss_is_not_finite_ends_alone() -> None:
     config = config_of(CASES["best"])
     material = material_of(config)

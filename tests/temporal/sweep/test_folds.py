@@ -89,6 +89,13 @@ def test_what_folds_found_on_the_matches_they_held_out_is_scored_as_one(done, se
     assert (alone.path, alone.mean_ap) == (comparison.runs[0].path, comparison.runs[0].mean_ap)
 
 
+def test_folds_that_are_compared_without_the_others_are_told(done):
+    one = [done[0] / setting / "fold-2" / "seed-0" for setting in (ALL, ONE)]
+    alone = compare_runs(one, bootstrap=NO_DRAWS)
+    assert "1 of 4 folds alone: what the others hold out is not in the numbers" in alone.warnings
+    assert not any("alone" in line for line in compare_runs([done[0]], bootstrap=NO_DRAWS).warnings)
+
+
 def test_given_again_nothing_is_done_and_a_fold_that_was_lost_comes_back_the_same(done, file, season, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(done[0], out)
@@ -143,6 +150,7 @@ def test_more_training_matches_than_a_fold_has_are_told(season, tmp_path):
         (["--folds", "9"], "9 folds of 3 matches cannot be dealt"),
         (["--folds", "3", "--leave-out", "match-1"], "folds and a match to leave out exclude each other"),
         (["--folds", "3", "--search", "optuna"], "--folds: a search validates all on the same matches"),
+        (["--with-test", "--search", "optuna"], "--with-test: a search validates all on the same matches"),
     ],
 )
 def test_folds_that_make_no_sense_are_told(words, told, season, tmp_path):

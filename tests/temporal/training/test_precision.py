@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ballspot.temporal.commands.sweep import tell_precision
 from ballspot.temporal.config import deciding_table, load_config
 from ballspot.temporal.heads import build_head
 from ballspot.temporal.training import computes_in_bfloat16, computing
@@ -28,9 +29,21 @@ CPU, GPU, APPLE = torch.device("cpu"), torch.device("cuda", 0), torch.device("mp
 )
 def test_bfloat16_is_computed_where_a_unit_has_it(monkeypatch, settings, device, units, supported, expected):
     monkeypatch.setattr(deciding, "has_bfloat16_units", lambda: units)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or supported
+    )
     section = load_config("fast", settings).training
     assert computes_in_bfloat16(section, device) is expected
+
+
+def test_a_sweep_says_once_that_there_is_no_unit(monkeypatch, capsys):
+    monkeypatch.setattr(deciding, "has_bfloat16_units", lambda: False)
+    sections = [load_config("fast", settings).training for settings in ([], *[["precision=bfloat16"]] * 2)]
+    tell_precision(sections[:1], "cpu")
+    assert capsys.readouterr().err == ""
+    tell_precision(sections, "cpu")
+    told = capsys.readouterr().err
+    assert told == "precision bfloat16: cpu has no unit for it; heads are computed in float32\n"
 
 
 def test_products_are_in_bfloat16_and_weights_and_gradients_are_not(monkeypatch):
