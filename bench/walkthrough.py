@@ -94,7 +94,6 @@ WRONG = (  # what goes wrong: (what was done, command)
     ("", f"ballspot predict {OWN_SET} runs/best --data SN-BAS"),
     ("", "ballspot evaluate SN-BAS --data runs/best/predictions/test"),
     ("A run where features or predictions are wanted", "ballspot train runs/best --data SN-BAS --run runs/a"),
-    ("", "ballspot evaluate runs/best --data SN-BAS"),
     ("", "ballspot train features --data SN-BAS --run runs/a"),
     ("", "ballspot compare runs"),
     ("", f"ballspot predict runs/best {OWN_SET}"),

@@ -14,7 +14,7 @@ from ballspot.temporal.config.load import PLACES, load_config
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = {page.relative_to(ROOT).as_posix(): page for page in PAGES}
-FOREIGN_OPTIONS = {"--help", "--logdir"}  # of click, of TensorBoard
+FOREIGN_OPTIONS = {"--durations", "--help", "--logdir"}  # of pytest, click, TensorBoard
 ON_PURPOSE = "## When something is wrong"  # from here on the walkthrough's commands are meant to fail
 
 

@@ -12,6 +12,7 @@ from ...processes import run_forked
 
 SWEEP = """
 preset = "fast"
+seeds = 1
 [set]
 kind = "tcn"
 clip_frames = 20
