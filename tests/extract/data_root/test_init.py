@@ -15,7 +15,7 @@ from ballspot.cache.errors import BallspotError
 from ballspot.cli import main
 from ballspot.evaluate.dataset import DataSelection, find_matches, load_label_set
 from ballspot.evaluate.dataset.splits import load_splits
-from ballspot.evaluate.editing import Add, LabelBook, Reject, rejections_beside
+from ballspot.evaluate.editing import Add, LabelBook, Reject, decisions_beside
 from ballspot.extract.data_root import split_by_shares
 
 
@@ -118,7 +118,7 @@ def test_undo_and_rejections_come_along(loose: Path, tmp_path: Path):
     book.edit(Reject("OUT", 7000), revision=1)
     invoke(loose)
     path = tmp_path / "my-data" / "a" / "Labels-ball.json"
-    assert [one.label for one in rejections_beside(path)] == ["OUT"]
+    assert [one.label for one in decisions_beside(path).rejected] == ["OUT"]
     assert LabelBook(path, load_label_set(), match="a", root=path.parent).state().undoes == "reject OUT"
 
 
