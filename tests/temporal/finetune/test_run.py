@@ -306,7 +306,7 @@ if __name__ == "__main__":
 
 
 def test_clips_are_the_frames_of_the_video_and_black_outside_it(video, tmp_path):
-    """In a process of its own: in this one, which has other decoders' libraries in it, a later test ended with a fault."""
+    """In a process of its own: in this one, with other decoders' libraries in it, a later test ended with a fault."""
     script = tmp_path / "read.py"
     script.write_text(READS_AHEAD)
     words = [sys.executable, script, video, tmp_path]
