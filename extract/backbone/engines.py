@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import cache
 from importlib import import_module
 from threading import RLock
 from typing import Any, Protocol, TypeVar, cast
@@ -122,6 +123,16 @@ class TorchEngine:
         return features
 
 
+@cache
+def one_core() -> Any:
+    """OpenVINO's core, one a process, which is never given up.
+
+    Each core has a stack of its own for signals. Of two that go, the later one puts the earlier one's back, which is gone
+    then, and the next signal, Ctrl-C too, ends the process with a segmentation fault (OpenVINO 2026).
+    """
+    return import_module("openvino").Core()
+
+
 class OpenvinoEngine:
     """OpenVINO in float32 or bfloat16 on one thread of the CPU; the normalisation is part of its model."""
 
@@ -153,14 +164,13 @@ class OpenvinoEngine:
             with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # of torch, about how OpenVINO reads its models
                 model = ov.convert_model(module, example_input=example, input=[(tuple(example.shape))])
-            core = ov.Core()
             settings = {
                 "INFERENCE_NUM_THREADS": 1,
                 "NUM_STREAMS": 1,
                 "INFERENCE_PRECISION_HINT": "bf16" if self.number == "bfloat16" else "f32",
                 "ENABLE_CPU_PINNING": False,  # every process would take the same core
             }
-            return core.compile_model(model, "CPU", settings).create_infer_request()
+            return one_core().compile_model(model, "CPU", settings).create_infer_request()
         except Exception as error:
             raise BallspotError(
                 f"--engine openvino: cannot run {backbone.spec.name} ({first_line(error)}); give --engine torch"

@@ -165,6 +165,27 @@ def test_openvino_sends_no_statistics_and_leaves_no_files_at_home(tmp_path: Path
     assert not [path for path in tmp_path.rglob("*") if "openvino" in path.name]
 
 
+def test_a_signal_is_handled_after_engines_that_are_gone() -> None:
+    """Cores that were given up one after the other left a stack for signals that was gone: the process ended (-11)."""
+    pytest.importorskip("openvino")
+    code = (
+        "import gc, signal, torch\n"
+        "from ballspot.extract.backbone.load import load_backbone\n"
+        "from ballspot.extract.backbone.engines import make_engine\n"
+        "from ballspot.extract.backbone.spec import BackboneSpec\n"
+        "backbone = load_backbone(BackboneSpec('resnet10t', 'random', (32, 32)), torch.device('cpu'))\n"
+        "engine = make_engine(backbone, kind='openvino', batch_rows=1, device=torch.device('cpu'))\n"
+        "pictures = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)\n"
+        "engine(pictures.float()), engine(pictures)\n"
+        "del engine\n"
+        "gc.collect()\n"
+        "signal.signal(signal.SIGINT, lambda number, frame: print('handled'))\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told to keep what is freed")
 def test_a_batch_takes_no_new_memory_from_the_system() -> None:
     # Feature maps given back to the system between batches would have to be cleared again, page by page.
