@@ -127,8 +127,8 @@ class TorchEngine:
 def one_core() -> Any:
     """OpenVINO's core, one a process, which is never given up.
 
-    Each core has a stack of its own for signals. Of two that go, the later one puts the earlier one's back, which is gone
-    then, and the next signal, Ctrl-C too, ends the process with a segmentation fault (OpenVINO 2026).
+    Each core has a stack of its own for signals. Of two that go, the later one puts the earlier one's back, which is
+    gone then, and the next signal, Ctrl-C too, ends the process with a segmentation fault (OpenVINO 2026).
     """
     return import_module("openvino").Core()
 
