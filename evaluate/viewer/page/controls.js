@@ -35,7 +35,7 @@ const BUTTONS = {
 };
 const EDIT_BUTTONS = {
   accept: "y", remove: "Delete", "previous-spot": ",", "next-spot": ".", "previous-doubt": "shift f", "next-doubt": "f",
-  "move-back": "u", "move-on": "i", "move-here": "o", "next-team": "v", "note-label": "q", undo: "z", redo: "shift z", learn: "r", watch: "h",
+  "move-back": "u", "move-on": "i", "move-here": "o", "next-team": "v", "note-label": "q", undo: "z", redo: "shift z", learn: "r", watch: "shift y",
 };
 
 export function bind() {

@@ -22,7 +22,7 @@ export const EDITS = {
   y: accept, Delete: remove, Backspace: remove, u: () => moveBy(-1), i: () => moveBy(1), o: moveHere, v: nextTeam, q: note,
   z: () => step("undo"), "shift z": () => step("redo"), "ctrl z": () => step("undo"), "ctrl shift z": () => step("redo"),
   "ctrl y": () => step("redo"), ".": () => go(page.model.spots, 1, "spot"), ",": () => go(page.model.spots, -1, "spot"),
-  h: watched, r: learn, f: () => nextDoubt(1), "shift f": () => nextDoubt(-1),
+  "shift y": watched, r: learn, f: () => nextDoubt(1), "shift f": () => nextDoubt(-1),
 };
 
 page.asksOf = question;

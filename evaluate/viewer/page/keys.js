@@ -34,7 +34,7 @@ const EDIT_KEYS = [
   ["o", "move the label to the moment shown"],
   ["v", "its team: left, right, none"],
   ["q", "a note for the label"],
-  ["h", "watched up to here (or the stretch asked about): nothing is missing"],
+  ["shift y", "watched up to here (or the stretch asked about): nothing is missing"],
   ["z shift z", "undo, redo"],
   ["r", "learn from these labels"],
 ];

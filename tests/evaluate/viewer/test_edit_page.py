@@ -109,7 +109,7 @@ def test_what_was_watched_is_decided_and_can_be_undone(root: Path, found: Path, 
         assert page.text_content("#n-doubts") == "3"
         before = labels(root)
         seek(page, 5.5)
-        press(page, "h")  # of the PASS at 4.02 and the HEADER at 5.02
+        press(page, "Shift+Y")  # of the PASS at 4.02 and the HEADER at 5.02
         assert page.text_content("#n-doubts") == "1"
         (stretch,) = decisions_beside(root / MATCH / "Labels-ball.json").watched
         assert (stretch.half, stretch.from_ms) == (1, 0) and 5500 < stretch.to_ms <= 5580  # a frame takes 40 ms

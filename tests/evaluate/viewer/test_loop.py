@@ -72,7 +72,7 @@ def test_f_walks_the_questions_and_every_answer_goes_on(
         until(page, "document.getElementById('told').textContent.startsWith('question 4 of 5: OUT?')")
         page.keyboard.press("y")
         until(page, "document.getElementById('told').textContent.startsWith('question 5 of 5: what happens')")
-        page.keyboard.press("h")  # watched, and nothing was there
+        page.keyboard.press("Shift+Y")  # watched, and nothing was there
         until(page, "document.getElementById('told').textContent.startsWith('no question is left')")
         assert book_of(root).state().watched == (Stretch(1, 20_000, 40_000),)
         assert labels(root) == [("PASS", 1020), ("OUT", 9020)]
