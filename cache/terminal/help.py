@@ -19,7 +19,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Spots": ("--threshold", "--classes", "--team", "--limit", "--tuned"),
     "Model": (
         *("--backbone", "--weights", "--size", "--stride", "--views", "--grid", "--layers", "--margin", "--dtype"),
-        *("--preset", "--head", "--set", "--seed", "--seeds", "--freeze", "--epochs", "--fill", "--shuffle-labels"),
+        *("--preset", "--head", "--set", "--seed", "--seeds", "--freeze", "--epochs", "--shuffle-labels"),
         *("--crop", "--clip-rows", "--overlap-rows", "--first-row", "--padding", "--first-clip", "--low", "--region"),
         *("--conv-padding", "--search", "--trials", "--finalists", "--motion", "--region-size", "--region-from"),
         *("--region-count", "--region-fuse", "--precision"),

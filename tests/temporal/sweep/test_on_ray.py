@@ -1,6 +1,5 @@
 """What Ray does is what is done here: an extraction and a sweep, by one Ray, which takes longer to start than both."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from click.testing import CliRunner
 from ballspot.cli import main
 
 from ...processes import run_forked
+from .found import numbers
 
 SWEEP = """
 preset = "fast"
@@ -45,16 +45,6 @@ def here(*words: object) -> None:
 
 def stores(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*.h5*")}
-
-
-def numbers(out: Path) -> dict[str, dict]:
-    """What every run found, without the seconds and the memory that it took."""
-    found = {}
-    for path in sorted(out.glob("*/seed-*/metrics.json")):
-        metrics = json.loads(path.read_text())
-        del metrics["train_s"], metrics["peak_memory_mb"]
-        found[str(path.parent.relative_to(out))] = metrics
-    return found
 
 
 def test_an_extraction_and_a_sweep_on_ray_give_what_they_give_here(drawn, season, tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from ballspot.temporal.sweep.progress import SweepProgress
 from ballspot.temporal.training import task as training_task
 
 from ...processes import children_of, run_forked, started
+from .found import numbers
 
 SWEEP = """
 preset = "fast"
@@ -71,16 +72,6 @@ def done(sweep_file, season, tmp_path_factory):
     result = ballspot("sweep", sweep_file, season.features, "--data", season.data, "--out", out, "--device", "cpu")
     assert result.exit_code == 0, result.output
     return out, result
-
-
-def numbers(out: Path) -> dict[str, dict]:
-    """What every run found: its metrics without the seconds and the memory that it took."""
-    found = {}
-    for path in sorted(out.glob("*/seed-*/metrics.json")):
-        metrics = json.loads(path.read_text())
-        del metrics["train_s"], metrics["peak_memory_mb"]
-        found[str(path.parent.relative_to(out))] = metrics
-    return found
 
 
 def predictions(out: Path) -> dict[str, bytes]:
