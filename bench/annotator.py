@@ -1,6 +1,6 @@
 """A simulated annotator: what answers to the queue are worth beside answers in random order and match by match.
 
-    python bench/annotator.py FEATURES DATA [DATA ...] --seeds 0 1 2 3 4 --out annotator.json
+    python bench/annotator.py FEATURES DATA [DATA ...] --seeds 0 1 2 3 4 --work annotator
 
 The first training match is known from the start. The other training matches are the pool: their labels are hidden, and
 answers bring them back. An answer is one decision, given by the truth: a proposed spot is accepted (at the true time),
@@ -26,10 +26,9 @@ import json
 import math
 import random
 import shutil
-import tempfile
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -226,10 +225,15 @@ def ask(way: str, annotator: Annotator, runs: Sequence[Path], setup: Setup, unti
         if way == "queue"
         else chance.sample(questions, len(questions))
     )
+    watched: list[Question] = []  # spots in them are decided
     for one in ordered:
         if annotator.answers >= until:
             break
+        if any(one.match == two.match and two.position_ms <= one.position_ms < two.end_ms for two in watched):
+            continue
         annotator.answer(one)
+        if one.end_ms is not None:
+            watched.append(one)
 
 
 def score(run: Path, root: Path, truth: Truth) -> float:
@@ -251,11 +255,10 @@ def turn(runs: Sequence[Path], out: Path, root: Path, setup: Setup) -> list[Path
     return made
 
 
-def curve(
-    way: str, seed: int, work: Path, base: Sequence[Path], setup: Setup, say: Callable[[str], None]
-) -> list[float]:
-    """AP after each round, until as many answers were given as there are hidden labels."""
+def curve(way: str, seed: int, work: Path, base: Sequence[Path], setup: Setup) -> list[float]:
+    """AP after each round."""
     folder = work / way.replace(" ", "-")
+    shutil.rmtree(folder, ignore_errors=True)
     annotator = Annotator(make_root(folder / "data", setup.truth), setup.truth)
     chance, runs, found = random.Random(seed), list(base if way == "queue" else base[:1]), []
     for share in setup.shares:
@@ -269,17 +272,22 @@ def curve(
 
 def first_heads(seed: int, work: Path, setup: Setup) -> list[Path]:
     """Heads that learned from the known match alone, with their spots of all matches."""
-    root = make_root(work / "data", setup.truth)
     base = [work / f"base-{head}" for head in range(setup.n_heads)]
+    if (work / "data").exists():
+        return base  # they were made before
+    shutil.rmtree(work / "making", ignore_errors=True)
+    root = make_root(work / "making" / "data", setup.truth)
     for head, run in enumerate(base):
         train(setup.features, root, run, preset="fast", settings=setup.settings, seed=setup.n_heads * seed + head)
         words = ["predict", run, setup.features, "--data", root, "--split", "all"]
         ballspot([str(word) for word in words], standalone_mode=False)
+    shutil.move(root, work / "data")
     return base
 
 
 def learned_whole(work: Path, base: Sequence[Path], setup: Setup) -> float:
     """AP of a head that learned from every hidden label."""
+    shutil.rmtree(work / "all", ignore_errors=True)
     whole = Annotator(make_root(work / "all" / "data", setup.truth), setup.truth)
     for name in setup.truth.pool:
         whole.label_next(name, len(setup.truth.labels[name]))
@@ -289,12 +297,23 @@ def learned_whole(work: Path, base: Sequence[Path], setup: Setup) -> float:
     return score(runs[0], whole.root, setup.truth)
 
 
-def one_seed(seed: int, work: Path, setup: Setup, say: Callable[[str], None]) -> dict[str, list[float]]:
-    """The curves of all ways, with the same first heads."""
+def one_seed(seed: int, work: Path, setup: Setup, found: dict[str, list[float]], ways: Sequence[str]) -> Iterator[None]:
+    """Fills in the curves that are missing, with the same first heads; stops after each, so that it can be written."""
     base = first_heads(seed, work, setup)
-    found = {"start": [score(base[0], work / "data", setup.truth)], "all": [learned_whole(work, base, setup)]}
-    say(f"seed {seed}: start {found['start'][0]:.2f}, all {found['all'][0]:.2f}")
-    return found | {way: curve(way, seed, work, base, setup, say) for way in WAYS}
+    if "all" not in found:
+        found["start"] = [score(base[0], work / "data", setup.truth)]
+        found["all"] = [learned_whole(work, base, setup)]
+        say(f"seed {seed}: start {found['start'][0]:.2f}, all {found['all'][0]:.2f}")
+        yield
+    for way in ways:
+        if way not in found:
+            found[way] = curve(way, seed, work, base, setup)
+            yield
+
+
+def say(line: str) -> None:
+    """Prints a line at once."""
+    print(line, flush=True)
 
 
 def report(seeds: Sequence[dict[str, list[float]]], shares: Sequence[float]) -> str:
@@ -332,19 +351,22 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="passes of a turn of `learn`")
     parser.add_argument("--heads", type=int, default=1, help="heads that the queue asks")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=NUMBER", help="as of `ballspot train`")
-    parser.add_argument("--out", type=Path, required=True, help="all curves, as JSON; a seed that it has is kept")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--work", type=Path, required=True, help="a folder for runs and curves; those it has are kept")
     options = parser.parse_args()
     settings = {key: int(value) for key, _, value in (one.partition("=") for one in options.set)}
     truth = read_truth(options.data)
     setup = Setup(options.features.resolve(), truth, tuple(options.shares), options.epochs, settings, options.heads)
-    done = json.loads(options.out.read_text()) if options.out.exists() else {}
+    done = []
     for seed in options.seeds:
-        if str(seed) in done:
-            continue
-        with tempfile.TemporaryDirectory() as work:
-            done[str(seed)] = one_seed(seed, Path(work), setup, lambda line: print(line, flush=True))
-        options.out.write_text(json.dumps(done))
-    print(report([done[str(seed)] for seed in options.seeds], setup.shares))
+        path = options.work / f"seed-{seed}" / "curves.json"
+        found = json.loads(path.read_text()) if path.exists() else {}
+        for _ in one_seed(seed, path.parent, setup, found, options.ways):
+            path.write_text(json.dumps(found))
+        done.append(found)
+    if all({"all", *WAYS} <= set(found) for found in done):
+        print(report(done, setup.shares))
 
 
 if __name__ == "__main__":
