@@ -136,8 +136,8 @@ if TYPE_CHECKING:
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Processes at once.  [default: one a CPU core, up to 16; on one GPU all cores but two "
-    "decode for it, on several one for two cores]",
+    help="Processes at once.  [default: one a CPU core, up to 16; on GPUs the decoders of all together, all cores but "
+    "two; on a cluster 16 tasks]",
 )
 @trust_option
 @click.option("--on", help="Where the segments are filled instead: ray[:ADDRESS], slurm, slurm:local.")
@@ -332,13 +332,57 @@ def _crew(
     set_path: Path,
 ) -> Crew | None:
     from ...cache.workers import Executor
-    from ..rows import MAX_AUTO_WORKERS, crew_of, gpu_crew, n_decoders_for, n_workers_for
+    from ..rows import MAX_AUTO_WORKERS, crew_of, n_workers_for
 
-    if on is None and len(devices) == 1 and job.device.type == "cuda":
-        n_decoders = min(n_decoders_for(job.device), max(n_rows // 2048, 1))
-        return gpu_crew(job, n_decoders=workers or n_decoders)
+    # An engine that looks at boxes keeps what it saw of the whole picture, and so serves one decoder.
+    if devices[0].startswith("cuda") and recipe.settings.region is None:
+        return _gpu_crew(job, recipe, on, workers, devices, n_rows=n_rows, logs=set_path / ".slurm")
     most = MAX_AUTO_WORKERS if Executor.is_elsewhere(on) else n_workers_for(2**40 if on else n_rows, devices)
     n_workers = workers or most
     if on is None and n_workers == 1:
         return None
     return crew_of(Executor(n_workers, on or "local", devices, logs=set_path / ".slurm"), recipe)
+
+
+def _gpu_crew(
+    job: ExtractionJob,
+    recipe: Recipe,
+    on: str | None,
+    workers: int | None,
+    devices: list[str],
+    *,
+    n_rows: int,
+    logs: Path,
+) -> Crew:
+    """One engine a GPU, fed by many decoders: here ``workers`` are decoders of all GPUs, on a cluster tasks at a time,
+    each with a GPU.
+    """
+    import torch
+
+    from ...cache.workers import Executor
+    from ..rows import (
+        CLUSTER_CPUS_A_GPU,
+        MAX_AUTO_WORKERS,
+        SEGMENT_ROWS,
+        SEGMENTS_A_DECODER,
+        crew_of_engines,
+        gpu_crew,
+        n_decoders_for,
+    )
+
+    if Executor.is_elsewhere(on):
+        executor = Executor(workers or MAX_AUTO_WORKERS, on or "", devices, logs=logs)
+        return crew_of_engines(executor, recipe, n_decoders=CLUSTER_CPUS_A_GPU - 1)
+    n_gpus = len(devices) if on is None else max(torch.cuda.device_count(), 1)
+    gpu = torch.device(devices[0])
+    n_useful = max(n_rows // 2048, 1)  # decoders: each takes some seconds to start
+    if on is None and n_gpus == 1:
+        return gpu_crew(job, n_decoders=workers or min(n_decoders_for(gpu), n_useful))
+    n_engines = min(n_gpus, workers or n_useful)
+    n_decoders = -(-workers // n_engines) if workers else n_decoders_for(gpu, n_gpus=n_engines)
+    return crew_of_engines(
+        Executor(n_engines, on or "local", devices, logs=logs),
+        recipe,
+        n_decoders=n_decoders,
+        n_segments=max(min(SEGMENTS_A_DECODER * n_decoders, n_rows // SEGMENT_ROWS // n_engines), 1),
+    )
