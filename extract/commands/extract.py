@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,10 +106,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--decoder",
-    type=click.Choice(["auto", "pyav", "decord", "torchcodec"]),
+    type=click.Choice(["auto", "pyav", "decord", "torchcodec", "nvdec"]),
     default="auto",
     show_default=True,
-    help="What reads the videos; auto is PyAV.",
+    help="What reads the videos; auto is PyAV. nvdec is an NVIDIA GPU's decoder, whose pictures differ in their last "
+    "bits: a set of its own.",
 )
 @click.option(
     "--on-bad-frame",
@@ -206,6 +208,8 @@ def extract(
     if backbone_name is not None and is_reference(backbone_name):
         backbone_name = pin_code(backbone_name, where="--backbone", kind="function")
         weights = "own" if weights == "hub" else weights
+    if decoder == "nvdec":
+        _require_nvdec(device, on=on)
     path = parse_weights(weights).path
     settled = settle(path, backbone=backbone_name, size=size, stride=stride, views=views)
     stride, views = settled.stride, settled.views
@@ -249,6 +253,7 @@ def extract(
     default_name = default_set_name(
         backbone, stride, views=views, dtype=dtype, precision=precision, motion=motion, region=region
     )
+    default_name += "-nvdec" if decoder == "nvdec" else ""
     set_path = out / require_set_name(set_name or default_name)
     torch.set_num_threads(1)
     job = (replace(recipe, device="cpu") if on else recipe).job()  # nothing is computed here for a cluster
@@ -268,6 +273,21 @@ def extract(
     if failure is not None:
         raise failure
     click.echo(f"feature set: {set_path}")
+
+
+def _require_nvdec(device: str, *, on: str | None) -> None:
+    """Raises BallspotError where no GPU of NVIDIA decodes, or torchcodec, which asks it to, is missing here."""
+    from ...cache.terminal import note
+    from ...cache.workers import Executor
+    from ..device import pick_devices
+
+    if not pick_devices(device, on=on)[0].startswith("cuda"):
+        raise BallspotError("--decoder nvdec: is a GPU's, and the device is not cuda; give --decoder auto")
+    if not Executor.is_elsewhere(on) and find_spec("torchcodec") is None:
+        raise BallspotError(
+            "--decoder nvdec: torchcodec is not installed; pip install 'ballspot[torchcodec]', in its build for CUDA"
+        )
+    note("--decoder nvdec: not tried on a GPU yet; what it conceals of damaged frames is not found, as it is by pyav")
 
 
 def region_of(
