@@ -208,8 +208,6 @@ def extract(
     if backbone_name is not None and is_reference(backbone_name):
         backbone_name = pin_code(backbone_name, where="--backbone", kind="function")
         weights = "own" if weights == "hub" else weights
-    if decoder == "nvdec":
-        _require_nvdec(device, on=on)
     path = parse_weights(weights).path
     settled = settle(path, backbone=backbone_name, size=size, stride=stride, views=views)
     stride, views = settled.stride, settled.views
@@ -224,6 +222,8 @@ def extract(
     if settled.fps is not None and rate is None:
         note(f"{weights}: videos are read at {float(settled.fps):.5g} frames a second, as its system reads them")
     devices = pick_devices(device, on=on)
+    if decoder == "nvdec":
+        _require_nvdec(devices[0], on=on)
     precision = pick_precision(precision or "auto", devices[0], on=on)
     data = DataSelection(data_root, splits_file=splits_file, one_video=True)
     matches = tuple(data.matches.values())
@@ -279,9 +279,8 @@ def _require_nvdec(device: str, *, on: str | None) -> None:
     """Raises BallspotError where no GPU of NVIDIA decodes, or torchcodec, which asks it to, is missing here."""
     from ...cache.terminal import note
     from ...cache.workers import Executor
-    from ..device import pick_devices
 
-    if not pick_devices(device, on=on)[0].startswith("cuda"):
+    if not device.startswith("cuda"):
         raise BallspotError("--decoder nvdec: is a GPU's, and the device is not cuda; give --decoder auto")
     if not Executor.is_elsewhere(on) and find_spec("torchcodec") is None:
         raise BallspotError(
