@@ -20,6 +20,7 @@ from .dropout import Dropout
 from .transformer import stretched
 
 N_GROUPS = 16  # of a group norm, at most
+LONGEST_PRODUCT = 256  # tokens
 BRANCH_SD = 0.1  # of the published form's initial weights in the branches (TriDet has 1)
 
 
@@ -46,8 +47,8 @@ class Granularity(nn.Module):
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised tokens (B, W, N) -> instant branch and window branch, each (B, W, N)."""
         clip = torch.relu(self.clip_gate(tokens.mean(-1, keepdim=True)))  # (B, W, 1)
-        windows = self.short(tokens) + self.long(tokens)
-        return clip * self.instant(tokens), self.window_gate(tokens) * windows
+        windows = windowed(tokens, self.short, self.long)
+        return clip * self.instant(tokens), windowed(tokens, self.window_gate) * windows
 
 
 class Feedforward(nn.Module):
@@ -182,6 +183,33 @@ def spread_by_halves(coarse: Tensor, length: int) -> Tensor:
     Coarse token j is centred between fine tokens 2 j and 2 j + 1, of which it is the maximum, for every length.
     """
     return F.interpolate(coarse, scale_factor=2.0, mode="linear", align_corners=False)[..., :length]
+
+
+def windowed(tokens: Tensor, *layers: nn.Conv1d) -> Tensor:
+    """The sum of what layers of `_window` give of tokens, (B, W, N) -> (B, W, N).
+
+    Of short clips as a product with a matrix for each feature, which holds the windows' weights in bands: a convolution
+    of each feature by itself has no fast way on CPUs (of 25 tokens and a window of 33 the product took an eighth of the
+    time, forwards and backwards; bench/train.py measures the whole).
+    """
+    length = tokens.shape[-1]
+    if length > LONGEST_PRODUCT:
+        return sum((layer(tokens) for layer in layers[1:]), layers[0](tokens))
+    bands = sum((_bands(layer.weight, length) for layer in layers[1:]), _bands(layers[0].weight, length))
+    bias = sum((_bias(layer) for layer in layers[1:]), _bias(layers[0]))
+    by_feature = tokens.transpose(0, 1).contiguous()  # (W, B, N)
+    return torch.bmm(by_feature, bands).transpose(0, 1) + bias[:, None]
+
+
+def _bands(weight: Tensor, length: int) -> Tensor:
+    """The matrices of windows over ``length`` tokens: (W, 1, k) -> (W, N, N); (m, n) weighs token m for token n."""
+    beyond = length - 1 - weight.shape[-1] // 2  # negative where the window is longer than the clip both ways
+    around = F.pad(weight[:, 0], (beyond, beyond))  # (W, 2 N - 1): of distances -(N - 1) .. N - 1
+    return around.unfold(1, length, 1).flip(2)
+
+
+def _bias(layer: nn.Conv1d) -> Tensor:
+    return layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
 
 
 def _window(width: int, kernel_size: int) -> nn.Conv1d:

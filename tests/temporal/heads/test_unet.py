@@ -2,10 +2,20 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from ballspot.temporal.config.sections import HeadSection
-from ballspot.temporal.heads.unet import Granularity, SGPLayer, SGPMixer, UNet, long_window, spread_by_halves
+from ballspot.temporal.heads.unet import (
+    LONGEST_PRODUCT,
+    Granularity,
+    SGPLayer,
+    SGPMixer,
+    UNet,
+    long_window,
+    spread_by_halves,
+    windowed,
+)
 
 KINDS = {"residual": "unet", "published": "tdeed"}
 
@@ -110,3 +120,18 @@ def test_every_level_has_a_layer_down_and_a_mixer_up_and_as_published_a_layer_af
     frames = torch.randn(1, 25, 12)
     (trunk(frames).square().mean()).backward()
     assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in trunk.parameters())
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 25, LONGEST_PRODUCT, LONGEST_PRODUCT + 3])
+@pytest.mark.parametrize("windows", [(3,), (9, 33)])
+def test_windows_are_the_convolutions_of_each_feature_by_itself(windows, length):
+    torch.manual_seed(length)
+    layers = [nn.Conv1d(6, 6, window, padding="same", groups=6) for window in windows]
+    tokens = torch.randn(2, 6, length, requires_grad=True)
+    weights = [tokens, *(weight for layer in layers for weight in layer.parameters())]
+    expected = sum(layer(tokens) for layer in layers)  # by torch
+    direction = torch.randn_like(expected)
+    found = windowed(tokens, *layers)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    gradients = [torch.autograd.grad(result, weights, direction) for result in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
