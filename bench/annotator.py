@@ -1,13 +1,14 @@
 """A simulated annotator: what answers to the queue are worth beside answers in random order and match by match.
 
-    python bench/annotator.py FEATURES DATA [DATA ...] --seeds 5 --out annotator.json
+    python bench/annotator.py FEATURES DATA [DATA ...] --seeds 0 1 2 3 4 --work annotator
 
 The first training match is known from the start. The other training matches are the pool: their labels are hidden, and
 answers bring them back. An answer is one decision, given by the truth: a proposed spot is accepted (at the true time),
-given its true class, or rejected; the events of a stretch are added, each an answer, and the stretch counts as watched;
-one without any costs one answer, too. After every round of answers `ballspot learn` makes a new head from the old one,
-which is scored on the test matches, of which nobody is ever asked. Three ways of asking get the same number of answers
-a round:
+given its true class, or rejected. Who decides on it has looked at the half second before and after it, as `learn`
+takes it, and adds what else happens there, each event an answer. The events of a stretch are added, each an answer, and
+the stretch counts as watched; one without any costs one answer, too. After every round of answers `ballspot learn`
+makes a new head from the old one, which is scored on the test matches, of which nobody is ever asked. Three ways of
+asking get the same number of answers a round:
 
 - queue: the questions of `ballspot queue`, best first, by that head and a second seed that learns beside it;
 - random: the questions that the first head alone gives, in random order;
@@ -22,13 +23,13 @@ of the means of the curves, with a t interval over seeds.
 
 import argparse
 import json
+import math
 import random
 import shutil
-import tempfile
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ from ballspot.temporal.api import train
 from ballspot.temporal.learning import LearnPlan, learn
 
 NEAR_MS = 500
+EVENT_S = 5.0  # what it takes to decide on a spot, as the queue reckons
 WAYS = ("queue", "random", "match by match")
 LABELS = load_label_set("ball-12")
 CPU = torch.device("cpu")
@@ -113,6 +115,10 @@ class Annotator:
     root: Path
     truth: Truth
     answers: int = 0
+    seconds: float = 0.0
+    n_rejected: int = 0
+    asked: Counter[str] = field(default_factory=Counter)
+    watched_to: dict[str, int] = field(default_factory=dict)
 
     def book(self, match: str) -> LabelBook:
         """The label file of a match under correction."""
@@ -129,6 +135,8 @@ class Annotator:
     def write(self, match: str, actions: Sequence[Action], *, cost: int) -> None:
         """Does the actions, one after the other; they count as ``cost`` answers."""
         book = self.book(match)
+        self.n_rejected += sum(isinstance(one, Reject) for one in actions)
+        self.asked.update(one.label for one in actions if isinstance(one, Add | Accept))
         for action in actions:
             book.edit(action, revision=book.state().revision)
         self.answers += cost
@@ -141,20 +149,25 @@ class Annotator:
             inside = [one for one in left if question.position_ms <= one.position_ms < question.end_ms]
             actions = [Add(one.label, one.position_ms, team=one.team) for one in inside]
             actions.append(Watch(question.position_ms, question.end_ms))
+            self.seconds += (question.end_ms - question.position_ms) / 1000 + EVENT_S * len(inside)
             self.write(question.match, actions, cost=max(len(inside), 1))
             return
         near = [one for one in left if abs(one.position_ms - question.position_ms) <= NEAR_MS]
         near.sort(key=lambda one: (one.label != question.label, abs(one.position_ms - question.position_ms)))
-        actions = [Accept(one.label, one.position_ms, team=one.team) for one in near[:1]]
+        actions = [Accept(one.label, one.position_ms, team=one.team) for one in near]
         if not near or near[0].label != question.label:
             actions.append(Reject(str(question.label), question.position_ms))
-        self.write(question.match, actions, cost=1)
+        self.seconds += EVENT_S * max(len(near), 1)
+        self.write(question.match, actions, cost=max(len(near), 1))
 
     def label_next(self, match: str, most: int) -> None:
         """Labels the next events of a match in order of time; it is watched up to the last of them, or to its end."""
         left = self.open_events(match)
         if not left:
             return
+        watched = self.watched_to.get(match, 0)
+        self.watched_to[match] = left[min(most, len(left)) - 1].position_ms + 1
+        self.seconds += (self.watched_to[match] - watched) / 1000 + EVENT_S * min(most, len(left))
         end_ms = MAX_POSITION_MS if len(left) <= most else left[most - 1].position_ms + 1
         actions: list[Action] = [Add(one.label, one.position_ms, team=one.team) for one in left[:most]]
         self.write(match, [*actions, Watch(0, end_ms)], cost=len(left[:most]))
@@ -166,8 +179,14 @@ class Setup:
 
     features: Path
     truth: Truth
-    batch: int
+    shares: tuple[float, ...]
     epochs: int
+    settings: dict[str, object]
+    n_heads: int = 1
+
+    def answers(self, share: float) -> int:
+        """So many answers make a share of the hidden labels."""
+        return math.ceil(share * self.truth.n_hidden)
 
 
 def heads_of(runs: Sequence[Path]) -> list[Head]:
@@ -193,20 +212,28 @@ def questions_of(annotator: Annotator, runs: Sequence[Path], setup: Setup) -> li
     return [one for name in setup.truth.pool for one in find_questions(heads, name, known[name], weights)]
 
 
-def ask(way: str, annotator: Annotator, runs: Sequence[Path], setup: Setup, chance: random.Random) -> None:
-    """One round of answers, in one of the three ways."""
-    until = annotator.answers + setup.batch
+def ask(way: str, annotator: Annotator, runs: Sequence[Path], setup: Setup, until: int, chance: random.Random) -> None:
+    """One round of answers, in one of the three ways, until there are so many."""
     if way == "match by match":
         for name in setup.truth.pool:
             if annotator.answers < until:
                 annotator.label_next(name, until - annotator.answers)
         return
     questions = questions_of(annotator, runs, setup)
-    ordered = ranked(questions, Budget(setup.batch)) if way == "queue" else chance.sample(questions, len(questions))
+    ordered = (
+        ranked(questions, Budget(until - annotator.answers))
+        if way == "queue"
+        else chance.sample(questions, len(questions))
+    )
+    watched: list[Question] = []  # spots in them are decided
     for one in ordered:
         if annotator.answers >= until:
             break
+        if any(one.match == two.match and two.position_ms <= one.position_ms < two.end_ms for two in watched):
+            continue
         annotator.answer(one)
+        if one.end_ms is not None:
+            watched.append(one)
 
 
 def score(run: Path, root: Path, truth: Truth) -> float:
@@ -228,41 +255,65 @@ def turn(runs: Sequence[Path], out: Path, root: Path, setup: Setup) -> list[Path
     return made
 
 
-def curve(
-    way: str, seed: int, work: Path, base: Sequence[Path], setup: Setup, say: Callable[[str], None]
-) -> list[float]:
-    """AP after each round, until as many answers were given as there are hidden labels."""
+def curve(way: str, seed: int, work: Path, base: Sequence[Path], setup: Setup) -> list[float]:
+    """AP after each round."""
     folder = work / way.replace(" ", "-")
+    shutil.rmtree(folder, ignore_errors=True)
     annotator = Annotator(make_root(folder / "data", setup.truth), setup.truth)
-    chance, runs, found = random.Random(seed), list(base[: 2 if way == "queue" else 1]), []
-    for number in range(1, -(-setup.truth.n_hidden // setup.batch) + 1):
-        ask(way, annotator, runs, setup, chance)
-        runs = turn(runs, folder / f"round-{number}", annotator.root, setup)
+    chance, runs, found = random.Random(seed), list(base if way == "queue" else base[:1]), []
+    for share in setup.shares:
+        ask(way, annotator, runs, setup, setup.answers(share), chance)
+        runs = turn(runs, folder / f"round-{share}", annotator.root, setup)
         found.append(score(runs[0], annotator.root, setup.truth))
-        say(f"seed {seed}, {way}: {annotator.answers} answers, AP {found[-1]:.2f}")
+        said = f"{annotator.answers} answers, {annotator.n_rejected} rejections, {annotator.seconds:.0f} s"
+        say(f"seed {seed}, {way}: {said}, AP {found[-1]:.2f}")
     return found
 
 
-def one_seed(seed: int, work: Path, setup: Setup, preset: str, say: Callable[[str], None]) -> dict[str, list[float]]:
-    """The curves of all ways, with the same first heads."""
-    root = make_root(work / "data", setup.truth)
-    base = []
-    for head in range(2):
-        train(setup.features, root, work / f"base-{head}", preset=preset, seed=2 * seed + head)
-        base.append(work / f"base-{head}")
-    for run in base:
+def first_heads(seed: int, work: Path, setup: Setup) -> list[Path]:
+    """Heads that learned from the known match alone, with their spots of all matches."""
+    base = [work / f"base-{head}" for head in range(setup.n_heads)]
+    if (work / "data").exists():
+        return base  # they were made before
+    shutil.rmtree(work / "making", ignore_errors=True)
+    root = make_root(work / "making" / "data", setup.truth)
+    for head, run in enumerate(base):
+        train(setup.features, root, run, preset="fast", settings=setup.settings, seed=setup.n_heads * seed + head)
         words = ["predict", run, setup.features, "--data", root, "--split", "all"]
         ballspot([str(word) for word in words], standalone_mode=False)
-    found = {"start": [score(base[0], root, setup.truth)]}
+    shutil.move(root, work / "data")
+    return base
+
+
+def learned_whole(work: Path, base: Sequence[Path], setup: Setup) -> float:
+    """AP of a head that learned from every hidden label."""
+    shutil.rmtree(work / "all", ignore_errors=True)
     whole = Annotator(make_root(work / "all" / "data", setup.truth), setup.truth)
     for name in setup.truth.pool:
         whole.label_next(name, len(setup.truth.labels[name]))
     runs = base[:1]
     for number in range(3):  # as many turns as let it settle
         runs = turn(runs, work / "all" / f"round-{number}", whole.root, setup)
-    found["all"] = [score(runs[0], whole.root, setup.truth)]
-    say(f"seed {seed}: start {found['start'][0]:.2f}, all {found['all'][0]:.2f}")
-    return found | {way: curve(way, seed, work, base, setup, say) for way in WAYS}
+    return score(runs[0], whole.root, setup.truth)
+
+
+def one_seed(seed: int, work: Path, setup: Setup, found: dict[str, list[float]], ways: Sequence[str]) -> Iterator[None]:
+    """Fills in the curves that are missing, with the same first heads; stops after each, so that it can be written."""
+    base = first_heads(seed, work, setup)
+    if "all" not in found:
+        found["start"] = [score(base[0], work / "data", setup.truth)]
+        found["all"] = [learned_whole(work, base, setup)]
+        say(f"seed {seed}: start {found['start'][0]:.2f}, all {found['all'][0]:.2f}")
+        yield
+    for way in ways:
+        if way not in found:
+            found[way] = curve(way, seed, work, base, setup)
+            yield
+
+
+def say(line: str) -> None:
+    """Prints a line at once."""
+    print(line, flush=True)
 
 
 def report(seeds: Sequence[dict[str, list[float]]], shares: Sequence[float]) -> str:
@@ -294,24 +345,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("features", type=Path)
     parser.add_argument("data", type=Path, nargs="+")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=4, help="Rounds until as many answers as hidden labels.")
-    parser.add_argument("--epochs", type=int, default=2, help="Passes of a turn of `learn`.")
-    parser.add_argument("--preset", default="fast")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="All curves, as JSON; a seed that it has is not made again."
-    )
-    arguments = parser.parse_args()
-    truth = read_truth(arguments.data)
-    batch = -(-truth.n_hidden // arguments.rounds)
-    setup = Setup(arguments.features.resolve(), truth, batch, arguments.epochs)
-    done = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
-    for seed in range(len(done), arguments.seeds):
-        with tempfile.TemporaryDirectory() as work:
-            done.append(one_seed(seed, Path(work), setup, arguments.preset, lambda line: print(line, flush=True)))
-        arguments.out.write_text(json.dumps(done))
-    shares = [min((number + 1) * batch, truth.n_hidden) / truth.n_hidden for number in range(len(done[0]["queue"]))]
-    print(report(done, shares))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.2, 0.3, 0.4, 0.6, 0.8],
+                        help="a round ends where the answers are such a share of the hidden labels")  # fmt: skip
+    parser.add_argument("--epochs", type=int, default=3, help="passes of a turn of `learn`")
+    parser.add_argument("--heads", type=int, default=1, help="heads that the queue asks")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=NUMBER", help="as of `ballspot train`")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--work", type=Path, required=True, help="a folder for runs and curves; those it has are kept")
+    options = parser.parse_args()
+    settings = {key: int(value) for key, _, value in (one.partition("=") for one in options.set)}
+    truth = read_truth(options.data)
+    setup = Setup(options.features.resolve(), truth, tuple(options.shares), options.epochs, settings, options.heads)
+    done = []
+    for seed in options.seeds:
+        path = options.work / f"seed-{seed}" / "curves.json"
+        found = json.loads(path.read_text()) if path.exists() else {}
+        for _ in one_seed(seed, path.parent, setup, found, options.ways):
+            path.write_text(json.dumps(found))
+        done.append(found)
+    if all({"all", *WAYS} <= set(found) for found in done):
+        print(report(done, setup.shares))
 
 
 if __name__ == "__main__":

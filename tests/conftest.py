@@ -15,6 +15,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: as many processes
 os.environ["XDG_STATE_HOME"] = os.environ.get("BALLSPOT_TEST_STATE") or tempfile.mkdtemp(prefix="ballspot-state-")
 os.environ["BALLSPOT_TEST_STATE"] = os.environ["XDG_STATE_HOME"]  # the workers of pytest-xdist share it
 
+os.environ["PYTHONDONTWRITEBYTECODE"] = ""  # else each process that a test starts compiles the package; Git ignores it
+
 import av
 import numpy as np
 import pytest
@@ -31,6 +33,8 @@ with suppress(ImportError):
     # submitit sets logging up when it is imported, and closes all handlers that there are. One of absl, which OpenVINO
     # brings, then closes the stream that pytest reads. So submitit comes first.
     import submitit  # noqa: F401  for what importing it does
+
+sys.dont_write_bytecode = False  # of this process, which may have been started otherwise
 
 # The repository's root is the package. pytest imports it once more by the name of its folder, or, where that is no
 # Python name ("ballspot-main"), as a module "__init__", in which no relative import works: here it finds the package.
@@ -49,6 +53,7 @@ os.fsync = lambda descriptor: None
 settings.register_profile(
     "ballspot",
     deadline=None,
+    max_examples=int(os.environ.get("BALLSPOT_EXAMPLES", "40")),  # where a test asks for no number of its own
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.too_slow],
 )

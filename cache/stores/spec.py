@@ -108,6 +108,7 @@ class FeatureSpec(BaseModel, frozen=True, strict=True, extra="allow"):
     precision: Literal["float32", "bfloat16"] = "float32"
     motion: Annotated[int, Field(ge=1)] | None = None
     region: RegionSpec | None = None
+    decoder: Literal["nvdec"] | None = None
     pca: ComponentsSpec | None = None
 
     @classmethod

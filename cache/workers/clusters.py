@@ -70,6 +70,8 @@ def ray_tasks(
     if not ray.is_initialized():
         _start_ray(ray, request.n_workers * request.n_cpus, address)
     resources: dict[str, Any] = {"num_cpus": request.n_cpus}
+    if request.on_gpu and request.n_a_gpu == 1:
+        resources["num_cpus"] = _cpus_beside_a_gpu(ray, request.n_cpus)
     if request.on_gpu:  # Ray ends a GPU's process after each task; kept, it loads torch and the model once
         resources |= {"num_gpus": 1 / request.n_a_gpu, "max_calls": 0}
 
@@ -189,6 +191,13 @@ def _slurm_ended(job: Any, group: Sequence[Task]) -> Iterator[Ended[Task]]:
         return
     for task, (result, error) in zip(group, job.result(), strict=True):
         yield Ended(task, result) if error is None else Ended(task, error=f"{where} ({error})")
+
+
+def _cpus_beside_a_gpu(ray: Any, wanted: int) -> int:
+    """As many processors as are wanted, or fewer where no node has so many for each of its GPUs: Ray would wait."""
+    nodes = [node["Resources"] for node in ray.nodes() if node.get("Alive")]
+    there = [int(node.get("CPU", 0) // node["GPU"]) for node in nodes if node.get("GPU", 0) >= 1]
+    return max(min(wanted, max(there, default=wanted)), 1)
 
 
 def _start_ray(ray: Any, n_cpus: int, address: str) -> None:

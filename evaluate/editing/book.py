@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...cache.disk import locked_folder, whole_file
 from ...cache.errors import BallspotError
-from ..dataset import LabelSet, Spot, half_of, read_position
+from ..dataset import LabelSet, Spot, half_of, labels_in, read_position
 from .actions import (
     NAME_OF,
     Accept,
@@ -46,6 +46,7 @@ from .journal import (
     watched_by,
 )
 
+ACCEPTS = "accept "  # how steps that accept are called
 REJECTED_WITHIN_MS = 500  # a new head finds the same mistake some frames away
 Stamp = tuple[tuple[int, int, int] | None, ...]
 
@@ -278,7 +279,22 @@ class LabelBook:
         if after == before:
             raise BallspotError("edit: that is how it is already")
         does = f"{NAME_OF[type(action)]} {before['label']}"
-        return Step(number, does, "", (Change(place, before, after),))
+        rejects = tuple((one, True) for one in self._left(self.document.spots[place], action))
+        return Step(number, does, "", (Change(place, before, after),), rejects)
+
+    def _left(self, label: Spot, action: Move | SetClass | SetTeam | Delete | Note) -> tuple[Rejection, ...]:
+        """The accepted spot that a label is of, where the action takes the label away from it: that is a rejection.
+
+        Else the prediction would be asked about, and accepted with all others, again.
+        """
+        if isinstance(action, SetTeam | Note):
+            return ()
+        accepted = [one for one in accepted_by(self.steps) if (one.label, one.half) == (label.label, label.half)]
+        nearest = min(accepted, key=lambda one: abs(one.position_ms - label.position_ms), default=None)
+        if nearest is None or abs(nearest.position_ms - label.position_ms) > REJECTED_WITHIN_MS:
+            return ()
+        stays = isinstance(action, Move) and abs(nearest.position_ms - action.position_ms) <= REJECTED_WITHIN_MS
+        return () if stays or nearest in rejected_by(self.base, self.steps) else (nearest,)
 
     def _added(self, spots: Sequence[Accept | Add]) -> tuple[Change, ...]:
         """The changes that put new labels in their places. Raises BallspotError for one that is there already."""
@@ -339,6 +355,13 @@ def _stacks(steps: Sequence[Step]) -> tuple[list[Step], list[Step]]:
             undo.append(step)
             redo = []
     return undo, redo
+
+
+def accepted_by(steps: Sequence[Step]) -> tuple[Rejection, ...]:
+    """The predicted spots that were accepted by the steps that stand, each as the rejection that it would be."""
+    standing, _ = _stacks(steps)
+    made = [one.after for step in standing if step.does.startswith(ACCEPTS) for one in step.changes if one.after]
+    return tuple(Rejection(one.label, one.half, one.position_ms) for one in labels_in(made, "the journal"))
 
 
 def _last_digest(journal: JournalContent, *, before: int = 0) -> str:

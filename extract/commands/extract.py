@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,10 +106,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--decoder",
-    type=click.Choice(["auto", "pyav", "decord", "torchcodec"]),
+    type=click.Choice(["auto", "pyav", "decord", "torchcodec", "nvdec"]),
     default="auto",
     show_default=True,
-    help="What reads the videos; auto is PyAV.",
+    help="What reads the videos; auto is PyAV. nvdec is an NVIDIA GPU's decoder, whose pictures differ in their last "
+    "bits: a set of its own.",
 )
 @click.option(
     "--on-bad-frame",
@@ -136,8 +138,13 @@ if TYPE_CHECKING:
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Processes at once.  [default: one a CPU core, up to 16; on one GPU all cores but two "
-    "decode for it, on several one for two cores]",
+    help="Processes at once.  [default: one a CPU core, up to 16; on GPUs the decoders of all together, all cores but "
+    "two; on a cluster 16 tasks]",
+)
+@click.option(
+    "--cpus",
+    type=click.IntRange(2),
+    help="Of --on: processors that a task asks for beside its GPU.  [default: 8]",
 )
 @trust_option
 @click.option("--on", help="Where the segments are filled instead: ray[:ADDRESS], slurm, slurm:local.")
@@ -173,6 +180,7 @@ def extract(
     compiles: bool,
     device: str,
     workers: int | None,
+    cpus: int | None,
     on: str | None,
 ) -> None:
     """Turn the videos of a data root into feature stores.
@@ -220,6 +228,8 @@ def extract(
     if settled.fps is not None and rate is None:
         note(f"{weights}: videos are read at {float(settled.fps):.5g} frames a second, as its system reads them")
     devices = pick_devices(device, on=on)
+    if decoder == "nvdec":
+        _require_nvdec(devices[0], on=on)
     precision = pick_precision(precision or "auto", devices[0], on=on)
     data = DataSelection(data_root, splits_file=splits_file, one_video=True)
     matches = tuple(data.matches.values())
@@ -249,10 +259,11 @@ def extract(
     default_name = default_set_name(
         backbone, stride, views=views, dtype=dtype, precision=precision, motion=motion, region=region
     )
+    default_name += "-nvdec" if decoder == "nvdec" else ""
     set_path = out / require_set_name(set_name or default_name)
     torch.set_num_threads(1)
     job = (replace(recipe, device="cpu") if on else recipe).job()  # nothing is computed here for a cluster
-    crew = _crew(job, recipe, on, workers, devices, n_rows=_rough_rows(chosen, stride), set_path=set_path)
+    crew = _crew(job, recipe, Asked(on, workers, cpus), devices, n_rows=_rough_rows(chosen, stride), set_path=set_path)
     started = time.monotonic()
     try:
         results, failure = extract_matches(chosen, set_path, job, crew=crew), None
@@ -268,6 +279,20 @@ def extract(
     if failure is not None:
         raise failure
     click.echo(f"feature set: {set_path}")
+
+
+def _require_nvdec(device: str, *, on: str | None) -> None:
+    """Raises BallspotError where no GPU of NVIDIA decodes, or torchcodec, which asks it to, is missing here."""
+    from ...cache.terminal import note
+    from ...cache.workers import Executor
+
+    if not device.startswith("cuda"):
+        raise BallspotError("--decoder nvdec: is a GPU's, and the device is not cuda; give --decoder auto")
+    if not Executor.is_elsewhere(on) and find_spec("torchcodec") is None:
+        raise BallspotError(
+            "--decoder nvdec: torchcodec is not installed; pip install 'ballspot[torchcodec]', in its build for CUDA"
+        )
+    note("--decoder nvdec: not tried on a GPU yet; what it conceals of damaged frames is not found, as it is by pyav")
 
 
 def region_of(
@@ -321,24 +346,81 @@ def _rough_rows(matches: Sequence[Match], stride: int) -> int:
     return n_bytes // 2000 // stride
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the person says of who computes: `--on`, `--workers` and `--cpus`, None where nothing is said."""
+
+    on: str | None
+    workers: int | None
+    cpus: int | None
+
+
 def _crew(
     job: ExtractionJob,
     recipe: Recipe,
-    on: str | None,
-    workers: int | None,
+    asked: Asked,
     devices: list[str],
     *,
     n_rows: int,
     set_path: Path,
 ) -> Crew | None:
     from ...cache.workers import Executor
-    from ..rows import MAX_AUTO_WORKERS, crew_of, gpu_crew, n_decoders_for, n_workers_for
+    from ..rows import MAX_AUTO_WORKERS, crew_of, n_workers_for
 
-    if on is None and len(devices) == 1 and job.device.type == "cuda":
-        n_decoders = min(n_decoders_for(job.device), max(n_rows // 2048, 1))
-        return gpu_crew(job, n_decoders=workers or n_decoders)
+    # An engine that looks at boxes keeps what it saw of the whole picture, and so serves one decoder.
+    if devices[0].startswith("cuda") and recipe.settings.region is None:
+        return _gpu_crew(job, recipe, asked, devices, n_rows=n_rows, logs=set_path / ".slurm")
+    if asked.cpus is not None:
+        raise BallspotError(f"--cpus {asked.cpus}: is for tasks with a GPU, without --region; leave it out")
+    on, workers = asked.on, asked.workers
     most = MAX_AUTO_WORKERS if Executor.is_elsewhere(on) else n_workers_for(2**40 if on else n_rows, devices)
     n_workers = workers or most
     if on is None and n_workers == 1:
         return None
     return crew_of(Executor(n_workers, on or "local", devices, logs=set_path / ".slurm"), recipe)
+
+
+def _gpu_crew(
+    job: ExtractionJob,
+    recipe: Recipe,
+    asked: Asked,
+    devices: list[str],
+    *,
+    n_rows: int,
+    logs: Path,
+) -> Crew:
+    """One engine a GPU, fed by many decoders: here the workers are decoders of all GPUs, on a cluster tasks at a time,
+    each with a GPU.
+    """
+    import torch
+
+    from ...cache.workers import Executor
+    from ..rows import (
+        CLUSTER_CPUS_A_GPU,
+        MAX_AUTO_WORKERS,
+        SEGMENT_ROWS,
+        SEGMENTS_A_DECODER,
+        crew_of_engines,
+        gpu_crew,
+        n_decoders_for,
+    )
+
+    on, workers = asked.on, asked.workers
+    if Executor.is_elsewhere(on):
+        executor = Executor(workers or MAX_AUTO_WORKERS, on or "", devices, logs=logs)
+        return crew_of_engines(executor, recipe, n_decoders=(asked.cpus or CLUSTER_CPUS_A_GPU) - 1)
+    if asked.cpus is not None:
+        raise BallspotError(f"--cpus {asked.cpus}: is for tasks of a cluster (--on); here --workers says it")
+    n_gpus = len(devices) if on is None else max(torch.cuda.device_count(), 1)
+    gpu = torch.device(devices[0])
+    n_useful = max(n_rows // 2048, 1)  # decoders: each takes some seconds to start
+    if on is None and n_gpus == 1:
+        return gpu_crew(job, n_decoders=workers or min(n_decoders_for(gpu), n_useful))
+    n_engines = min(n_gpus, workers or n_useful)
+    n_decoders = -(-workers // n_engines) if workers else n_decoders_for(gpu, n_gpus=n_engines)
+    return crew_of_engines(
+        Executor(n_engines, on or "local", devices, logs=logs),
+        recipe,
+        n_decoders=n_decoders,
+        n_segments=max(min(SEGMENTS_A_DECODER * n_decoders, n_rows // SEGMENT_ROWS // n_engines), 1),
+    )

@@ -24,6 +24,8 @@ from .writing import OnRows
 MAX_AUTO_WORKERS = 16
 MAX_WORKERS_A_GPU = 8  # each has a context and weights there, about half a gigabyte
 MAX_DECODERS = 16  # that feed one engine; all pass through one Python process
+CLUSTER_CPUS_A_GPU = 8  # what a task asks a cluster for beside its GPU: most nodes have as many for each
+SEGMENTS_A_DECODER = 4  # of a share: at its end decoders wait for the last one, half a segment each
 SPARE_CORES = 2  # of decoders: for the process that feeds the GPU, and for the disk
 POLL_S = 0.2
 MINUTES_A_SEGMENT = 10  # at most, on a slow core, with a large backbone
@@ -32,9 +34,9 @@ MINUTES_A_SEGMENT = 10  # at most, on a slow core, with a large backbone
 def n_workers_for(n_rows: int, devices: Sequence[str], *, n_cpus: int | None = None) -> int:
     """How many workers `auto` means: one a CPU core that this process may use, 16 at most.
 
-    On GPUs each worker is a process that computes and one that decodes, which is what limits it: one for every two
-    cores, up to eight a GPU, and one a GPU at least. Few rows get fewer: a worker takes some seconds to start, and has
-    2,048 rows at least.
+    On GPUs it is for engines that serve one decoder (boxes, see `crew_of`): each worker is a process that computes and
+    one that decodes, so one for every two cores, up to eight a GPU, and one a GPU at least. Few rows get fewer: a
+    worker takes some seconds to start, and has 2,048 rows at least.
     """
     n_cpus = n_cpus or n_usable_cpus()
     if devices and devices[0].startswith("cuda"):
@@ -77,11 +79,13 @@ def runner_for(recipe: Recipe) -> SegmentRunner:
     return SegmentRunner(recipe.job())
 
 
-def n_decoders_for(device: torch.device, *, n_cpus: int | None = None) -> int:
-    """How many decoders feed an engine: on a CPU one, as the backbone needs the cores; on a GPU all cores but two."""
+def n_decoders_for(device: torch.device, *, n_cpus: int | None = None, n_gpus: int = 1) -> int:
+    """How many decoders feed an engine: on a CPU one, as the backbone needs the cores; on each of the machine's GPUs
+    its share of all cores but two.
+    """
     if device.type != "cuda":
         return 1
-    return max(min((n_cpus or n_usable_cpus()) - SPARE_CORES, MAX_DECODERS), 1)
+    return max(min(((n_cpus or n_usable_cpus()) - SPARE_CORES) // n_gpus, MAX_DECODERS), 1)
 
 
 def gpu_crew(job: ExtractionJob, *, n_decoders: int | None = None) -> Crew:
@@ -94,6 +98,56 @@ def gpu_crew(job: ExtractionJob, *, n_decoders: int | None = None) -> Crew:
             yield from decoders.crew(tasks, is_dropped, on_rows)
 
     return run
+
+
+def crew_of_engines(executor: Executor, recipe: Recipe, *, n_decoders: int, n_segments: int | None = None) -> Crew:
+    """The crew of several GPUs, here or on a cluster: each of the executor's workers has one engine, which
+    ``n_decoders`` feed.
+
+    A task is a share of ``n_segments`` segments, most of one match; four for each decoder where nothing is said. On a
+    cluster it gets a processor for each decoder and one more.
+    """
+    most = n_segments or SEGMENTS_A_DECODER * n_decoders
+    executor = replace(
+        executor,
+        preload=(__name__, "timm"),
+        name="ballspot-extract",
+        n_threads=n_decoders + 1,
+        minutes=MINUTES_A_SEGMENT * -(-most // n_decoders),
+    )
+
+    def run(
+        tasks: Iterable[SegmentTask], is_dropped: Callable[[SegmentTask], bool], on_rows: OnRows
+    ) -> Iterator[Outcome]:
+        wanted = (task for task in tasks if not is_dropped(task))
+        shares = iter(lambda: tuple(islice(wanted, most)), ())
+        fill = partial(fill_share, recipe, n_decoders)
+        for ended in executor.run(fill, shares, on_told=lambda rows: on_rows(*rows)):
+            if ended.error is None:
+                yield from ended.result
+            else:
+                yield from (Outcome(task, error=ended.error) for task in ended.task)
+
+    return run
+
+
+def fill_share(recipe: Recipe, n_decoders: int, share: Sequence[SegmentTask], device: str, tell: Tell) -> list[Outcome]:
+    """Fills some segments beside one another; those of a match that has failed on the way are left, as by any crew."""
+    torch.set_num_threads(1)
+    failed: set[str] = set()
+    outcomes: list[Outcome] = []
+    decoders = decoders_for(replace(recipe, device=device), n_decoders)
+    for outcome in decoders.crew(share, lambda task: task.header.match in failed, lambda *rows: tell(rows)):
+        outcomes.append(outcome)
+        if outcome.error:
+            failed.add(outcome.task.header.match)
+    return outcomes
+
+
+@lru_cache(maxsize=1)
+def decoders_for(recipe: Recipe, n_decoders: int) -> "Decoders":
+    """This process's decoders: they load the backbone once for all its segments."""
+    return Decoders(SegmentRunner(recipe.job()), n_decoders=n_decoders)
 
 
 class Decoders:

@@ -58,7 +58,7 @@ class ExtractionJob:
     def spec(self) -> FeatureSpec:
         """What decides the features; its digest is the set's fingerprint."""
         settings = self.settings
-        return self.backbone.features(
+        spec = self.backbone.features(
             stride=settings.stride,
             dtype=settings.dtype,
             views=settings.views,
@@ -67,6 +67,8 @@ class ExtractionJob:
             motion=settings.motion,
             region=settings.region,
         )
+        # The others give the same pictures, so only this one is told.
+        return spec.model_copy(update={"decoder": "nvdec"}) if settings.decoder == "nvdec" else spec
 
     @property
     def dim(self) -> int:

@@ -70,6 +70,7 @@ def extract_options(spec: FeatureSpec, weights: str) -> str:
         **({} if spec.region is None else _region_options(spec.region)),
         "dtype": spec.dtype if spec.dtype != "float16" else "",
         "precision": spec.precision if spec.precision != "float32" else "",
+        "decoder": spec.decoder or "",
     }
     said |= {name: value for name, value in optional.items() if value}
     return " ".join(f"--{name} {shlex.quote(value)}" for name, value in said.items())

@@ -41,6 +41,11 @@ def recipe_of(store: FeatureStore, weights: str | None, *, tell: Callable[[str],
     """
     if store.spec.pca is not None and store.spec.parent is None:
         raise BallspotError(f"{store.path}: components of components; verify the set that they were made from")
+    if store.spec.decoder is not None:
+        raise BallspotError(
+            f"{store.path}: its pictures were decoded by a GPU (--decoder {store.spec.decoder}), which is not repeated "
+            "here to the last bit; verify without --deep"
+        )
     chosen = weights or _weights_now(store)
     if not chosen:
         raise BallspotError(f"{store.path}: does not say where its weights came from; give --weights")

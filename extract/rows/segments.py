@@ -80,7 +80,8 @@ class SegmentRunner:
     def open(self, probe: VideoProbe, decoder: str) -> tuple[str, str]:
         """Opens a video in the decoder of that name, whose name and version come back; else raises DecodingError."""
         self.n_rows = -(-probe.n_frames // self.job.settings.stride)
-        return self.decoding.open(probe, decoder)
+        # The GPU that computes decodes, too.
+        return self.decoding.open(probe, f"nvdec@{self.job.device}" if decoder == "nvdec" else decoder)
 
     def run(self, task: SegmentTask, *, on_rows: OnRows = lambda n_rows, is_new: None) -> Outcome:
         """Fills the task's part file from where it stands; errors that a user can cause come back in the outcome."""

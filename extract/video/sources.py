@@ -1,4 +1,6 @@
-"""The decoders behind `VideoSource`: PyAV, which reads everything exactly, decord, torchcodec, and folders of JPGs."""
+"""The decoders behind `VideoSource`: PyAV, which reads everything exactly, decord, torchcodec on a CPU or a GPU, and
+folders of JPGs.
+"""
 
 from collections.abc import Callable
 
@@ -8,13 +10,14 @@ from .images import ImageSource
 from .packets import nothing
 from .probe import Beat, VideoProbe, VideoSource
 from .pyav import PyavSource
-from .torchcodec import TorchcodecSource
+from .torchcodec import NvdecSource, TorchcodecSource
 
 DECODERS: dict[str, Callable[..., VideoSource]] = {
     "decord": DecordSource,
     "pyav": PyavSource,
     "torchcodec": TorchcodecSource,
     "jpg": ImageSource,
+    "nvdec": NvdecSource,
 }
 
 
@@ -31,9 +34,11 @@ def open_source(
 
     `beat` is called again and again while frames are read, those too that nobody asked for. With `motion` pictures are
     of three moments, so many frames apart. With `stays_open` PyAV keeps the file open from one range of frames to the
-    next, for who reads many short ones.
+    next, for who reads many short ones. A decoder on a GPU has it behind an @: `nvdec@cuda:1`.
     """
-    own = DECODERS[decoder](probe.whole or probe, substitute=substitute, beat=beat)
+    name, _, device = decoder.partition("@")
+    place = {"device": device} if device else {}
+    own = DECODERS[name](probe.whole or probe, substitute=substitute, beat=beat, **place)
     if isinstance(own, PyavSource):
         own.stays_open = stays_open
     source = own if probe.whole is None or probe.chosen is None else ResampledSource(own, probe.chosen)

@@ -31,14 +31,14 @@ from ..clips import Stretch
 from ..config import as_table, changed_config
 from ..features import FeatureSource, open_source
 from ..heads import WarmStart, read_checkpoint
-from ..prediction import Ensemble, claim_folder, predict_matches, prediction_record, write_wholes
+from ..prediction import Ensemble, claim_folder, copy_predicted, predict_matches, prediction_record, write_wholes
 from ..training import BEST, DECIDED, SPLIT, Experiment, train_seeds
 from .corrected import Correction, corrected_data, decided_of, find_corrections, labels_of
 
 RECORD = "learned.json"
 BEFORE, BEFORE_VALID = "before", "before-valid"  # predictions of the old head, in the new run's folder
 NEAR_MS = 500
-MOST_FRAMES = 150_000  # a whole match and a half: what two cores do in some ten seconds
+MOST_FRAMES = 50_000  # a third of a whole match: what two cores learn from in some four seconds
 SHOWN = 0.5  # the score from which spots are counted as found
 
 
@@ -252,10 +252,14 @@ def _n_rows(source: FeatureSource, names: Sequence[str]) -> int:
 
 
 def _config(plan: LearnPlan, start: WarmStart, *, n_rows: int) -> Any:
-    """The old run's configuration, for a short turn: of much video a pass draws `MOST_FRAMES`."""
+    """The old run's configuration, for a short turn: of much video a pass draws `MOST_FRAMES`.
+
+    Only the last head is judged, and kept: of a whole match a validation takes as long as a pass.
+    """
     table = as_table(start.description.config)
     rate, frames = table["training"]["learning_rate"] * plan.rate_share, table["training"]["epoch_frames"]
     short = [f"n_epochs={plan.n_epochs}", "warmup_epochs=0.2", f"learning_rate={rate!r}"]
+    short += [f"validation_every_epochs={plan.n_epochs}", "early_stop_epochs=0"]
     if frames != "auto" or n_rows > MOST_FRAMES:
         short.append(f"epoch_frames={min(MOST_FRAMES, n_rows if frames == 'auto' else frames)}")
     return changed_config(table, [*short, *plan.settings], source=f"{plan.run} (learn)")
@@ -264,11 +268,16 @@ def _config(plan: LearnPlan, start: WarmStart, *, n_rows: int) -> Any:
 def _predict(
     run: RunFolder, source: FeatureSource, names: Sequence[str], out: Path, device: torch.device
 ) -> dict[str, tuple[Spot, ...]]:
-    """The spots that a run's best head finds in each match, which are written to ``out`` as well."""
+    """The spots that a run's best head finds in each match, which are written to ``out`` as well.
+
+    Those that the run's own folder already has are copied: of a whole match they take seconds.
+    """
     ensemble = Ensemble((read_checkpoint(run.path / BEST),), device)
     key = run.entry("key", str)
-    claim_folder(out, prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=list(names)))
-    for done in predict_matches(ensemble, source, names, out=out):
+    record = prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=list(names))
+    claim_folder(out, record)
+    left = copy_predicted(run.path / "predictions", record, names, out)
+    for done in predict_matches(ensemble, source, left, out=out):
         note(f"{done.name}: {done.n_spots} spots by {run.path.name}")
     return {name: read_spots(out / name / SPOTS_FILE) for name in names}
 

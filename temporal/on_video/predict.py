@@ -197,6 +197,11 @@ def predict_keeping(
 def _made(features: BundledFeatures, matches: Sequence[Match], folder: Path, job: ExtractionJob) -> Path:
     """The feature set of these videos, in ``folder``, under the name that it has in training."""
     path = folder / features.name
+    if features.spec.decoder is not None:
+        raise BallspotError(
+            f"--keep-features {folder}: {features.name} is of pictures that a GPU decoded (--decoder "
+            f"{features.spec.decoder}); leave it out, and features are made of exact ones and not kept"
+        )
     wanted = features.backbone_spec.precision
     if job.spec.precision != wanted:
         raise BallspotError(

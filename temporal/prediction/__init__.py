@@ -8,6 +8,7 @@ from .write import (
     PredictedMatch,
     chosen_threshold,
     claim_folder,
+    copy_predicted,
     keep_threshold,
     predict_matches,
     prediction_record,

@@ -5,12 +5,16 @@ needs, whatever the length of the video. Rows that come all at once are batched 
 piece; scores differ by the rounding of sums, and nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...cache.code import is_reference
 from ...cache.stores import FLIPPED_VIEW
 from ..clips import gather_rows
 from ..config import ClipGrid, Config, prediction_views
@@ -36,6 +40,30 @@ def score_match(head: SpottingHead, features: ResidentFeatures, match_index: int
     head.train(was_training)
     require_finite(scored, features.matches[match_index].name)
     return scored
+
+
+Mapper = Callable[[Callable[..., Tensor], Iterable[tuple[Tensor, ...]]], Iterable[Tensor]]
+
+
+@contextmanager
+def side_by_side(head: SpottingHead, config: Config, *, n_batches: int) -> Iterator[Mapper]:
+    """A `map` over batches, in their order. On a CPU every thread of torch's computes batches of its own.
+
+    The parts of a head are too small for threads to share them: two threads on one batch take nearly as long as one.
+    The numbers are those of one thread, however many there are. Own code may keep what it likes between calls, so it is
+    called by one thread.
+    """
+    n_threads = min(torch.get_num_threads(), n_batches)
+    if n_threads < 2 or next(head.parameters()).device.type != "cpu" or is_reference(config.head.kind):
+        yield map
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # a thread that begins takes this for its own number
+    try:
+        with ThreadPoolExecutor(n_threads) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(before)
 
 
 class ScoreStream:
@@ -99,17 +127,24 @@ class ScoreStream:
             return
         counted = torch.from_numpy(kept_frames(starts, self.n_rows, self.grid, self.config.prediction))  # (w, T)
         place = torch.from_numpy(starts)[:, None] + torch.arange(0, self.grid.n_rows, self.grid.row_stride)  # (w, T)
-        outside, last = place >= self.n_rows, self.n_rows - 1
+        outside = place >= self.n_rows
         self.support.index_add_(0, (place - self.given).flatten(), counted.flatten().long())
         size = self.config.prediction.window_batch_clips
         for view, total in self.total.items():
-            for at, beyond, counts in zip(place.split(size), outside.split(size), counted.split(size), strict=True):
-                row = at.clamp(max=last) - self.first_row
-                frames = gather_rows(self.rows[view], row, beyond, device=self.device)  # (B, T, D)
-                counted_there = counts.to(self.device, non_blocking=True)[..., None]
-                placed = placed_scores(self.head, frames, self.grid, self.config) * counted_there
-                there = (at - self.given).flatten().to(self.device, non_blocking=True)
-                total.index_add_(0, there, placed.flatten(0, 1))
+            batches = zip(place.split(size), outside.split(size), counted.split(size), strict=True)
+            placed = partial(self._placed, self.rows[view], self.n_rows - 1)
+            with side_by_side(self.head, self.config, n_batches=-(-len(starts) // size)) as each:
+                for at, there in zip(place.split(size), each(placed, batches), strict=True):
+                    row = (at - self.given).flatten().to(self.device, non_blocking=True)
+                    total.index_add_(0, row, there.flatten(0, 1))
+
+    @torch.inference_mode()
+    def _placed(self, rows: Tensor, last: int, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """The scores of some windows at their frames, (B, T, K), 0 where they do not count."""
+        at, beyond, counts = batch
+        frames = gather_rows(rows, at.clamp(max=last) - self.first_row, beyond, device=self.device)  # (B, T, D)
+        counted_there = counts.to(self.device, non_blocking=True)[..., None]
+        return placed_scores(self.head, frames, self.grid, self.config) * counted_there
 
     def _grow(self, n_rows: int) -> None:
         """Room for the sums of ``n_rows`` rows."""

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...cache.code import portable
-from ...cache.disk import find_temporary, locked_folder, make_folder, read_json, write_json
+from ...cache.disk import find_temporary, locked_folder, make_folder, read_json, whole_file, write_json
 from ...cache.errors import BallspotError
 from ...cache.terminal import note
 from ...cache.times import TimeAxis
@@ -135,6 +136,28 @@ def claim_folder(out: Path, record: dict[str, Any], *, replaces_own: bool = Fals
         raise BallspotError(
             f"{out}: holds other predictions ({', '.join(differing) or 'unreadable'} differ); choose another --out"
         )
+
+
+def copy_predicted(kept: Path, record: dict[str, Any], names: Sequence[str], out: Path) -> list[str]:
+    """Copies what a folder of ``kept`` holds of these matches by the same heads in the same way; the names of the rest.
+
+    ``record`` is that of ``out``; its list of matches may differ.
+    """
+    wanted = {"format": RECORD_FORMAT, **record, "matches": None}
+    left = list(names)
+    for path in sorted(kept.glob(f"*/{RECORD_FILE}")):
+        there: Any = None
+        with suppress(BallspotError):  # of a damaged one nothing is taken
+            there = read_json(path)
+        if not isinstance(there, dict) or {**there, "matches": None} != wanted:
+            continue
+        for name in [name for name in left if (path.parent / name / SPOTS_FILE).is_file()]:
+            for file in (SCORES_FILE, SPOTS_FILE):  # the spots are written last: a match that has them is whole
+                make_folder(out / name)
+                with whole_file(out / name / file) as copy:
+                    shutil.copyfile(path.parent / name / file, copy)
+            left.remove(name)
+    return left
 
 
 def prediction_record(

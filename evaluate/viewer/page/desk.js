@@ -7,9 +7,10 @@ import { element } from "./panel.js";
 
 const POLL_MS = 4000;
 const token = new URLSearchParams(location.search).get("token");
-const client = Array.from(crypto.getRandomValues(new Uint32Array(3)), (one) => one.toString(36)).join("");
+const client = kept("take") ?? Array.from(crypto.getRandomValues(new Uint32Array(3)), (one) => one.toString(36)).join("");
 let line = Promise.resolve(); // edits go one after the other, each at the revision that the one before gave
 let nWaiting = 0;
+let ownFrom = 0; // the revision since which all edits are this page's own
 let refusal = ""; // what was said of an edit that was not done, while later ones wait
 
 export const GONE = { label: -1, ms: -1 }; // chosen after an edit: no label
@@ -39,6 +40,7 @@ export async function openDesk(match, record) {
   if (hasOtherClasses(state)) return location.reload();
   record.notes = record.notes.filter((note) => !note.startsWith("labels not shown"));
   takeOver(state, record);
+  ownFrom = state.revision;
   if (page.desk.remark) record.notes.push(page.desk.remark);
   const { n_unknown: unknown } = page.desk;
   if (unknown) record.notes.push(`${unknown} labels of classes that ${page.view.label_set} has not are left as they are`);
@@ -60,7 +62,10 @@ export function send(action, after = null) {
 export function sendOf(item, make) {
   return queued(() => {
     const now = latest(item);
-    return now?.revision === page.desk.revision ? make(now) : null;
+    if (!now || now.revision === page.desk.revision) return now && make(now);
+    const again = now.revision < ownFrom ? null : truthAt(page.model, now); // it is chosen since before an edit of another
+    if (again) now.next = again;
+    return again && make(again);
   }, item);
 }
 
@@ -139,6 +144,7 @@ async function poll() {
 /** Shows the labels as the server has them, with the same spot chosen where it is still there; `isOwn` after an own edit. */
 function show(state, after, isOwn) {
   if (hasOtherClasses(state)) return location.reload();
+  if (!isOwn) ownFrom = state.revision;
   const chosen = timeline.selected;
   const wish = after ?? (chosen?.isTruth ? { label: chosen.label, ms: msOf(page.model.truths, chosen.index) } : null);
   takeOver(state, page.record);
@@ -191,5 +197,19 @@ export function showState(text, isTrouble = false) {
   }
 }
 
+/** The name of this window goes through a reload ("put" before, "take" after), else it would be told of itself. */
+function kept(what) {
+  try {
+    const name = sessionStorage.getItem("client");
+    if (what === "put") sessionStorage.setItem("client", client);
+    else sessionStorage.removeItem("client"); // a copy of this tab has a name of its own
+    return name;
+  } catch {
+    return null;
+  }
+}
+
+window.addEventListener("pagehide", () => kept("put"));
+window.addEventListener("pageshow", () => kept("take"));
 setInterval(poll, POLL_MS);
 document.addEventListener("visibilitychange", poll);

@@ -3,7 +3,7 @@
 import { $, clock } from "./page.js";
 import { clamp } from "./state.js";
 
-const SIZE = 240;
+const SIZE = 240; // less where the picture is small: what is around it is to be seen, too
 let [isOn, power, at] = [false, 4, null];
 
 export function toggleLoupe() {
@@ -23,22 +23,24 @@ export function draw() {
   const box = video.getBoundingClientRect();
   const scale = Math.min(box.width / video.videoWidth, box.height / video.videoHeight); // the picture is fitted in
   const [left, top] = [(box.width - scale * video.videoWidth) / 2, (box.height - scale * video.videoHeight) / 2];
-  const wide = SIZE / (scale * power);
+  const size = Math.round(Math.min(SIZE, 0.6 * box.height));
+  if (loupe.width !== size) Object.assign(loupe, { width: size, height: size });
+  loupe.style.width = loupe.style.height = `${size}px`;
+  const wide = size / (scale * power);
   const [x, y] = [(at.x - left) / scale, (at.y - top) / scale];
   const context = loupe.getContext("2d");
   context.fillStyle = "#000";
-  context.fillRect(0, 0, SIZE, SIZE);
-  context.drawImage(video, x - wide / 2, y - wide / 2, wide, wide, 0, 0, SIZE, SIZE);
+  context.fillRect(0, 0, size, size);
+  context.drawImage(video, x - wide / 2, y - wide / 2, wide, wide, 0, 0, size, size);
   context.strokeStyle = "#fff9";
-  context.strokeRect(SIZE / 2 - 8, SIZE / 2 - 8, 16, 16);
-  const above = at.isTouch ? SIZE / 2 + 40 : 0; // a finger would cover it
-  loupe.style.left = `${clamp(at.x - SIZE / 2, 0, Math.max(box.width - SIZE, 0))}px`;
-  loupe.style.top = `${clamp(at.y - SIZE / 2 - above, 0, Math.max(box.height - SIZE, 0))}px`;
+  context.strokeRect(size / 2 - 8, size / 2 - 8, 16, 16);
+  const above = at.isTouch ? size / 2 + 40 : 0; // a finger would cover it
+  loupe.style.left = `${clamp(at.x - size / 2, 0, Math.max(box.width - size, 0))}px`;
+  loupe.style.top = `${clamp(at.y - size / 2 - above, 0, Math.max(box.height - size, 0))}px`;
 }
 
 export function bindLoupe() {
   const screen = $("screen");
-  Object.assign($("loupe"), { width: SIZE, height: SIZE });
   const follow = (event) => {
     if (!isOn) return;
     const box = screen.getBoundingClientRect();

@@ -161,11 +161,14 @@ export class Model {
     return inTime(items);
   }
 
-  /** A spot; a label under correction also has its place in the file (`entry`), and the `revision` at which that holds. */
+  /** A spot; a label under correction also has its place in the file (`entry`), its time in `ms`, and the `revision` at which that holds. */
   item(run, index, isTruth = false, remark = "") {
     const pool = isTruth ? this.truths : run.pool;
     const item = { run, index, isTruth, remark, time: pool.time[index], label: pool.label[index], id: `${run?.letter}${isTruth ? "t" : "p"}${index}` };
-    if (isTruth && this.desk) Object.assign(item, { entry: this.desk.entry[pool.index[index]], revision: this.desk.revision });
+    if (isTruth && this.desk) {
+      const place = pool.index[index];
+      Object.assign(item, { entry: this.desk.entry[place], ms: pool.columns.ms[place], revision: this.desk.revision });
+    }
     return item;
   }
 

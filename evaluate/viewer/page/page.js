@@ -129,7 +129,7 @@ function fillControls() {
   const { model, state } = page;
   for (const [name, value] of [["threshold", state.score], ["tolerance", state.tolerance]]) {
     $(name).value = value;
-    if (document.activeElement !== $(`${name}-number`)) $(`${name}-number`).value = value;
+    if (document.activeElement !== $(`${name}-number`)) $(`${name}-number`).value = Number(value.toFixed(3)); // what a field has room for
   }
   for (const [id, value] of [["score-low", state.low], ["score-high", state.high]]) {
     if (document.activeElement !== $(id)) $(id).value = value;

@@ -207,6 +207,27 @@ def test_a_rejection_that_stands_is_not_made_again(path: Path):
     assert len(book.state().rejected) == 1
 
 
+@pytest.mark.parametrize(
+    ("actions", "rejected"),
+    [
+        ([Delete(2)], [4000]),
+        ([Move(2, 4500)], []),  # the prediction is half a second off, and still is the label's
+        ([Move(2, 4501)], [4000]),
+        ([Move(2, 4400), Move(2, 5000)], [4000]),
+        ([SetClass(2, "SHOT")], [4000]),
+        ([SetTeam(2, "left"), Note(2, "late")], []),
+        ([Delete(2), Undo()], []),
+        ([Delete(2), Undo(), Redo()], [4000]),
+        ([Undo(), Add("HEADER", 4000), Delete(2)], []),  # the acceptance was taken back
+        ([Delete(3)], []),  # a label of the file
+    ],
+)
+def test_an_accepted_spot_whose_label_goes_is_rejected(path: Path, actions: list[Action], rejected: list[int]):
+    book = book_at(path)
+    do(book, Accept("HEADER", 4000), *actions)
+    assert [one.position_ms for one in book.state().rejected] == rejected
+
+
 def test_the_label_file_keeps_its_rights(path: Path):
     path.chmod(0o640)
     do(book_at(path), Delete(0))

@@ -94,6 +94,7 @@ def test_keys_accept_reject_add_change_move_note_delete_and_undo(root: Path, fou
         page.wait_for_selector("#counts tr.total")
         for _ in range(10):
             press(page, "z", says="took back")
+        assert "other window" not in page.text_content("#edit-state")  # it is the same one as before
         press(page, "z", says="nothing to undo")
         assert "nothing to undo" in page.get_attribute("#undo", "title")
         assert (root / MATCH / "Labels-ball.json").read_text() == before
@@ -141,6 +142,8 @@ def test_keys_that_come_faster_than_answers_edit_the_label_that_was_chosen(root:
         pressed_at_once(page, "Delete", "Delete")
         assert page.text_content("#edit-state").startswith("not done: the labels have changed")
         assert labels(root) == [("DRIVE", 2020), ("OUT", 9020)]
+        pressed_at_once(page, ".", "i", ".", "i")  # two labels, the second chosen before the first edit was answered
+        assert labels(root) == [("DRIVE", 2060), ("OUT", 9060)]
 
 
 def test_all_leaves_out_what_was_corrected(root: Path, found: Path, opened: Callable, spot_file: Callable):

@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 from fractions import Fraction
 
@@ -11,7 +12,7 @@ from ballspot.temporal.config.sections import ClipSection, Config, HeadSection, 
 from ballspot.temporal.features.resident import ResidentFeatures, from_arrays
 from ballspot.temporal.heads.head import build_head
 from ballspot.temporal.prediction.score import joined
-from ballspot.temporal.prediction.stream import ScoreStream, score_match
+from ballspot.temporal.prediction.stream import ScoreStream, score_match, side_by_side
 
 CPU = torch.device("cpu")
 
@@ -126,3 +127,36 @@ def test_a_score_is_given_one_clip_after_its_row():
 def test_no_rows_give_no_scores():
     stream = stream_of(how())
     assert stream.finish().scores.shape == (0, 3)
+
+
+@pytest.mark.parametrize("kind", ["tcn", "unet", "gru"])
+def test_threads_that_score_windows_side_by_side_give_the_numbers_of_one(kind: str):
+    torch.manual_seed(0)
+    features = from_arrays({"m": np.random.default_rng(1).normal(size=(400, 5)).astype(np.float32)})
+    config, head = how(window_batch_clips=4), head_of(kind)
+    callers: list[set[int]] = []
+    head.register_forward_pre_hook(lambda *_: callers[-1].add(threading.get_ident()))
+    scores = []
+    try:
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            callers.append(set())
+            scores.append(score_match(head, features, 0, config).scores)
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(1)
+    np.testing.assert_array_equal(*scores)
+    assert callers[0] == {threading.get_ident()} and callers[1].isdisjoint(callers[0])
+
+
+def test_own_code_is_called_by_one_thread():
+    head, config = head_of(), how()
+    own = config.model_copy(update={"head": config.head.model_copy(update={"kind": "mine.py:Head"})})
+    try:
+        torch.set_num_threads(3)
+        with side_by_side(head, own, n_batches=9) as each:
+            assert each is map
+        with side_by_side(head, config, n_batches=9) as each:
+            assert each is not map
+    finally:
+        torch.set_num_threads(1)
