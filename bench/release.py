@@ -74,6 +74,11 @@ def find_python(name: str) -> str | None:
     return None
 
 
+def stated_version() -> str:
+    """The version that the checkout says; the script itself runs without the package."""
+    return (ROOT / "cache" / "version.py").read_text(encoding="utf-8").partition('__version__ = "')[2].partition('"')[0]
+
+
 def version_of(python: str) -> str:
     return run([python, "-c", "import platform; print(platform.python_version())"], ROOT).strip()
 
@@ -205,7 +210,7 @@ def main() -> None:
     pythons = [python for python in found.values() if python is not None]
     if not pythons:
         raise Failure("no Python to prove the release with; give --python")
-    expected = (ROOT / "__init__.py").read_text(encoding="utf-8").partition('__version__ = "')[2].partition('"')[0]
+    expected = stated_version()
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
         work = Path(folder)
         sdist, wheel = build(pythons[0], work)

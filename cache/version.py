@@ -1,3 +1,3 @@
 """The version of the package, for what is written on disk to say what wrote it."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

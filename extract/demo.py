@@ -22,8 +22,10 @@ from ..cache.workers import end_with_parent, process_context
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT / "examples" / "rendered"  # labels and features of nine matches whose videos are not here
 VIDEOS = ROOT / "tests" / "matches"  # the first minute of each of seven matches, with labels
-SET = "small"  # the feature set in SHARED
-BACKBONE = ("--backbone", "regnety_002", "--weights", "random:0", "--size", "112x200", "--stride", "2")
+SET = "motion"  # the feature set in SHARED
+BACKBONE = tuple(
+    "--backbone tf_efficientnet_lite0 --weights offline --layers blocks.6 --size 112x200 --motion 2 --stride 2".split()
+)
 STORED = ("--dtype", "int8")
 TRAINING: tuple[str, ...] = ()  # what the heads have otherwise than by default
 BLOCK_S = 30  # seconds: the matches are a minute long, and SN-BAS's blocks of five would be one each
@@ -167,7 +169,7 @@ class Demo:
             lines += verdict(f"mAP@1, {name}", compared[key]) if compared[key] else []  # no class may be frequent
         lines += [
             "The control is the same head, trained as long on events at random times: it shows what chance reaches.",
-            "The backbone has random weights, so that no download is needed; a pretrained one sees more.",
+            "The backbone knows ImageNet's still pictures; here its three colours are the grey levels of three moments.",
             "",
             f"  spots on frames  {picture}" if picture is not None else "",
             f"  report           {report}",

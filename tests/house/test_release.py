@@ -1,6 +1,7 @@
 """What is handed out: the source distribution, the wheel made of it, and the pages that speak of a release."""
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -104,6 +105,17 @@ def test_the_citation_is_of_this_version_and_names_no_person():
     assert {"cff-version", "message", "title", "authors"} <= set(citation)  # all that version 1.2.0 requires
     assert (citation["version"], citation["license"]) == (ballspot.__version__, "MIT")
     assert all(set(author) == {"name"} for author in citation["authors"])
+
+
+def test_the_release_check_finds_the_version_without_importing_the_package():
+    said = runpy.run_path(str(ROOT / "bench" / "release.py"))["stated_version"]()
+    assert said == ballspot.__version__
+
+
+def test_the_changelog_has_this_version_with_the_date_of_the_citation():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    day = re.search(r'date-released: "([\d-]+)"', citation)[1]
+    assert f"\n## {ballspot.__version__} - {day}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_the_page_of_licences_names_every_dependency_and_agrees_with_what_is_installed():
