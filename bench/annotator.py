@@ -181,7 +181,7 @@ class Setup:
     truth: Truth
     shares: tuple[float, ...]
     epochs: int
-    settings: dict[str, object]
+    settings: Mapping[str, object]
     n_heads: int = 1
 
     def answers(self, share: float) -> int:
@@ -229,7 +229,7 @@ def ask(way: str, annotator: Annotator, runs: Sequence[Path], setup: Setup, unti
     for one in ordered:
         if annotator.answers >= until:
             break
-        if any(one.match == two.match and two.position_ms <= one.position_ms < two.end_ms for two in watched):
+        if any(one.match == two.match and two.position_ms <= one.position_ms < (two.end_ms or 0) for two in watched):
             continue
         annotator.answer(one)
         if one.end_ms is not None:

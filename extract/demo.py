@@ -23,8 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT / "examples" / "rendered"  # labels and features of nine matches whose videos are not here
 VIDEOS = ROOT / "tests" / "matches"  # the first minute of each of seven matches, with labels
 SET = "motion"  # the feature set in SHARED
-BACKBONE = tuple(
-    "--backbone tf_efficientnet_lite0 --weights offline --layers blocks.6 --size 112x200 --motion 2 --stride 2".split()
+BACKBONE = (
+    *("--backbone", "tf_efficientnet_lite0", "--weights", "offline", "--layers", "blocks.6"),
+    *("--size", "112x200", "--motion", "2", "--stride", "2"),
 )
 STORED = ("--dtype", "int8")
 TRAINING: tuple[str, ...] = ()  # what the heads have otherwise than by default

@@ -194,7 +194,8 @@ def windowed(tokens: Tensor, *layers: nn.Conv1d) -> Tensor:
     """
     length = tokens.shape[-1]
     if length > LONGEST_PRODUCT:
-        return sum((layer(tokens) for layer in layers[1:]), layers[0](tokens))
+        first: Tensor = layers[0](tokens)
+        return sum((layer(tokens) for layer in layers[1:]), first)
     bands = sum((_bands(layer.weight, length) for layer in layers[1:]), _bands(layers[0].weight, length))
     bias = sum((_bias(layer) for layer in layers[1:]), _bias(layers[0]))
     by_feature = tokens.transpose(0, 1).contiguous()  # (W, B, N)
