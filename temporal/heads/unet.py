@@ -193,19 +193,19 @@ def windowed(tokens: Tensor, *layers: nn.Conv1d) -> Tensor:
     time, forwards and backwards; bench/train.py measures the whole).
     """
     length = tokens.shape[-1]
-    if length > LONGEST_PRODUCT:
+    if length > LONGEST_PRODUCT or torch.onnx.is_in_onnx_export():  # a graph is for any length
         first: Tensor = layers[0](tokens)
         return sum((layer(tokens) for layer in layers[1:]), first)
     bands = sum((_bands(layer.weight, length) for layer in layers[1:]), _bands(layers[0].weight, length))
     bias = sum((_bias(layer) for layer in layers[1:]), _bias(layers[0]))
     by_feature = tokens.transpose(0, 1).contiguous()  # (W, B, N)
-    return torch.bmm(by_feature, bands).transpose(0, 1) + bias[:, None]
+    return (torch.bmm(by_feature, bands).permute(1, 2, 0) + bias).transpose(1, 2)  # (W, B, N) -> (B, W, N)
 
 
 def _bands(weight: Tensor, length: int) -> Tensor:
     """The matrices of windows over ``length`` tokens: (W, 1, k) -> (W, N, N); (m, n) weighs token m for token n."""
     beyond = length - 1 - weight.shape[-1] // 2  # negative where the window is longer than the clip both ways
-    around = F.pad(weight[:, 0], (beyond, beyond))  # (W, 2 N - 1): of distances -(N - 1) .. N - 1
+    around = F.pad(weight, (beyond, beyond))[:, 0]  # (W, 2 N - 1): of distances -(N - 1) .. N - 1
     return around.unfold(1, length, 1).flip(2)
 
 
