@@ -23,8 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT / "examples" / "rendered"  # labels and features of nine matches whose videos are not here
 VIDEOS = ROOT / "tests" / "matches"  # the first minute of each of seven matches, with labels
 SET = "motion"  # the feature set in SHARED
-BACKBONE = tuple(
-    "--backbone tf_efficientnet_lite0 --weights offline --layers blocks.6 --size 112x200 --motion 2 --stride 2".split()
+BACKBONE = (
+    *("--backbone", "tf_efficientnet_lite0", "--weights", "offline", "--layers", "blocks.6"),
+    *("--size", "112x200", "--motion", "2", "--stride", "2"),
 )
 STORED = ("--dtype", "int8")
 TRAINING: tuple[str, ...] = ()  # what the heads have otherwise than by default
@@ -169,7 +170,7 @@ class Demo:
             lines += verdict(f"mAP@1, {name}", compared[key]) if compared[key] else []  # no class may be frequent
         lines += [
             "The control is the same head, trained as long on events at random times: it shows what chance reaches.",
-            "The backbone knows ImageNet's still pictures; here its three colours are the grey levels of three moments.",
+            "The backbone learned from ImageNet's pictures; here its colours are the grey levels of three moments.",
             "",
             f"  spots on frames  {picture}" if picture is not None else "",
             f"  report           {report}",
