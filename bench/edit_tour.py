@@ -86,7 +86,7 @@ class Tour:
         how()
         until(self.window, f"document.getElementById('edit-state').textContent.startsWith({json.dumps(says)})")
         if not holds():
-            self.window.screenshot(path="/tmp/edit-tour-failed.png")
+            self.window.screenshot(path=Path(tempfile.gettempdir()) / "edit-tour-failed.png")
             sys.exit(f"{self.name}: {what}: the page says {says!r}, but the file holds something else")
         self.look(what)
 

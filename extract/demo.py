@@ -170,7 +170,7 @@ class Demo:
             lines += verdict(f"mAP@1, {name}", compared[key]) if compared[key] else []  # no class may be frequent
         lines += [
             "The control is the same head, trained as long on events at random times: it shows what chance reaches.",
-            "The backbone knows ImageNet's still pictures; here its colours are the grey levels of three moments.",
+            "The backbone learned from ImageNet's pictures; here its colours are the grey levels of three moments.",
             "",
             f"  spots on frames  {picture}" if picture is not None else "",
             f"  report           {report}",

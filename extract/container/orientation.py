@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from av.filter import Graph
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 
 TICK = Fraction(1, 1000)
@@ -41,8 +42,9 @@ def turn_of(frame: VideoFrame) -> str:
 
     A matrix that is no multiple of a quarter turn is taken for nothing: of that, pictures would get black corners.
     """
-    every: Any = frame.side_data  # a sequence, whatever PyAV's types say
-    matrix = next((bytes(one) for one in every if one.type.name == "DISPLAYMATRIX"), b"")
+    # By its type: what going through side data gives differs between versions of PyAV.
+    found: Any = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    matrix = b"" if found is None else bytes(found)
     if len(matrix) < 36:
         return ""
     a, b, _, c, d, *_ = struct.unpack("=9i", matrix[:36])  # 16.16: x' = a x + c y, y' = b x + d y

@@ -63,7 +63,7 @@ def show_plan(
     n_left = sum(n for _, _, n, _ in rows)
     say(
         f"\n{sweep.title}: {n_left} of {len(planned)} runs left, about {clock(total_s / n_jobs)} with {n_jobs} at a "
-        f"time, {total_bytes / 1e6:.0f} MB; epochs cost their training steps, validation comes on top"
+        f"time, {total_bytes / 1e6:.0f} MB; with validation"
     )
 
 
