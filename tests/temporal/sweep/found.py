@@ -8,7 +8,8 @@ from pathlib import Path
 def numbers(out: Path) -> dict[str, dict]:
     """What every run found: its metrics without the seconds and the memory that it took."""
     found = {}
-    for name in sorted(glob(str(out / "*" / "seed-*" / "metrics.json"))):  # pathlib's fails where a folder goes away
+    # pathlib's glob fails where a folder goes away meanwhile
+    for name in sorted(glob(str(out / "*" / "seed-*" / "metrics.json"))):  # noqa: PTH207
         path = Path(name)
         metrics = json.loads(path.read_text())
         del metrics["train_s"], metrics["peak_memory_mb"]

@@ -258,8 +258,8 @@ def test_a_sweep_that_is_killed_again_and_again_ends_like_one_that_is_not(done, 
         child = started(words, tmp_path / "log")
         deadline = time.monotonic() + PATIENCE_S
         logs = str(out / "*" / "seed-*" / "log.jsonl")  # pathlib's glob fails where a folder goes away meanwhile
-        n_before = len(glob(logs))
-        while len(glob(logs)) == n_before and not child.is_over():
+        n_before = len(glob(logs))  # noqa: PTH207
+        while len(glob(logs)) == n_before and not child.is_over():  # noqa: PTH207
             assert time.monotonic() < deadline
             time.sleep(0.01)
         time.sleep(random_moment.uniform(0, 0.5))
