@@ -43,7 +43,8 @@ def turn_of(frame: VideoFrame) -> str:
     A matrix that is no multiple of a quarter turn is taken for nothing: of that, pictures would get black corners.
     """
     # By its type: what going through side data gives differs between versions of PyAV.
-    found: Any = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    every: Any = frame.side_data  # PyAV's types know names as keys alone
+    found = every.get(SideDataType.DISPLAYMATRIX)
     matrix = b"" if found is None else bytes(found)
     if len(matrix) < 36:
         return ""
