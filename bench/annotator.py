@@ -10,7 +10,7 @@ the stretch counts as watched; one without any costs one answer, too. After ever
 makes a new head from the old one, which is scored on the test matches, of which nobody is ever asked. Three ways of
 asking get the same number of answers a round:
 
-- queue: the questions of `ballspot queue`, best first, by that head and a second seed that learns beside it;
+- queue: the questions of `ballspot queue`, best first, by that head, with `--heads 2` and a second seed beside it;
 - random: the questions that the first head alone gives, in random order;
 - match by match: the events of one match after the other, in order of time; what lies before the last of them counts as
   watched, and a match that is finished as a whole.
@@ -351,7 +351,6 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="passes of a turn of `learn`")
     parser.add_argument("--heads", type=int, default=1, help="heads that the queue asks")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=NUMBER", help="as of `ballspot train`")
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--work", type=Path, required=True, help="a folder for runs and curves; those it has are kept")
     options = parser.parse_args()

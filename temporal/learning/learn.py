@@ -38,7 +38,7 @@ from .corrected import Correction, corrected_data, decided_of, find_corrections,
 RECORD = "learned.json"
 BEFORE, BEFORE_VALID = "before", "before-valid"  # predictions of the old head, in the new run's folder
 NEAR_MS = 500
-MOST_FRAMES = 50_000  # a third of a whole match: what two cores learn from in some four seconds
+MOST_FRAMES = 50_000  # a third of a whole match: more would take longer than the predictions beside it
 SHOWN = 0.5  # the score from which spots are counted as found
 
 

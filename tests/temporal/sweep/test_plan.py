@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from glob import glob
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from ballspot.temporal.sweep.progress import SweepProgress
 from ballspot.temporal.training import task as training_task
 
 from ...processes import children_of, run_forked, started
-from .found import numbers
+from .found import files_of_runs, numbers
 
 SWEEP = """
 preset = "fast"
@@ -257,9 +256,8 @@ def test_a_sweep_that_is_killed_again_and_again_ends_like_one_that_is_not(done, 
     for kill in range(N_KILLS):
         child = started(words, tmp_path / "log")
         deadline = time.monotonic() + PATIENCE_S
-        logs = str(out / "*" / "seed-*" / "log.jsonl")  # pathlib's glob fails where a folder goes away meanwhile
-        n_before = len(glob(logs))  # noqa: PTH207
-        while len(glob(logs)) == n_before and not child.is_over():  # noqa: PTH207
+        n_before = len(files_of_runs(out, "log.jsonl"))
+        while len(files_of_runs(out, "log.jsonl")) == n_before and not child.is_over():
             assert time.monotonic() < deadline
             time.sleep(0.01)
         time.sleep(random_moment.uniform(0, 0.5))
