@@ -68,7 +68,11 @@ def show_plan(
 
 
 def show_results(sweep: "Sweep", planned: Sequence["PlannedRun"], *, as_json: bool) -> None:
-    """Prints every setting's mean over its finished runs."""
+    """Prints every setting's mean over its finished runs, and the deviation over its seeds.
+
+    With folds a seed's value is the mean over its folds, of seeds whose folds are all done: folds have other matches,
+    which are no luck of a training.
+    """
     from ...cache.runs import RunFolder
 
     entries: list[dict[str, Any]] = []
@@ -76,13 +80,14 @@ def show_results(sweep: "Sweep", planned: Sequence["PlannedRun"], *, as_json: bo
         of_setting = [run for run in planned if run.setting == place]
         done = [RunFolder(run.job.run) for run in of_setting if run.state == "done"]
         values = [run.metric("mean_ap") for run in done]
+        by_seed = _seeds_that_ended(of_setting)
         entries.append(
             {
                 "name": setting.name,
                 "n_done": len(values),
                 "n_failed": sum(run.state == "failed" for run in of_setting),
                 "mean_ap": mean(values) if values else None,
-                "sd": stdev(values) if len(values) > 1 else None,
+                "sd": stdev(by_seed) if len(by_seed) > 1 else None,
                 "train_s": mean(run.metric("train_s") for run in done) if done else None,
             }
         )
@@ -90,7 +95,7 @@ def show_results(sweep: "Sweep", planned: Sequence["PlannedRun"], *, as_json: bo
         say(json.dumps({"title": sweep.title, "settings": entries}, indent=1, ensure_ascii=False))
         return
     print_table(
-        ("setting", "runs done", "valid mAP@1", "sd", "s a run"),
+        ("setting", "runs done", "valid mAP@1", "sd of seeds", "s a run"),
         [
             (
                 entry["name"],
@@ -102,3 +107,17 @@ def show_results(sweep: "Sweep", planned: Sequence["PlannedRun"], *, as_json: bo
             for entry in entries
         ],
     )
+
+
+def _seeds_that_ended(of_setting: Sequence["PlannedRun"]) -> list[float]:
+    """The mean over its folds of each seed of a setting whose runs are all done."""
+    from ...cache.runs import RunFolder
+
+    by_seed: dict[str, list[PlannedRun]] = {}
+    for run in of_setting:
+        by_seed.setdefault(run.job.run.name, []).append(run)
+    return [
+        mean(RunFolder(run.job.run).metric("mean_ap") for run in runs)
+        for runs in by_seed.values()
+        if all(run.state == "done" for run in runs)
+    ]

@@ -3,6 +3,8 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,7 +16,8 @@ from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.results.comparison import compare_runs
 from ballspot.evaluate.results.evaluation import evaluate_predictions
 from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
-from ballspot.temporal.sweep.plan import dealt
+from ballspot.temporal.sweep import show_results
+from ballspot.temporal.sweep.plan import PlannedRun, dealt
 
 SWEEP = """
 preset = "fast"
@@ -159,3 +162,19 @@ def test_folds_that_make_no_sense_are_told(words, told, season, tmp_path):
     result = ballspot("sweep", file, season.features, "--data", season.data, "--out", tmp_path / "out", *words)
     assert result.exit_code == 1 and told in result.stderr, result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_the_deviation_is_of_seeds_not_of_folds(tmp_path, capsys):
+    """Two seeds of two folds each, the folds far apart and the seeds' means 30 and 34; a third seed lacks a fold."""
+    planned = []
+    for fold, seed, mean_ap in [(1, 0, 0.1), (2, 0, 0.5), (1, 1, 0.14), (2, 1, 0.54), (1, 2, 0.9), (2, 2, None)]:
+        run = tmp_path / f"fold-{fold}" / f"seed-{seed}"
+        run.mkdir(parents=True)
+        if mean_ap is not None:
+            (run / "metrics.json").write_text(json.dumps({"mean_ap": mean_ap, "train_s": 1.0}))
+        planned.append(PlannedRun(0, cast("Any", SimpleNamespace(run=run))))
+    sweep = cast("Any", SimpleNamespace(title="t", settings=[SimpleNamespace(name="best")]))
+    show_results(sweep, planned, as_json=True)
+    (setting,) = json.loads(capsys.readouterr().out)["settings"]
+    assert setting["n_done"] == 5
+    assert setting["sd"] == pytest.approx(0.02 * 2**0.5)
