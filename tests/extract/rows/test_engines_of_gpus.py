@@ -1,8 +1,10 @@
 """One engine a GPU and many decoders for each: which crew is taken, and that its stores are those of one worker."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -16,7 +18,7 @@ from ballspot.cache.workers.clusters import Ended, _cpus_beside_a_gpu
 from ballspot.evaluate.dataset.matches import find_matches
 from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.commands.extract import Asked, _crew
-from ballspot.extract.rows import segments
+from ballspot.extract.rows import plans, segments
 from ballspot.extract.rows.crew import crew_of_engines, n_decoders_for
 from ballspot.extract.rows.extraction import ExtractionError, extract_matches
 from ballspot.extract.rows.job import Recipe, Settings
@@ -157,3 +159,54 @@ def test_ray_is_asked_for_no_more_cores_than_a_node_has_beside_a_gpu() -> None:
     assert _cpus_beside_a_gpu(ray((2, 4)), 8) == 1
     assert _cpus_beside_a_gpu(ray((64, 0)), 8) == 8  # nodes with a GPU may join yet
     assert n_decoders_for(torch.device("cuda:0"), n_cpus=16, n_gpus=8) == 1
+
+
+def test_a_video_is_probed_once_however_many_read_it(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each worker once probed each video that it touched, which of a match takes a second."""
+    monkeypatch.setattr(segments, "SEGMENT_ROWS", 60)
+    probed: Counter[Path] = Counter()
+
+    def counted(video: Path, **how: Any) -> Any:
+        probed[video] += 1
+        return probe(video, **how)
+
+    probe = plans.probe_video
+    for module in (plans, segments):
+        monkeypatch.setattr(module, "probe_video", counted)
+    recipe = Recipe(BackboneSpec("resnet10t", "random", (32, 48)), "cpu", Settings())
+    matches = find_matches(drawn)
+    Here.shares.clear()
+    crew = crew_of_engines(Here(8), recipe, n_decoders=1, n_segments=2)
+    extract_matches(matches, tmp_path / "set", recipe.job(), crew=crew)
+    assert len(Here.shares) > len(matches)
+    assert probed == {match.video: 1 for match in matches}
+
+
+def test_the_first_match_is_extracted_while_the_next_ones_are_probed(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All videos were once probed and digested before the first frame."""
+    matches = find_matches(drawn)
+    is_begun = Event()
+
+    def after_the_first(video: Path, **how: Any) -> Any:
+        if video != matches[0].video and not is_begun.wait(60):
+            raise BallspotError("the first match waits for the others")
+        return probe(video, **how)
+
+    probe = plans.probe_video
+    monkeypatch.setattr(plans, "probe_video", after_the_first)
+    recipe = Recipe(BackboneSpec("resnet10t", "random", (32, 48)), "cpu", Settings())
+
+    @dataclass(frozen=True)
+    class Telling(Here):
+        def run(self, function: Callable[..., Any], tasks: Iterable[Any], **how: Any) -> Iterator[Ended[Any]]:
+            for ended in super().run(function, tasks, **how):
+                is_begun.set()
+                yield ended
+
+    crew = crew_of_engines(Telling(1), recipe, n_decoders=1, n_segments=1)
+    done = extract_matches(matches, tmp_path / "set", recipe.job(), crew=crew)
+    assert [one.match for one in done] == [match.name for match in matches]
