@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import BallspotError
 from ..terminal import note
+from .processes import end_with_parent
 
 POLL_S = 1.0
 MAX_TRIES = 3  # of a task whose process ends by itself, or whose node is lost
@@ -174,7 +175,8 @@ def _one_by_one(function: Callable[[Task], Any], group: Sequence[Task]) -> list[
 
 def _side_by_side(n: int, function: Callable[[Task], Any], group: Sequence[Task]) -> list[tuple[Any, str | None]]:
     """The same as `_one_by_one`, by so many processes, which share what this one was given."""
-    with ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n, mp_context=context, initializer=end_with_parent) as pool:
         parts = pool.map(partial(_one_by_one, function), [(task,) for task in group])
         return [one for part in parts for one in part]
 

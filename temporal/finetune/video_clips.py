@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ...cache.errors import BallspotError
-from ...cache.workers import process_context
+from ...cache.workers import end_with_parent, process_context
 from ...extract.backbone import BackboneSpec, first_line, fitted, picture_settings
 from ...extract.video import PATIENCE_S, DecodingError, VideoProbe, VideoSource, open_source
 from .augmentation import Change, change_pictures
@@ -139,7 +139,7 @@ class ClipReader:
                 persistent_workers=True,
                 pin_memory=pins,
                 multiprocessing_context=process_context((__name__,)),  # torch is imported once for all of them
-                worker_init_fn=_one_thread,
+                worker_init_fn=_begin,
                 generator=torch.Generator(),  # the global one is for dropout, and must not hang on how clips are read
                 timeout=PATIENCE_S,
             )
@@ -178,5 +178,7 @@ class ClipReader:
         self.close()
 
 
-def _one_thread(_: int) -> None:
+def _begin(_: int) -> None:
+    """What each process does first. Torch itself watches what started it, which here is the fork server."""
+    end_with_parent()
     torch.set_num_threads(1)

@@ -1,9 +1,12 @@
 """Fine-tuning end to end on drawn videos: the same numbers however it is cut into batches, processes and runs."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -277,6 +280,7 @@ def test_norms_that_are_frozen_keep_their_statistics():
 
 READS_AHEAD = """
 import sys
+import time
 import numpy as np, torch
 from pathlib import Path
 from ballspot.extract.video import probe_video
@@ -399,3 +403,40 @@ def test_a_match_without_video_is_named(brief, tmp_path):
     match.video.unlink()
     result = CliRunner().invoke(main, words_for(data, tmp_path / "run"))
     assert result.exit_code == 1 and "has no video; put one there" in result.stderr
+
+
+ENDS_AT_ONCE = """
+import multiprocessing, os, signal, sys
+from pathlib import Path
+from ballspot.extract.video import probe_video
+from ballspot.extract.backbone import BackboneSpec
+from ballspot.temporal.finetune.video_clips import ClipFormat, ClipReader, VideoClips, WantedClip
+
+if __name__ == "__main__":
+    probe = probe_video(Path(sys.argv[1]))
+    spec = BackboneSpec("regnety_002", "random", (probe.height, probe.width))
+    with ClipReader(VideoClips((probe,), ClipFormat(6, 3, spec, False)), n_workers=2) as reader:
+        clips = reader.read([WantedClip(0, 0, ()) for _ in range(8)])
+        next(clips)
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_fine_tuning_leaves_no_process_behind(video, tmp_path):
+    """Its readers stayed: they watched the fork server, which they kept alive themselves."""
+    script = tmp_path / "end.py"
+    script.write_text(ENDS_AT_ONCE)
+    said, wrong = tmp_path / "said", tmp_path / "wrong"  # pipes would stay open as long as a process that is left
+    with said.open("w") as out, wrong.open("w") as errors:
+        done = subprocess.run([sys.executable, str(script), str(video)], stdout=out, stderr=errors, check=False)
+    assert done.returncode == -signal.SIGKILL, wrong.read_text()[-2000:]
+    readers = [int(word) for word in said.read_text().split()]
+    assert len(readers) == 2
+    give_up = time.monotonic() + 120
+    while left := [pid for pid in readers if Path(f"/proc/{pid}").exists()]:
+        if time.monotonic() > give_up:
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            raise AssertionError(f"processes {left} are still there")
+        time.sleep(0.05)
