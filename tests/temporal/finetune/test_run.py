@@ -280,7 +280,6 @@ def test_norms_that_are_frozen_keep_their_statistics():
 
 READS_AHEAD = """
 import sys
-import time
 import numpy as np, torch
 from pathlib import Path
 from ballspot.extract.video import probe_video
