@@ -7,7 +7,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,9 +37,13 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths and records of one run; ``path`` is the run's folder, whether or not it exists yet."""
+    """Paths and records of one run; ``path`` is the run's folder, whether or not it exists yet.
+
+    ``option`` is what the command has for another place, which its refusals name.
+    """
 
     path: Path
+    option: str = field(default="--run", compare=False)
 
     @property
     def name(self) -> str:
@@ -67,25 +71,19 @@ class RunFolder:
                 self.update(**moved)
             return
         if self.path.is_dir() and not all(_is_unfinished(found) for found in self.path.iterdir()):
-            raise BallspotError(f"{self.path}: is not empty and holds no run.json; choose another --run")
+            raise BallspotError(f"{self.path}: is not empty and holds no run.json; choose another {self.option}")
         make_folder(self.path)
         write_json(self.path / "run.json", {"format": RUN_FORMAT, "key": key, "status": "started", **record})
         self._write_config(config)
         keep_code(flatten(config).values(), self.path)
 
-    def require_key(
-        self, key: str, *, record: Mapping[str, Any], config: Mapping[str, Any], option: str = "--run"
-    ) -> None:
-        """Raises BallspotError, with the first difference, where the run that is here was made with another key.
-
-        ``option`` is what the command has for another place.
-        """
+    def require_key(self, key: str, *, record: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """Raises BallspotError, with the first difference, where the run that is here was made with another key."""
         there = self.record()
         if there.get("key") != key:
-            self._require_code(config, option)
-            raise BallspotError(
-                f"{self.path}: holds another run ({self._difference(config, record, there)}); choose another {option}"
-            )
+            self._require_code(config)
+            differs = self._difference(config, record, there)
+            raise BallspotError(f"{self.path}: holds another run ({differs}); choose another {self.option}")
 
     @contextmanager
     def at_work(self, *, waits: bool) -> Iterator[None]:
@@ -103,7 +101,7 @@ class RunFolder:
 
     def _require_folder(self) -> None:
         if self.path.exists() and not self.path.is_dir():
-            raise BallspotError(f"{self.path}: is a file, not a run folder; choose another --run")
+            raise BallspotError(f"{self.path}: is a file, not a run folder; choose another {self.option}")
 
     def _clear(self) -> None:
         """Removes temporary files, but for those in a folder of predictions that another process is writing."""
@@ -218,7 +216,7 @@ class RunFolder:
             with whole_file(path) as temporary:
                 temporary.write_bytes(content)
 
-    def _require_code(self, config: Mapping[str, Any], option: str) -> None:
+    def _require_code(self, config: Mapping[str, Any]) -> None:
         """Raises BallspotError where own code of the run that is here has changed since: it names both files."""
         theirs = flatten(self.config())
         for name, value in flatten(config).items():
@@ -229,7 +227,7 @@ class RunFolder:
                 raise BallspotError(
                     f"{self.path}: its {name} is {then.short} as {kept_copy(self.path, then)} keeps it (digest "
                     f"{then.digest[:SHOWN_DIGITS]}), and {now.file} has changed since (digest "
-                    f"{now.digest[:SHOWN_DIGITS]}); bring that back, or choose another {option}"
+                    f"{now.digest[:SHOWN_DIGITS]}); bring that back, or choose another {self.option}"
                 )
 
     def _difference(self, config: Mapping[str, Any], record: Mapping[str, Any], there: Mapping[str, Any]) -> str:

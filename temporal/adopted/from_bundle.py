@@ -52,7 +52,7 @@ def run_of_bundle(path: Path, out: Path, *, command: str) -> tuple[str, ...]:
             "itself"
         )
     bundle = load_bundle(path)
-    runs = [RunFolder(folder) for folder in _folders(bundle, out)]
+    runs = [RunFolder(folder, option="--out") for folder in _folders(bundle, out)]
     _require_room(bundle, runs, out)
     for index, run in enumerate(runs):
         _write(bundle, index, run, path, command=command)

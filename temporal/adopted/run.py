@@ -75,7 +75,7 @@ class Adoption:
 
         Raises BallspotError where the folder holds something else.
         """
-        run, config = RunFolder(path), self.config
+        run, config = RunFolder(path, option="--out"), self.config
         features = {"set": self.found.backbone, "fingerprint": "", "files": {}}
         record = {
             **adopted_record(self.label_set, command=command, features=features),

@@ -125,7 +125,7 @@ def finetune(
                 note(line)
         finetuning = replace(finetuning, backbone=finetuning.loaded().spec)  # a checkpoint may bring a shift of its own
         key = finetuning.key(start_digest(finetuning), n_processes=group.n_processes)
-        run = RunFolder(run_path)
+        run = RunFolder(run_path, option="--out")
         if not group.is_first:
             group.wait()
             if not run.is_done:

@@ -110,11 +110,10 @@ def check_runs(planned: Sequence[PlannedRun]) -> list[Experiment]:
             seen[place] = experiment
         if (run.job.run / "run.json").is_file():
             experiment = replace(seen[place], seed=run.job.seed)
-            RunFolder(run.job.run).require_key(
+            RunFolder(run.job.run, option="--out").require_key(
                 experiment.key(),
                 record={"seed": run.job.seed, "splits": as_lists(experiment.splits)},
                 config=as_table(run.job.config),
-                option="--out",
             )
     firsts: dict[int, Experiment] = {}
     for (setting, _), experiment in seen.items():

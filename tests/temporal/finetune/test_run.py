@@ -184,6 +184,8 @@ def test_the_same_seed_gives_the_same_bits_with_and_without_a_break(tuned, brief
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
     assert "nothing to do" in ballspot(words_for(brief, run)).stderr
+    other = CliRunner().invoke(main, [*words_for(brief, run), "--seed", "5"])
+    assert other.exit_code == 1 and "holds another run (" in other.stderr and "choose another --out" in other.stderr
 
 
 @dataclass(frozen=True)

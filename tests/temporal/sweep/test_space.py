@@ -198,3 +198,13 @@ def test_the_baseline_of_the_conclusions_is_the_best_experiment():
     assert (config.head.kind, config.clips.clip_frames, config.clips.clip_stride) == ("transformer", 50, 2)
     assert (config.head.temporal_stride, config.head.offsets, config.targets.offset_window) == (2, True, 8)
     assert (config.training.warmup_epochs, config.training.learning_rate, config.loss.offset_weight) == (3, 1e-4, 0.1)
+
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_sweep_files_among_the_examples_are_read(path):
+    """Keys that are there, own code that is found, and a baseline that is one of the settings."""
+    sweep = read_sweep(path)
+    assert len({setting.name for setting in sweep.settings}) == len(sweep.settings) > 1
