@@ -25,7 +25,7 @@ demo: $(VENV)/.user  ## extract, train, predict and compare: a head beside its c
 
 docs:  ## the pages as a site, site/index.html; dead links end it
 	test -x .venv-docs/bin/mkdocs || { $(PYTHON) -m venv .venv-docs && .venv-docs/bin/pip install --quiet 'mkdocs-material>=9.6'; }
-	.venv-docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ PAGES = {  # where a file of the checkout stands in the site
     "examples": "examples.md",
 }
 NOT_SEARCHED = "---\nsearch:\n  exclude: true\n---\n\n"  # it names everything, and would come first
+PIPE = re.compile(r"`[^`\n]*\\\|[^`\n]*`")  # GitHub wants `a\|b` in tables; MkDocs would show the backslash
 LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -34,7 +35,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def _moved(text: str, name: str, place: str) -> str:
-    """The text of file ``name`` of the checkout with its links as they must be at ``place`` in the site."""
+    """The text of file ``name`` of the checkout with links and code as they must be at ``place`` in the site."""
 
     def link(found: re.Match[str]) -> str:
         target, anchor = found.group(1), found.group(2) or ""
@@ -46,7 +47,7 @@ def _moved(text: str, name: str, place: str) -> str:
         there = PAGES.get(path, path.removeprefix("docs/"))
         return f"]({posixpath.relpath(there, posixpath.dirname(place) or '.')}{anchor})"
 
-    return LINK.sub(link, text)
+    return PIPE.sub(lambda found: found.group(0).replace("\\|", "|"), LINK.sub(link, text))
 
 
 def _examples() -> str:

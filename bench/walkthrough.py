@@ -262,7 +262,8 @@ def run_here(command: str, folder: Path) -> Output:
 
 def shortened(lines: tuple[str, ...]) -> list[str]:
     """The lines without those of progress, blank ones at either end, and the middle of what comes every epoch."""
-    shown = [line for line in lines if not re.search(r"(frames|stores|running)  .*[1-9][\d:]* left$|running$", line)]
+    progress = re.compile(r"(frames|stores|running)  .*[1-9][\d:]* left$|running$|^epoch \d+: \d+/\d+ steps")
+    shown = [line for line in lines if not progress.search(line)]
     while shown and not shown[0]:
         del shown[0]
     while shown and not shown[-1]:

@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from ..cache.errors import BallspotError
 from ..cache.terminal import note
 from ..cache.workers import end_with_parent, process_context
 
-ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT / "examples" / "rendered"  # labels and features of nine matches whose videos are not here
-VIDEOS = ROOT / "tests" / "matches"  # the first minute of each of seven matches, with labels
+SHARED = Path("examples", "rendered")  # labels and features of nine matches whose videos are not here
+VIDEOS = Path("tests", "matches")  # the first minute of each of seven matches, with labels
 SET = "motion"  # the feature set in SHARED
 BACKBONE = (
     *("--backbone", "tf_efficientnet_lite0", "--weights", "offline", "--layers", "blocks.6"),
@@ -38,14 +37,19 @@ LOADED_ONCE = (
 )  # seconds of every command that trains or extracts
 
 
-def require_parts() -> None:
-    """Raises BallspotError in an installation without the repository's matches and features."""
-    for folder in (SHARED, VIDEOS):
-        if not folder.is_dir():
-            raise BallspotError(
-                f"{folder}: the demo's matches and features come with the repository, not the package; clone it "
-                "and say `make demo` there"
-            )
+def find_repository() -> Path:
+    """The folder that holds the matches and features of the demo: that of the code, else the one that we are in.
+
+    An editable installation runs from the checkout itself; after `pip install .` the code lies elsewhere. Raises
+    BallspotError where neither holds them.
+    """
+    for folder in (Path(__file__).resolve().parents[1], Path.cwd()):
+        if (folder / SHARED).is_dir() and (folder / VIDEOS).is_dir():
+            return folder
+    raise BallspotError(
+        f"{Path.cwd()}: no {SHARED} and {VIDEOS} here; the demo's matches and features come with the repository, not "
+        "the package: give `ballspot demo` in a checkout of it"
+    )
 
 
 def exit_code(*words: object) -> int | None:
@@ -73,6 +77,7 @@ class Demo:
     out: Path
     device: str
     seed: int = 0
+    repository: Path = field(default_factory=find_repository)
 
     @property
     def data(self) -> Path:
@@ -100,7 +105,6 @@ class Demo:
         Raises BallspotError naming the command that failed. Given again, finished work is taken up, not done again.
         """
         started = time.monotonic()
-        require_parts()
         self.bring()
         note(
             "\n1. Four matches that no head has seen, from their videos: what the backbone makes of every second frame."
@@ -124,10 +128,10 @@ class Demo:
     def bring(self) -> None:
         """Copies labels, stores and the held-out videos into ``out``; what is there already stays."""
         note(f"\n0. {self.out}: labels and features of nine matches that others extracted, videos of four more.")
-        copy_missing(SHARED / "data", self.data)
-        copy_missing(SHARED / "features" / SET, self.features)
+        copy_missing(self.repository / SHARED / "data", self.data)
+        copy_missing(self.repository / SHARED / "features" / SET, self.features)
         for match in held_out(self.data / "splits.toml"):
-            copy_missing(VIDEOS / match, self.data / match)
+            copy_missing(self.repository / VIDEOS / match, self.data / match)
 
     def command(self, *words: object) -> None:
         """Shows a command as one would type it, and runs it."""

@@ -82,8 +82,9 @@ class RunFolder:
         there = self.record()
         if there.get("key") != key:
             self._require_code(config)
-            differs = self._difference(config, record, there)
-            raise BallspotError(f"{self.path}: holds another run ({differs}); choose another {self.option}")
+            raise BallspotError(
+                f"{self.path}: holds {self._other_run(config, record, there)}choose another {self.option}"
+            )
 
     @contextmanager
     def at_work(self, *, waits: bool) -> Iterator[None]:
@@ -230,13 +231,21 @@ class RunFolder:
                     f"{now.digest[:SHOWN_DIGITS]}); bring that back, or choose another {self.option}"
                 )
 
-    def _difference(self, config: Mapping[str, Any], record: Mapping[str, Any], there: Mapping[str, Any]) -> str:
+    def _other_run(self, config: Mapping[str, Any], record: Mapping[str, Any], there: Mapping[str, Any]) -> str:
+        """What the run that is here is: the first difference, or the version that made it before keys were added."""
         ours = {**flatten(portable_table(_without_none(config))), "seed": record.get("seed"), **_parts(record)}
         theirs = {**flatten(portable_table(self.config())), "seed": there.get("seed"), **_parts(there)}
-        for name in sorted(ours.keys() | theirs.keys()):
-            if ours.get(name) != theirs.get(name):
-                return f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} here"
-        return "other features, videos or labels"
+        different = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+        known = [name for name in different if name in theirs]
+        made_by = there.get("version")
+        if different and not known and made_by != record.get("version"):
+            return (
+                f"a run of ballspot {made_by}, which had no {different[0]} and is the only one to train it on; "
+                "predict, evaluate and compare take it as it is; to train here "
+            )
+        for name in known or different:
+            return f"another run ({name} is {theirs.get(name)!r} there and {ours.get(name)!r} here); "
+        return "another run (other features, videos or labels); "
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

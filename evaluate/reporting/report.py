@@ -147,7 +147,10 @@ def _bars(bars: Sequence[Bar], *, zero: bool) -> dict[str, Any]:
             row["number"] += f" [{100 * lower:{sign}.1f}, {100 * upper:{sign}.1f}]"
             row |= {"low": at(lower), "width": round(at(upper) - at(lower), 2)}
         rows.append(row)
-    return {"rows": rows, "scale": [{"at": at(value / 100), "text": f"{value:{sign}g}"} for value in marks]}
+    return {
+        "rows": rows,
+        "scale": [{"at": at(value / 100), "text": f"{value:{sign if value else ''}g}"} for value in marks],
+    }
 
 
 def _settings_table(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -161,10 +164,11 @@ def _settings_table(comparison: Comparison, entries: Sequence[Entry]) -> dict[st
         rows.append({"cells": cells, "base": entry.is_baseline})
     headers = ["no.", "setting", "seeds", "mAP", "difference", SMALLEST, "P(better)", "p, Holm"]
     headers += ["mAP, frequent", "difference", SMALLEST]
+    n_compared = len(entries) - 1
     note = (
         "Differences to the baseline are paired: the same blocks are drawn for every setting. "
         f"{SMALLEST.capitalize()}: the smallest difference that the comparison could have shown, half the width of its "
-        f"interval. p is corrected for {len(entries) - 1} comparisons (Holm)."
+        f"interval. p is corrected for {n_compared} comparison{'s' * (n_compared != 1)} (Holm)."
     )
     return {"title": "Settings against the baseline", "note": note, "headers": headers, "rows": rows}
 

@@ -18,7 +18,7 @@ from ...cache.terminal import FOLDER, command, device_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="All chance comes from it.")
 @device_option()
 def demo(out: Path, seed: int, device: str) -> None:
-    """See what a head learns, in six minutes.
+    """See what a head learns, in a few minutes.
 
     Extracts four short matches from their videos, trains a head and a control with shuffled labels on a feature set
     that comes with the repository, and ends with a picture of spots, a report and the line that opens the viewer. Every

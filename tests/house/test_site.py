@@ -31,3 +31,9 @@ def test_the_examples_page_shows_every_script_and_sweep() -> None:
     for path in (ROOT / "examples").iterdir():
         assert (f"## {path.name}\n" in text) == (path.suffix in (".py", ".toml"))
     assert "class Conv(nn.Module)" in text
+
+
+def test_a_bar_that_is_escaped_for_a_table_is_shown_alone_in_code():
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="guides/x.md"))
+    text = "| `view RUN\\|PREDICTIONS\\|SWEEP` | a \\| b |"
+    assert site_pages.on_page_markdown(text, page, None, None) == "| `view RUN|PREDICTIONS|SWEEP` | a \\| b |"

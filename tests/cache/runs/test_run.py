@@ -50,6 +50,19 @@ def test_another_seed_is_refused_by_name(tmp_path):
         begin(tmp_path / "a", key="k2", seed=1)
 
 
+def test_a_run_of_a_version_without_a_key_is_named_by_its_version_and_real_differences_come_first(tmp_path):
+    begin(tmp_path / "a").update(version="0.1.0")
+    newer = {**CONFIG, "head": {**CONFIG["head"], "cells": 1}}
+    said = "a: holds a run of ballspot 0.1.0, which had no head.cells .* evaluate and compare .* choose another --run"
+    with pytest.raises(BallspotError, match=said):
+        begin(tmp_path / "a", key="k2", config=newer)
+    with pytest.raises(BallspotError, match=r"another run \(training\.epochs is 20 there and 30 here\)"):
+        begin(tmp_path / "a", key="k2", config={**newer, "training": {"epochs": 30}})
+    RunFolder(tmp_path / "a").update(version=None)  # as this one: the key was left out on purpose
+    with pytest.raises(BallspotError, match=r"another run \(head\.cells is None there and 1 here\)"):
+        begin(tmp_path / "a", key="k2", config=newer)
+
+
 def test_other_features_are_refused(tmp_path):
     begin(tmp_path / "a")
     with pytest.raises(BallspotError, match="other features, videos or labels"):

@@ -114,6 +114,14 @@ def test_the_effect_of_a_key_is_shown_against_the_baselines_value(comparison: Co
     (row,) = weight["rows"]  # the spots are the same with either weight
     assert row["number"].startswith("+0.0")
     assert row["at"] == row["zero"]
+    assert "0" in [mark["text"] for mark in stride["scale"]]  # zero has no sign
+    assert page_of(comparison, "t")["tables"][0]["note"].endswith("p is corrected for 3 comparisons (Holm).")
+
+
+def test_one_comparison_is_one(comparison: Comparison, tmp_path: Path):
+    runs = sorted((tmp_path / "runs").glob("stride=1*/seed-0"))
+    two = compare_runs(runs, bootstrap=Bootstrap(block_s=60))
+    assert page_of(two, "t")["tables"][0]["note"].endswith("p is corrected for 1 comparison (Holm).")
 
 
 def test_curves_cost_and_classes_are_those_of_the_runs(comparison: Comparison):
