@@ -96,10 +96,9 @@ def same_draws() -> None:
 @pytest.fixture(autouse=True, scope="module")
 def kept_backbones(request: pytest.FixtureRequest) -> Iterator[None]:
     """Backbones are loaded, and decoders are started, in a fraction of the time."""
-    from .kept import keep  # not where pytest-xdist only hands out tests: it takes seconds to import
+    from .kept import keeping  # not where pytest-xdist only hands out tests: it takes seconds to import
 
-    with pytest.MonkeyPatch.context() as patch:
-        keep(patch, request.path.relative_to(Path(__file__).parent))
+    with keeping(request.path.relative_to(Path(__file__).parent)):
         yield
 
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ import timm  # noqa: F401  # here, once: every fork would import it
 
 from ballspot.cache.workers import pool, process_context
 from ballspot.cli import main
-from ballspot.extract.video import process as decoding
 
 from .changes import OnChange, watch
+from .servers import forget_server, fork_servers
 
 PLACE = "place"  # the folder that changes are told of lies below one of this name
 LIMIT_S = 400.0  # of a machine that has other things to do; below the limit of a test
@@ -133,11 +132,11 @@ def run_forked(*words: object, then: Sequence[Sequence[object]] = ()) -> Ended:
 def as_a_process_of_its_own(command: str) -> None:
     """Makes a fork start its own processes: the server that they are forked from elsewhere is another one's child.
 
-    Decoders are new processes, workers of an extraction are forked from a server of this process; the workers of a
-    sweep, which has no threads, are forks of this process.
+    Decoders and workers of an extraction are forked from a server of this process; the workers of a sweep, which has no
+    threads, are forks of this process.
     """
-    forkserver._forkserver.__init__()
-    decoding.START = "spawn"
+    forget_server()
+    fork_servers()
     pool.process_context = process_context
     if command == "sweep":
         pool.process_context = lambda preload: multiprocessing.get_context("fork")
