@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -129,6 +130,25 @@ def run_forked(*words: object, then: Sequence[Sequence[object]] = ()) -> Ended:
         return started(words, Path(folder) / "log", then=then).wait()
 
 
+def run_apart(function: Callable[[], object]) -> None:
+    """Calls the function in a forked process; raises AssertionError, with its traceback, where it fails there."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                as_a_process_of_its_own("")
+                function()
+                os._exit(0)
+            except BaseException:  # noqa: BLE001  # whatever it is, the test is to read of it, and this process to end
+                traceback.print_exc(file=said)
+                said.flush()
+            finally:
+                os._exit(1)
+        status = os.waitpid(pid, 0)[1]
+        said.seek(0)
+        assert status == 0, f"wait status {status}: {said.read()}"
+
+
 def as_a_process_of_its_own(command: str) -> None:
     """Makes a fork start its own processes: the server that they are forked from elsewhere is another one's child.
 
@@ -163,8 +183,6 @@ def _run(commands: Sequence[Sequence[object]], log: Path, on_change: OnChange | 
         sys.stdout.flush()
         os.write(pipe, "\n".join(changes).encode())
     except BaseException:  # noqa: BLE001  # whatever it is, the test is to read of it, and this process to end
-        import traceback
-
         traceback.print_exc()
         sys.stderr.flush()
     finally:

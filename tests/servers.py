@@ -28,7 +28,7 @@ def fork_servers() -> None:
 
 
 def forget_server() -> None:
-    """The next worker gets a server of its own: the one that there is belongs to the process that this one came from."""
+    """The next worker gets a server of its own: the one there is belongs to the process that this one came from."""
     forkserver._forkserver.__init__()
 
 
@@ -64,13 +64,13 @@ def _serve(code: str, descriptors: Sequence[int]) -> None:
     """What a new process would be handed: these descriptors alone, streams of its own, no lock that is held."""
     try:
         nothing = os.open(os.devnull, os.O_RDWR)
-        for one in map(int, os.listdir("/proc/self/fd")):
+        for one in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
             # Not closed: an object that is given up later would close whatever has got its number by then.
             if one not in {0, 1, 2, nothing, *descriptors}:
                 with suppress(OSError):  # that of the list itself
                     os.fstat(one)
                     os.dup2(nothing, one, inheritable=False)
-        sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False, buffering=1) for number in (1, 2))
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, "utf-8", closefd=False) for number in (1, 2))
         Path("/proc/self/comm").write_text(NAME)
         changes.tell_no_more()
         forget_server()
