@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod")
+is_told = True
 OnChange = Callable[[int, str], None]  # hears the number of the change that is about to be made, and what it is
 
 
@@ -23,6 +24,8 @@ def watch(on_change: OnChange, *, below: str) -> list[str]:
     changes: list[str] = []
 
     def about_to(text: str) -> None:
+        if not is_told:
+            return
         on_change(len(changes), text)
         changes.append(text)
 
@@ -44,6 +47,12 @@ def watch(on_change: OnChange, *, below: str) -> list[str]:
     os.fsync = told_sync
     sys.addaudithook(hook)
     return changes
+
+
+def tell_no_more() -> None:
+    """What this process changes from now on, and what those that are forked from it do, is not told."""
+    global is_told
+    is_told = False
 
 
 def killed_at(number: int) -> OnChange:

@@ -4,7 +4,10 @@ Some folders make them anew each time: there they are what is tested.
 """
 
 import multiprocessing
-from collections.abc import Callable, Hashable, Sequence
+import sys
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +25,14 @@ from ballspot.extract.backbone.load import Backbone, Loaded, assemble
 from ballspot.extract.backbone.weights import weights_digest
 
 from .preloaded import SERVER
+from .servers import fork_servers, started_anew
 
 TESTED = {"backbone", "video", "workers"}  # the folders that make everything anew
 N_KEPT = 8
 multiprocessing.set_forkserver_preload(list(SERVER))
+if set(SERVER) <= set(sys.modules):  # else it is started when it is needed, and imports them
+    fork_servers()
+    forkserver.ensure_running()  # now: later it would have what a test has changed in this process
 
 kept: dict[Hashable, Any] = {}
 
@@ -58,12 +65,22 @@ def process_context(preload: Sequence[str]) -> Any:
     return multiprocessing.get_context("forkserver" if preload else "spawn")
 
 
-def keep(patch: pytest.MonkeyPatch, path: Path) -> None:
-    """Has the package take what is kept, and fork its decoders from the server of this process."""
-    if TESTED & set(path.parts) or "forkserver" not in multiprocessing.get_all_start_methods():
-        return
-    for module in (load, recipe, run_features):
-        patch.setattr(module, "assemble", kept_backbone)
-    patch.setattr(segments, "make_engine", kept_engine)
-    patch.setattr(pool, "process_context", process_context)
-    patch.setattr(decoding, "START", "forkserver")
+@contextmanager
+def keeping(path: Path) -> Iterator[None]:
+    """Has the package take what is kept, and fork its decoders from the server of this process, in tests of ``path``.
+
+    In those that make everything anew the server is one that a user would have.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        yield
+    elif TESTED & set(path.parts):
+        with started_anew():
+            yield
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            for module in (load, recipe, run_features):
+                patch.setattr(module, "assemble", kept_backbone)
+            patch.setattr(segments, "make_engine", kept_engine)
+            patch.setattr(pool, "process_context", process_context)
+            patch.setattr(decoding, "START", "forkserver")
+            yield

@@ -9,10 +9,10 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ import timm  # noqa: F401  # here, once: every fork would import it
 
 from ballspot.cache.workers import pool, process_context
 from ballspot.cli import main
-from ballspot.extract.video import process as decoding
 
 from .changes import OnChange, watch
+from .servers import forget_server, fork_servers
 
 PLACE = "place"  # the folder that changes are told of lies below one of this name
 LIMIT_S = 400.0  # of a machine that has other things to do; below the limit of a test
@@ -130,14 +130,33 @@ def run_forked(*words: object, then: Sequence[Sequence[object]] = ()) -> Ended:
         return started(words, Path(folder) / "log", then=then).wait()
 
 
+def run_apart(function: Callable[[], object]) -> None:
+    """Calls the function in a forked process; raises AssertionError, with its traceback, where it fails there."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                as_a_process_of_its_own("")
+                function()
+                os._exit(0)
+            except BaseException:  # noqa: BLE001  # whatever it is, the test is to read of it, and this process to end
+                traceback.print_exc(file=said)
+                said.flush()
+            finally:
+                os._exit(1)
+        status = os.waitpid(pid, 0)[1]
+        said.seek(0)
+        assert status == 0, f"wait status {status}: {said.read()}"
+
+
 def as_a_process_of_its_own(command: str) -> None:
     """Makes a fork start its own processes: the server that they are forked from elsewhere is another one's child.
 
-    Decoders are new processes, workers of an extraction are forked from a server of this process; the workers of a
-    sweep, which has no threads, are forks of this process.
+    Decoders and workers of an extraction are forked from a server of this process; the workers of a sweep, which has no
+    threads, are forks of this process.
     """
-    forkserver._forkserver.__init__()
-    decoding.START = "spawn"
+    forget_server()
+    fork_servers()
     pool.process_context = process_context
     if command == "sweep":
         pool.process_context = lambda preload: multiprocessing.get_context("fork")
@@ -164,8 +183,6 @@ def _run(commands: Sequence[Sequence[object]], log: Path, on_change: OnChange | 
         sys.stdout.flush()
         os.write(pipe, "\n".join(changes).encode())
     except BaseException:  # noqa: BLE001  # whatever it is, the test is to read of it, and this process to end
-        import traceback
-
         traceback.print_exc()
         sys.stderr.flush()
     finally:

@@ -1,9 +1,8 @@
-"""The long rounds are left out unless `-m` names them; a table of all that was tried ends the session.
+"""A table of all that was tried ends the session; the long rounds run where `-m` names them.
 
 BALLSPOT_FAULTS_ROUNDS=50 BALLSPOT_FAULTS_SEED=3 BALLSPOT_FAULTS_REPORT=faults.jsonl pytest tests/faults -m faults
 """
 
-import os
 from collections import Counter
 from typing import Any
 
@@ -13,15 +12,6 @@ import torch
 from .harness import OTHER, REFUSED, REPORT, SAME, tried
 
 torch.set_num_threads(1)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "faults" in config.option.markexpr or os.environ.get("BALLSPOT_FAULTS"):
-        return
-    long = [item for item in items if item.get_closest_marker("faults")]
-    if long:
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if not item.get_closest_marker("faults")]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,35 +14,9 @@ import pytest
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.workers import Executor
 
-from ...preloaded import SERVER  # not of a module that imports torch: every worker imports this one
+from .deeds import Task, do
 
 NEEDS_SUBMITIT = pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
-
-
-@dataclass(frozen=True)
-class Task:
-    """What to do in which folder."""
-
-    name: str
-    folder: Path
-    n_deaths: int = 0
-
-    @property
-    def tries(self) -> list[Path]:
-        return sorted(self.folder.glob(f"{self.name}-try-*"))
-
-
-def do(task: Task, device: str, tell) -> tuple[str, str, int]:
-    number = len(task.tries)
-    (task.folder / f"{task.name}-try-{number}").touch()
-    tell((task.name, number))
-    if number < task.n_deaths:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if task.name == "refused":
-        raise BallspotError("refused: for good reason")
-    if task.name == "endless":
-        time.sleep(600)
-    return task.name, device, os.getpid()
 
 
 @pytest.fixture
@@ -51,7 +24,7 @@ def tasks(tmp_path: Path) -> list[Task]:
     return [Task(name, tmp_path) for name in ("a", "b", "c", "d")]
 
 
-@pytest.mark.parametrize("preload", [(), SERVER])
+@pytest.mark.parametrize("preload", [(), ("ballspot.cache.stores",)])
 def test_every_task_is_done_once_and_told_of(tasks: list[Task], preload: tuple[str, ...]) -> None:
     told: list[tuple[str, int]] = []
     executor = Executor(2, devices=["left", "right"], preload=preload)

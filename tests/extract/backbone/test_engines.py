@@ -13,7 +13,7 @@ from torch import nn
 
 from ballspot.cache.errors import BallspotError
 from ballspot.extract.backbone import fuse_convs
-from ballspot.extract.backbone.engines import TorchEngine, halved, make_engine, normalisation, normalised
+from ballspot.extract.backbone.engines import Engine, TorchEngine, halved, make_engine, normalisation, normalised
 from ballspot.extract.backbone.fuse_convs import FusedConv, Normalised, fuse_convolutions
 from ballspot.extract.backbone.load import Backbone, load_backbone
 from ballspot.extract.backbone.spec import BackboneSpec
@@ -32,6 +32,12 @@ ENGINES = [
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
     return load_backbone(BackboneSpec("regnety_002", "random", SIZE), CPU)
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(backbone: Backbone, request: pytest.FixtureRequest) -> Engine:
+    """Of each kind, of that backbone, for four pictures at a time."""
+    return make_engine(backbone, kind=request.param, batch_rows=4, device=CPU)
 
 
 def pictures(n: int = 4, size: tuple[int, int] = SIZE) -> torch.Tensor:
@@ -57,15 +63,12 @@ def test_an_engine_gives_the_plain_models_features_within_1e_4(kind: str, name: 
     assert np.abs(features - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("kind", ENGINES)
-def test_float_pictures_give_what_the_same_bytes_give(backbone: Backbone, kind: str) -> None:
-    engine = make_engine(backbone, kind=kind, batch_rows=4, device=CPU)
+def test_float_pictures_give_what_the_same_bytes_give(engine: Engine) -> None:
     np.testing.assert_allclose(engine(pictures().float()), engine(pictures()), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ENGINES)
-def test_a_row_does_not_depend_on_its_place_or_its_neighbours(backbone: Backbone, kind: str) -> None:
-    engine, given = make_engine(backbone, kind=kind, batch_rows=4, device=CPU), pictures(8)
+def test_a_row_does_not_depend_on_its_place_or_its_neighbours(engine: Engine) -> None:
+    given = pictures(8)
     rows = np.concatenate([engine(given[:4]), engine(given[4:])])
     turned = given.flip(0)
     np.testing.assert_array_equal(np.concatenate([engine(turned[:4]), engine(turned[4:])])[::-1], rows)
@@ -146,67 +149,65 @@ def test_openvino_is_for_the_cpu(backbone: Backbone) -> None:
         make_engine(backbone, kind="openvino", batch_rows=4, device=torch.device("cuda"))
 
 
+NEW_PROCESS = """
+import gc, multiprocessing, resource, signal, sys, torch
+from ballspot.extract.backbone.load import load_backbone
+from ballspot.extract.backbone.engines import make_engine
+from ballspot.extract.backbone.spec import BackboneSpec
+
+torch.set_num_threads(1)
+cpu = torch.device("cpu")
+backbone = load_backbone(BackboneSpec("regnety_002", "random", (224, 398)), cpu)
+engine = make_engine(backbone, kind="torch", batch_rows=8, device=cpu)
+given = torch.zeros(8, 224, 398, 3, dtype=torch.uint8)
+[engine(given) for _ in range(2)]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+[engine(given) for _ in range(3)]
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, flush=True)
+if sys.argv[1:] == ["openvino"]:
+    started = []
+    multiprocessing.Process.start = lambda process: started.append(process)
+    backbone = load_backbone(BackboneSpec("resnet10t", "random", (32, 32)), cpu)
+    engine = make_engine(backbone, kind="openvino", batch_rows=1, device=cpu)
+    pictures = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
+    engine(pictures.float())
+    print(tuple(engine(pictures).shape), len(started), flush=True)
+    del engine
+    gc.collect()
+    signal.signal(signal.SIGINT, lambda number, frame: print("handled"))
+    signal.raise_signal(signal.SIGINT)
+"""
+
+
+@pytest.fixture(scope="module")
+def new_process(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """A process that has made both engines, the one of torch first, and its home; one for all: it takes seconds."""
+    home = tmp_path_factory.mktemp("home")
+    words = [sys.executable, "-c", NEW_PROCESS, *(["openvino"] if importlib.util.find_spec("openvino") else [])]
+    environment = {**os.environ, "HOME": str(home), "USERPROFILE": str(home)}
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False), home
+
+
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed")
-def test_openvino_sends_no_statistics_and_leaves_no_files_at_home(tmp_path: Path) -> None:
-    code = (
-        "import multiprocessing, torch\n"
-        "from ballspot.extract.backbone.load import load_backbone\n"
-        "from ballspot.extract.backbone.engines import make_engine\n"
-        "from ballspot.extract.backbone.spec import BackboneSpec\n"
-        "started = []\n"
-        "multiprocessing.Process.start = lambda process: started.append(process)\n"
-        "backbone = load_backbone(BackboneSpec('resnet18', 'random', (32, 32)), torch.device('cpu'))\n"
-        "engine = make_engine(backbone, kind='openvino', batch_rows=1, device=torch.device('cpu'))\n"
-        "print(engine(torch.zeros(1, 32, 32, 3, dtype=torch.uint8)).shape, len(started))\n"
-    )
-    environment = {**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["(1,", "512)", "0"]
-    assert not [path for path in tmp_path.rglob("*") if "openvino" in path.name]
+def test_openvino_sends_no_statistics_and_leaves_no_files_at_home(new_process) -> None:
+    done, home = new_process
+    assert done.stdout.splitlines()[1:2] == ["(1, 512) 0"], done.stderr
+    assert not [path for path in home.rglob("*") if "openvino" in path.name]
 
 
-def test_a_signal_is_handled_after_engines_that_are_gone() -> None:
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed")
+def test_a_signal_is_handled_after_engines_that_are_gone(new_process) -> None:
     """Cores that were given up one after the other left a stack for signals that was gone: the process ended (-11)."""
-    pytest.importorskip("openvino")
-    code = (
-        "import gc, signal, torch\n"
-        "from ballspot.extract.backbone.load import load_backbone\n"
-        "from ballspot.extract.backbone.engines import make_engine\n"
-        "from ballspot.extract.backbone.spec import BackboneSpec\n"
-        "backbone = load_backbone(BackboneSpec('resnet10t', 'random', (32, 32)), torch.device('cpu'))\n"
-        "engine = make_engine(backbone, kind='openvino', batch_rows=1, device=torch.device('cpu'))\n"
-        "pictures = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)\n"
-        "engine(pictures.float()), engine(pictures)\n"
-        "del engine\n"
-        "gc.collect()\n"
-        "signal.signal(signal.SIGINT, lambda number, frame: print('handled'))\n"
-        "signal.raise_signal(signal.SIGINT)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
+    done, _ = new_process
+    assert (done.returncode, done.stdout.splitlines()[2:]) == (0, ["handled"]), done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told to keep what is freed")
-def test_a_batch_takes_no_new_memory_from_the_system() -> None:
+def test_a_batch_takes_no_new_memory_from_the_system(new_process) -> None:
     # Feature maps given back to the system between batches would have to be cleared again, page by page.
-    code = (
-        "import resource, torch\n"
-        "from ballspot.extract.backbone.load import load_backbone\n"
-        "from ballspot.extract.backbone.engines import make_engine\n"
-        "from ballspot.extract.backbone.spec import BackboneSpec\n"
-        "torch.set_num_threads(1)\n"
-        "cpu = torch.device('cpu')\n"
-        "backbone = load_backbone(BackboneSpec('regnety_002', 'random', (224, 398)), cpu)\n"
-        "engine = make_engine(backbone, kind='torch', batch_rows=8, device=cpu)\n"
-        "given = torch.zeros(8, 224, 398, 3, dtype=torch.uint8)\n"
-        "[engine(given) for _ in range(2)]\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "[engine(given) for _ in range(3)]\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done, _ = new_process
     n_pages = 8 * 32 * 112 * 199 * 4 // 4096  # of the largest feature map alone
-    assert int(done.stdout) < n_pages / 10
+    assert int(done.stdout.splitlines()[0]) < n_pages / 10, done.stderr
 
 
 def test_a_copy_of_a_model_that_pools_layers_keeps_its_own_maps() -> None:

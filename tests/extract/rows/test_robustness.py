@@ -14,6 +14,7 @@ from ballspot.cli import main
 
 from ...disks import IS_ROOT, remount, small_disk
 from ...processes import Ended, run_forked, started
+from ...servers import NAME
 
 
 def command(data: Path, out: Path, *more: object) -> list[object]:
@@ -136,8 +137,8 @@ def test_a_worker_that_is_killed_is_replaced(drawn: Path, tmp_path: Path, whole:
         if children_of(child.pid) is None:
             child.kill()
             pytest.skip("this system does not say which processes are children")
-        servers = [pid for pid in children_of(child.pid) or () if b"forkserver" in cmdline(pid)]
-        workers = [pid for server in servers for pid in children_of(server) or ()]
+        servers = [pid for pid in children_of(child.pid) or () if name_of(pid) == NAME]
+        workers = [pid for server in servers for pid in children_of(server) or ()]  # and decoders, which come later
         if parts and workers:
             with suppress(ProcessLookupError):  # it may just have ended
                 os.kill(workers[0], signal.SIGKILL)
@@ -157,8 +158,8 @@ def children_of(pid: int) -> list[int] | None:
         return [] if Path("/proc/self/task").exists() and not Path(f"/proc/{pid}").exists() else None
 
 
-def cmdline(pid: int) -> bytes:
+def name_of(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/comm").read_text().rstrip()
     except OSError:
-        return b""
+        return ""

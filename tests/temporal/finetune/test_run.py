@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,14 @@ from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.video.probe import probe_video
 from ballspot.extract.video.sources import open_source
 from ballspot.temporal.config.sections import HeadSection
+from ballspot.temporal.finetune import video_clips
 from ballspot.temporal.finetune.augmentation import change_batch, change_pictures, drawn_change
 from ballspot.temporal.finetune.model import EndToEnd, make_optimizer
 from ballspot.temporal.finetune.settings import FinetuneSection, read_settings
+from ballspot.temporal.finetune.video_clips import ClipFormat, ClipReader, VideoClips, WantedClip
 from ballspot.temporal.heads.head import build_head
 
-from ...processes import started
+from ...processes import run_apart, started
 
 SIZE = (64, 96)
 SMALL = (
@@ -280,20 +283,10 @@ def test_norms_that_are_frozen_keep_their_statistics():
     )
 
 
-READS_AHEAD = """
-import sys
-import numpy as np, torch
-from pathlib import Path
-from ballspot.extract.video import probe_video
-from ballspot.extract.backbone import BackboneSpec
-from ballspot.temporal.finetune import video_clips
-from ballspot.temporal.finetune.augmentation import drawn_change
-from ballspot.temporal.finetune.settings import FinetuneSection
-from ballspot.temporal.finetune.video_clips import ClipFormat, ClipReader, VideoClips, WantedClip
-
-video_clips.PATIENCE_S = 1800.0  # of a machine that has other things to do
-if __name__ == "__main__":
-    probe = probe_video(Path(sys.argv[1]))
+def read_ahead(video: Path, out: Path) -> None:
+    """Clips of the video, plain and changed, read here and by two processes ahead, as arrays in a folder."""
+    video_clips.PATIENCE_S = 1800.0  # of a machine that has other things to do
+    probe = probe_video(video)
     spec = BackboneSpec("regnety_002", "random", (probe.height, probe.width))
     section = FinetuneSection(colour=0.4, blur=1.0)
     changes = [drawn_change(section, seed=seed, mirrored=seed > 1) for seed in (1, 2)]
@@ -301,22 +294,19 @@ if __name__ == "__main__":
     for n_workers in (0, 2):
         for is_changed in (False, True):
             dataset = VideoClips((probe,), ClipFormat(6, 3, spec, is_changed))
+            found = []
             with ClipReader(dataset, n_workers=n_workers) as reader:
-                for epoch in (0, 1):  # the second by the same processes, with the videos still open
+                for _ in range(2):  # the second by the same processes, with the videos still open
                     found = list(reader.read([WantedClip(0, start, tuple(changes)) for start in starts]))
-            np.savez(f"{sys.argv[2]}/{n_workers}-{is_changed}.npz",
-                     pictures=np.stack([clip.pictures.numpy() for clip in found]),
-                     inside=np.stack([clip.inside.numpy() for clip in found]))
-"""
+            pictures, inside = (
+                np.stack([getattr(clip, name).numpy() for clip in found]) for name in ("pictures", "inside")
+            )
+            np.savez(out / f"{n_workers}-{is_changed}.npz", pictures=pictures, inside=inside)
 
 
 def test_clips_are_the_frames_of_the_video_and_black_outside_it(video, tmp_path):
     """In a process of its own: in this one, with other decoders' libraries in it, a later test ended with a fault."""
-    script = tmp_path / "read.py"
-    script.write_text(READS_AHEAD)
-    words = [sys.executable, script, video, tmp_path]
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    run_apart(partial(read_ahead, video, tmp_path))
     probe = probe_video(video)
     with open_source(probe, "pyav") as source:
         every = np.stack(list(source.frames(0, probe.n_frames)))
