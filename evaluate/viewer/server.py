@@ -119,6 +119,7 @@ class ViewHandler(BaseHTTPRequestHandler):
     server: ViewServer  # pyright: ignore[reportIncompatibleVariableOverride]
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "ballspot", ""
+    disable_nagle_algorithm = True  # else a body waits, 40 ms, until the browser has confirmed the head before it
 
     def do_GET(self) -> None:
         self._answer(with_body=True)

@@ -21,7 +21,7 @@ class Scaling:
     def apply(self, rows: Tensor) -> None:
         """Scales ``rows`` (n, D) in place, in float32 pieces."""
         for piece in rows.split(READ_ROWS):
-            piece.copy_((piece.float() - self.mean.to(piece.device)) / self.sd.to(piece.device))
+            piece.copy_(piece.float().sub_(self.mean.to(piece.device)).div_(self.sd.to(piece.device)))
 
 
 class ScalingFit:
@@ -40,10 +40,10 @@ class ScalingFit:
         """Takes the next rows (n, D)."""
         for piece in rows.split(READ_ROWS) if len(rows) else ():
             piece = piece.cpu() if piece.device.type == "mps" else piece  # Apple's GPU has no float64
-            numbers, n_new = piece.double(), len(piece)
+            numbers, n_new = piece.to(torch.float64, copy=True), len(piece)
             total = numbers.sum(0)
             mean = total / n_new
-            squares = (numbers - mean).square().sum(0)
+            squares = numbers.sub_(mean).square_().sum(0)  # in place: new memory takes longer than the sums
             if self.n_rows:
                 apart = (self._sum / self.n_rows - mean).square()
                 squares += self._squares + apart * (self.n_rows * n_new / (self.n_rows + n_new))

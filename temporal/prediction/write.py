@@ -29,7 +29,7 @@ from ...evaluate.scoring import OFFICIAL_FPS, best_threshold, pool_spots
 from ..decoding import SavedScores, as_plain, write_scores
 from ..features import FeatureSource
 from .ensemble import Ensemble
-from .score import MatchScores
+from .score import MatchScores, mean_scores
 
 RECORD_FILE = "predictions.json"
 RECORD_FORMAT = "ballspot-predictions/1"
@@ -45,19 +45,25 @@ class PredictedMatch:
 
 
 def predict_matches(
-    ensemble: Ensemble, source: FeatureSource, names: Sequence[str], *, out: Path
+    ensemble: Ensemble,
+    source: FeatureSource,
+    names: Sequence[str],
+    *,
+    out: Path,
+    known: Mapping[str, MatchScores] | None = None,
 ) -> Iterator[PredictedMatch]:
     """Writes ``out/<match>/results_spotting.json`` and ``scores.npz`` for each match and yields it when it is done.
 
-    One match is in memory at a time. Raises BallspotError when the features are not the kind that the heads were
-    trained on.
+    One match is in memory at a time. ``known`` are scores that the only head has given already, by the names of
+    matches. Raises BallspotError when the features are not the kind that the heads were trained on.
     """
     ensemble.require_fingerprint(source)
     source = source.at_rate(ensemble.rate)
     for line in source.resampled(names):
         note(line)
     for name in names:
-        scored = ensemble.score(source, name, spill=out)
+        own = known.get(name) if known else None
+        scored = ensemble.score(source, name, spill=out) if own is None else mean_scores([own])  # both round alike
         with source.open(name) as group:
             axis = group.axis
         yield write_prediction(ensemble, out, scored, name, axis=axis)

@@ -22,7 +22,7 @@ from .progress import BEST, LAST, RunProgress
 from .provenance import command_line, run_record
 from .task import HELD_OUT, SPLIT, Experiment, Report
 from .tracking import Tracker
-from .validation import ValidationMaterial, validate, validation_material
+from .validation import Validation, ValidationMaterial, validate, validation_material
 
 
 def train_seeds(
@@ -75,8 +75,8 @@ def run_experiment(
         validation = validation_side(experiment, loaded)
         progress = begin_run(experiment, run, loaded, report, track=track)
         progress.learner.forward = _forward(progress.learner.model, experiment.config, report)
-        _train(experiment, progress, training, validation, watched=watched)
-    return finish_run(experiment, progress, key=key)
+        best = _train(experiment, progress, training, validation, watched=watched)
+    return finish_run(experiment, progress, key=key, best=best)
 
 
 def own_chance(device: torch.device) -> AbstractContextManager[Any]:
@@ -122,15 +122,17 @@ def _train(
     validation: ValidationMaterial,
     *,
     watched: bool,
-) -> None:
-    """The epochs that are still to do."""
+) -> Validation | None:
+    """Trains the epochs that are still to do; the best head's validation, None where it was made before a kill."""
     config, learner, judged = experiment.config, progress.learner, judged_head(progress)
+    best = None
     for epoch in progress.epochs():
         steps = ProgressLine(f"epoch {epoch}", steps_an_epoch(training.features, config), unit="steps", stays=False)
         with steps if watched else nullcontext():
             on_step = steps.advance if watched else lambda: None
             summary = train_epoch(learner, training, config, epoch=epoch, seed=experiment.seed, on_step=on_step)
-        keep_epoch(progress, summary, judged, validation)
+        best = keep_epoch(progress, summary, judged, validation) or best
+    return best
 
 
 def judged_head(progress: RunProgress) -> SpottingHead:
@@ -141,20 +143,25 @@ def judged_head(progress: RunProgress) -> SpottingHead:
 
 def keep_epoch(
     progress: RunProgress, summary: EpochSummary, judged: SpottingHead, validation: ValidationMaterial
-) -> None:
-    """Validates the head after an epoch, where it is due, and leaves the log and the checkpoints."""
+) -> Validation | None:
+    """Validates the head after an epoch, where it is due, and leaves the log and the checkpoints.
+
+    Returns the validation of a head that is the best so far, else None.
+    """
     learner, task = progress.learner, progress.task
     if learner.average is not None:
         judged.load_state_dict(learner.average.weights)
-    result = None
+    judgement = None
     if progress.is_validated(progress.done.n_epochs_done + 1):
-        result = validate(judged, validation, task.config, n_labels=len(task.label_set))
-    if progress.end_epoch(summary, result):
+        judgement = validate(judged, validation, task.config, n_labels=len(task.label_set))
+    is_best = progress.end_epoch(summary, None if judgement is None else judgement.result)
+    if is_best:
         progress.write_head(BEST, judged)
     if progress.is_over:
         progress.write_head(LAST, judged)
     else:
         progress.write_last()
+    return judgement if is_best else None
 
 
 def _forward(head: SpottingHead, config: Config, report: Report) -> Callable[[Tensor], HeadOutput] | None:
@@ -170,19 +177,23 @@ def _forward(head: SpottingHead, config: Config, report: Report) -> Callable[[Te
     return torch.compile(head)
 
 
-def finish_run(experiment: Experiment, progress: RunProgress, *, key: str) -> dict[str, Any]:
+def finish_run(
+    experiment: Experiment, progress: RunProgress, *, key: str, best: Validation | None = None
+) -> dict[str, Any]:
     """Predicts the validation matches with the best head, writes the metrics, marks the run done; its metrics.
 
-    A fold also predicts the matches that it holds out.
+    ``best``, the validation of that head, spares scoring them again. A fold also predicts the matches that it holds
+    out.
     """
     run, splits = progress.run, experiment.splits
     checkpoint = read_checkpoint(run.path / BEST)
     ensemble = Ensemble((checkpoint,), experiment.device)
+    known = {} if best is None else dict(zip(splits.part(SPLIT), best.scored, strict=True))
     for split in (SPLIT, HELD_OUT) if splits.n_folds else (SPLIT,):
         out, wholes = run.path / "predictions" / split, splits.by_match[split]
         record = prediction_record(ensemble, run_keys=[key], checkpoint_name="best", names=wholes)
         claim_folder(out, record, replaces_own=True)
-        for _ in predict_matches(ensemble, experiment.source, splits.part(split), out=out):
+        for _ in predict_matches(ensemble, experiment.source, splits.part(split), out=out, known=known):
             pass
         write_wholes(out, splits.halves)
     metrics = progress.finish(n_trained=n_parameters(progress.learner.model))

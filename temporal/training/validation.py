@@ -11,7 +11,7 @@ from ..config import Config
 from ..decoding import decode_as_configured
 from ..features import ResidentFeatures
 from ..heads import SpottingHead
-from ..prediction import score_match
+from ..prediction import MatchScores, score_match
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,14 @@ class ValidationMaterial:
     features: ResidentFeatures
     truths: tuple[SpotArrays, ...]
     metric_frames: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What came of judging a head: its average precision (at1, 25 frames a second), and its scores of each match."""
+
+    result: APResult
+    scored: tuple[MatchScores, ...]
 
 
 def validation_material(
@@ -39,17 +47,23 @@ def validation_material(
     )
 
 
-def validate(head: SpottingHead, material: ValidationMaterial, config: Config, *, n_labels: int) -> APResult:
-    """The average precision (at1, 25 frames a second) of ``head`` over the validation matches."""
-    return average_precision(material.truths, found_spots(head, material, config), n_labels=n_labels)
+def validate(head: SpottingHead, material: ValidationMaterial, config: Config, *, n_labels: int) -> Validation:
+    """Judges ``head`` on the validation matches."""
+    scored = tuple(score_match(head, material.features, index, config) for index in range(len(material.truths)))
+    found = [_as_metric_reads(one, frames, config) for one, frames in zip(scored, material.metric_frames, strict=True)]
+    return Validation(average_precision(material.truths, found, n_labels=n_labels), scored)
 
 
 def found_spots(head: SpottingHead, material: ValidationMaterial, config: Config) -> list[SpotArrays]:
     """The spots that ``head`` finds in each validation match, as the metric reads them."""
-    predictions = []
-    for index, frames in enumerate(material.metric_frames):
-        scored = score_match(head, material.features, index, config)
-        peaks = decode_as_configured(scored.scores, config.prediction)
-        frame = frames[scored.frame_index[peaks.row]]
-        predictions.append(SpotArrays(frame=frame, label_index=peaks.label_index, score=peaks.score))
-    return predictions
+    return [
+        _as_metric_reads(score_match(head, material.features, index, config), frames, config)
+        for index, frames in enumerate(material.metric_frames)
+    ]
+
+
+def _as_metric_reads(scored: MatchScores, frames: np.ndarray, config: Config) -> SpotArrays:
+    """The spots of a match's scores; ``frames`` (n_video_frames,) are where the metric sees its frames."""
+    peaks = decode_as_configured(scored.scores, config.prediction)
+    frame = frames[scored.frame_index[peaks.row]]
+    return SpotArrays(frame=frame, label_index=peaks.label_index, score=peaks.score)

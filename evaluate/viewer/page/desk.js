@@ -27,12 +27,17 @@ export async function post(address, value) {
   }
 }
 
-/** Reads the labels of a match that is about to be shown; its record then has them as its truth. */
-export async function openDesk(match, record) {
+/** Asks for the labels of a match that is about to be shown: the answer to come, null where they are not corrected. */
+export function askLabels(match) {
+  return page.view.edits && token ? fetch(match.edit, { cache: "no-store" }).catch(() => null) : null;
+}
+
+/** Takes over the labels that `askLabels` asked for; the record of the match then has them as its truth. */
+export async function openDesk(match, record, labels) {
   page.desk = null;
   if (!page.view.edits) return;
   if (!token) return record.notes.push("To correct labels, open the page by the address that the command printed.");
-  const answer = await fetch(match.edit, { cache: "no-store" }).catch(() => null);
+  const answer = await labels;
   if (page.match !== match) return; // another was asked for meanwhile
   if (!answer?.ok) return record.notes.push(`labels cannot be corrected: ${answer ? await answer.text() : "the server is gone"}`);
   const state = await answer.json();

@@ -1,7 +1,7 @@
 // Opens a match: its spots, its video, its curves.
 
 import { loadCurves } from "./curves.js";
-import { openDesk, settled, showState } from "./desk.js";
+import { askLabels, openDesk, settled, showState } from "./desk.js";
 import { halvesOf, Model, NO_TEAM } from "./model.js";
 import { $, clock, fillNotes, page, refresh, request, tellOfVideo, timeline } from "./page.js";
 import { walked } from "./spots.js";
@@ -28,11 +28,12 @@ export async function open(name, half, time = null) {
   const { t, from, span } = state;
   $("match").value = String(view.matches.indexOf(match));
   if (!isSame) {
+    const labels = askLabels(match); // beside the spots, not after them
     const answer = await fetch(match.spots).catch(() => null);
     if (page.match !== match) return; // another was asked for meanwhile
     if (!answer?.ok) return fillNotes([answer ? await answer.text() : "the server is gone: start it again, and open the page anew"]);
     const record = await answer.json();
-    await openDesk(match, record);
+    await openDesk(match, record, labels);
     if (page.match !== match) return;
     page.record = record;
     Object.assign(state, { t, from, span }); // while it came, the address may have been written from the match before

@@ -1,10 +1,14 @@
 """The local server of `ballspot view`, over real sockets."""
 
+import http.client
 import json
+import re
 import socket
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pytest
@@ -12,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ballspot.cache.errors import BallspotError
-from ballspot.evaluate.viewer.server import ViewServer, parse_range
+from ballspot.evaluate.viewer.server import PAGE, ViewServer, parse_range
 
 from .viewing import PATIENCE_S, ask, listed, serving, video_of
 
@@ -163,6 +167,22 @@ def test_every_file_of_the_page_is_shipped_and_served(server: ViewServer):
     assert all(ask(server, f"/{path.name}")[1] == path.read_bytes() for path in files)
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     assert "page/*" in project["tool"]["setuptools"]["package-data"]["ballspot.evaluate.viewer"]
+
+
+def test_every_module_is_asked_for_at_once(server: ViewServer):
+    named = re.findall(r'<link rel="modulepreload" href="([^"]+)">', ask(server, "/")[1].decode())
+    assert sorted([*named, "app.js"]) == sorted(path.name for path in PAGE.glob("*.js"))
+
+
+def test_an_answer_on_an_open_connection_comes_at_once(server: ViewServer):
+    connection, took = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=PATIENCE_S), []
+    for _ in range(30):
+        started = time.monotonic()
+        connection.request("GET", "/app.js")
+        connection.getresponse().read()
+        took.append(time.monotonic() - started)
+    connection.close()
+    assert median(took) < 0.03  # 0.04 where the body waits until the head is confirmed
 
 
 def test_the_server_listens_on_this_machine_alone(server: ViewServer):

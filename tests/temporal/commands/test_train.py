@@ -5,6 +5,7 @@ import pytest
 
 from ballspot.cache.terminal.console import ProgressLine, note
 from ballspot.temporal.decoding.scores import read_scores
+from ballspot.temporal.prediction import Ensemble
 
 from ..small import SMALL, ballspot
 
@@ -71,6 +72,24 @@ def test_predict_writes_spots_and_the_scores_of_every_frame(run, season):
     again = ballspot("predict", run, season.features, "--data", season.data, "--split", "test")
     assert again.exit_code == 0
     assert again.stdout == result.stdout
+
+
+def test_validation_matches_are_scored_once_and_written_as_predict_writes_them(season, tmp_path, monkeypatch):
+    scored = []
+    plain = Ensemble.score
+    monkeypatch.setattr(
+        Ensemble, "score", lambda self, *args, **more: scored.append(args) or plain(self, *args, **more)
+    )
+    more = ("--set", "teams=head", "--set", "validation_every_epochs=1", "--run", tmp_path / "run")
+    done = ballspot("train", season.features, "--data", season.data, *SMALL, *more)
+    assert done.exit_code == 0, done.output
+    assert not scored
+    again = ("--split", "valid", "--out", tmp_path / "again")
+    assert ballspot("predict", tmp_path / "run", season.features, "--data", season.data, *again).exit_code == 0
+    assert len(scored) == 1
+    for file in ("scores.npz", "results_spotting.json"):
+        written = tmp_path / "run" / "predictions" / "valid" / season.names[2] / file
+        assert written.read_bytes() == (tmp_path / "again" / season.names[2] / file).read_bytes()
 
 
 def test_predictions_go_where_they_are_told(run, season, tmp_path):
