@@ -55,7 +55,7 @@ COMMANDS: dict[str, Place] = {
     "export": ("temporal.commands.export", "export", "Make a file for others of predictions or of a run."),
     "clips": ("extract.commands.clips", "clips", "Cut a short video around every predicted spot."),
     "sheet": ("extract.commands.clips", "sheet", "Draw the worst mistakes of every class on one picture."),
-    "demo": ("extract.commands.demo", "demo", "See what a head learns, in six minutes."),
+    "demo": ("extract.commands.demo", "demo", "See what a head learns, in a few minutes."),
     "doctor": ("extract.commands.doctor", "doctor", "Say what works here, and what brings the rest."),
 }
 SECTIONS: dict[str, tuple[str, ...]] = {

@@ -127,6 +127,8 @@ class _Connection:
 
     def settimeout(self, _seconds: float) -> None: ...
 
+    def setsockopt(self, *_option: int) -> None: ...
+
 
 def _check_answer(sent: bytes) -> None:
     """Raises ValueError unless nothing was sent, or an answer that is whole and what it says."""

