@@ -66,7 +66,7 @@ def test_scores_of_a_clip_are_those_of_adaspots_own_code():
 
 
 def test_scores_of_a_video_are_close_to_those_of_adaspots_own_code_and_its_spots_equal():
-    """Expected: video_scores.npy and spots.json. A box is the largest of sums that are nearly equal, so another order of
+    """Expected: video_scores.npy and spots.json. A box is the largest of nearly equal sums, so another order of
     them moves a box here and there, and with it scores by up to 0.4: of CPUs with AVX2 0.044 was the most, of one with
     AVX-512 a tenth of the rows were more than 0.1 off. The last rows are left out: they hang on one clip with seven
     black pictures.
