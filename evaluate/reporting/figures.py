@@ -62,7 +62,8 @@ def draw_settings(axes: "Axes", settings: Sequence[ComparedSetting], title: str)
     axes.set_yticks(range(len(ordered)), names, fontsize=8)
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.set_ylim(len(ordered) - 0.4, -0.7)
-    _figure(axes).supxlabel(f"{title}, in %, with 95 % intervals", fontsize=9)
+    has_intervals = any(setting.interval.known is not None for setting in ordered)
+    _figure(axes).supxlabel(f"{title}, in %{', with 95 % intervals' if has_intervals else ''}", fontsize=9)
     frame(axes, grid="x")
 
 

@@ -82,7 +82,8 @@ def draw_classes(axes: "Axes", evaluation: Evaluation) -> None:
         axes.plot(value, row, "o", color=colour)
         axes.annotate(f"{value:.1f}", (value, row), (0, 5), textcoords="offset points", ha="center", fontsize=8)
     axes.set_yticks(rows, names)
-    axes.set_xlabel("average precision in %, with 95 % intervals; truths in brackets")
+    has_intervals = any(span is not None and span.known is not None for span in bounds or ())
+    axes.set_xlabel(f"average precision in %{', with 95 % intervals' if has_intervals else ''}; truths in brackets")
     frame(axes, grid="x")
     axes.set_xlim(left=-0.05 * axes.get_xlim()[1])
 

@@ -97,7 +97,7 @@ def _rankings(comparison: Comparison, entries: Sequence[Entry]) -> list[dict[str
         mean_names(comparison.label_set)[0],
         f"mAP of the {n_frequent} classes with {comparison.min_count} truths or more",
     )
-    note = f"Mean over seeds, in %, with its {100 * LEVEL:g} % interval over blocks of the matches and over seeds."
+    interval = f", with its {100 * LEVEL:g} % interval over blocks of the matches and over seeds"
     rankings = []
     for name, settings in zip(names, (comparison.settings, comparison.frequent_settings), strict=True):
         if settings:
@@ -105,6 +105,7 @@ def _rankings(comparison: Comparison, entries: Sequence[Entry]) -> list[dict[str
                 Bar(setting.name, setting is settings[0], setting.mean_ap, setting.interval.known)
                 for setting in sorted(settings, key=lambda setting: -setting.mean_ap)
             ]
+            note = f"Mean over seeds, in %{interval if any(bar.bounds for bar in bars) else ''}."
             rankings.append({"title": name, "note": note, **_bars(bars, zero=False)})
     if not rankings:
         bars = [Bar(entry.name, entry.is_baseline, entry.mean_ap, None) for entry in entries]

@@ -214,3 +214,14 @@ def test_a_baseline_is_chosen_by_its_folder(comparison: Comparison):
     assert chosen.settings[0].difference is None
     with pytest.raises(Exception, match="is none of the runs that are compared"):
         compare_runs(paths[:2], baseline=paths[4].parent)
+
+
+def test_intervals_are_named_only_where_they_are_drawn(comparison: Comparison, tmp_path: Path):
+    """Of too few blocks there are none; the page and the figures once said "with its 95 % interval" all the same."""
+    few = compare_runs([run.path for run in comparison.runs], bootstrap=Bootstrap(block_s=3600))
+    assert few.settings and all(setting.interval.known is None for setting in few.settings)
+    for made, is_named in ((comparison, True), (few, False)):
+        assert ("interval" in page_of(made, "t")["rankings"][0]["note"]) is is_named
+        draw_comparison(made, tmp_path / str(is_named), "svg")
+        texts = [path.read_text(encoding="utf-8") for path in (tmp_path / str(is_named)).glob("settings*.svg")]
+        assert texts and all(("with 95 % intervals" in text) is is_named for text in texts)
