@@ -1,11 +1,10 @@
 """What computes a backbone's features from pictures: torch, or OpenVINO (extra `openvino`)."""
 
 import copy
-import ctypes
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib import import_module
 from threading import RLock
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...cache.errors import BallspotError
+from ...cache.machine import keep_freed_memory
 from ...cache.stores import EngineSpec
 from ..cuda import Graphed
 from ..device import require_precision
@@ -25,6 +25,7 @@ from .weights import first_line
 
 CPU_BATCH_ROWS = {"torch": 8, "openvino": 4}  # the fastest of 1 to 16 (docs/measurements/extraction.md)
 CUDA_BATCH_ROWS = 64
+KEPT_BYTES = 2**30
 # How far features that were computed in halves lie from those of float32, at most, of a row's largest feature: what the
 # documented backbones were off by, and as much again (docs/reference/extraction.md).
 HALF_TOLERANCES = {"float16": 1.5e-2, "bfloat16": 6e-2}
@@ -84,7 +85,7 @@ class TorchEngine:
             how += " compiled"
             self.tensor(example)
         elif device.type == "cpu":
-            keep_freed_memory()
+            keep_freed_memory(up_to=KEPT_BYTES)
             if not self.uses_autocast:
                 self.model = fuse_convolutions(plain, example)
             how += " unfused" if self.model is plain else ""
@@ -252,21 +253,3 @@ def _compile_options(device: torch.device) -> dict[str, Any] | None:
 def drawn_pictures(n: int, size: tuple[int, int]) -> Tensor:
     drawn = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (n, *size, 3), dtype=torch.uint8, generator=drawn)
-
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-KEPT_BYTES = 2**30
-LARGEST_BLOCK = 2**25  # glibc takes no more on 64 bits
-
-
-def keep_freed_memory() -> None:
-    """Makes glibc keep what is freed, up to a gigabyte, instead of giving it back at once; elsewhere does nothing.
-
-    The feature maps of a batch are freed and wanted again some hundred times a second. Every time that they are given
-    back, the system must clear them, page by page, when they are wanted: a sixth of all time at batches of 8. The most
-    that the process ever holds does not change.
-    """
-    with suppress(AttributeError, OSError, TypeError):  # no glibc here
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)

@@ -8,6 +8,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from ...cache.errors import BallspotError
+from ...cache.machine import keep_freed_memory
 from ...cache.runs import RunFolder
 from ...evaluate.dataset import SpotArrays
 from ...evaluate.scoring import APResult, average_precision
@@ -41,6 +42,8 @@ def finetune(finetuning: Finetuning, run: RunFolder, *, group: Group, key: str, 
     `backbone.safetensors`, which `extract --weights RUN` takes, and best.safetensors, a head that `predict` takes.
     """
     task = finetuning.task
+    if task.device.type == "cpu":
+        keep_freed_memory()
     torch.manual_seed(epoch_seed(task.seed, 0))
     learner, description = _learner(finetuning, group)
     progress = RunProgress(run, task, learner, description, report, writes=group.is_first)
