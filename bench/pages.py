@@ -1,10 +1,10 @@
-"""What pages of 2 MB, which torch asks for when `ballspot` runs it, bring to a step of fine-tuning on a CPU.
+"""What pages of 2 MB, and freed memory that is kept, bring to a step of fine-tuning on a CPU.
 
-    python bench/pages.py
+    python bench/pages.py [--backbone regnety_002] [--threads 1]
 
-The named baseline in the same run is the same step with the system's own pages of 4 kB. Each is a process of its own
-with one thread, and they take turns, round by round; medians. A step: 200 pictures of 112x200 through regnety_002,
-forward and backward, and AdamW. Prints a Markdown table.
+The named baseline in the same run is the same step with the system's own pages of 4 kB, given back when they are free.
+Each is a process of its own, and they take turns, round by round; medians. A step: 200 pictures of 112x200 through the
+backbone, forward and backward, and AdamW. `finetune` has both, the last row. Prints a Markdown table.
 """
 
 import argparse
@@ -16,22 +16,27 @@ import sys
 import time
 from statistics import median
 
-STEPS = 3
+FIRST_STEPS, STEPS = 2, 3
+WAYS = {"4 kB": ("0", False), "2 MB": ("1", False), "4 kB, kept": ("0", True), "2 MB, kept": ("1", True)}
 
 
-def step_s() -> dict[str, float]:
-    """Median seconds of a step after a first one, system seconds and page faults of a step, peak memory, the loss."""
+def step_s(name: str, n_threads: int, *, is_kept: bool) -> dict[str, float]:
+    """Median seconds of a step after the first two, system seconds and page faults of it, peak memory, the loss."""
     import timm
     import torch
 
-    torch.set_num_threads(1)
+    from ballspot.cache.machine import keep_freed_memory
+
+    if is_kept:
+        keep_freed_memory()
+    torch.set_num_threads(n_threads)
     torch.manual_seed(0)
-    backbone = timm.create_model("regnety_002", num_classes=0).train()
+    backbone = timm.create_model(name, num_classes=0).train()
     optimizer = torch.optim.AdamW(backbone.parameters(), lr=1e-4)
     pictures = torch.randn(200, 3, 112, 200)
     times, loss, before = [], torch.zeros(()), resource.getrusage(resource.RUSAGE_SELF)
-    for step in range(1 + STEPS):
-        if step == 1:
+    for step in range(FIRST_STEPS + STEPS):
+        if step == FIRST_STEPS:
             before = resource.getrusage(resource.RUSAGE_SELF)
         started = time.perf_counter()
         loss = backbone(pictures).square().mean()
@@ -41,7 +46,7 @@ def step_s() -> dict[str, float]:
         times.append(time.perf_counter() - started)
     after = resource.getrusage(resource.RUSAGE_SELF)
     return {
-        "s": median(times[1:]),
+        "s": median(times[FIRST_STEPS:]),
         "system_s": (after.ru_stime - before.ru_stime) / STEPS,
         "faults": (after.ru_minflt - before.ru_minflt) / STEPS,
         "mb": after.ru_maxrss / 1024,
@@ -52,27 +57,28 @@ def step_s() -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(step_s()))
+    parser.add_argument("--backbone", default="regnety_002")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(step_s(given.backbone, given.threads, is_kept=WAYS[given.one][1])))
         return
-    found: dict[str, list[dict[str, float]]] = {"0": [], "1": []}
-    for _ in range(arguments.rounds):
-        for pages, rounds in found.items():
-            environment = {**os.environ, "THP_MEM_ALLOC_ENABLE": pages}
-            words = [sys.executable, __file__, "--one"]
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    for _ in range(given.rounds):
+        for way, rounds in found.items():
+            environment = {**os.environ, "THP_MEM_ALLOC_ENABLE": WAYS[way][0]}
+            words = [sys.executable, __file__, *sys.argv[1:], "--one", way]
             rounds.append(json.loads(subprocess.run(words, env=environment, capture_output=True, check=True).stdout))
-    print("| pages | s a step | system s | page faults | peak MB | loss |")
-    print("|---|---|---|---|---|---|")
-    for pages, rounds in found.items():
+    print("| pages | s a step | 4 kB / this | system s | page faults | peak MB | loss |")
+    print("|---|---|---|---|---|---|---|")
+    for way, rounds in found.items():
         middle = {key: median(one[key] for one in rounds) for key in rounds[0]}
+        ratio = median(small["s"] / one["s"] for small, one in zip(found["4 kB"], rounds, strict=True))
         print(
-            f"| {'2 MB' if pages == '1' else '4 kB'} | {middle['s']:.2f} | {middle['system_s']:.2f} | "
-            f"{middle['faults']:,.0f} | {middle['mb']:.0f} | {middle['loss']!r} |"
+            f"| {way} | {middle['s']:.2f} | {ratio:.2f} | {middle['system_s']:.2f} | {middle['faults']:,.0f} | "
+            f"{middle['mb']:.0f} | {middle['loss']!r} |"
         )
-    ratios = [small["s"] / large["s"] for small, large in zip(found["0"], found["1"], strict=True)]
-    print(f"\n4 kB / 2 MB, median of {arguments.rounds} rounds: {median(ratios):.2f}")
 
 
 if __name__ == "__main__":
