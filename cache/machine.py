@@ -56,9 +56,9 @@ def keep_freed_memory(*, up_to: int | None = None) -> None:
 
     The maps of a batch are freed and wanted again at every batch. Every time that they are given back, the system must
     clear them, page by page, when they are wanted: a sixth of all time of extraction at batches of 8, and up to two
-    thirds of a training step, whose maps are hundreds of megabytes (`bench/pages.py`). `up_to` says how many bytes are kept, of blocks below 32
-    MB; the most that the process ever holds does not change then. Without it all is kept, of blocks of any size, and
-    the process may hold half as much again, because what is kept is in pieces.
+    thirds of a training step, whose maps are hundreds of megabytes (`bench/pages.py`). `up_to` says how many bytes are
+    kept, of blocks below 32 MB; the most that the process ever holds does not change then. Without it all is kept, of
+    blocks of any size, and the process may hold half as much again, because what is kept is in pieces.
     """
     with suppress(AttributeError, OSError, TypeError):  # no glibc here
         mallopt = ctypes.CDLL(None).mallopt
