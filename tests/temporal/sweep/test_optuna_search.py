@@ -124,6 +124,8 @@ def test_a_killed_search_goes_on(space_file, season, tmp_path):
             time.sleep(0.01)
         time.sleep(random_moment.uniform(0, 0.3))
         child.kill_alone()
+        with locked_folder(out):  # its workers are forks here and have its lock with them until they end, at once
+            pass
     journal = out / JOURNAL
     journal.write_bytes(journal.read_bytes() + b'{"op_code": 4, "wor')  # the power went while a line was written
     result = ballspot(words)
