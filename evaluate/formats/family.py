@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ...cache.disk import is_begun, read_content, write_texts
+from ...cache.disk import is_begun, plain_name, read_content, write_texts
 from ...cache.errors import BallspotError
 from ..dataset import brief
 from .e2espot import e2e_spot_losses, read_e2e_spot, write_e2e_spot
@@ -81,7 +81,7 @@ def write_videos(path: Path, kind: Format, videos: Sequence[VideoSpots], *, fps:
     """Writes the matches to folder ``path``, or to file ``path`` where one file holds all; the paths written.
 
     Every file is whole or absent; none that is there is overwritten: BallspotError before anything is written, but
-    for some of the very same files, which a kill has left.
+    for some of the very same files, which a kill has left. Nor is anything written for two names of one folder.
     """
     if kind.write is None:
         raise BallspotError(f"{path}: {kind.name} is a format that is read only; choose another --to")
@@ -89,6 +89,7 @@ def write_videos(path: Path, kind: Format, videos: Sequence[VideoSpots], *, fps:
         texts = {path: kind.write(videos, fps)}
     else:
         texts = {}
+        named: dict[str, str] = {}
         for video in split_halves(videos) if kind.is_file_per_match else videos:
             folder = path / video.name
             parts = Path(video.name).parts
@@ -97,6 +98,11 @@ def write_videos(path: Path, kind: Format, videos: Sequence[VideoSpots], *, fps:
             too_long = any(len(part.encode()) > MAX_NAME_BYTES for part in parts)
             if "\0" in video.name or too_long or len(video.name.encode()) > MAX_MATCH_BYTES:
                 raise BallspotError(f"match name {brief(video.name)} cannot be a folder; rename it")
+            other = named.setdefault(plain_name(Path(video.name).as_posix()), video.name)
+            if other != video.name:  # "a" and "a/", or two forms of one accent
+                raise BallspotError(
+                    f"match names {brief(other)} and {brief(video.name)} are the same folder; write them alike"
+                )
             name = kind.pattern.replace(ANY_MATCH, folder.name)
             texts[folder.parent / name if kind.is_file_per_match else folder / name] = kind.write([video], fps)
     there = next((file for file in texts if file.exists()), None)

@@ -25,6 +25,7 @@ KNOWN = frozenset({*COLUMNS, *OTHER_NAMES, "time", NOTE})
 DECIMALS = ("time", "confidence")
 DELIMITERS = (",", ";", "\t")
 CODE_PAGE = "cp1252"
+POINT_ZERO = ".0"  # behind whole numbers where pandas has seen an empty field; "12.000" may be twelve thousand
 
 
 def read_csv(content: bytes, source: Source) -> list[VideoSpots]:
@@ -96,7 +97,9 @@ def csv_losses(videos: Sequence[VideoSpots], fps: float) -> Counter[str]:
 
 
 def _columns(header: list[str] | None, source: str) -> list[str]:
-    names = [OTHER_NAMES.get(name.strip().lower(), name.strip().lower()) for name in header or ()]
+    if header is None:
+        raise BallspotError(f"{source}: is empty; it needs a header that names video, label, and position_ms or time")
+    names = [OTHER_NAMES.get(name.strip().lower(), name.strip().lower()) for name in header]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise BallspotError(f"{source}: the header names {brief(twice)} twice; keep one")
@@ -109,6 +112,7 @@ def _columns(header: list[str] | None, source: str) -> list[str]:
 
 def _spot(fields: dict[str, str], place: str) -> Spot:
     half, visibility = fields.get("half", "") or "1", fields.get("visibility", "") or "visible"
+    half = half.removesuffix(POINT_ZERO)
     if half not in ("1", "2"):
         raise BallspotError(f"{place}: half {brief(half)} is neither 1 nor 2; correct it")
     if visibility not in VISIBILITIES:
@@ -129,14 +133,17 @@ def _spot(fields: dict[str, str], place: str) -> Spot:
 
 def _position_ms(fields: dict[str, str]) -> int | None:
     if fields.get("position_ms", ""):
-        text = fields["position_ms"].strip()
+        text = fields["position_ms"].strip().removesuffix(POINT_ZERO)
         return int(text) if text.isascii() and text.isdigit() and len(text) < 14 else None
-    parts = [_number(part) for part in fields.get("time", "").split(":")]
-    if not 1 <= len(parts) <= 3 or any(part is None or part < 0 for part in parts):
+    texts = fields.get("time", "").split(":")
+    parts = [value for text in texts if (value := _number(text)) is not None and value >= 0]
+    if len(parts) != len(texts) or len(parts) > 3:
+        return None
+    if any(part >= 60 for part in parts[1:]) or any(part % 1 for part in parts[:-1]):  # 1:75 or 1.5:00
         return None
     seconds = 0.0
     for part in parts:
-        seconds = 60 * seconds + (part or 0.0)
+        seconds = 60 * seconds + part
     return round(1000 * seconds) if seconds < MAX_POSITION_MS else None
 
 

@@ -169,7 +169,7 @@ def cache_import(arrays: Path, out: Path, set_name: str | None, rate: str | None
 
     ARRAYS is a folder of .npy, .npz, .h5 or .pt files, (rows, features) each: MATCH.npy, MATCH/features.npy, or halves,
     MATCH/1_NAME.npy and MATCH/2_NAME.npy. Matches go by the names that they have below the data root. Times of rows, in
-    seconds, are read from an array `times` beside the features. Stores that are there already are kept.
+    seconds, are read from an array `times` beside the features. Stores of the same rows are kept.
 
     \b
     ballspot cache import soccernet/ --out features          # *_ResNET_TF2_PCA512.npy: 2 rows a second

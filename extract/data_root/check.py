@@ -12,7 +12,7 @@ import numpy as np
 
 from ...cache.disk import read_json
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import LabelSet, Match, why_no_video
+from ...evaluate.dataset import MAX_POSITION_MS, LabelSet, Match, why_no_video
 from ..video import PyavSource, VideoProbe, probe_video
 
 ERROR, WARNING = "ERROR", "WARNING"
@@ -179,6 +179,9 @@ def _odd_entry(entry: Any, label_set: LabelSet, probe: VideoProbe | None) -> Ite
         yield ERROR, f"position {_short(entry.get('position'))} is not a number of milliseconds"
     elif position_ms < 0:
         yield ERROR, f"negative position {position_ms}"
+    elif position_ms > MAX_POSITION_MS:
+        yield ERROR, f"position {_short(entry.get('position'))} is beyond any video"
+        position_ms = None
     elif probe is not None and probe.axis.frame_of(position_ms) >= probe.n_frames:
         yield ERROR, f"{label} at {position_ms} ms is past the end of the video, {1000 * probe.duration_s:.0f} ms"
     yield from _odd_time(entry.get("gameTime"), position_ms)

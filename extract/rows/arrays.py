@@ -14,7 +14,8 @@ from numpy.lib.format import MAGIC_PREFIX
 from ...cache.disk import make_folder, path_hint, plain_name, raise_if_system, reason_of, whole_file
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, FeatureSet, FeatureSpec, FeatureStore, StoreHeader, store_path, write_store
-from ...cache.times import axis_of_rows, usual_rate
+from ...cache.times import axis_of_rows, nearest_common, usual_rate
+from ...evaluate.dataset import brief
 
 SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pth")
 OF_HALF = re.compile(r"([12])_(.+)")
@@ -25,6 +26,8 @@ RATES = (  # of published features, by the end of their files' names: SoccerNet'
 )  # fmt: skip
 FEATURES, TIMES, RATE = "features", "times", "fps"  # what `cache export` calls them
 MOST_OF_STEP = 0.125  # times that lie nearer to a constant rate are regular
+SLOWEST, FASTEST = Fraction(1, 10), Fraction(240)  # rates that a file can say by itself
+LONGEST_S = 1e9  # 31 years: beyond any video
 PIECE_ROWS = 4096
 MICROSECOND = Fraction(1, 1_000_000)
 
@@ -45,6 +48,15 @@ class Arrays:
     rows: np.ndarray
     times_s: np.ndarray | None
     fps: Fraction | None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The rows (n, d) of one recording at ``fps``, with the time of each where they are not evenly spaced from 0."""
+
+    rows: np.ndarray
+    fps: Fraction
+    times_us: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -85,19 +97,21 @@ def find_arrays(root: Path) -> list[ArrayFile]:
 
 
 def import_arrays(files: Sequence[ArrayFile], set_path: Path, reading: Reading, *, kind: str) -> Iterator[FeatureStore]:
-    """Writes the store of each file into the set and yields it, open; stores that are there already are kept.
+    """Writes the store of each file into the set and yields it, open; stores of the same rows are kept.
 
     ``kind`` names the features: sets of one kind, rate, width and type have one fingerprint. Raises BallspotError for
     a file that is no two-dimensional array of finite numbers, for one whose rate is not known, for one whose rows are
-    wider or narrower than those of the first file, and for a set of others.
+    wider or narrower than those of the first file, and for a set of others or a store of other rows.
     """
     first: tuple[Path, int] | None = None
     for file in files:
         path = store_path(set_path, file.match)
+        arrays = read_arrays_of(file.path, reading)
+        recording = Recording(arrays.rows, *_timed(file, arrays, reading.fps))
         if not path.is_file():
-            _write(file, path, reading, kind, first)
+            _write(file, path, recording, reading, kind, first)
         with FeatureStore.open(path) as store:
-            _require_same(store, file, reading, kind)
+            _require_same(store, file, recording, reading, kind)
             first = first or (file.path, store.header.dim)
             yield store
 
@@ -128,8 +142,8 @@ def rate_of_kind(kind: str) -> Fraction | None:
     return next((Fraction(rate) for name, rate in RATES if kind.endswith(name)), None)
 
 
-def read_arrays_of(path: Path, key: str | None) -> Arrays:
-    """The features in a file, of several arrays the one called ``key``. BallspotError for what is none."""
+def read_arrays_of(path: Path, reading: Reading) -> Arrays:
+    """The features in a file, of several arrays the one that is asked for. BallspotError for what is none."""
     suffix = path.suffix.lower()
     try:
         if suffix == ".npy":
@@ -137,10 +151,10 @@ def read_arrays_of(path: Path, key: str | None) -> Arrays:
             return Arrays(_rows(path, np.load(path, mmap_mode="r", allow_pickle=False)), None, None)
         if suffix == ".npz":
             with np.load(path, allow_pickle=False) as archive:
-                return _of_several(path, {name: archive[name] for name in archive.files}, key)
+                return _of_several(path, {name: archive[name] for name in archive.files}, reading)
         if suffix in (".h5", ".hdf5"):
-            return _of_several(path, _of_hdf5(path), key)
-        return _of_several(path, _of_torch(path), key)
+            return _of_several(path, _of_hdf5(path), reading)
+        return _of_several(path, _of_torch(path), reading)
     except BallspotError:
         raise
     except Exception as error:  # whatever a library says of a file that is not its own
@@ -174,29 +188,38 @@ def _of_torch(path: Path) -> dict[str, np.ndarray]:
 
     content = torch.load(path, map_location="cpu", weights_only=True)
     named = content if isinstance(content, Mapping) else {FEATURES: content}
-    return {str(name): value.float().numpy() for name, value in named.items() if isinstance(value, torch.Tensor)}
+    kept = (torch.float64, torch.int64)  # float32 would take digits from times
+    numbers = {str(name): np.asarray(value) for name, value in named.items() if isinstance(value, (int, float))}
+    tensors = {str(name): value.detach() for name, value in named.items() if isinstance(value, torch.Tensor)}
+    return numbers | {name: (one if one.dtype in kept else one.float()).numpy() for name, one in tensors.items()}
 
 
-def _of_several(path: Path, arrays: Mapping[str, np.ndarray], key: str | None) -> Arrays:
+def _of_several(path: Path, arrays: Mapping[str, np.ndarray], reading: Reading) -> Arrays:
+    if not arrays:
+        raise BallspotError(f"{path}: holds no array of numbers by itself or by a name; give one of features")
     wide = [name for name, value in arrays.items() if value.ndim >= 2]
-    chosen = key or (FEATURES if FEATURES in arrays else wide[0] if len(wide) == 1 else None)
+    chosen = reading.key or (FEATURES if FEATURES in arrays else wide[0] if len(wide) == 1 else None)
     if chosen is None or chosen not in arrays:
         there = ", ".join(sorted(arrays)) or "none"
         raise BallspotError(f"{path}: has the arrays {there}; say with --key which holds the features")
     times, rate = arrays.get(TIMES), arrays.get(RATE)
-    fps = None if rate is None else _rate_of(path, rate)
+    fps = None if rate is None or reading.fps is not None else _rate_of(path, rate)
     rows = _rows(path, arrays[chosen])
-    if times is not None and times.shape != (len(rows),):
-        raise BallspotError(f"{path}: has {times.size} {TIMES} for {len(rows)} rows; give as many, in seconds")
-    return Arrays(rows, None if times is None else times.astype(np.float64), fps)
+    if times is not None and (times.ndim == 0 or max(times.shape) != len(rows) or times.size != len(rows)):
+        raise BallspotError(
+            f"{path}: has {TIMES} of shape {times.shape} for {len(rows)} rows; give one for each row, in seconds"
+        )
+    return Arrays(rows, None if times is None else times.astype(np.float64).reshape(-1), fps)
 
 
 def _rate_of(path: Path, said: np.ndarray) -> Fraction:
     """The rate that an array `fps` says: one number, or numerator and denominator."""
     numbers = np.ravel(said).tolist()
-    if len(numbers) not in (1, 2) or not all(np.isfinite(number) and number > 0 for number in numbers):
-        raise BallspotError(f"{path}: its {RATE} is {numbers!r}, no rate; give --fps")
-    return Fraction(str(numbers[0])) / (Fraction(str(numbers[1])) if len(numbers) == 2 else 1)
+    is_rate = said.dtype.kind in "fiu" and len(numbers) in (1, 2) and all(0 < one < np.inf for one in numbers)
+    top, under = ([*map(Fraction, map(str, numbers)), Fraction(1)] if is_rate else [Fraction(0), Fraction(1)])[:2]
+    if not SLOWEST <= top / under <= FASTEST:
+        raise BallspotError(f"{path}: its {RATE} is {brief(numbers)}, not {_limits()} rows a second; give --fps")
+    return nearest_common(top / under)
 
 
 def _rows(path: Path, array: np.ndarray) -> np.ndarray:
@@ -208,19 +231,19 @@ def _rows(path: Path, array: np.ndarray) -> np.ndarray:
     return array.reshape(narrow)
 
 
-def _write(file: ArrayFile, path: Path, reading: Reading, kind: str, first: tuple[Path, int] | None) -> None:
-    arrays = read_arrays_of(file.path, reading.key)
-    fps, times_us = _timed(file, arrays, reading.fps)
-    n_rows, dim = arrays.rows.shape
+def _write(
+    file: ArrayFile, path: Path, recording: Recording, reading: Reading, kind: str, first: tuple[Path, int] | None
+) -> None:
+    n_rows, dim = recording.rows.shape
     if first is not None and dim != first[1]:
         raise BallspotError(
             f"{file.path}: has {dim} numbers a row, and {first[0]} has {first[1]}; import them into sets of their own"
         )
     make_folder(path.parent)
-    said = {"imported": kind, "rate": str(fps), "width": int(dim), "dtype": reading.dtype}
+    said = {"imported": kind, "rate": str(recording.fps), "width": int(dim), "dtype": reading.dtype}
     header = StoreHeader(
         match=file.match,
-        fps=fps,
+        fps=recording.fps,
         n_video_frames=n_rows,
         n_rows=n_rows,
         dim=int(dim),
@@ -228,7 +251,8 @@ def _write(file: ArrayFile, path: Path, reading: Reading, kind: str, first: tupl
         video_name=file.path.name,
         video_bytes=file.path.stat().st_size,
     )
-    write_store(path, header=header, blocks=list(_blocks(file, arrays.rows, header)), frame_time_us=times_us)
+    blocks = list(_blocks(file, recording.rows, header))
+    write_store(path, header=header, blocks=blocks, frame_time_us=recording.times_us)
 
 
 def _blocks(file: ArrayFile, rows: np.ndarray, header: StoreHeader) -> Iterator[Block]:
@@ -239,7 +263,8 @@ def _blocks(file: ArrayFile, rows: np.ndarray, header: StoreHeader) -> Iterator[
         bad = np.flatnonzero(~np.isfinite(stored).all(axis=1))
         if len(bad):
             is_large = np.isfinite(piece[bad[0]].astype(np.float64)).all()
-            why = f"does not fit {header.dtype}; give --dtype float32" if is_large else "is not finite; mend the file"
+            remedy = "scale the features" if header.row_dtype == np.float32 else "give --dtype float32"
+            why = f"does not fit {header.dtype}; {remedy}" if is_large else "is not finite; mend the file"
             raise BallspotError(f"{file.path}: a feature of row {start + int(bad[0])} {why}")
         yield Block(np.arange(start, start + len(piece), dtype=np.int64), {"original": stored})
 
@@ -251,9 +276,10 @@ def _timed(file: ArrayFile, arrays: Arrays, asked: Fraction | None) -> tuple[Fra
         if fps is None:
             raise BallspotError(f"{file.path}: does not say how many rows a second it has; give --fps")
         return fps, None
-    times_us = np.rint(arrays.times_s * 1e6).astype(np.int64)
-    if not np.isfinite(arrays.times_s).all() or np.any(np.diff(times_us) < 0) or times_us[0] < 0:
+    times_s = arrays.times_s
+    if not ((times_s >= 0) & (times_s < LONGEST_S)).all() or np.any(np.diff(times_s) < 0):  # NaN is neither
         raise BallspotError(f"{file.path}: its {TIMES} are no seconds that grow from 0 on; mend the file")
+    times_us = np.rint(times_s * 1e6).astype(np.int64)
     fps, told = asked or arrays.fps, len(times_us) > 1 and times_us[-1] > times_us[0]
     if fps is not None and told and not 0.9 < float(usual_rate(times_us, MICROSECOND) / fps) < 1.1:
         found = float(usual_rate(times_us, MICROSECOND))
@@ -264,16 +290,42 @@ def _timed(file: ArrayFile, arrays: Arrays, asked: Fraction | None) -> tuple[Fra
         if len(times_us) < 2 or times_us[-1] == times_us[0]:
             raise BallspotError(f"{file.path}: one time says no rate; give --fps")
         fps = usual_rate(times_us, MICROSECOND)
+        if not SLOWEST <= fps <= FASTEST:
+            raise BallspotError(
+                f"{file.path}: its {TIMES} are {float(fps):.4g} a second, not {_limits()}; give seconds, or --fps"
+            )
     step_us = 1e6 / float(fps)
     is_regular = np.abs(times_us - np.arange(len(times_us)) * step_us).max() <= MOST_OF_STEP * step_us
     return fps, None if is_regular else times_us
 
 
-def _require_same(store: FeatureStore, file: ArrayFile, reading: Reading, kind: str) -> None:
+def _limits() -> str:
+    return f"{float(SLOWEST):g} to {float(FASTEST):g}"
+
+
+def _require_same(store: FeatureStore, file: ArrayFile, recording: Recording, reading: Reading, kind: str) -> None:
     said = store.spec.as_json()
-    asked = {"imported": kind, "dtype": reading.dtype, **({"rate": str(reading.fps)} if reading.fps else {})}
-    for name, value in asked.items():
+    for name, value in {"imported": kind, "dtype": reading.dtype, "rate": str(recording.fps)}.items():
         if said.get(name) != value:
             raise BallspotError(f"{store.path}: has {name} {said.get(name)}, not {value}; import into another --set")
-    if (store.header.video_name, store.header.video_bytes) != (file.path.name, file.path.stat().st_size):
-        raise BallspotError(f"{store.path}: was made of another file than {file.path}; import into another --set")
+    if not _holds(store, recording):
+        raise BallspotError(
+            f"{store.path}: was made of other rows than {file.path} has now; remove it, or import into another --set"
+        )
+
+
+def _holds(store: FeatureStore, recording: Recording) -> bool:
+    """Whether a store holds the rows of a recording, as far as its number type tells them apart, at their times."""
+    rows, dtype = recording.rows, store.header.row_dtype
+    stored_us, times_us = ([] if one is None else one.tolist() for one in (store.frame_time_us, recording.times_us))
+    if (store.n_rows, store.header.dim) != rows.shape or stored_us != times_us:
+        return False
+    # An int8 row is up to half of one of 254 steps from what it was made of.
+    spread = rows.max(axis=0).astype(np.float64) - rows.min(axis=0).astype(np.float64)
+    most_apart = spread / 500 if store.header.dtype == "int8" else 0.0
+    for start in range(0, len(rows), PIECE_ROWS):
+        with np.errstate(over="ignore"):
+            given = np.asarray(rows[start : start + PIECE_ROWS]).astype(dtype).astype(np.float64)
+        if not (np.abs(store.read(start, start + PIECE_ROWS) - given) <= most_apart).all():
+            return False
+    return True

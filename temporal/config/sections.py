@@ -4,10 +4,18 @@ Every key is described in docs/reference/configuration.md. Leaf names are unique
 be named by its leaf alone. A section holds plain values only: models and functions receive those, never a config.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticKnownError
 
 from ...cache.code import is_reference, parse_reference
@@ -62,6 +70,16 @@ class Section(BaseModel):
     """One table of the configuration: immutable, unknown keys refused, values converted only where nothing is lost."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_for_switches(cls, value: Any, info: ValidationInfo) -> Any:
+        is_switch = cls.model_fields[info.field_name or ""].annotation is bool
+        if not is_switch and any(
+            isinstance(one, bool) for one in (value if isinstance(value, (list, tuple)) else [value])
+        ):
+            raise ValueError("true and false are for switches, which this is not")
+        return value
 
 
 class ClipSection(Section):

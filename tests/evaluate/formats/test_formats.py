@@ -144,6 +144,20 @@ def test_tables_of_others_read_with_their_column_names_and_clock_times(tmp_path:
     assert video.notes == ("columns 'player' are not kept",)
 
 
+def test_tables_of_pandas_whose_whole_numbers_became_floats_are_read(tmp_path: Path):
+    path = tmp_path / "spots.csv"
+    path.write_text("video,half,position_ms,label\nm,2.0,1120.0,PASS\nm,,5400000,OUT\n")
+    (video,) = read_videos(path, FORMATS["csv"])
+    assert video.spots == (Spot("PASS", 1120, 2), Spot("OUT", 5_400_000))
+
+
+def test_minutes_may_go_on_past_an_hour_and_seconds_past_a_minute_where_nothing_stands_before_them(tmp_path: Path):
+    path = tmp_path / "spots.csv"
+    path.write_text("video,time,label\nm,95:10,PASS\nm,5710,OUT\nm,1:35:10.5,OUT\n")
+    (video,) = read_videos(path, FORMATS["csv"])
+    assert [spot.position_ms for spot in video.spots] == [5_710_000, 5_710_000, 5_710_500]
+
+
 def test_e2e_spot_comments_hold_team_and_visibility(tmp_path: Path):
     path = tmp_path / "e.json"
     path.write_text(
@@ -206,6 +220,15 @@ def test_nothing_is_overwritten_and_names_stay_inside(tmp_path: Path):
             write_videos(tmp_path / "c", FORMATS["labels-ball"], [VideoSpots(name, ())], fps=25)
 
 
+@pytest.mark.parametrize("other", ["l/a\u0301/", "./l/a\u0301", "l//a\u0301", "l/\u00e1"])
+@pytest.mark.parametrize("name", ["labels-ball", "sportscode"])
+def test_matches_whose_names_are_one_folder_do_not_take_each_others_place(tmp_path: Path, name: str, other: str):
+    videos = [VideoSpots("l/a\u0301", (Spot("PASS", 0),)), VideoSpots(other, (Spot("SHOT", 0),))]
+    with pytest.raises(BallspotError, match="are the same folder; write them alike"):
+        write_videos(tmp_path / "out", FORMATS[name], videos, fps=25)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -213,6 +236,11 @@ def test_nothing_is_overwritten_and_names_stay_inside(tmp_path: Path):
         ("csv", "video,label,time,time\n", "names 'time' twice"),
         ("csv", "video,label,time\nm,PASS\n", "line 2: has 2 fields, the header 3"),
         ("csv", "video,label,time\nm,PASS,soon\n", "line 2: 'soon' is no time"),
+        ("csv", "video,label,time\nm,PASS,1:75\n", "line 2: '1:75' is no time"),
+        ("csv", "video,label,time\nm,PASS,1:60:00\n", "line 2: '1:60:00' is no time"),
+        ("csv", "video,label,time\nm,PASS,1.5:00\n", "line 2: '1.5:00' is no time"),
+        ("csv", "video,label,position_ms\nm,PASS,12.000\n", "line 2: '12.000' is no time"),  # or twelve thousand
+        ("csv", "", "is empty; it needs a header that names video, label"),
         ("csv", 'video,label,time\nm,"PA\n', "is no CSV"),
         ("csv", "video,label,time,half\nm,PASS,1,3\n", "line 2: half '3'"),
         ("osl", "[]", 'holds no list "data"'),

@@ -120,6 +120,18 @@ def test_without_video_the_labels_are_still_looked_at(tmp_path: Path, video: Pat
     assert lines == [f"WARNING n: no Labels-ball.json: it can be predicted on only ({tmp_path / 'n'})"]
 
 
+@pytest.mark.parametrize("position", [10**13, str(10**13), 1e308])
+def test_a_position_that_labels_are_not_read_with_is_an_error_without_a_video_too(
+    tmp_path: Path, position: object
+) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "Labels-ball.json").write_text(
+        json.dumps({"annotations": [entry(position, gameTime="1 - 00:01")]})
+    )
+    *_, line = (finding.line() for finding in lint_matches(find_matches(tmp_path), BALL))
+    assert line == f"ERROR m: position {json.dumps(position)} is beyond any video (Labels-ball.json, annotation 1)"
+
+
 def test_what_repeats_for_every_annotation_is_one_line_with_a_count(tmp_path: Path, video: Path) -> None:
     lines = found_with(tmp_path, video, [entry(str(400 * n), team="drop") for n in range(20)])
     assert lines == ["WARNING m: no team (Labels-ball.json, 20 annotations from 1 on)"]

@@ -1,7 +1,9 @@
 """Feature arrays of others: imported, trained on, predicted and scored, as SoccerNet's own 2 fps features are."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -154,3 +156,84 @@ def test_rows_of_another_width_do_not_come_into_one_set(tmp_path: Path) -> None:
         error = ballspot(*words, code=1).stderr
         assert "b/features.npy: has 3 numbers a row, and" in error and "a/features.npy has 4" in error
         assert sorted(path.name for path in (tmp_path / "out").rglob("*.h5")) == ["a.h5"]
+
+
+def given(tmp_path: Path, **arrays: object) -> tuple[object, ...]:
+    """The words that import one file of these arrays."""
+    (tmp_path / "given").mkdir(exist_ok=True)
+    named: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
+    np.savez(tmp_path / "given" / "m.npz", **named)
+    return "cache", "import", tmp_path / "given", "--out", tmp_path / "out", "--set", "x"
+
+
+ROWS = np.random.default_rng(3).standard_normal((40, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int8"])
+def test_a_store_is_kept_where_the_file_has_its_rows_and_refused_where_it_has_others(
+    tmp_path: Path, dtype: str
+) -> None:
+    words = (*given(tmp_path, a=ROWS, b=ROWS[::-1]), "--dtype", dtype)  # other rows in as many bytes
+    ballspot(*words, "--fps", 25, "--key", "a")
+    before = (tmp_path / "out" / "x" / "m.h5").read_bytes()
+    ballspot(*words, "--fps", 25, "--key", "a")
+    error = ballspot(*words, "--fps", 25, "--key", "b", code=1).stderr
+    assert "m.h5: was made of other rows than" in error and error.count("\n") == 1
+    given(tmp_path, a=ROWS, b=ROWS, times=np.arange(40) / 25 + (np.arange(40) > 20))
+    assert "was made of other rows" in ballspot(*words, "--key", "a", code=1).stderr
+    given(tmp_path, a=ROWS, b=ROWS, fps=2)
+    assert "has rate 25, not 2" in ballspot(*words, "--key", "a", code=1).stderr
+    assert (tmp_path / "out" / "x" / "m.h5").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ({"times": np.arange(40) * 40}, "its times are 0.025 a second, not 0.1 to 240; give seconds, or --fps"),
+        ({"times": [np.nan] * 40}, "its times are no seconds that grow from 0 on"),
+        ({"times": np.arange(40) * 1e30}, "its times are no seconds that grow from 0 on"),
+        ({"times": np.arange(39)}, "has times of shape (39,) for 40 rows; give one for each row"),
+        ({"times": np.zeros((40, 2))}, "has times of shape (40, 2) for 40 rows; give one for each row"),
+        ({"fps": 1e9}, "its fps is [1000000000.0], not 0.1 to 240 rows a second; give --fps"),
+        ({"fps": True}, "its fps is [True], not 0.1 to 240 rows a second; give --fps"),
+        ({"fps": "25"}, "its fps is ['25'], not 0.1 to 240 rows a second; give --fps"),
+        ({"fps": [25, 0]}, "its fps is [25, 0], not 0.1 to 240 rows a second; give --fps"),
+    ],
+)
+def test_times_and_rates_that_no_features_have_are_refused_in_one_line(
+    tmp_path: Path, arrays: dict[str, object], told: str
+) -> None:
+    error = ballspot(*given(tmp_path, features=ROWS, **arrays), code=1).stderr
+    assert told in error and error.count("\n") == 1
+    assert not list((tmp_path / "out").rglob("*.h5"))
+    if "fps" in arrays:  # the remedy helps
+        assert (
+            "40 rows of 3, 12.5 a second" in ballspot(*given(tmp_path, features=ROWS, **arrays), "--fps", 12.5).stdout
+        )
+
+
+def test_a_rate_of_broadcasts_is_the_same_however_a_file_writes_it(tmp_path: Path) -> None:
+    for rate in (29.97, np.float32(29.97), [30000, 1001]):
+        ballspot(*given(tmp_path, features=ROWS, fps=rate))  # the second and third find the store of the first
+    with FeatureStore.open(tmp_path / "out" / "x" / "m.h5") as store:
+        assert store.fps == Fraction(30000, 1001)
+
+
+def test_times_may_be_a_column(tmp_path: Path) -> None:
+    assert (
+        "40 rows of 3, 25 a second"
+        in ballspot(*given(tmp_path, features=ROWS, times=np.arange(40)[:, None] / 25)).stdout
+    )
+
+
+def test_torch_files_may_have_a_number_for_a_rate_fine_times_and_gradients(tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    words = ("cache", "import", tmp_path / "given", "--out", tmp_path / "out")
+    parameter = torch.nn.Parameter(torch.from_numpy(ROWS))
+    torch.save({"features": parameter, "fps": 12.5}, tmp_path / "given" / "m.pt")
+    assert "40 rows of 3, 12.5 a second" in ballspot(*words, "--set", "x").stdout
+    times = 5400 + torch.arange(40, dtype=torch.float64) / 25
+    torch.save({"features": parameter, "times": times}, tmp_path / "given" / "m.pt")
+    ballspot(*words, "--set", "y")
+    with FeatureStore.open(tmp_path / "out" / "y" / "m.h5") as store:
+        assert store.frame_time_us is not None and store.frame_time_us[1] == 5_400_040_000

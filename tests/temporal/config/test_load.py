@@ -113,6 +113,10 @@ def test_a_later_setting_overrides_an_earlier_one():
         ("pad_frames=50", "pad_frames 50 must be smaller than clip_frames 50"),
         ("branch_factors=[2, 4]", "branch_factors must begin with 1"),
         ("learning_rate=nan", "training.learning_rate = nan"),
+        ("temporal_drop=true", "augmentation.temporal_drop = True: true and false are for switches"),
+        ("label_radius=false", "targets.label_radius = False: true and false are for switches"),
+        ("dilations=[1, true]", "head.dilations = [1, True]: true and false are for switches"),
+        ("kind=true", "head.kind = True: true and false are for switches"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line(setting, message):
