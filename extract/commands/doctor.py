@@ -22,11 +22,11 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("folder", metavar="[FOLDER]", type=FOLDER, default=Path())
 @json_option
 def doctor(folder: Path, as_json: bool) -> None:
-    """Say what works here, and what brings the rest.
+    """Say what works here, and how to get the rest.
 
     Looks at versions, CPU and GPUs, tries every decoder on a video of twelve frames that it writes, names the extras
-    that are not installed, and looks at the disk of FOLDER (by default this one). The exit code is 1 where something
-    that every command needs does not work. Nothing is sent anywhere.
+    that are not installed, and looks at the disk of FOLDER (by default the current folder). The exit code is 1 if
+    something that every command needs does not work. Nothing is sent anywhere.
 
     \b
     ballspot doctor

@@ -22,22 +22,28 @@ if TYPE_CHECKING:
 OFFICIAL_RATE = 25.0  # rows a second that the windows of preset `best` are counted in
 
 
-@command(short_help="Find the post-processing of every class on saved scores.")
+@command(short_help="Find the best post-processing of every class on saved scores.")
 @click.argument("scores", metavar="RUN", type=FOLDER)
 @data_option(
     "Data root: the match folders with their labels.  [default: the one that RUN was trained on]", required=False
 )
 @click.option("--split", default="valid", show_default=True, type=click.Choice(("train", "valid", "test", "all")),
-              help="The matches to tune on; never those that a result is reported for.")  # fmt: skip
+              help="The matches to tune on; do not report a result for these matches.")  # fmt: skip
 @splits_option("the run's")
 @click.option("--labels", help="Label set of other systems' scores.  [default: the run's, or ball-12]")
 @click.option("--rows-per-second", type=FiniteRange(0.001, 1000),
-              help="Rate of the rows of plain arrays, which do not say it themselves.")  # fmt: skip
+              help="Rows per second of plain arrays, which do not say it themselves.")  # fmt: skip
 @click.option("--min-count", type=click.IntRange(min=1), default=10, show_default=True,
               help="Classes with fewer truths share one setting.")  # fmt: skip
 @click.option("--out", type=FOLDER, help="File for the settings found.  [default: RUN/tuned.json]")
-@click.option("--apply", "applied", metavar="SCORES", type=FOLDER, help="Folder of other scores to decode with them.")
-@click.option("--to", "destination", metavar="FOLDER", type=FOLDER, help="Where spots of --apply are written.")
+@click.option(
+    "--apply",
+    "applied",
+    metavar="SCORES",
+    type=FOLDER,
+    help="Folder of other scores to decode with the settings found.",
+)
+@click.option("--to", "destination", metavar="FOLDER", type=FOLDER, help="Folder for the spots of --apply.")
 @json_option
 def tune(
     scores: Path,
@@ -52,12 +58,12 @@ def tune(
     destination: Path | None,
     as_json: bool,
 ) -> None:
-    """Find the post-processing of every class on saved scores.
+    """Find the best post-processing of every class on saved scores.
 
-    RUN is a run that predicted the split (training predicts the validation matches), the folder of several seeds whose
-    scores `predict --split valid` averaged, or a folder of another system's scores: FOLDER/MATCH/scores.npz or
-    scores.npy, shapes in docs/guides/tuning.md. Nothing is trained. The settings go to a file that `ballspot predict
-    --tuned` takes; --apply uses them on saved scores at once.
+    RUN is a run that predicted the split (training predicts the validation matches), the folder of several seeds
+    whose scores `predict --split valid` averaged, or a folder of another system's scores (FOLDER/MATCH/scores.npz or
+    scores.npy; docs/guides/tuning.md has the shapes). Nothing is trained. The settings go to a file that `ballspot
+    predict --tuned` takes. --apply uses them on saved scores at once.
 
     \b
     ballspot tune runs/tcn --data DATA
