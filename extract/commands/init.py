@@ -19,8 +19,8 @@ from ...cache.terminal import FOLDER, FiniteRange, command, note
 )
 @click.option(
     "--labels",
-    help="Label set: a built-in name or a TOML file.  [default: a built-in one that has all classes, otherwise a new one "
-    "made from them]",
+    help="Label set: a built-in name or a TOML file.  [default: a built-in one that has all classes, otherwise a new "
+    "one made from them]",
 )
 @click.option("--classes", metavar="A,B", help="Classes of a new label set, separated by commas.")
 @click.option(
