@@ -68,7 +68,7 @@ def queue(
     from ..queue import Budget, Head, Known, Queue, check_heads, find_questions, ranked, rarity, write_queue
 
     if out.exists():
-        raise BallspotError(f"{out}: is there already; choose another --out")
+        raise BallspotError(f"{out}: already exists; choose another --out")
     seeds = [seed for path in paths for seed in seed_folders(path)]
     given = given_predictions(seeds, split)
     data = DataSelection(data_root, label_set_for(given, labels), splits_file, None, labels_file)
@@ -94,4 +94,4 @@ def queue(
     counts = Counter((one.why, one.label or "a stretch") for one in asked)
     print_table(["why", "of", "questions"], [[why, label, str(n)] for (why, label), n in counts.most_common()])
     seconds = sum(one.cost_s for one in asked)
-    click.echo(f"{out}: {len(asked)} of {len(questions)} questions, some {seconds / 60:.0f} minutes of answering")
+    click.echo(f"{out}: {len(asked)} of {len(questions)} questions, about {seconds / 60:.0f} minutes of answering")

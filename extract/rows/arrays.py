@@ -154,7 +154,7 @@ def _require_npy(path: Path) -> None:
     with path.open("rb") as stream:
         begins = stream.read(len(MAGIC_PREFIX))
     if begins != MAGIC_PREFIX:
-        raise BallspotError(f"{path}: is no array of NumPy's, it begins with {begins!r}; write it with numpy.save")
+        raise BallspotError(f"{path}: is not a NumPy array; it begins with {begins!r}; write it with numpy.save")
 
 
 def _of_hdf5(path: Path) -> dict[str, np.ndarray]:
@@ -214,7 +214,7 @@ def _write(file: ArrayFile, path: Path, reading: Reading, kind: str, first: tupl
     n_rows, dim = arrays.rows.shape
     if first is not None and dim != first[1]:
         raise BallspotError(
-            f"{file.path}: has {dim} numbers a row, and {first[0]} has {first[1]}; import them into sets of their own"
+            f"{file.path}: has {dim} numbers per row, and {first[0]} has {first[1]}; import them into sets of their own"
         )
     make_folder(path.parent)
     said = {"imported": kind, "rate": str(fps), "width": int(dim), "dtype": reading.dtype}
@@ -239,7 +239,9 @@ def _blocks(file: ArrayFile, rows: np.ndarray, header: StoreHeader) -> Iterator[
         bad = np.flatnonzero(~np.isfinite(stored).all(axis=1))
         if len(bad):
             is_large = np.isfinite(piece[bad[0]].astype(np.float64)).all()
-            why = f"does not fit {header.dtype}; give --dtype float32" if is_large else "is not finite; mend the file"
+            why = (
+                f"does not fit {header.dtype}; give --dtype float32" if is_large else "is not finite; correct the file"
+            )
             raise BallspotError(f"{file.path}: a feature of row {start + int(bad[0])} {why}")
         yield Block(np.arange(start, start + len(piece), dtype=np.int64), {"original": stored})
 
@@ -249,20 +251,20 @@ def _timed(file: ArrayFile, arrays: Arrays, asked: Fraction | None) -> tuple[Fra
     if arrays.times_s is None:
         fps = asked or arrays.fps or rate_of_kind(file.kind)
         if fps is None:
-            raise BallspotError(f"{file.path}: does not say how many rows a second it has; give --fps")
+            raise BallspotError(f"{file.path}: does not say how many rows per second it has; give --fps")
         return fps, None
     times_us = np.rint(arrays.times_s * 1e6).astype(np.int64)
     if not np.isfinite(arrays.times_s).all() or np.any(np.diff(times_us) < 0) or times_us[0] < 0:
-        raise BallspotError(f"{file.path}: its {TIMES} are no seconds that grow from 0 on; mend the file")
+        raise BallspotError(f"{file.path}: its {TIMES} are not seconds that grow from 0 on; correct the file")
     fps, told = asked or arrays.fps, len(times_us) > 1 and times_us[-1] > times_us[0]
     if fps is not None and told and not 0.9 < float(usual_rate(times_us, MICROSECOND) / fps) < 1.1:
         found = float(usual_rate(times_us, MICROSECOND))
         raise BallspotError(
-            f"{file.path}: its {TIMES} are {found:.4g} a second, not {float(fps):.4g}; give --fps, or mend the file"
+            f"{file.path}: its {TIMES} are {found:.4g} a second, not {float(fps):.4g}; give --fps, or correct the file"
         )
     if fps is None:
         if len(times_us) < 2 or times_us[-1] == times_us[0]:
-            raise BallspotError(f"{file.path}: one time says no rate; give --fps")
+            raise BallspotError(f"{file.path}: a single time gives no rate; give --fps")
         fps = usual_rate(times_us, MICROSECOND)
     step_us = 1e6 / float(fps)
     is_regular = np.abs(times_us - np.arange(len(times_us)) * step_us).max() <= MOST_OF_STEP * step_us

@@ -75,7 +75,7 @@ def adopt(checkpoint: str, run_path: Path, labels: str | None, settings_file: Pa
         said = {**options, "labels": labels, "settings": settings_file}
         given = sorted(name for name, value in said.items() if value is not None)
         if given:
-            raise BallspotError(f"--{given[0].replace('_', '-')}: a bundle says all of itself; leave it out")
+            raise BallspotError(f"--{given[0].replace('_', '-')}: a bundle already says this; leave it out")
         remarks = run_of_bundle(path, run_path, command=command_line())
         click.echo(f"{run_path}: a bundle of ballspot's")
         for line in remarks:

@@ -135,7 +135,7 @@ def export(context: click.Context, **options: Any) -> None:
         _predictions(asked)
         return
     if asked.out.exists():
-        raise BallspotError(f"{asked.out}: is there already; choose another --out")
+        raise BallspotError(f"{asked.out}: already exists; choose another --out")
     {"bundle": _bundle, "onnx": _onnx, "card": _card}[asked.form](asked)
 
 
@@ -214,7 +214,7 @@ def _onnx(asked: Asked) -> None:
 
     require_onnx()
     if asked.backbone is not None and asked.backbone.exists():
-        raise BallspotError(f"{asked.backbone}: is there already; choose another --backbone")
+        raise BallspotError(f"{asked.backbone}: already exists; choose another --backbone")
     done = export_head(asked.source, asked.out, checkpoint=asked.checkpoint)
     click.echo(f"{asked.out}: {done}")
     if asked.backbone is not None:

@@ -141,7 +141,7 @@ def finetune(
             is_done = run.is_done
             group.wait()
             if is_done:
-                note(f"{run_path}: this very run is done already; nothing to do")
+                note(f"{run_path}: this run is already done; nothing to do")
                 metrics = run.metrics()
             else:
                 if settled.line:

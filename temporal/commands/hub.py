@@ -42,7 +42,7 @@ def hub_push(
     from ..bundle import push
 
     if features:
-        note("note: features are sent; they are made from videos, whose agreement may forbid to give them on")
+        note("note: features are sent; they are made from videos, whose agreement may forbid sharing them")
     where, bundle = push(source, repo, is_public=is_public, with_backbone=with_backbone, features=features, sets=sets)
     click.echo(f"{where}: {len(bundle.heads)} head(s), {'public' if is_public else 'private'}")
     for one in bundle.features:

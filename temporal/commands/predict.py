@@ -156,7 +156,7 @@ def predict(context: click.Context, **options: Any) -> None:
         return
     asked.refuse(OF_STORES, "is for stored features; leave it out, or give --data too")
     if asked.live:
-        asked.refuse(("keep_features", "tuned", "out"), "cannot be had with --live; leave it out")
+        asked.refuse(("keep_features", "tuned", "out"), "does not work with --live; leave it out")
         _live(asked)
         return
     asked.refuse(OF_LIVE, "is for --live; leave it out")
@@ -329,7 +329,7 @@ def _live(asked: Asked) -> None:
     threshold = asked.threshold
     if threshold is None:
         threshold = LIVE_THRESHOLD if bundle.threshold is None else bundle.threshold
-        note(f"note: spots are told from {threshold:g} up; --threshold takes another number")
+        note(f"note: spots are printed from {threshold:g} up; --threshold takes another number")
     stream = open_live(asked.inputs[0], patience_s=asked.idle)
     with ExitStack() as stack:
         maker = stack.enter_context(

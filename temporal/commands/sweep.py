@@ -206,14 +206,14 @@ def sweep(
             left.unlink(missing_ok=True)  # of a sweep that was killed while it wrote
     show_results(planned_sweep, planned, as_json=as_json)
     if searcher is not None:
-        note("the best of many tries on the validation matches is flattered there; `compare --split test` is not")
+        note("the best of many tries looks too good on the validation matches; `compare --split test` shows its worth")
     if planned_sweep.folds:
         note(f"`ballspot compare {out}` takes what all folds found on the matches that they held out together")
     failed = [run for run in planned if run.state == "failed"]
     if failed:
         raise BallspotError(
             f"{out}: {len(failed)} of {len(planned)} runs failed, the first {failed[0].job.run.relative_to(out)}; "
-            "mend the cause and give the same command with --retry-failed"
+            "remove the cause and give the same command with --retry-failed"
         )
 
 
@@ -222,17 +222,17 @@ def require_sense(
 ) -> None:
     """Raises BallspotError for options that do not go together; ``folding`` is the one that asks for folds."""
     if searcher is not None and folding is not None:
-        raise BallspotError(f"--search {searcher} {folding}: a search validates all on the same matches; drop it")
+        raise BallspotError(f"--search {searcher} {folding}: a search validates all on one part; leave it out")
     if searcher is None and (n_trials or n_finalists):
         raise BallspotError("--trials and --finalists are for a search; give --search optuna with them")
     if searcher is not None and dry_run:
         raise BallspotError(
-            f"--search {searcher} --dry-run: which settings are tried hangs on what is found; give --dry-run alone, "
+            f"--search {searcher} --dry-run: which settings are tried depends on what is found; give --dry-run alone, "
             "which says what a run of every setting costs"
         )
     if searcher is not None and on != "local":
         raise BallspotError(
-            f"--search {searcher} --on {on}: a search stops its trials, which it can here alone; drop --on"
+            f"--search {searcher} --on {on}: a search stops its trials, which works only here; leave out --on"
         )
 
 
@@ -252,7 +252,7 @@ def stack_of_search(stack: str) -> int:
     from ..sweep import stack_size
 
     if stack_size(stack, device="cpu") > 1:
-        raise BallspotError(f"--stack {stack}: a search gives its trials up one by one; drop --stack, or --search")
+        raise BallspotError(f"--stack {stack}: a search gives its trials up one by one; leave out --stack, or --search")
     return 1
 
 

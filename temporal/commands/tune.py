@@ -93,7 +93,7 @@ def tune(
     threshold = chosen_threshold([decoded_spots(one, how) for one in saved], truths, label_set)
     made_from = {"scores": str(folder), "split": split, "matches": list(names)}
     write_postprocessing(out, how, made_from=made_from, threshold=threshold)
-    note(f"{out}: written; AP after tuning is that of the matches tuned on, and so too high")
+    note(f"{out}: written; AP after tuning is measured on the matches that were tuned on, so it is too high")
     _print(tuned, min_count=min_count, as_json=as_json)
     if applied is not None and destination is not None:
         _apply(applied, destination, label_set, how, rows_a_second=rate)
@@ -112,7 +112,7 @@ def _data_of(scores: Path) -> Path:
     """The data root that the run was trained on. Raises BallspotError for scores of another system, which say none."""
     run = _run_of(scores)
     if run is None:
-        raise BallspotError(f"{scores}: is no run that says its data root{path_hint(scores)}; give --data")
+        raise BallspotError(f"{scores}: is not a run that says its data root{path_hint(scores)}; give --data")
     return data_of_run(run.path, run.record())
 
 

@@ -86,7 +86,7 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, suffix: str) -> 
     else:
         torch.save({"rows": torch.from_numpy(rows), "epoch": 3}, path)
     words = ("cache", "import", tmp_path / "given", "--out", tmp_path / "out", "--set", "x", "--dtype", "float32")
-    assert "does not say how many rows a second it has; give --fps" in ballspot(*words, code=1).stderr
+    assert "does not say how many rows per second it has; give --fps" in ballspot(*words, code=1).stderr
     ballspot(*words, "--fps", "12.5")
     with FeatureStore.open(tmp_path / "out" / "x" / "a" / "m1.h5") as store:
         assert (store.match, store.fps, store.n_video_frames) == ("a/m1", 12.5, 30)
@@ -142,7 +142,7 @@ def test_a_file_that_is_no_array_of_numpys_is_named_and_no_trust_is_asked_for(tm
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "m.npy").write_bytes(b"<html>not found</html>")
     error = ballspot("cache", "import", tmp_path / "given", "--out", tmp_path / "out", "--fps", "2", code=1).stderr
-    assert "m.npy: is no array of NumPy's, it begins with b'<html>'" in error and "pickle" not in error
+    assert "m.npy: is not a NumPy array; it begins with b'<html>'" in error and "pickle" not in error
 
 
 def test_rows_of_another_width_do_not_come_into_one_set(tmp_path: Path) -> None:
@@ -152,5 +152,5 @@ def test_rows_of_another_width_do_not_come_into_one_set(tmp_path: Path) -> None:
     words = ("cache", "import", tmp_path / "given", "--out", tmp_path / "out", "--set", "x", "--fps", "2")
     for _ in range(2):  # the second time the first store is there already
         error = ballspot(*words, code=1).stderr
-        assert "b/features.npy: has 3 numbers a row, and" in error and "a/features.npy has 4" in error
+        assert "b/features.npy: has 3 numbers per row, and" in error and "a/features.npy has 4" in error
         assert sorted(path.name for path in (tmp_path / "out").rglob("*.h5")) == ["a.h5"]
