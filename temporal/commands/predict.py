@@ -347,7 +347,7 @@ def _live(asked: Asked) -> None:
             else:
                 click.echo(
                     f"{clock(spot.position_ms)}  {spot.label:<24} {spot.team or '':<6}{spot.confidence:.2f}  "
-                    f"(told after {told.latency_s:.1f} s of video)"
+                    f"(printed after {told.latency_s:.1f} s of video)"
                 )
 
 
