@@ -27,36 +27,36 @@ CACHE: dict[str, Place] = {
     "info": ("cache.commands.stores", "cache_info", "Describe one feature store."),
     "list": ("cache.commands.stores", "cache_list", "List the feature sets below a folder."),
     "verify": ("extract.commands.cache", "cache_verify", "Read every row of stores and check them."),
-    "import": ("extract.commands.cache", "cache_import", "Make a feature set of arrays from elsewhere."),
+    "import": ("extract.commands.cache", "cache_import", "Make a feature set from arrays of your own."),
     "export": ("extract.commands.cache", "cache_export", "Write a feature set as arrays."),
     "pca": ("extract.commands.cache", "cache_pca", "Make a smaller feature set by principal components."),
     "remove": ("cache.commands.stores", "cache_remove", "Remove feature sets or single stores."),
 }
 HUB: dict[str, Place] = {
     "push": ("temporal.commands.hub", "hub_push", "Put a run's head, configuration and card on the hub."),
-    "pull": ("temporal.commands.hub", "hub_pull", "Get a head from the hub, checked, ready to predict."),
+    "pull": ("temporal.commands.hub", "hub_pull", "Get a head from the hub, checked and ready to predict."),
 }
 COMMANDS: dict[str, Place] = {
-    "init": ("extract.commands.init", "init", "Make a data root of loose videos and label files."),
+    "init": ("extract.commands.init", "init", "Make a data root from loose videos and label files."),
     "extract": ("extract.commands.extract", "extract", "Turn the videos of a data root into feature stores."),
     "finetune": ("temporal.commands.finetune", "finetune", "Train a backbone and a head together on video."),
     "train": ("temporal.commands.train", "train", "Train a head on a feature set."),
     "check-head": ("temporal.commands.check_head", "check_head", "Try a head of your own before it is trained."),
     "learn": ("temporal.commands.learn", "learn", "Learn from corrected labels, in seconds."),
-    "sweep": ("temporal.commands.sweep", "sweep", "Train every setting of a sweep file, several seeds each."),
-    "adopt": ("temporal.commands.adopt", "adopt", "Make a run of another system's checkpoint."),
+    "sweep": ("temporal.commands.sweep", "sweep", "Train every setting of a sweep file with several seeds."),
+    "adopt": ("temporal.commands.adopt", "adopt", "Make a run from another system's checkpoint."),
     "predict": ("temporal.commands.predict", "predict", "Find the spots of a split, or of any video."),
-    "tune": ("temporal.commands.tune", "tune", "Find the post-processing of every class on saved scores."),
+    "tune": ("temporal.commands.tune", "tune", "Find the best post-processing of every class on saved scores."),
     "probe": ("temporal.commands.probe", "probe", "Score single frames by logistic regression: the floor for heads."),
     "evaluate": ("evaluate.commands.evaluate", "evaluate", "Score predictions as SoccerNet does."),
     "compare": ("evaluate.commands.compare", "compare", "Put runs side by side, with what differs in their configs."),
     "view": ("evaluate.commands.view", "view", "Look at mistakes on the video, and correct labels."),
     "queue": ("evaluate.commands.queue", "queue", "Choose what to ask an annotator, best first."),
-    "export": ("temporal.commands.export", "export", "Make a file for others of predictions or of a run."),
+    "export": ("temporal.commands.export", "export", "Write predictions or a run as a file for others."),
     "clips": ("extract.commands.clips", "clips", "Cut a short video around every predicted spot."),
     "sheet": ("extract.commands.clips", "sheet", "Draw the worst mistakes of every class on one picture."),
     "demo": ("extract.commands.demo", "demo", "See what a head learns, in a few minutes."),
-    "doctor": ("extract.commands.doctor", "doctor", "Say what works here, and what brings the rest."),
+    "doctor": ("extract.commands.doctor", "doctor", "Say what works here, and how to get the rest."),
 }
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Matches and labels": ("init", "data", "queue"),
@@ -203,7 +203,7 @@ def data() -> None:
 
 @main.group(cls=LazyGroup, table=CACHE)
 def cache() -> None:
-    """Look at feature stores, make smaller ones, remove them."""
+    """Look at feature stores, check, import, export, shrink or remove them."""
 
 
 @main.group(cls=LazyGroup, table=HUB)

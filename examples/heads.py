@@ -6,7 +6,7 @@ from torch import Tensor, nn
 class Conv(nn.Module):
     def __init__(self, dim: int, width: int, n_blocks: int = 2) -> None:
         super().__init__()
-        self.width = width  # numbers a token: this makes it a trunk
+        self.width = width  # numbers per token: this makes it a trunk
         self.first = nn.Linear(dim, width)
         self.blocks = nn.ModuleList(nn.Conv1d(width, width, 3, padding=1) for _ in range(n_blocks))
 

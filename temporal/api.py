@@ -98,7 +98,7 @@ def write_features(
 
     place, reading = Path(path), Reading(parse_fps(str(fps), option="fps"), dtype=dtype)
     if place.exists():
-        raise BallspotError(f"{place}: is there already; choose another place")
+        raise BallspotError(f"{place}: already exists; choose another place")
     for name, rows in arrays.items():
         _require_rows(name, rows, "float16" if dtype == "float16" else "float32")
     with TemporaryDirectory() as folder:
@@ -166,7 +166,7 @@ def spots_of_scores(scores: np.ndarray, labels: Sequence[str], *, fps: float = D
     from .decoding import SavedScores, as_configured, decoded_spots
 
     if scores.ndim != 2 or scores.shape[1] != len(labels) or not np.isfinite(scores).all():
-        raise BallspotError(f"scores {scores.shape} for {len(labels)} labels; give finite ones, a column a label")
+        raise BallspotError(f"scores {scores.shape} for {len(labels)} labels; give finite ones, one column per label")
     names, rate = tuple(labels), parse_fps(str(fps), option="fps")
     saved = SavedScores(scores.astype(np.float32), np.arange(len(scores)), names, rate, len(scores), "")
     return decoded_spots(saved, as_configured(PredictionSection(), names, rate=DEFAULT_FPS))
@@ -346,7 +346,7 @@ def _require_rows(name: str, rows: np.ndarray, dtype: str) -> None:
         is_fit = rows.ndim == 2 and rows.size and rows.dtype.kind in "fiu" and np.isfinite(rows.astype(dtype)).all()
     if not is_fit:
         raise BallspotError(
-            f"match {name!r}: rows {rows.shape} of {rows.dtype} are no finite {dtype} numbers (n, d); mend them"
+            f"match {name!r}: rows {rows.shape} of {rows.dtype} are not finite {dtype} numbers (n, d); correct them"
         )
 
 

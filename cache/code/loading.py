@@ -95,7 +95,7 @@ def blamed(text: str, error: BaseException, when: str) -> BallspotError:
         trace = trace.tb_next
     said = " ".join(str(error).split())[:LONGEST]
     place = f"{file}, line {line}" if line else file
-    return BallspotError(f"{place}: {found.name} {when}: {type(error).__name__}: {said or 'no text'}; mend the code")
+    return BallspotError(f"{place}: {found.name} {when}: {type(error).__name__}: {said or 'no text'}; correct the code")
 
 
 def is_memory(error: BaseException) -> bool:
@@ -134,5 +134,5 @@ def _run(found: Reference, file: str, content: bytes) -> ModuleType:
         raised = blamed(str(found), error, "when its file was run")
         del sys.modules[name]
         hint = "; one file holds it all, and imports only what is installed" if isinstance(error, ImportError) else ""
-        raise BallspotError(str(raised).removesuffix("; mend the code") + (hint or "; mend the code")) from error
+        raise BallspotError(str(raised).removesuffix("; correct the code") + (hint or "; correct the code")) from error
     return module

@@ -169,7 +169,7 @@ def _unlike(found: Reference, path: Path | None, copy: Path | None, *, owner: st
     if path is not None:
         digest = _digest(path)[:SHOWN_DIGITS]
         text = f"was recorded with digest {asked}{kept}, and {path} has changed since (digest {digest}); "
-        text += "bring that file back, or train or extract anew with the new one"
+        text += "bring that file back, or train or extract again with the new one"
     else:
         text = f"(digest {asked}{kept}) is not at {found.file} any more; bring the file back"
     return BallspotError(f"{what} {text}" + ("" if copy is None else ", or give --trust-code to run the kept copy"))

@@ -67,7 +67,7 @@ class Reference:
             return {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}
         except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
             raise BallspotError(
-                f"{self.short}: options {self.options} are no name=value with plain values; write e.g. "
+                f"{self.short}: options {self.options} are not name=value with plain values; write e.g. "
                 f"{self.name}(depth=3)"
             ) from error
 
@@ -144,7 +144,7 @@ def pin_code(text: str, *, where: str, kind: Kind) -> str:
     content = read_code(path, where)
     defined = definition(found, path, content, where)
     if kind == "function" and not isinstance(defined, ast.FunctionDef):
-        raise BallspotError(f"{where}: {path}: {found.name} is no function; write `def {found.name}(...)`")
+        raise BallspotError(f"{where}: {path}: {found.name} is not a function; write `def {found.name}(...)`")
     digest = sha256(content).hexdigest()
     if found.digest not in ("", digest):
         raise BallspotError(
@@ -165,7 +165,7 @@ def read_code(path: Path, where: str) -> bytes:
     except OSError as error:
         raise BallspotError(f"{where}: {path}: cannot be read ({error.strerror}); check the path") from error
     if not is_utf8(content):
-        raise BallspotError(f"{where}: {path}: is no UTF-8 text; save it as UTF-8")
+        raise BallspotError(f"{where}: {path}: is not UTF-8 text; save it as UTF-8")
     if len(content) > MOST_BYTES:
         raise BallspotError(f"{where}: {path}: {len(content)} bytes, above {MOST_BYTES}; keep the code in a small file")
     return content
@@ -213,7 +213,7 @@ def definition(found: Reference, path: Path | str, content: bytes, where: str) -
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        raise BallspotError(f"{where}: {path}{line}: is no Python ({error}); mend it") from error
+        raise BallspotError(f"{where}: {path}{line}: is not Python ({error}); correct it") from error
     names: dict[str, ast.stmt] = {}
     for statement in tree.body:
         if isinstance(statement, (ast.ClassDef, ast.FunctionDef)):

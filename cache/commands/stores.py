@@ -67,13 +67,13 @@ def cache_list(path: Path, as_json: bool) -> None:
 
 @command("remove")
 @click.argument("paths", nargs=-1, required=True, type=FOLDER)
-@click.option("--unfinished", is_flag=True, help="Only part files of unfinished stores.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--unfinished", is_flag=True, help="Remove only the part files of unfinished stores.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def cache_remove(paths: tuple[Path, ...], unfinished: bool, yes: bool) -> None:
     """Remove feature sets or single stores.
 
-    Only what `ballspot extract` and `ballspot cache pca` wrote is removed, and folders that are empty then. A store
-    that is being extracted is refused.
+    Only stores, and the files that ballspot keeps beside them, are removed, and folders that are empty afterwards. A
+    store that is being extracted is refused.
 
     \b
     ballspot cache remove features/SET --yes

@@ -32,7 +32,7 @@ def read_arrays(path: Path, *, what: str, remedy: str, names: Sequence[str] | No
             arrays = {name: loaded[name] for name in loaded.files if names is None or name in names}
         for name, array in arrays.items():
             if not isinstance(array, np.ndarray):
-                raise ValueError(f"{name[:40]!r} is no array")
+                raise ValueError(f"{name[:40]!r} is not an array")
             _require_letters(name, array)
         return arrays
     except Exception as error:
@@ -45,14 +45,14 @@ def _require_letters(name: str, array: np.ndarray) -> None:
     if array.dtype.kind == "U" and array.nbytes:
         letters = np.ascontiguousarray(array).reshape(-1).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
         if letters.max() > 0x10FFFF or ((letters >= 0xD800) & (letters < 0xE000)).any():
-            raise ValueError(f"{name[:40]!r} holds what is no text")
+            raise ValueError(f"{name[:40]!r} holds something that is not text")
 
 
 def whole_number(arrays: dict[str, np.ndarray], name: str) -> int:
     """A single whole number. Raises KeyError or ValueError when it is not there or something else."""
     array = arrays[name]
     if array.shape != () or array.dtype.kind not in "iu":
-        raise ValueError(f"{name} is no whole number")
+        raise ValueError(f"{name} is not a whole number")
     return int(array)
 
 

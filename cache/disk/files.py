@@ -107,7 +107,7 @@ def read_toml(path: Path, *, what: str = "file", remedy: str) -> dict[str, Any]:
     try:
         return parse_toml(text)
     except ValueError as error:
-        raise BallspotError(f"{path}: is no readable TOML ({error}); {remedy}") from error
+        raise BallspotError(f"{path}: is not readable TOML ({error}); {remedy}") from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:

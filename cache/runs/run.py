@@ -199,7 +199,7 @@ class RunFolder:
         return metrics
 
     def metric(self, name: str) -> float:
-        """One number of the final metrics. Raises BallspotError as `metrics`, and when it is no number."""
+        """One number of the final metrics. Raises BallspotError as `metrics`, and when it is not a number."""
         value = self.metrics().get(name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.garbled(name)

@@ -103,7 +103,7 @@ def data_set(file: h5py.File, name: str) -> h5py.Dataset:
     """The data set of that name. Raises KeyError when there is none."""
     found = file[name]
     if not isinstance(found, h5py.Dataset):
-        raise KeyError(f"{name} is no data set")
+        raise KeyError(f"{name} is not a data set")
     return found
 
 
@@ -128,7 +128,7 @@ def _n_rows(path: Path, data: h5py.Dataset, dtype: str, row: tuple[int, ...]) ->
 def _number(file: h5py.File, name: str) -> int:
     value = np.asarray(file.attrs[name]).item()
     if not isinstance(value, int):
-        raise ValueError(f"{name} {value!r} is no whole number")
+        raise ValueError(f"{name} {value!r} is not a whole number")
     return value
 
 

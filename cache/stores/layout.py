@@ -86,9 +86,9 @@ def check_header(header: StoreHeader) -> None:
     for name, field_of in header.__dataclass_fields__.items():
         value = getattr(header, name)
         if field_of.type is str and not isinstance(value, str):
-            raise ValueError(f"{name} {value!r} is no text")
+            raise ValueError(f"{name} {value!r} is not text")
         if field_of.type is int and (type(value) is not int or not 0 <= value < 2**63):
-            raise ValueError(f"{name} {value!r} is no count")
+            raise ValueError(f"{name} {value!r} is not a count")
     if header.fps <= 0:
         raise ValueError(f"{header.fps} frames a second")
     if not header.views or not all(isinstance(view, str) and view for view in header.views):

@@ -88,7 +88,7 @@ labels_option = click.option(
     "--labels", default="ball-12", show_default=True, help="Label set: a built-in name or a TOML file."
 )
 labels_of_run_option = click.option(
-    "--labels", help="Label set: a built-in name or a TOML file.  [default: that of a RUN, else ball-12]"
+    "--labels", help="Label set: a built-in name or a TOML file.  [default: that of a RUN, otherwise ball-12]"
 )
 
 
@@ -102,21 +102,25 @@ labels_file_option = click.option(
     "--labels-file",
     metavar="NAME",
     callback=_file_name,
-    help="Name of the label file in each match folder.  [default: what --labels says, else Labels-ball.json]",
+    help="Name of the label file in each match folder.  [default: what --labels says, otherwise Labels-ball.json]",
 )
 dtype_option = click.option(
     "--dtype",
     type=click.Choice(["float16", "float32", "int8"]),
     default="float16",
     show_default=True,
-    help="How a feature is stored: float16 loses 0.02 % of its size, int8 about 1 % of its spread, at half the bytes.",
+    help="Number type of the stored features. float16 loses 0.02 % of a value; int8 loses about 1 % of a feature's "
+    "spread and takes half the bytes.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 threads_option = click.option(
-    "--threads", "n_threads", type=click.IntRange(min=1), help="Threads that compute on the CPU.  [default: one a core]"
+    "--threads",
+    "n_threads",
+    type=click.IntRange(min=1),
+    help="Threads that compute on the CPU.  [default: one per core]",
 )
 set_option = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="One configuration key; may be repeated."
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one configuration key; repeatable."
 )
 
 
@@ -154,7 +158,7 @@ def data_option(
     return click.option("--data", "data_root", type=FOLDER, required=required, help=help_text)
 
 
-def splits_option(default: str = "the data's") -> Decorator:
+def splits_option(default: str = "the data root's") -> Decorator:
     """The option --splits, with the split that is used without it."""
     return click.option(
         "--splits",
@@ -181,7 +185,9 @@ def split_of_option(help_text: str) -> Decorator:
     """
     parts = click.Choice(["all", "train", "valid", "test"])
     return click.option(
-        "--split", type=parts, help=f"{help_text}  [default: all; of a RUN test where it has those, else valid]"
+        "--split",
+        type=parts,
+        help=f"{help_text}  [default: all; for a RUN test if it has those predictions, otherwise valid]",
     )
 
 

@@ -243,7 +243,7 @@ def require_place(on: str) -> None:
     """Raises BallspotError for a word that is none of the places where tasks are done."""
     kind, _, address = on.partition(":")
     if on != "local" and kind != "ray" and (kind != "slurm" or address not in ("", "local")):
-        raise BallspotError(f"--on {on}: no such place; give ray, ray:ADDRESS, slurm or slurm:local")
+        raise BallspotError(f"--on {on}: no such place; give local, ray, ray:ADDRESS, slurm or slurm:local")
 
 
 def _stop_none(running: Sequence[Any]) -> Collection[Any]:

@@ -23,11 +23,14 @@ MOST_NAMED = 3  # settings in the title of a report
 @click.option(
     "--split",
     type=click.Choice(["valid", "test", "all"]),
-    help="valid: as each run recorded it; test: score each run's predictions/test now; all: every match with labels, "
-    "of predictions without runs.  [default: valid; of folds test; without runs all]",
+    help="valid takes what each run recorded. test scores each run's predictions/test now. all takes every match with "
+    "labels and is for predictions without runs.  [default: valid; test for folds; all without runs]",
 )
 @click.option(
-    "--baseline", type=FOLDER, help="A run, or the folder of its seeds.  [default: the sweep's, or the first]"
+    "--baseline",
+    type=FOLDER,
+    help="What the others are compared with: a run, or the folder of its seeds.  [default: the sweep's baseline, "
+    "otherwise the first]",
 )
 @data_option("Data root of the labels.  [default: the one each run was trained on]", required=False)
 @labels_of_run_option
@@ -38,18 +41,27 @@ MOST_NAMED = 3  # settings in the title of a report
     type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
     default="table",
     show_default=True,
-    help="Tables in percent, a line a setting in CSV, or one JSON object, both with AP in 0..1.",
+    help="The tables are in percent. csv has one line per setting, json is one object; both have AP in 0..1.",
 )
-@click.option("--report", type=FOLDER, metavar="FILE", help="Also write one self-contained page of HTML there.")
+@click.option(
+    "--report",
+    type=FOLDER,
+    metavar="FILE",
+    help="Also write the comparison to this file, as one self-contained HTML page.",
+)
 @click.option("--title", help="Heading of the report.  [default: the folders' names]")
 @click.option(
     "--only",
     multiple=True,
     metavar="SETTING",
-    help="Show this setting or run beside the baseline, by its name in the table; repeatable.  [default: all]",
+    help="Show only this setting or run beside the baseline, by its name in the table; repeatable.  [default: all]",
 )
-@click.option("--plots", type=FOLDER, metavar="FOLDER", help="Draw settings, classes and learning curves there (extra: "
-              "plots).")  # fmt: skip
+@click.option(
+    "--plots",
+    type=FOLDER,
+    metavar="FOLDER",
+    help="Folder for pictures of settings, classes and learning curves (extra plots).",
+)
 @plot_format_option
 @resamples_option
 @block_option
@@ -71,10 +83,13 @@ def compare(
 ) -> None:
     """Put runs side by side, with what differs in their configs.
 
-    Runs alike but for the seed are one setting: its mean, an interval over blocks and seeds, and the paired
-    difference to the baseline. A folder of seeds or of a sweep stands for its runs. Runs that leave out other matches
-    each are the folds of one. Predictions of anybody (a folder or a zip file) are scored beside runs on their matches;
-    of several seeds in a folder THEIRS/seed-0, THEIRS/seed-1, or THEIRS/seed-0.zip, and so on.
+    Runs that differ only in their seed are one setting. The table shows its mean, an interval over blocks and seeds,
+    and the paired difference to the baseline. The folder of several seeds or of a sweep stands for its runs. Runs
+    that leave out different matches are the folds of one run.
+
+    Predictions of any system (a folder or a zip file) are scored beside runs, on the matches of the runs. Several
+    seeds of such a system are one setting if they lie in THEIRS/seed-0, THEIRS/seed-1, ..., or in THEIRS/seed-0.zip,
+    THEIRS/seed-1.zip, ...
 
     \b
     ballspot compare runs/transformer runs/tcn --split test

@@ -19,8 +19,8 @@ WRITTEN = [name for name, one in FORMATS.items() if one.write is not None]
 @click.option(
     "--fps",
     type=FiniteRange(0.1, 1000),
-    show_default=f"{DEFAULT_FPS:g}, where no frame of SOURCE needs it",
-    help="Frames per second of matches whose SOURCE does not tell.",
+    show_default=f"{DEFAULT_FPS:g}, if SOURCE counts in times only",
+    help="Frames per second, for matches whose SOURCE does not say it.",
 )
 @click.option(
     "--before",
@@ -28,7 +28,7 @@ WRITTEN = [name for name, one in FORMATS.items() if one.write is not None]
     default=BEFORE_S,
     show_default=True,
     metavar="SECONDS",
-    help="From the start of a span of --from sportscode to its event.",
+    help="For --from sportscode: seconds from the start of an instance to its event.",
 )
 @click.option(
     "--after",
@@ -36,7 +36,7 @@ WRITTEN = [name for name, one in FORMATS.items() if one.write is not None]
     default=AFTER_S,
     show_default=True,
     metavar="SECONDS",
-    help="From the event to the end of its span.",
+    help="For --from sportscode: seconds from the event to the end of its instance.",
 )
 def data_convert(
     source: Path,
@@ -49,9 +49,9 @@ def data_convert(
 ) -> None:
     """Turn labels or predictions of one format into another.
 
-    SOURCE and TARGET are folders of match folders (labels-ball, labels-v2, spots, soccertrack-v2), a folder with a file
-    for each video (sportscode) or one file with all matches (osl, e2e-spot, csv, and player-centric, which is read
-    only). What TARGET cannot hold, and what was not read, is named and counted.
+    SOURCE and TARGET are folders of match folders (labels-ball, labels-v2, spots, soccertrack-v2), a folder with one
+    file per video (sportscode), or one file with all matches (osl, e2e-spot, csv, and player-centric, which can only
+    be read). The command names and counts what TARGET cannot hold and what was not read.
 
     \b
     ballspot data convert DATA labels.json --from labels-ball --to e2e-spot

@@ -52,23 +52,28 @@ from .options import block_option, form_of_plots, min_count_option, plot_format_
     type=click.Choice(list(METRICS)),
     default=METRIC,
     show_default=True,
-    help="SoccerNet's tolerances: at1 to at5 seconds, tight is 1 to 5 and loose 5 to 60 seconds, averaged.",
+    help="SoccerNet's tolerances: at1 to at5 are 1 to 5 seconds; tight averages 1 to 5 seconds, and loose 5 to 60.",
 )
-@click.option("--tolerance", type=float, metavar="SECONDS", help="Any other full width in seconds.")
+@click.option("--tolerance", type=float, metavar="SECONDS", help="Any other tolerance, as a full width in seconds.")
 @click.option("--fps", type=float, default=OFFICIAL_FPS, show_default=True, help="Frames per second to score at.")
 @min_count_option
 @labels_file_option
 @click.option(
-    "--diagnose", is_flag=True, help="Also mistakes by kind, best thresholds, timing, confusions, tolerances."
+    "--diagnose",
+    is_flag=True,
+    help="Also show mistakes by kind, best thresholds, timing, confusions and the AP at other tolerances.",
 )
 @click.option(
-    "--against", type=FOLDER, metavar="PREDICTIONS|RUN", help="Other predictions: the paired difference to them."
+    "--against",
+    type=FOLDER,
+    metavar="PREDICTIONS|RUN",
+    help="Other predictions; the paired difference to them is shown.",
 )
 @resamples_option
 @block_option
-@click.option("--plots", type=FOLDER, metavar="FOLDER", help="Draw the diagnosis there (extra: plots).")
+@click.option("--plots", type=FOLDER, metavar="FOLDER", help="Folder for pictures of the diagnosis (extra plots).")
 @plot_format_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table; AP in 0..1.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table, with AP in 0..1.")
 def evaluate(
     predictions: Path,
     data_root: Path | None,
@@ -91,11 +96,12 @@ def evaluate(
 ) -> None:
     """Score predictions as SoccerNet does.
 
-    PREDICTIONS is a folder or zip file with <match>/results_spotting.json for every match that is scored; of a RUN its
-    own predictions of --split are scored. Prints the
-    average precision per class with its number of truths, the means, and beside each the number of the original
-    protocol (every second frame, late labels in the last frame, visibility ignored). Intervals are of 95 %, from
-    resampled blocks of the matches.
+    PREDICTIONS is a folder or zip file with <match>/results_spotting.json for every match that is scored. For a RUN,
+    its own predictions of --split are scored.
+
+    Prints the average precision and the number of truths of each class, and the means. Beside each stands the number
+    of the original protocol (every second frame, late labels in the last frame, visibility ignored). The 95 %
+    intervals come from drawing blocks of the matches again.
 
     \b
     ballspot evaluate runs/first

@@ -23,11 +23,11 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--threshold",
             type=FiniteRange(),
-            help="Lowest confidence that counts.  [default: the run's own, chosen on its validation matches; else 0.5, "
-            "or lower where that shows next to nothing]",
+            help="Lowest confidence that counts.  [default: the run's own, chosen on its validation matches; if it has "
+            "none 0.5, or less where almost nothing reaches 0.5]",
         ),
-        click.option("--classes", metavar="A,B", help="Only these classes, with commas.  [default: all]"),
-        click.option("--team", help="Only spots of this team, such as left or right.  [default: all, and without one]"),
+        click.option("--classes", metavar="A,B", help="Only these classes, separated by commas.  [default: all]"),
+        click.option("--team", help="Only spots of this team, such as left or right.  [default: all spots]"),
         click.option("--match", "named", multiple=True, help="Only this match, by name or last folder; repeatable."),
     )
     for option in reversed(options):
@@ -51,7 +51,7 @@ min_count_option = click.option(
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="Truths that a class needs for the mean over frequent classes.",
+    help="Truths that a class needs to count in the mean over frequent classes.",
 )
 
 
@@ -60,7 +60,7 @@ resamples_option = click.option(
     type=click.IntRange(min=0, max=100_000),
     default=Bootstrap.n_resamples,
     show_default=True,
-    help="Draws of blocks (and of seeds) for the intervals; 0 leaves them out.",
+    help="How often blocks (and seeds) are drawn for the intervals; 0 leaves the intervals out.",
 )
 
 
@@ -70,14 +70,14 @@ block_option = click.option(
     default=Bootstrap.block_s,
     show_default=True,
     metavar="SECONDS",
-    help="Length of a resampled block.",
+    help="Length of the blocks that are drawn.",
 )
 
 
 plot_format_option = click.option(
     "--plot-format",
     type=click.Choice(["png", "pdf", "svg"]),
-    help="Of --plots: PDF and SVG can be scaled.  [default: png]",
+    help="Format of the pictures of --plots; PDF and SVG can be scaled.  [default: png]",
 )
 
 

@@ -29,10 +29,16 @@ from ..dataset import DataSelection, given_predictions, label_set_for, read_labe
 @click.option("--match", "wanted", multiple=True, metavar="NAME", help="Only this match; repeatable.")
 @labels_of_run_option
 @labels_file_option
-@click.option("--spots", "n_questions", type=click.IntRange(min=1), help="At most so many questions.  [default: 100, "
-              "without --minutes]")  # fmt: skip
-@click.option("--minutes", type=FiniteRange(0.1, 10_000), help="At most so many minutes of answering.")
-@click.option("--out", type=FOLDER, required=True, help="The queue, for `ballspot view --edit --queue`.")
+@click.option(
+    "--spots",
+    "n_questions",
+    type=click.IntRange(min=1),
+    help="Ask at most this many questions.  [default: 100 without --minutes]",
+)
+@click.option("--minutes", type=FiniteRange(0.1, 10_000), help="Ask what can be answered in this many minutes.")
+@click.option(
+    "--out", type=FOLDER, required=True, help="File for the questions, which `ballspot view --edit --queue` takes."
+)
 def queue(
     paths: tuple[Path, ...],
     data_root: Path,
@@ -47,10 +53,12 @@ def queue(
 ) -> None:
     """Choose what to ask an annotator, best first.
 
-    RUN is a run or the folder of several seeds, PREDICTIONS what any system predicted; the more of them, the better
-    disagreement shows. Each question is a spot, or a stretch of video without any, and says in a word why it is asked:
-    disagreement of the heads, doubt, a rare class, or coverage. What has a label, was rejected or
-    was watched is not asked.
+    RUN is a run or the folder of several seeds, and PREDICTIONS are those of any system. The more of them you give,
+    the better their disagreement shows.
+
+    Each question is about a spot, or about a stretch of video without one, and says in one word why it is asked:
+    disagreement of the heads, doubt, a rare class, or coverage. Spots that have a label, were rejected or were
+    watched are not asked about.
 
     \b
     ballspot queue runs/best --data DATA --split all --minutes 20 --out queue.json
@@ -60,7 +68,7 @@ def queue(
     from ..queue import Budget, Head, Known, Queue, check_heads, find_questions, ranked, rarity, write_queue
 
     if out.exists():
-        raise BallspotError(f"{out}: is there already; choose another --out")
+        raise BallspotError(f"{out}: already exists; choose another --out")
     seeds = [seed for path in paths for seed in seed_folders(path)]
     given = given_predictions(seeds, split)
     data = DataSelection(data_root, label_set_for(given, labels), splits_file, None, labels_file)
@@ -86,4 +94,4 @@ def queue(
     counts = Counter((one.why, one.label or "a stretch") for one in asked)
     print_table(["why", "of", "questions"], [[why, label, str(n)] for (why, label), n in counts.most_common()])
     seconds = sum(one.cost_s for one in asked)
-    click.echo(f"{out}: {len(asked)} of {len(questions)} questions, some {seconds / 60:.0f} minutes of answering")
+    click.echo(f"{out}: {len(asked)} of {len(questions)} questions, about {seconds / 60:.0f} minutes of answering")

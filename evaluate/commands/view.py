@@ -53,10 +53,21 @@ from ..viewer import (
     "--match", "wanted", multiple=True, metavar="NAME", help="Only this match, by name or last folder; repeatable."
 )
 @labels_of_run_option
-@click.option("--fps", type=float, default=OFFICIAL_FPS, show_default=True, help="Frames per second to match at.")
+@click.option(
+    "--fps",
+    type=float,
+    default=OFFICIAL_FPS,
+    show_default=True,
+    help="Frames per second at which predictions are matched.",
+)
 @labels_file_option
 @click.option("--edit", "edits", is_flag=True, help="Correct the labels of --data, or of each VIDEO, in the page.")
-@click.option("--queue", "queue_file", type=FOLDER, help="Questions of `ballspot queue`, which f walks; with --edit.")
+@click.option(
+    "--queue",
+    "queue_file",
+    type=FOLDER,
+    help="Questions from `ballspot queue`, with --edit; the key f goes from one to the next.",
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port at 127.0.0.1; 0 takes a free one."
 )
@@ -77,12 +88,12 @@ def view(
 ) -> None:
     """Look at mistakes on the video, and correct labels.
 
-    PREDICTIONS is a folder or zip file with <match>/results_spotting.json; of a RUN its own predictions are shown. Two
-    of them are shown side by side; with --data or a VIDEO alone, the labels. Prints the address of the page, which only
-    this machine can reach, and serves it until Ctrl-C.
+    PREDICTIONS is a folder or zip file with <match>/results_spotting.json. For a RUN, its own predictions are shown.
+    Two of them are shown side by side. With --data or a VIDEO alone, the labels are shown. Prints the address of the
+    page, which only this machine can reach, and serves it until Ctrl-C.
 
-    Nothing is written without --edit. With it, labels are made, moved and removed in the page; every step is on the
-    disk at once, and undo goes back to the first.
+    Nothing is written without --edit. With it, you make, move and remove labels in the page. Every step is on the
+    disk at once, and every step can be undone.
 
     \b
     ballspot view runs/first

@@ -79,7 +79,7 @@ def data_root_of(given: Sequence[Given], data_root: Path | None) -> Path:
     """
     if data_root is not None:
         return data_root
-    problem = BallspotError(f"{given[0].argument}: is no run that tells its data root; give --data")
+    problem = BallspotError(f"{given[0].argument}: is not a run that tells its data root; give --data")
     for one in given:
         run = one.run or run_of_predictions(one.path)
         if run is None:
@@ -123,7 +123,7 @@ def _given(path: Path, split: str) -> Given:
     open_predictions(path)
     runs = sorted(one.parent.name for one in path.glob("*/run.json"))
     if runs:
-        raise BallspotError(f"{path}: is no run but holds runs; give one or two of them, such as {path / runs[0]}")
+        raise BallspotError(f"{path}: is not a run but holds runs; give one or two of them, such as {path / runs[0]}")
     return Given(path, path)
 
 
@@ -145,7 +145,8 @@ def _folder_of(path: Path, split: str) -> Path:
     there = sorted(one.name for one in (path / "predictions").glob("*") if one.is_dir())
     if not there and not is_run(path):
         raise BallspotError(
-            f"{path}: is no run but holds runs; give one or two of them, such as {seed_folders(path)[0]}, or average "
+            f"{path}: is not a run but holds runs; give one or two of them, such as {seed_folders(path)[0]}, or "
+            "average "
             f"them with `ballspot predict {path} FEATURES --data DATA --split {split}`"
         )
     hint = f"it has {', '.join(there)}: give --split" if there else "make some with `ballspot predict`"

@@ -107,7 +107,7 @@ def read_label(entry: Any, place: str) -> str:
     """The label text of one entry of a label or prediction file. Raises BallspotError when there is none."""
     label = entry.get("label") if isinstance(entry, dict) else None
     if not label or not is_text(label):
-        found = f"label {brief(label)} is no text" if isinstance(entry, dict) else "is no JSON object"
+        found = f"label {brief(label)} is not text" if isinstance(entry, dict) else "is not a JSON object"
         raise BallspotError(f'{place}: {found}; expected {{"gameTime": ..., "label": ..., "position": ...}}')
     return str(label)
 

@@ -193,7 +193,7 @@ def add_label(path: Path, label: str) -> LabelSet:
     """
     label_set = load_label_set(str(path))
     if not label or len(label) > MOST_LETTERS or not label.isprintable():
-        raise BallspotError(f"{path}: {label[:40]!r} is no name of a class: 1 to {MOST_LETTERS} letters")
+        raise BallspotError(f"{path}: {label[:40]!r} is not a name of a class: 1 to {MOST_LETTERS} letters")
     if label in label_set:
         raise BallspotError(f"{path}: has a class {label!r} already")
     path = path.resolve()  # a link stays one

@@ -196,4 +196,4 @@ def open_predictions(path: Path) -> Predictions:
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError) as error:
         # NotImplementedError is a zip version that zipfile does not know.
         raise_if_system(path, error)
-        raise BallspotError(f"{path}: is no folder and no readable zip file ({error}); give either") from error
+        raise BallspotError(f"{path}: is neither a folder nor a readable zip file ({error}); give either") from error

@@ -224,7 +224,7 @@ def _read(path: Path, names: Sequence[str]) -> Splits:
         for place, name in enumerate(value, start=1):
             if name not in names:
                 raise BallspotError(
-                    f"{path}: entry {place} of {key} is no match: {name!r}; {nearest_match(name, names)}"
+                    f"{path}: entry {place} of {key} is not a match: {name!r}; {nearest_match(name, names)}"
                 )
         parts[key] = value
     return _checked(parts, source=str(path))

@@ -91,7 +91,7 @@ def threshold_in(record: object, path: Path) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BallspotError(f"{path}: its threshold is no number; remove the file and give --threshold")
+        raise BallspotError(f"{path}: its threshold is not a number; remove the file and give --threshold")
     return float(value)
 
 

@@ -163,7 +163,7 @@ def _checked(name: str, key: str, value: Any, label_set: LabelSet) -> Any:
     is_whole = _is_whole(value)
     if key == "label":
         if not is_text(value) or value not in label_set:
-            said = label_set.unknown(value) if is_text(value) else f"label {brief(value)} is no text"
+            said = label_set.unknown(value) if is_text(value) else f"label {brief(value)} is not text"
             raise BallspotError(f"edit: {name}: {said}")
         return label_set.labels[label_set.index(value)]
     if key in TIMES and is_whole and 0 <= value <= MAX_POSITION_MS:

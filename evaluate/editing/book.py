@@ -135,7 +135,8 @@ class LabelBook:
         real = self.asked.resolve()
         if not real.is_relative_to(self.root) or real.name.endswith(ENDING):
             raise BallspotError(
-                f"{self.asked}: leads out of {self.root}, where alone labels are written; put a copy of the file there"
+                f"{self.asked}: leads out of {self.root}; labels are written only below that folder, so put "
+                "a copy of the file there"
             )
         if journal_of(real).is_symlink():
             raise BallspotError(f"{journal_of(real)}: is a link; put a copy of the journal in its place")

@@ -40,7 +40,7 @@ def read_e2e_spot(content: bytes, source: Source) -> list[VideoSpots]:
     """
     document = parse_json(content, source.path)
     if not isinstance(document, list):
-        raise BallspotError(f"{source}: is no JSON list of videos; expected E2E-Spot's format")
+        raise BallspotError(f"{source}: is not a JSON list of videos; expected E2E-Spot's format")
     videos: list[VideoSpots] = []
     for number, entry in enumerate(document, start=1):
         place = f"{source}: video {number}"
@@ -51,7 +51,7 @@ def read_e2e_spot(content: bytes, source: Source) -> list[VideoSpots]:
         if fps is None and source.fps is not None:
             fps, remarks = source.fps, (f"its frames are read at {source.fps:g} a second, as asked for",)
         if fps is None:
-            raise BallspotError(f"{place}: has no fps, without which frames are no times; add it, or give --fps RATE")
+            raise BallspotError(f"{place}: has no fps, and without it frames have no times; add it, or give --fps RATE")
         if not isinstance(events, list):
             raise BallspotError(f'{place}: holds no list "events"; correct it')
         n_frames = None if entry.get("num_frames") is None else read_count(entry["num_frames"], place, "num_frames")

@@ -107,7 +107,7 @@ def write_videos(path: Path, kind: Format, videos: Sequence[VideoSpots], *, fps:
             texts[folder.parent / name if kind.is_file_per_match else folder / name] = kind.write([video], fps)
     there = next((file for file in texts if file.exists()), None)
     if there is not None and not is_begun(texts):
-        raise BallspotError(f"{there}: is there already; choose another place")
+        raise BallspotError(f"{there}: already exists; choose another place")
     write_texts(texts)
     return list(texts)
 

@@ -56,7 +56,7 @@ def read_osl(content: bytes, source: Source) -> list[VideoSpots]:
     for number, sample in enumerate(samples, start=1):
         place = f"{source}: sample {number}"
         if not isinstance(sample, dict):
-            raise BallspotError(f"{place}: is no JSON object; correct it")
+            raise BallspotError(f"{place}: is not a JSON object; correct it")
         events, inputs = sample.get("events", []), sample.get("inputs", [])
         if not isinstance(events, list) or not isinstance(inputs, list):
             raise BallspotError(f'{place}: "events" and "inputs" must be lists; correct it')

@@ -89,7 +89,7 @@ def read_sportscode(content: bytes, source: Source) -> list[VideoSpots]:
     try:
         root = ElementTree.fromstring(content)
     except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise BallspotError(f"{source}: is no XML ({error}); export the timeline again") from error
+        raise BallspotError(f"{source}: is not XML ({error}); export the timeline again") from error
     above = root if root.tag == "ALL_INSTANCES" else root.find("ALL_INSTANCES")
     if above is None:
         raise BallspotError(f"{source}: holds no ALL_INSTANCES; expected Sportscode's XML of a timeline")
@@ -185,7 +185,7 @@ def _remarks(instances: Sequence[Instance], source: Source) -> tuple[str, ...]:
 def _position_ms(text: str | None, tag: str, place: str) -> int:
     seconds = _number(text or "")
     if seconds is None or not 0 <= seconds <= MAX_POSITION_MS / 1000:
-        raise BallspotError(f"{place}: {tag} {brief(text)} is no time in seconds from 0; correct it")
+        raise BallspotError(f"{place}: {tag} {brief(text)} is not a time in seconds from 0; correct it")
     return round(1000 * seconds)
 
 

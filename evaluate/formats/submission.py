@@ -31,7 +31,7 @@ def pack_submission(path: Path, out: Path, *, label_set: LabelSet, matches: Iter
     not in ``label_set``, and when ``out`` is there already.
     """
     if out.exists():
-        raise BallspotError(f"{out}: is there already; choose another --out")
+        raise BallspotError(f"{out}: already exists; choose another --out")
     predictions = open_predictions(path)
     names = predictions.matches() if matches is None else list(matches)
     predictions = predictions.among(names)
@@ -41,7 +41,7 @@ def pack_submission(path: Path, out: Path, *, label_set: LabelSet, matches: Iter
     n_outside = n_filled = n_moved = 0
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or name == ".":
-            raise BallspotError(f"{path}: match name {name!r} is no path below a league; give the folder above it")
+            raise BallspotError(f"{path}: match name {name!r} is not a path below a league; give the folder above it")
         file = predictions.read(name)
         for number, spot in enumerate(file.spots, start=1):
             if spot.label not in label_set:

@@ -52,7 +52,7 @@ def read_csv(content: bytes, source: Source) -> list[VideoSpots]:
             videos.setdefault(fields["video"], []).append(_spot(fields, place))
     except csv.Error as error:
         raise BallspotError(
-            f"{source}: line {reader.line_num + skipped} is no CSV ({error}); save the table again"
+            f"{source}: line {reader.line_num + skipped} is not CSV ({error}); save the table again"
         ) from error
     odd = sorted(set(columns) - {*COLUMNS, "time", NOTE})
     notes = (f"columns {', '.join(map(repr, odd))} are not kept",) if odd else ()
@@ -125,7 +125,7 @@ def _spot(fields: dict[str, str], place: str) -> Spot:
     position_ms = _position_ms(fields)
     if position_ms is None or not 0 <= position_ms <= MAX_POSITION_MS:
         value = fields.get("position_ms") or fields.get("time", "")
-        raise BallspotError(f"{place}: {brief(value)} is no time from 0 (ms, or seconds, or h:mm:ss); correct it")
+        raise BallspotError(f"{place}: {brief(value)} is not a time from 0 (ms, or seconds, or h:mm:ss); correct it")
     team = fields.get("team", "") or None
     note = fields.get(NOTE, "") or None
     return Spot(fields["label"], position_ms, int(half), team, VISIBILITIES[visibility], confidence, note)

@@ -84,7 +84,7 @@ def exact_fps(fps: float | None) -> Fraction:
 
 
 def read_fps(value: Any, place: str) -> float | None:
-    """A frame rate of a file, None where it has none or -1, which means the same. BallspotError for what is no rate."""
+    """A frame rate of a file, None where it has none or -1, which means the same. BallspotError for others."""
     if value is None or (value == -1 and not isinstance(value, bool)):
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.1 <= value <= 1000:

@@ -45,7 +45,7 @@ def read_queue(path: Path, label_set: LabelSet) -> Queue:
     document = read_json(path)
     items = document.get("items") if isinstance(document, dict) and document.get("format") == FORMAT else None
     if not isinstance(items, list):
-        raise BallspotError(f"{path}: is no queue; give a file that `ballspot queue` wrote")
+        raise BallspotError(f"{path}: is not a queue; give a file that `ballspot queue` wrote")
     heads = document.get("heads")
     names = tuple(map(str, heads)) if isinstance(heads, list) else ()
     return Queue(tuple(_question(one, f"{path}: item {n}", label_set) for n, one in enumerate(items, start=1)), names)
@@ -57,9 +57,9 @@ def _question(item: Any, place: str, label_set: LabelSet) -> Question:
     label, why = item.get("label"), item.get("why")
     times = [item.get("position_ms"), *([item["end_ms"]] if "end_ms" in item else [])]
     if any(type(ms) is not int or not 0 <= ms <= MAX_POSITION_MS for ms in times) or times != sorted(times):
-        raise BallspotError(f"{place}: {brief(times)} are no times in ms; make the queue again")
+        raise BallspotError(f"{place}: {brief(times)} are not times in ms; make the queue again")
     if label is not None and (not is_text(label) or label not in label_set):
-        said = label_set.unknown(label) if is_text(label) else f"label {brief(label)} is no text"
+        said = label_set.unknown(label) if is_text(label) else f"label {brief(label)} is not text"
         raise BallspotError(f"{place}: {said}; give --labels")
     if why not in WORDS:
         raise BallspotError(f"{place}: why is {brief(why)}, none of {', '.join(WORDS)}; make the queue again")
@@ -70,5 +70,5 @@ def _question(item: Any, place: str, label_set: LabelSet) -> Question:
 
 def _numbers(values: Any, place: str) -> tuple[float, ...]:
     if not isinstance(values, Sequence) or not all(type(one) in (int, float) and one == one for one in values):
-        raise BallspotError(f"{place}: {brief(values)} are no numbers; make the queue again")
+        raise BallspotError(f"{place}: {brief(values)} are not numbers; make the queue again")
     return tuple(map(float, values))

@@ -66,7 +66,7 @@ def open_folds(paths: Sequence[Path], split: str, data: DataSelection | None) ->
         record, matches = first.record, tuple(dict.fromkeys(name for run in runs.values() for name in run.matches))
     elif data is None:
         raise BallspotError(
-            f"{paths[0]}: is no run, and no run is beside it; give --data, the data root of its matches"
+            f"{paths[0]}: is not a run, and no run is beside it; give --data, the data root of its matches"
         )
     else:
         record = {"label_set": data.label_set.as_record()}

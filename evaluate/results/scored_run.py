@@ -163,7 +163,7 @@ def frame_rate(folder: RunFolder, numbers: Mapping[str, Any]) -> float:
     """The frames per second that ``numbers`` were scored at. Raises BallspotError where they are no frame rate."""
     fps = numbers.get("fps", OFFICIAL_FPS)
     if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps < 1000:
-        raise BallspotError(f"{folder.path / 'metrics.json'}: fps {fps!r} is no frame rate; train the run again")
+        raise BallspotError(f"{folder.path / 'metrics.json'}: fps {fps!r} is not a frame rate; train the run again")
     return float(fps)
 
 

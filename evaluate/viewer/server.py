@@ -92,7 +92,7 @@ class ViewServer(ThreadingHTTPServer):
             super().__init__(("127.0.0.1", port), ViewHandler)
         except OSError as error:
             raise BallspotError(
-                f"port {port} cannot be had ({error.strerror}); give another --port, or none"
+                f"port {port} is not available ({error.strerror}); give another --port, or none"
             ) from error
 
     def handle_error(self, request: Any, client_address: Any) -> None:

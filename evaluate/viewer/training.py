@@ -105,5 +105,5 @@ def learned_lines(run: Path) -> list[str]:
         for name, change in record["changes"].items():
             lines.append(f"{name}: {change['gained']} spots new, {change['lost']} gone")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BallspotError(f"{run / RECORD}: says not what was learned; learn again") from error
+        raise BallspotError(f"{run / RECORD}: does not say what was learned; learn again") from error
     return lines

@@ -305,6 +305,6 @@ def feature_dim(spec: BackboneSpec, model: nn.Module, device: torch.device, *, b
         ) from error
     if features.ndim != 2:
         raise BallspotError(
-            f"--backbone {spec.name}: gives {tuple(features.shape)}, not one vector a picture; take another"
+            f"--backbone {spec.name}: gives {tuple(features.shape)}, not one vector per picture; take another"
         )
     return features.shape[1]

@@ -93,7 +93,7 @@ class Shift(nn.Module, ABC):
     def forward(self, images: Tensor) -> Tensor:
         n_frames = self.clips.n_frames
         if images.shape[0] % n_frames:
-            raise ValueError(f"{images.shape[0]} pictures are no whole number of clips of {n_frames} frames")
+            raise ValueError(f"{images.shape[0]} pictures are not a whole number of clips of {n_frames} frames")
         folded = images[:, : self.n_folded]
         clips = folded.unflatten(0, (-1, n_frames)).transpose(1, 2)  # (B, F, H, W) -> (N, F, T, H, W)
         mixed = self.exchange(clips).transpose(1, 2).flatten(0, 1)

@@ -58,7 +58,7 @@ def parse_views(text: str) -> tuple[str, ...]:
             names.append(word)
         else:
             raise BallspotError(
-                f"--views {text}: {word!r} is no view; give some of original, hflip, photo:K (K 1 to 16)"
+                f"--views {text}: {word!r} is not a view; give some of original, hflip, photo:K (K 1 to 16)"
             )
     return tuple(dict.fromkeys(names))
 

@@ -170,13 +170,13 @@ def load_into(model: torch.nn.Module, state: Mapping[str, Tensor], *, source: st
             if name.endswith("num_batches_tracked"):
                 state[name] = value
                 continue
-            raise BallspotError(f"{source}: lacks the tensor {name!r}; give weights of this very backbone")
+            raise BallspotError(f"{source}: lacks the tensor {name!r}; give weights of exactly this backbone")
         if state[name].shape != value.shape:
             shapes = f"{tuple(state[name].shape)}, the backbone's {tuple(value.shape)}"
-            raise BallspotError(f"{source}: tensor {name!r} is {shapes}; give weights of this very backbone")
+            raise BallspotError(f"{source}: tensor {name!r} is {shapes}; give weights of exactly this backbone")
     left_over = sorted(state.keys() - wanted.keys())
     if left_over:
-        raise BallspotError(f"{source}: tensor {left_over[0]!r} has no place; give weights of this very backbone")
+        raise BallspotError(f"{source}: tensor {left_over[0]!r} has no place; give weights of exactly this backbone")
     model.load_state_dict(state)
 
 

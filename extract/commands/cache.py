@@ -24,9 +24,11 @@ from ...cache.terminal import (
 @click.argument("path", type=FOLDER)
 @click.option("--deep", is_flag=True, help="Also extract random chunks of 256 rows again and compare them.")
 @data_option("Data root of the videos, for --deep.", required=False)
-@click.option("--weights", help="Weights for --deep.  [default: what the store says]")
-@click.option("--chunks", type=click.IntRange(1), default=2, show_default=True, help="Chunks a store, for --deep.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides which chunks.")
+@click.option("--weights", help="Weights for --deep.  [default: those that the store names]")
+@click.option("--chunks", type=click.IntRange(1), default=2, show_default=True, help="Chunks per store, for --deep.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides which chunks are drawn, for --deep."
+)
 @json_option
 @trust_option
 def cache_verify(
@@ -34,9 +36,9 @@ def cache_verify(
 ) -> None:
     """Read every row of stores and check them.
 
-    PATH is one store, a feature set, or a folder of sets. Checked are the checksums, the counts, that values are
-    finite, that frame indices increase within the video, and that a set has one fingerprint; with --deep also that the
-    video still gives these features. The exit code is 1 when a check fails.
+    PATH is one store, a feature set, or a folder of sets. The command checks the checksums and the counts, that
+    values are finite, that frame indices increase within the video, and that a set has one fingerprint. With --deep
+    it also checks that the video still gives these features. The exit code is 1 if a check fails.
 
     \b
     ballspot cache verify features/SET
@@ -111,11 +113,15 @@ def _verify_deep(
 @command("pca")
 @click.argument("features", type=FOLDER)
 @click.option("--dim", type=click.IntRange(1), help="Number of components.  [required without --fit]")
-@data_option("Data root, whose split says what to fit on.", required=False)
+@data_option("Data root; the components are fitted on the training matches of its split.", required=False)
 @splits_option()
 @leave_out_option()
-@click.option("--fit", "fit_file", type=FOLDER, help="Apply this fit (pca.safetensors) instead.")
-@click.option("--set", "set_name", help="Name of the new set, beside FEATURES.  [default: FEATURES' name and -pcaDIM]")
+@click.option("--fit", "fit_file", type=FOLDER, help="Apply this fit (a pca.safetensors) instead of making one.")
+@click.option(
+    "--set",
+    "set_name",
+    help="Name of the new set, which lies beside FEATURES.  [default: the name of FEATURES with -pcaDIM]",
+)
 def cache_pca(
     features: Path,
     dim: int | None,
@@ -127,8 +133,8 @@ def cache_pca(
 ) -> None:
     """Make a smaller feature set by principal components.
 
-    They are fitted on the training matches only and kept in the new set as pca.safetensors; the new set has a
-    fingerprint of its own and names its parent's.
+    The components are fitted on the training matches only and kept in the new set as pca.safetensors. The new set has
+    a fingerprint of its own and names that of its parent.
 
     \b
     ballspot cache pca features/SET --dim 128 --data DATA
@@ -161,15 +167,20 @@ def cache_pca(
 @click.argument("arrays", metavar="ARRAYS", type=FOLDER)
 @click.option("--out", required=True, type=FOLDER, help="Folder of feature sets.")
 @click.option("--set", "set_name", help="Name of the feature set.  [default: what the features are called]")
-@click.option("--fps", "rate", help="Rows a second.  [default: what the files say, or features of that name have]")
-@click.option("--key", help="Which array of a file holds the features.  [default: features, or the only one]")
+@click.option(
+    "--fps",
+    "rate",
+    help="Rows per second.  [default: what the files say, or the rate of published features of that name]",
+)
+@click.option("--key", help="Name of the array that holds the features.  [default: features, or the only one]")
 @dtype_option
 def cache_import(arrays: Path, out: Path, set_name: str | None, rate: str | None, key: str | None, dtype: str) -> None:
-    """Make a feature set of arrays from elsewhere.
+    """Make a feature set from arrays of your own.
 
-    ARRAYS is a folder of .npy, .npz, .h5 or .pt files, (rows, features) each: MATCH.npy, MATCH/features.npy, or halves,
-    MATCH/1_NAME.npy and MATCH/2_NAME.npy. Matches go by the names that they have below the data root. Times of rows, in
-    seconds, are read from an array `times` beside the features. Stores of the same rows are kept.
+    ARRAYS is a folder of .npy, .npz, .h5 or .pt files, each of the shape (rows, features): MATCH.npy,
+    MATCH/features.npy, or for two halves MATCH/1_NAME.npy and MATCH/2_NAME.npy. A match has the name that it has
+    below the data root. If a file holds an array `times` beside the features, it is read as the times of the rows in
+    seconds. Stores of the same rows are kept.
 
     \b
     ballspot cache import soccernet/ --out features          # *_ResNET_TF2_PCA512.npy: 2 rows a second
@@ -191,14 +202,14 @@ def cache_import(arrays: Path, out: Path, set_name: str | None, rate: str | None
 
 @command("export")
 @click.argument("features", type=FOLDER)
-@click.option("--out", required=True, type=FOLDER, help="Folder for the arrays, a file a match.")
+@click.option("--out", required=True, type=FOLDER, help="Folder for the arrays, one file per match.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["npz", "npy"]),
     default="npz",
     show_default=True,
-    help="npz has features, times in seconds and fps; npy the features alone.",
+    help="npz holds the features, times in seconds and fps; npy holds the features alone.",
 )
 def cache_export(features: Path, out: Path, form: str) -> None:
     """Write a feature set as arrays.

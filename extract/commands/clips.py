@@ -29,7 +29,7 @@ CUTS = ("keyframe", "exact")
     required=False,
 )
 @click.option(
-    "--out", type=FOLDER, required=True, help="Folder for the clips; one of the same settings is gone on with."
+    "--out", type=FOLDER, required=True, help="Folder for the clips; clips of the same settings that it has are kept."
 )
 @click.option(
     "--cut",
@@ -37,16 +37,20 @@ CUTS = ("keyframe", "exact")
     type=click.Choice(CUTS),
     default="keyframe",
     show_default=True,
-    help="keyframe copies from the last key frame at or before the start: fast, and as the source is; exact encodes "
-    "anew (H.264) and begins with the very frame.",
+    help="keyframe copies the pictures from the last key frame at or before the start, which is fast and changes "
+    "nothing; exact encodes them again (H.264) and begins at exactly that frame.",
 )
 @click.option(
-    "--before", type=SECONDS, default=5.0, show_default=True, metavar="SECONDS", help="Shown ahead of a spot."
+    "--before", type=SECONDS, default=5.0, show_default=True, metavar="SECONDS", help="Seconds shown before a spot."
 )
-@click.option("--after", type=SECONDS, default=3.0, show_default=True, metavar="SECONDS", help="Shown after a spot.")
+@click.option(
+    "--after", type=SECONDS, default=3.0, show_default=True, metavar="SECONDS", help="Seconds shown after a spot."
+)
 @selection_options
-@click.option("--limit", type=click.IntRange(1), help="Only so many of each class, the surest.  [default: all]")
-@split_of_option("Part of --data to cut clips of; all means every match with predictions.")
+@click.option(
+    "--limit", type=click.IntRange(1), help="Only this many clips per class, the surest ones.  [default: all]"
+)
+@split_of_option("Matches to cut clips from; all means every match with predictions.")
 @splits_option()
 def clips(
     predictions: Path,
@@ -65,8 +69,8 @@ def clips(
 ) -> None:
     """Cut a short video around every predicted spot.
 
-    OUT/clips.csv lists each clip with its spot, the start that was wanted and the frame that it begins with. Clips that
-    are there already are kept, so a run that was stopped goes on with the same command.
+    OUT/clips.csv lists each clip with its spot, the start that was wanted, and the frame with which the clip begins.
+    Existing clips are kept, so you can give the same command again after it was stopped.
 
     \b
     ballspot clips runs/first --classes GOAL,SHOT --limit 20 --out clips
@@ -103,19 +107,41 @@ def clips(
 @command("sheet")
 @click.argument("predictions", metavar="PREDICTIONS|RUN", type=FOLDER)
 @data_option("Data root with labels and videos.  [default: the one that a RUN was trained on]", required=False)
-@click.option("--out", type=FOLDER, required=True, help="PNG file to write; one that is there is written over.")
-@click.option("--false", "n_false", type=click.IntRange(0, 20), default=3, show_default=True, help="False predictions.")
-@click.option("--missed", "n_missed", type=click.IntRange(0, 20), default=3, show_default=True, help="Missed truths.")
-@click.option("--hits", "n_hits", type=click.IntRange(0, 20), default=0, show_default=True, help="Surest hits, first.")
-@click.option("--width", type=click.IntRange(80, 1000), default=320, show_default=True, help="Of a picture, pixels.")
+@click.option("--out", type=FOLDER, required=True, help="PNG file to write; an existing file is replaced.")
+@click.option(
+    "--false", "n_false", type=click.IntRange(0, 20), default=3, show_default=True, help="False predictions per class."
+)
+@click.option(
+    "--missed", "n_missed", type=click.IntRange(0, 20), default=3, show_default=True, help="Missed truths per class."
+)
+@click.option(
+    "--hits",
+    "n_hits",
+    type=click.IntRange(0, 20),
+    default=0,
+    show_default=True,
+    help="Surest hits per class, drawn first.",
+)
+@click.option(
+    "--width", type=click.IntRange(80, 1000), default=320, show_default=True, help="Width of each picture in pixels."
+)
 @click.option(
     "--threshold",
     type=FiniteRange(0, 1),
-    help="Lowest confidence that counts.  [default: the run's own, chosen on its validation matches; else each class's "
-    "best F1 on the matches drawn]",
+    help="Lowest confidence that counts.  [default: the run's own, chosen on its validation matches; if it has none, "
+    "that of each class's best F1 on the matches drawn]",
 )
-@click.option("--tolerance", type=float, default=1.0, show_default=True, metavar="SECONDS", help="Full width of a hit.")
-@click.option("--classes", metavar="A,B", help="Only these classes, with commas, in this order.  [default: all]")
+@click.option(
+    "--tolerance",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Tolerance of a hit, as a full width.",
+)
+@click.option(
+    "--classes", metavar="A,B", help="Only these classes, separated by commas, in this order.  [default: all]"
+)
 @split_of_option("Matches to draw; all means every match with labels, or every match of --splits.")
 @splits_option()
 @labels_of_run_option
@@ -136,9 +162,10 @@ def sheet(
 ) -> None:
     """Draw the worst mistakes of every class on one picture.
 
-    A row a class: its surest hits where --hits asks for them, its surest false predictions, then the truths that it
-    misses most clearly, each with its frame, time, confidence and kind, as `evaluate --diagnose` names them. The ball
-    is a few pixels wide: --width of the video's own width shows it best. Needs the extra plots.
+    Each class has a row: its surest hits if --hits asks for them, its surest false predictions, then the truths that
+    it misses most clearly. Each picture has its frame, time, confidence and kind of mistake, as `evaluate --diagnose`
+    names them. The ball is only a few pixels wide, so it shows best with a --width equal to that of the video. Needs
+    the extra plots.
 
     \b
     ballspot sheet runs/first --split test --out worst.png

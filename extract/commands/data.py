@@ -26,13 +26,13 @@ from ...cache.terminal import (
 @command("check")
 @data_argument
 @labels_option
-@click.option("--decode", is_flag=True, help="Decode every frame too (about 1000 a second).")
-@click.option("--no-video", is_flag=True, help="Check the labels alone.")
+@click.option("--decode", is_flag=True, help="Also decode every frame (about 1000 per second).")
+@click.option("--no-video", is_flag=True, help="Check only the labels.")
 @json_option
 def data_check(data_root: Path, labels: str, decode: bool, no_video: bool, as_json: bool) -> None:
     """Lint the videos and labels of a data root.
 
-    One line a finding, LEVEL match: what (where). The exit code is 1 when there is an ERROR.
+    Prints each finding on one line, as LEVEL match: what (where). The exit code is 1 if one of them is an ERROR.
 
     \b
     ballspot data check DATA
@@ -102,21 +102,28 @@ def data_stats(data_root: Path, splits_file: Path | None, leave_out: str | None,
 
 @command("synth")
 @click.argument("out", type=FOLDER)
-@click.option("--matches", "n_matches", type=click.IntRange(1, 999), default=7, show_default=True, help="How many.")
+@click.option(
+    "--matches", "n_matches", type=click.IntRange(1, 999), default=7, show_default=True, help="Number of matches."
+)
 @click.option(
     "--minutes",
     type=FiniteRange(0, min_open=True),
     default=1.0,
     show_default=True,
-    help="Length of each, minutes.",
+    help="Length of each match in minutes.",
 )
-@click.option("--fps", default="25", show_default=True, help="Frames a second: 25, 29.97 or 30000/1001.")
-@click.option("--size", type=SIZE, default="224x398", show_default=True, help="Picture size, pixels, even.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides events and sides.")
+@click.option("--fps", default="25", show_default=True, help="Frames per second, e.g. 25, 29.97 or 30000/1001.")
+@click.option(
+    "--size", type=SIZE, default="224x398", show_default=True, help="Picture size in pixels; both numbers are even."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides the events and their teams."
+)
 def data_synth(out: Path, n_matches: int, minutes: float, fps: str, size: tuple[int, int], seed: int) -> None:
     """Draw simple bar-coded matches for tests and for scale.
 
-    Each picture holds its frame number as blocks, and marks of near events; labels come in SN-BAS proportions.
+    Each picture shows its frame number as blocks, and marks of events that are near. The labels have the proportions
+    of SN-BAS.
 
     \b
     ballspot data synth drawn --matches 4 --minutes 2 --fps 29.97

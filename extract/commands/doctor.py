@@ -22,11 +22,11 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("folder", metavar="[FOLDER]", type=FOLDER, default=Path())
 @json_option
 def doctor(folder: Path, as_json: bool) -> None:
-    """Say what works here, and what brings the rest.
+    """Say what works here, and how to get the rest.
 
     Looks at versions, CPU and GPUs, tries every decoder on a video of twelve frames that it writes, names the extras
-    that are not installed, and looks at the disk of FOLDER (by default this one). The exit code is 1 where something
-    that every command needs does not work. Nothing is sent anywhere.
+    that are not installed, and looks at the disk of FOLDER (by default the current folder). The exit code is 1 if
+    something that every command needs does not work. Nothing is sent anywhere.
 
     \b
     ballspot doctor
@@ -54,12 +54,12 @@ def show(findings: Sequence["Finding"]) -> None:
         click.echo(f"  {SIGNS[finding.state]} {finding.name:<{width}}  {finding.text}")
     remedies = [finding for finding in findings if finding.remedy]
     if remedies:
-        click.echo("\nWhat brings what is not there (! needed, - for what is said beside it, i worth knowing)")
+        click.echo("\nHow to get what is missing (! needed, - needed only for what stands beside it, i worth knowing)")
         for finding in remedies:
             click.echo(f"  {SIGNS[finding.state]} {finding.name:<{width}}  {finding.remedy}")
     faults = sum(finding.state == "fault" for finding in findings)
     click.echo(
-        f"\n{faults} thing{'s' if faults > 1 else ''} to mend" if faults else "\nEverything that is needed works."
+        f"\n{faults} thing{'s' if faults > 1 else ''} to repair" if faults else "\nEverything that is needed works."
     )
     if faults == 0:
         click.echo(f"Completion of commands by the Tab key: {completion_line()}")

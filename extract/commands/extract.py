@@ -39,115 +39,144 @@ if TYPE_CHECKING:
 @click.option(
     "--backbone",
     "backbone_name",
-    help="Any timm model name; a RegNet, ResNet, ConvNeXt, EfficientNet or MobileNet with temporal shift as "
-    "regnety_002+gsf:s3,s4; "
-    "a function of your own as "
-    "FILE.py:FUNCTION or MODULE:FUNCTION.  [default: what the weights say, else regnety_002]",
+    help="Name of any timm model. regnety_002+gsf:s3,s4 is one with temporal shift (RegNet, ResNet, ConvNeXt, "
+    "EfficientNet, MobileNet); FILE.py:FUNCTION or MODULE:FUNCTION is a function of your own.  [default: what the "
+    "weights say, otherwise regnety_002]",
 )
 @click.option(
     "--weights",
     default="hub",
     show_default=True,
-    help="hub, random[:SEED], offline, own, a .pt, .pth or .safetensors file (timm's, E2E-Spot's, OSL's, T-DEED's, the "
-    "course baseline's), or the folder of a run that trained or adopted a backbone.",
+    help="hub, random[:SEED], offline, own, a .pt, .pth or .safetensors file (of timm, E2E-Spot, OSL, T-DEED or the "
+    "course baseline), or the folder of a run that trained or adopted a backbone.",
 )
 @click.option(
-    "--size", type=SIZE, help="What frames are resized to, pixels.  [default: what the weights say, else 224x398]"
+    "--size",
+    type=SIZE,
+    help="Height and width in pixels that frames are resized to.  [default: what the weights say, otherwise 224x398]",
 )
 @click.option(
-    "--stride", type=click.IntRange(1), help="Every how many frames a row.  [default: what the weights say, else 1]"
+    "--stride",
+    type=click.IntRange(1),
+    help="Make a row of every Nth frame.  [default: what the weights say, otherwise 1]",
 )
 @click.option(
-    "--margin", type=click.IntRange(0), help="Of temporal shift: rows either side of a window.  [default: its reach]"
+    "--margin",
+    type=click.IntRange(0),
+    help="For temporal shift: extra rows on either side of a window.  [default: the reach of the shift]",
 )
 @click.option(
-    "--views", help="Some of original, hflip, photo:K, with commas.  [default: what the weights say, else original]"
+    "--views",
+    help="Views to store, separated by commas: original, hflip, photo:K.  [default: what the weights say, otherwise "
+    "original]",
 )
-@click.option("--grid", type=GridType(), default="1x1", show_default=True, help="Cells that are pooled apart.")
-@click.option("--layers", default="pooled", show_default=True, help="Layers to pool, with commas, e.g. s3,s4.")
+@click.option(
+    "--grid",
+    type=GridType(),
+    default="1x1",
+    show_default=True,
+    help="Rows and columns of cells, each of which is pooled by itself.",
+)
+@click.option("--layers", default="pooled", show_default=True, help="Layers to pool, separated by commas, e.g. s3,s4.")
 @click.option(
     "--motion",
     type=click.IntRange(0, MOST_MOTION),
-    help="Show motion: grey levels of the frames so many before, at and after each as its channels.  [default: what "
-    "the weights say, else 0: colours]",
+    help="Show motion: the channels are the grey levels of the frame N frames before, of the frame itself, and of the "
+    "frame N frames after it.  [default: what the weights say, otherwise 0: colours]",
 )
 @click.option(
     "--region",
     "region_by",
     type=click.Choice(["map", "motion", "random", "centre"]),
-    help="Look closely at a box of each picture, too: where the last feature map is strongest, where edges move, "
-    "anywhere, or in the middle.",
+    help="Also look closely at a box of each picture: where the last feature map is strongest (map), where edges move "
+    "(motion), anywhere (random), or in the middle (centre).",
 )
-@click.option("--region-size", type=SIZE, help="Pixels of a box.  [default: 112x112]")
+@click.option("--region-size", type=SIZE, help="Height and width of a box in pixels.  [default: 112x112]")
 @click.option(
-    "--region-from", type=SIZE, help="What pictures are resized to before boxes are cut.  [default: twice --size]"
+    "--region-from", type=SIZE, help="Size that pictures are resized to before boxes are cut.  [default: twice --size]"
 )
-@click.option("--region-count", type=click.IntRange(1, 2), help="Boxes of each picture.  [default: 1]")
+@click.option("--region-count", type=click.IntRange(1, 2), help="Boxes per picture.  [default: 1]")
 @click.option(
     "--region-fuse",
     type=click.Choice(["concat", "max"]),
-    help="Features of boxes behind the picture's, or of all the greatest numbers.  [default: concat]",
+    help="concat puts the features of boxes behind those of the picture; max keeps the greatest number of all.  "
+    "[default: concat]",
 )
 @dtype_option
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),
-    help="What features are computed in; bfloat16 on GPUs, and on CPUs with AMX or AVX512-BF16.  [default: float32 on "
-    "a CPU; on a GPU float16, or float32 with --dtype float32]",
+    help="Number type that features are computed in; bfloat16 needs a GPU, or a CPU with AMX or AVX512-BF16.  "
+    "[default: float32 on a CPU; float16 on a GPU, or float32 with --dtype float32]",
 )
-@click.option("--set", "set_name", help="Name of the feature set.  [default: made of what differs from the defaults]")
+@click.option(
+    "--set",
+    "set_name",
+    help="Name of the feature set.  [default: backbone, weights and size, and what differs from the defaults]",
+)
 @click.option("--match", "names", multiple=True, help="Only this match, by name or last folder; repeatable.")
 @click.option(
-    "--split", type=click.Choice(["train", "valid", "test", "all"]), help="Only these matches.  [default: every match]"
+    "--split",
+    type=click.Choice(["train", "valid", "test", "all"]),
+    help="Only the matches of this part of the split.  [default: every match]",
 )
 @splits_option()
 @click.option(
-    "--batch", type=click.IntRange(1), help="Frames a batch.  [default: 8 on a CPU, 4 there with openvino, 64 on a GPU]"
+    "--batch", type=click.IntRange(1), help="Frames per batch.  [default: 8 on a CPU, or 4 with openvino; 64 on a GPU]"
 )
 @click.option(
     "--decoder",
     type=click.Choice(["auto", "pyav", "decord", "torchcodec", "nvdec"]),
     default="auto",
     show_default=True,
-    help="What reads the videos; auto is PyAV. nvdec is an NVIDIA GPU's decoder, whose pictures differ in their last "
-    "bits: a set of its own.",
+    help="What reads the videos; auto is PyAV. nvdec is the decoder of an NVIDIA GPU; its pictures differ in their "
+    "last bits, so it makes a set of its own.",
 )
 @click.option(
     "--on-bad-frame",
     type=click.Choice(["error", "substitute"]),
     default="error",
     show_default=True,
-    help="Whether a damaged frame fails its match, or the last good one takes its place and is written down (auto and "
-    "pyav only).",
+    help="error: a damaged frame fails its match. substitute: the last good frame takes its place, and the store lists "
+    "it (auto and pyav only).",
 )
 @click.option(
-    "--fps", "rate", help="Frames a second that videos are read at, by time: e.g. 25 of 50.  [default: each at its own]"
+    "--fps",
+    "rate",
+    help="Frames per second that videos are read at, chosen by time, e.g. 25 from a video of 50.  [default: each "
+    "video's own rate]",
 )
-@click.option("--image-fps", help="Frames a second of folders of JPG files, e.g. 25 or 30000/1001.")
+@click.option("--image-fps", help="Frames per second of folders of JPG files, e.g. 25 or 30000/1001.")
 @click.option(
     "--engine",
     type=click.Choice(["torch", "openvino"]),
     default="torch",
     show_default=True,
-    help="What computes; openvino is for CPUs (extra `openvino`).",
+    help="What computes the features; openvino is for CPUs (extra `openvino`).",
 )
 @click.option(
-    "--compile", "compiles", is_flag=True, help="Compile the torch model first: a minute, and a C++ compiler."
+    "--compile",
+    "compiles",
+    is_flag=True,
+    help="Compile the torch model first; this takes a minute and needs a C++ compiler.",
 )
 @device_option()
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Processes at once.  [default: one a CPU core, up to 16; on GPUs the decoders of all together, all cores but "
-    "two; on a cluster 16 tasks]",
+    help="Processes at once.  [default: one per CPU core, up to 16; on GPUs decoders for all cores but two, over all "
+    "GPUs; on a cluster 16 tasks]",
 )
 @click.option(
     "--cpus",
     type=click.IntRange(2),
-    help="Of --on: processors that a task asks for beside its GPU.  [default: 8]",
+    help="With --on: processors that a task asks for beside its GPU.  [default: 8]",
 )
 @trust_option
-@click.option("--on", help="Where the segments are filled instead: ray[:ADDRESS], slurm, slurm:local.")
+@click.option(
+    "--on",
+    help="Where the segments are filled: local, ray[:ADDRESS], slurm, or slurm:local (SLURM's jobs as processes here).",
+)
 def extract(
     data_root: Path,
     out: Path,
@@ -185,8 +214,8 @@ def extract(
 ) -> None:
     """Turn the videos of a data root into feature stores.
 
-    One HDF5 file a match, OUT/SET/MATCH.h5. Complete stores are kept, and an interrupted extraction goes on where it
-    was when the same command is given again, with any number of workers. A match that fails does not stop the others.
+    Each match gets one HDF5 file, OUT/SET/MATCH.h5. Complete stores are kept. If an extraction was interrupted, the
+    same command continues it, with any number of workers. A match that fails does not stop the others.
 
     \b
     ballspot extract DATA --out features --backbone regnety_002 --weights hub

@@ -13,14 +13,23 @@ from ...cache.terminal import FOLDER, FiniteRange, command, note
 @click.argument("folder", type=FOLDER)
 @click.option("--out", type=FOLDER, help="The data root to make.  [default: FOLDER-data]")
 @click.option("--how", type=click.Choice(("link", "hardlink", "copy")), default="link", show_default=True,
-              help="How videos come there; nothing is ever moved.")  # fmt: skip
-@click.option("--shares", default="70,15,15", show_default=True, metavar="A,B,C", help="Of train, valid and test.")
-@click.option("--labels", help="Label set: a built-in name or a TOML file.  [default: a built-in one that has all "
-              "classes, else one that is made of them]")  # fmt: skip
-@click.option("--classes", metavar="A,B", help="Classes of a new label set, with commas.")
-@click.option("--fps", type=FiniteRange(0.1, 1000), help="Frames per second of label files of frames that do not tell.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draw of the split.")
-@click.option("--dry-run", is_flag=True, help="Say what would be made; write nothing.")
+              help="How videos get into the data root; nothing is ever moved.")  # fmt: skip
+@click.option(
+    "--shares", default="70,15,15", show_default=True, metavar="A,B,C", help="Shares of train, valid and test."
+)
+@click.option(
+    "--labels",
+    help="Label set: a built-in name or a TOML file.  [default: a built-in one that has all classes, otherwise a new "
+    "one made from them]",
+)
+@click.option("--classes", metavar="A,B", help="Classes of a new label set, separated by commas.")
+@click.option(
+    "--fps",
+    type=FiniteRange(0.1, 1000),
+    help="Frames per second, for label files that count in frames and do not say it.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random split.")
+@click.option("--dry-run", is_flag=True, help="Say what would be made, but write nothing.")
 def init(
     folder: Path,
     out: Path | None,
@@ -32,11 +41,12 @@ def init(
     seed: int,
     dry_run: bool,
 ) -> None:
-    """Make a data root of loose videos and label files.
+    """Make a data root from loose videos and label files.
 
-    Each video becomes a match folder. Label files of every format of `ballspot data convert` are found by their content
-    and go with the video of their name; videos are linked, label files written as copies. The split is drawn of the
-    matches that have labels. Then the new data root is checked as `ballspot data check` does.
+    Each video becomes a match folder. Label files of every format of `ballspot data convert` are found by their
+    content, and each goes with the video that it names. Videos are linked, and label files are written as copies. The
+    split is drawn among the matches that have labels. Then the new data root is checked as `ballspot data check`
+    does.
 
     \b
     ballspot init my-videos

@@ -80,7 +80,7 @@ def plan_root(
     Raises BallspotError for no video, two videos or two label files of one match, and labels that the set has not.
     """
     if not folder.is_dir():
-        raise BallspotError(f"{folder}: is no folder; give the one that holds the videos")
+        raise BallspotError(f"{folder}: is not a folder; give the one that holds the videos")
     files = list(_files(folder, out))
     matches = _matches(folder, [one for one in files if one.suffix.lower() in VIDEO_SUFFIXES])
     if not matches:
@@ -106,7 +106,7 @@ def make_root(plan: InitPlan, out: Path, *, how: str = "link") -> None:
     is there already or cannot be written.
     """
     if out.exists() or out.is_symlink():
-        raise BallspotError(f"{out}: is there already; choose another --out")
+        raise BallspotError(f"{out}: already exists; choose another --out")
     make_folder(out.parent)
     built = Path(tempfile.mkdtemp(prefix=f".{out.name[:60]}.", suffix=".tmp", dir=out.parent))
     try:

@@ -168,7 +168,7 @@ def _require_npy(path: Path) -> None:
     with path.open("rb") as stream:
         begins = stream.read(len(MAGIC_PREFIX))
     if begins != MAGIC_PREFIX:
-        raise BallspotError(f"{path}: is no array of NumPy's, it begins with {begins!r}; write it with numpy.save")
+        raise BallspotError(f"{path}: is not a NumPy array; it begins with {begins!r}; write it with numpy.save")
 
 
 def _of_hdf5(path: Path) -> dict[str, np.ndarray]:
@@ -237,7 +237,7 @@ def _write(
     n_rows, dim = recording.rows.shape
     if first is not None and dim != first[1]:
         raise BallspotError(
-            f"{file.path}: has {dim} numbers a row, and {first[0]} has {first[1]}; import them into sets of their own"
+            f"{file.path}: has {dim} numbers per row, and {first[0]} has {first[1]}; import them into sets of their own"
         )
     make_folder(path.parent)
     said = {"imported": kind, "rate": str(recording.fps), "width": int(dim), "dtype": reading.dtype}
@@ -264,7 +264,7 @@ def _blocks(file: ArrayFile, rows: np.ndarray, header: StoreHeader) -> Iterator[
         if len(bad):
             is_large = np.isfinite(piece[bad[0]].astype(np.float64)).all()
             remedy = "scale the features" if header.row_dtype == np.float32 else "give --dtype float32"
-            why = f"does not fit {header.dtype}; {remedy}" if is_large else "is not finite; mend the file"
+            why = f"does not fit {header.dtype}; {remedy}" if is_large else "is not finite; correct the file"
             raise BallspotError(f"{file.path}: a feature of row {start + int(bad[0])} {why}")
         yield Block(np.arange(start, start + len(piece), dtype=np.int64), {"original": stored})
 
@@ -274,21 +274,21 @@ def _timed(file: ArrayFile, arrays: Arrays, asked: Fraction | None) -> tuple[Fra
     if arrays.times_s is None:
         fps = asked or arrays.fps or rate_of_kind(file.kind)
         if fps is None:
-            raise BallspotError(f"{file.path}: does not say how many rows a second it has; give --fps")
+            raise BallspotError(f"{file.path}: does not say how many rows per second it has; give --fps")
         return fps, None
     times_s = arrays.times_s
     if not ((times_s >= 0) & (times_s < LONGEST_S)).all() or np.any(np.diff(times_s) < 0):  # NaN is neither
-        raise BallspotError(f"{file.path}: its {TIMES} are no seconds that grow from 0 on; mend the file")
+        raise BallspotError(f"{file.path}: its {TIMES} are not seconds that grow from 0 on; correct the file")
     times_us = np.rint(times_s * 1e6).astype(np.int64)
     fps, told = asked or arrays.fps, len(times_us) > 1 and times_us[-1] > times_us[0]
     if fps is not None and told and not 0.9 < float(usual_rate(times_us, MICROSECOND) / fps) < 1.1:
         found = float(usual_rate(times_us, MICROSECOND))
         raise BallspotError(
-            f"{file.path}: its {TIMES} are {found:.4g} a second, not {float(fps):.4g}; give --fps, or mend the file"
+            f"{file.path}: its {TIMES} are {found:.4g} a second, not {float(fps):.4g}; give --fps, or correct the file"
         )
     if fps is None:
         if len(times_us) < 2 or times_us[-1] == times_us[0]:
-            raise BallspotError(f"{file.path}: one time says no rate; give --fps")
+            raise BallspotError(f"{file.path}: a single time gives no rate; give --fps")
         fps = usual_rate(times_us, MICROSECOND)
         if not SLOWEST <= fps <= FASTEST:
             raise BallspotError(
@@ -309,9 +309,7 @@ def _require_same(store: FeatureStore, file: ArrayFile, recording: Recording, re
         if said.get(name) != value:
             raise BallspotError(f"{store.path}: has {name} {said.get(name)}, not {value}; import into another --set")
     if not _holds(store, recording):
-        raise BallspotError(
-            f"{store.path}: was made of other rows than {file.path} has now; remove it, or import into another --set"
-        )
+        raise BallspotError(f"{store.path}: was made of other rows than {file.path} has now; import into another --set")
 
 
 def _holds(store: FeatureStore, recording: Recording) -> bool:

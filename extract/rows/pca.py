@@ -142,7 +142,7 @@ def _projected(store: FeatureStore, components: Components) -> Iterator[Block]:
         if not all(np.isfinite(values).all() for values in rows.values()):
             raise BallspotError(
                 f"{store.path}: a component of frame {index[0]} or the next {len(index) - 1} does not fit float16; "
-                "`ballspot cache verify` says whether the features are sound, else fit anew"
+                "`ballspot cache verify` says whether the features are sound; if they are, fit again"
             )
         yield Block(index, rows, store.substituted[np.isin(store.substituted, index)])
 

@@ -88,7 +88,7 @@ def _picture_fps(store: FeatureStore) -> Fraction:
     try:
         return Fraction(said) if said else store.fps
     except (ValueError, ZeroDivisionError) as error:
-        raise BallspotError(f"{store.path}: picture_fps {said!r} is no rate; extract again") from error
+        raise BallspotError(f"{store.path}: picture_fps {said!r} is not a rate; extract again") from error
 
 
 def _weights_now(store: FeatureStore) -> str:

@@ -94,9 +94,11 @@ def bundle_of(
         if not head.description.features_fingerprint:
             raise BallspotError(f"{folder.path}: its last checkpoint goes on with the fine-tuning; give the best one")
         if head.description.features_fingerprint != first.features_fingerprint:
-            raise BallspotError(f"{folder.path}: trained on other features than {folders[0].path}; bundle like runs")
+            raise BallspotError(
+                f"{folder.path}: trained on other features than {folders[0].path}; give runs of one kind"
+            )
         if head.description.label_set.labels != first.label_set.labels:
-            raise BallspotError(f"{folder.path}: trained on other labels than {folders[0].path}; bundle like runs")
+            raise BallspotError(f"{folder.path}: trained on other labels than {folders[0].path}; give runs of one kind")
     procedures = [read_procedure(folder.path) for folder in folders]
     if len(folders) > 1 and any(procedures):
         adopted = next(folder for folder, found in zip(folders, procedures, strict=True) if found is not None)
@@ -141,7 +143,7 @@ def write_bundle(
     Raises BallspotError, too, when ``out`` is there already.
     """
     if out.exists():
-        raise BallspotError(f"{out}: is there already; choose another --out")
+        raise BallspotError(f"{out}: already exists; choose another --out")
     bundle = bundle_of(
         runs,
         features=features,

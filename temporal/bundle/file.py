@@ -137,7 +137,7 @@ def _header_of(path: Path, text: str) -> BundleHeader:
     try:
         content = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        _fail(path, f"its header is no JSON that can be held ({str(error)[:120]})")
+        _fail(path, f"its header is not JSON that can be held ({str(error)[:120]})")
     found = content.get("format") if isinstance(content, dict) else None
     family, _, version = found.partition("/") if isinstance(found, str) else ("", "", "")
     if not isinstance(content, dict) or family != BUNDLE_FAMILY or not version.isdecimal() or len(version) > 9:

@@ -81,7 +81,7 @@ class SplitsPart(Part):
         for name in names:
             parts = PurePosixPath(name).parts
             if not parts or name.startswith("/") or "\\" in name or ".." in parts or ":" in parts[0]:
-                raise ValueError(f"match {name!r} is no path below a data root")
+                raise ValueError(f"match {name!r} is not a path below a data root")
         return names
 
 

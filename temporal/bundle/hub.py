@@ -96,7 +96,7 @@ def pull(repo: str, out: Path, *, revision: str | None = None, with_features: bo
     does not answer or has no such thing, or when the bundle is damaged; then nothing is left in ``out``.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BallspotError(f"{out}: is there already; choose another --out")
+        raise BallspotError(f"{out}: already exists; choose another --out")
     api = HfApi(endpoint=constants.ENDPOINT)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

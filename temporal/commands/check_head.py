@@ -11,9 +11,7 @@ from ...extract.device import pick_device, use_threads
 
 @command("check-head", short_help="Try a head of your own before it is trained.")
 @click.argument("head", metavar="FILE.py:CLASS|MODULE:CLASS")
-@click.option(
-    "--dim", type=click.IntRange(1, 2**20), default=368, show_default=True, help="Numbers a frame, as features have."
-)
+@click.option("--dim", type=click.IntRange(1, 2**20), default=368, show_default=True, help="Features per frame.")
 @click.option("--preset", default="best", show_default=True, help="A preset, or a TOML file of your own.")
 @set_option
 @labels_option
@@ -24,10 +22,10 @@ def check_head(
 ) -> None:
     """Try a head of your own before it is trained.
 
-    The class is made and called as training and prediction do: shapes at several lengths and strides, clips in a batch,
-    gradients of the training loss (an own loss of --set class_loss, too), equal scores twice, saving and loading,
-    number types. One line a check; the exit code is 1 where something is wrong. docs/reference/own-code.md says what a
-    head is.
+    The class is made and called as in training and prediction. The checks are: shapes at several lengths and strides,
+    clips in a batch, gradients of the training loss (also a loss of your own from --set class_loss), equal scores
+    twice, saving and loading, and number types. Each check prints one line, and the exit code is 1 if something is
+    wrong. docs/reference/own-code.md says what a head is.
 
     \b
     ballspot check-head heads.py:MyHead --set temporal_stride=2

@@ -60,7 +60,7 @@ class Asked:
     labels: str
 
 
-@command("export", short_help="Make a file for others of predictions or of a run.")
+@command("export", short_help="Write predictions or a run as a file for others.")
 @click.argument("source", metavar="PREDICTIONS|RUN|BUNDLE", type=FOLDER)
 @click.option(
     "--format",
@@ -68,51 +68,61 @@ class Asked:
     type=click.Choice([ZIP, *EXPORTS, *MODEL_FORMATS]),
     default=ZIP,
     show_default=True,
-    help="What to make; bundle, onnx and card are of a run, the others of predictions or a run's own.",
+    help="What to make. bundle, onnx and card are made from a run, the others from predictions, also those of a run.",
 )
 @click.option(
-    "--out", type=FOLDER, required=True, help="File to write, a folder for a file a match; it must not be there yet."
+    "--out",
+    type=FOLDER,
+    required=True,
+    help="File to write, or folder if there is one file per match; it must not exist yet.",
 )
 @click.option(
     "--with-run", "others", metavar="RUN", type=FOLDER, multiple=True,
-    help="bundle: another run of the same features, whose scores are averaged. May be repeated.",
+    help="bundle: another run of the same features, whose scores are averaged with RUN's; repeatable.",
 )  # fmt: skip
 @click.option(
     "--features", type=FOLDER, multiple=True, metavar="SET",
-    help="bundle, onnx, card: a set that the run was trained on, in order.  [default: as the run recorded]",
+    help="bundle, onnx, card: a set that the run was trained on; repeatable, in the order of the training.  [default: "
+        "as the run recorded]",
 )  # fmt: skip
 @click.option(
     "--with-backbone/--without-backbone", default=None,
-    help="bundle: hold the backbone's weights.  [default: those that are random, offline or fine-tuned here]",
+    help="bundle: include the backbone's weights.  [default: only if they are random, offline or fine-tuned here]",
 )  # fmt: skip
 @click.option(
     "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True,
-    help="bundle, onnx, card: the head of the best validation mAP, or of the last epoch.",
+    help="bundle, onnx, card: the head with the best validation mAP, or that of the last epoch.",
 )  # fmt: skip
 @click.option(
     "--tuned", type=FOLDER, metavar="FILE",
-    help="bundle: post-processing from `ballspot tune`.  [default: RUN/tuned.json where it is]",
+    help="bundle: post-processing from `ballspot tune`.  [default: RUN/tuned.json if it exists]",
 )  # fmt: skip
-@click.option("--backbone", type=FOLDER, metavar="FILE", help="onnx: write the backbone there, too.")
+@click.option("--backbone", type=FOLDER, metavar="FILE", help="onnx: also write the backbone to this file.")
 @selection_options
-@click.option("--before", type=SECONDS, metavar="SECONDS", help="Shown ahead of a spot.  [default: 5; vtt and srt: 0]")
-@click.option("--after", type=SECONDS, metavar="SECONDS", help="Shown after a spot.  [default: 3; vtt and srt: 1.5]")
+@click.option(
+    "--before", type=SECONDS, metavar="SECONDS", help="Seconds shown before a spot.  [default: 5; 0 for vtt and srt]"
+)
+@click.option(
+    "--after", type=SECONDS, metavar="SECONDS", help="Seconds shown after a spot.  [default: 3; 1.5 for vtt and srt]"
+)
 @data_option(
-    "Data root: only its matches, and every one of them, under its names; card: that of its counts and intervals.",
+    "Data root: all of its matches are exported, and no others. For card, counts and intervals come from it.",
     required=False,
 )
-@split_of_option("Part of --data, or of the RUN, to export.")
+@split_of_option("Matches of --data, or of the RUN, to export.")
 @splits_option()
 @labels_option
 @click.pass_context
 @trust_option
 def export(context: click.Context, **options: Any) -> None:
-    """Make a file for others of predictions or of a run.
+    """Write predictions or a run as a file for others.
 
-    Of predictions: a submission, which keeps every spot as it is, or timelines, subtitles, chapters and tables of the
-    spots from --threshold up. Of a run: `bundle`, one file
-    that `ballspot predict` takes anywhere; `onnx`, the head for other runtimes (extra `onnx`), compared with torch
-    before it is kept; `card`, a page of Markdown that says what the head is.
+    Predictions become a submission, which keeps every spot as it is, or timelines, subtitles, chapters and tables of
+    the spots from --threshold up.
+
+    A run becomes a `bundle`, one file that `ballspot predict` takes anywhere; `onnx`, the head for other runtimes
+    (extra `onnx`), which is compared with torch before it is kept; or a `card`, a page of Markdown that describes the
+    head.
 
     \b
     ballspot export runs/first --format soccernet-zip --out submission.zip
@@ -125,7 +135,7 @@ def export(context: click.Context, **options: Any) -> None:
         _predictions(asked)
         return
     if asked.out.exists():
-        raise BallspotError(f"{asked.out}: is there already; choose another --out")
+        raise BallspotError(f"{asked.out}: already exists; choose another --out")
     {"bundle": _bundle, "onnx": _onnx, "card": _card}[asked.form](asked)
 
 
@@ -204,7 +214,7 @@ def _onnx(asked: Asked) -> None:
 
     require_onnx()
     if asked.backbone is not None and asked.backbone.exists():
-        raise BallspotError(f"{asked.backbone}: is there already; choose another --backbone")
+        raise BallspotError(f"{asked.backbone}: already exists; choose another --backbone")
     done = export_head(asked.source, asked.out, checkpoint=asked.checkpoint)
     click.echo(f"{asked.out}: {done}")
     if asked.backbone is not None:

@@ -26,25 +26,28 @@ from ...cache.terminal import (
 @data_argument
 @click.option("--out", "run_path", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
 @click.option(
-    "--backbone", help="A timm model, also with shift (regnety_002+gsf), or FILE.py:NAME.  [default: the weights']"
+    "--backbone",
+    help="A timm model, also with temporal shift (regnety_002+gsf), or FILE.py:NAME.  [default: what the weights say]",
 )
-@click.option("--weights", default="hub", show_default=True, help="To begin with: as of `ballspot extract`.")
-@click.option("--size", type=SIZE, help="Height and width of the pictures.  [default: the weights', else 224x398]")
+@click.option("--weights", default="hub", show_default=True, help="Weights to begin with, as in `ballspot extract`.")
+@click.option(
+    "--size", type=SIZE, help="Height and width of the pictures.  [default: what the weights say, otherwise 224x398]"
+)
 @click.option("--motion", type=click.IntRange(0, MOST_MOTION),
-              help="Show motion, as of `ballspot extract`.  [default: what the weights say, else 0]")  # fmt: skip
+              help="Show motion, as in `ballspot extract`.  [default: what the weights say, otherwise 0]")  # fmt: skip
 @click.option("--preset", default="finetune", show_default=True, help="A preset, or a TOML file of your own.")
-@click.option("--head", help="Kind of head, or own code: FILE.py:CLASS.  [default: the preset's]")
+@click.option("--head", help="Kind of head, or a class of your own: FILE.py:CLASS.  [default: the preset's]")
 @set_option
 @click.option("--freeze", help="Parts of the backbone that stay as they are, e.g. stem,s1,s2.")
 @click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
-              help="All chance comes from it.")  # fmt: skip
+              help="Seed of everything that is random.")  # fmt: skip
 @splits_option()
 @leave_out_option()
 @labels_option
 @device_option()
 @click.option(
     "--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto", show_default=True,
-    help="Numbers of the forward pass; auto is bfloat16 on GPUs that have it, else float32.",
+    help="Number type of the forward pass; auto is bfloat16 on GPUs that have it, otherwise float32.",
 )  # fmt: skip
 @threads_option
 @trust_option
@@ -69,10 +72,10 @@ def finetune(
 ) -> None:
     """Train a backbone and a head together on video.
 
-    Clips come straight from the videos of DATA, decoded as they are needed.
+    Clips come straight from the videos of DATA and are decoded as they are needed.
 
-    OUT receives backbone.safetensors, which `extract --weights OUT` takes, and a head for `predict`. With several GPUs
-    or machines, start it by torchrun. docs/reference/finetuning.md has every key.
+    OUT receives backbone.safetensors, which `extract --weights OUT` takes, and a head for `predict`. With several
+    GPUs or machines, start the command with torchrun. docs/reference/finetuning.md has every key.
 
     \b
     ballspot finetune DATA --out runs/tuned --backbone regnety_002+gsf --weights hub
@@ -138,7 +141,7 @@ def finetune(
             is_done = run.is_done
             group.wait()
             if is_done:
-                note(f"{run_path}: this very run is done already; nothing to do")
+                note(f"{run_path}: this run is already done; nothing to do")
                 metrics = run.metrics()
             else:
                 if settled.line:

@@ -21,17 +21,19 @@ from ...extract.device import pick_device, use_threads
 @click.argument("run", type=FOLDER)
 @data_option("Data root with the labels that were corrected.")
 @click.option("--run", "out", type=FOLDER, help="Folder of the new run.  [default: RUN-learned-1, -2, ... beside RUN]")
-@click.option("--features", type=FOLDER, multiple=True, help="Feature sets of RUN, also of the corrected matches.  "
-              "[default: where they were]")  # fmt: skip
 @click.option(
-    "--labels", help="Label set, with further classes perhaps: a built-in name or a TOML file.  [default: RUN's]"
+    "--features",
+    type=FOLDER,
+    multiple=True,
+    help="Feature sets of RUN, which must have the corrected matches, too.  [default: where they were]",
 )
+@click.option("--labels", help="Label set: a built-in name or a TOML file; it may add classes.  [default: RUN's]")
 @labels_file_option
 @click.option("--epochs", "n_epochs", type=click.IntRange(1, 1000), default=3, show_default=True,
               help="Passes over the training matches.")  # fmt: skip
 @set_option
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="All chance comes from it.")
-@click.option("--also", multiple=True, metavar="MATCH", help="Predict this match, too; repeatable.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything that is random.")
+@click.option("--also", multiple=True, metavar="MATCH", help="Also predict this match; repeatable.")
 @device_option()
 @threads_option
 def learn(
@@ -50,11 +52,13 @@ def learn(
 ) -> None:
     """Learn from corrected labels, in seconds.
 
-    Trains a new run that begins with the head of RUN, on RUN's matches and on those whose labels were corrected with
-    `ballspot view --edit`, from stored features. Prints what changed in the corrected matches, and mAP@1 of the
-    validation matches before and after. RUN stays as it is; the new run holds both heads' predictions. Of a match whose
-    labels began with nothing only what was decided is learned: around each label and each rejection, and what was
-    watched.
+    Trains a new run from stored features. It begins with the head of RUN and trains on RUN's matches and on those
+    whose labels were corrected with `ballspot view --edit`. Prints what changed in the corrected matches, and mAP@1
+    of the validation matches before and after. RUN stays as it is, and the new run holds the predictions of both
+    heads.
+
+    If the labels of a match began empty, only what was decided is learned: the surroundings of each label and each
+    rejection, and what was watched.
 
     \b
     ballspot learn runs/best --data DATA

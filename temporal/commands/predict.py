@@ -84,42 +84,58 @@ class Asked:
 @click.option("--features", "more", type=FOLDER, multiple=True, help="The further sets that the run was trained on.")
 @data_option("Data root: the match folders.", required=False)
 @click.option("--split", default="test", show_default=True, type=click.Choice(("train", "valid", "test", "all")),
-              help="Which matches; all are those of the three parts.")  # fmt: skip
+              help="Matches to predict; all means those of the three parts.")  # fmt: skip
 @click.option("--with", "others", metavar="RUN", type=FOLDER, multiple=True,
-              help="Another run of the same features; scores are averaged. May be repeated.")  # fmt: skip
+              help="Another run of the same features, whose scores are averaged with RUN's; repeatable.")  # fmt: skip
 @click.option("--tuned", metavar="FILE", type=FOLDER, help="Post-processing from `ballspot tune`.")
 @click.option("--out", type=FOLDER, help="Folder for the predictions.  [default: RUN/predictions/SPLIT]")
 @splits_option("the run's")
 @leave_out_option("the run's")
 @click.option("--checkpoint", default="best", show_default=True, type=click.Choice(("best", "last")),
-              help="The head of the best validation mAP, or of the last epoch.")  # fmt: skip
+              help="The head with the best validation mAP, or that of the last epoch.")  # fmt: skip
 @device_option()
 @threads_option
 @click.option("--weights", help="Where the backbone's weights are now.  [default: where they were]")
-@click.option("--engine", type=click.Choice(("torch", "openvino")),
-              help="What computes a video's features.  [default: what computed those of the training]")  # fmt: skip
+@click.option(
+    "--engine",
+    type=click.Choice(("torch", "openvino")),
+    help="What computes the features of a video.  [default: the engine of the training features]",
+)
 @click.option("--keep-features", type=FOLDER, help="Also keep the videos' feature sets in this folder.")
-@click.option("--live", is_flag=True, help="The video is still being made: a growing file, a named pipe, or - (stdin).")
-@click.option("--threshold", type=FiniteRange(0, 1), help="With --live: the least confidence of a spot that is told.  "
-              "[default: the run's own, chosen on its validation matches; else 0.2]")  # fmt: skip
-@click.option("--warm-up", type=FiniteRange(min=0), default=60.0, show_default=True,
-              help="With --live: seconds before the first spot, where a head scales by the match.")  # fmt: skip
+@click.option(
+    "--live", is_flag=True, help="The video is still growing: it is a file, a named pipe, or - (standard input)."
+)
+@click.option(
+    "--threshold",
+    type=FiniteRange(0, 1),
+    help="With --live: lowest confidence of a spot that is printed.  [default: the run's own, chosen on its validation "
+    "matches; if it has none, 0.2]",
+)
+@click.option(
+    "--warm-up",
+    type=FiniteRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="With --live: seconds to wait before the first spot, if the head scales features by match.",
+)
 @click.option("--idle", type=click.FloatRange(min=0), default=30.0, show_default=True,
-              help="With --live: seconds after which a file that no longer grows has ended.")  # fmt: skip
-@click.option("--fps", help="With --live: frames a second of a stream that does not say, e.g. 25.")
-@click.option("--json", "as_json", is_flag=True, help="With --live: one JSON object a spot and line.")
+              help="With --live: seconds after which a file that no longer grows counts as ended.")  # fmt: skip
+@click.option("--fps", help="With --live: frames per second of a stream that does not say it, e.g. 25.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="With --live: print one JSON object per spot, each on its own line."
+)
 @trust_option
 @click.pass_context
 def predict(context: click.Context, **options: Any) -> None:
     """Find the spots of a split, or of any video.
 
-    With FEATURES and --data, a split is predicted from stored features, extracted as those that RUN was trained on.
-    Writes OUT/MATCH/results_spotting.json in SoccerNet's format and OUT/MATCH/scores.npz with the scores of every
-    frame. A RUN of several seeds (`train --seeds`) gives the mean of their scores. Of a SWEEP each finished run that
-    has not predicted the split yet does so.
+    With FEATURES and --data, a split is predicted from stored features, which must be extracted as those that RUN was
+    trained on. Writes OUT/MATCH/results_spotting.json in SoccerNet's format and OUT/MATCH/scores.npz with the scores
+    of every frame. For a RUN of several seeds (`train --seeds`) the scores are averaged. For a SWEEP, each finished
+    run that has not predicted the split yet does so.
 
-    With videos, or folders of them, the frames go straight through the backbone and the head, nothing is stored, and
-    OUT (default: predictions) also gets a table, OUT/VIDEO/spots.csv.
+    With videos, or folders of them, the frames go straight through the backbone and the head, and no features are
+    stored. OUT (default: predictions) also gets a table, OUT/VIDEO/spots.csv.
 
     \b
     ballspot predict runs/tcn features/SET --data DATA --split test
@@ -140,7 +156,7 @@ def predict(context: click.Context, **options: Any) -> None:
         return
     asked.refuse(OF_STORES, "is for stored features; leave it out, or give --data too")
     if asked.live:
-        asked.refuse(("keep_features", "tuned", "out"), "cannot be had with --live; leave it out")
+        asked.refuse(("keep_features", "tuned", "out"), "does not work with --live; leave it out")
         _live(asked)
         return
     asked.refuse(OF_LIVE, "is for --live; leave it out")
@@ -313,7 +329,7 @@ def _live(asked: Asked) -> None:
     threshold = asked.threshold
     if threshold is None:
         threshold = LIVE_THRESHOLD if bundle.threshold is None else bundle.threshold
-        note(f"note: spots are told from {threshold:g} up; --threshold takes another number")
+        note(f"note: spots are printed from {threshold:g} up; --threshold takes another number")
     stream = open_live(asked.inputs[0], patience_s=asked.idle)
     with ExitStack() as stack:
         maker = stack.enter_context(
@@ -331,7 +347,7 @@ def _live(asked: Asked) -> None:
             else:
                 click.echo(
                     f"{clock(spot.position_ms)}  {spot.label:<24} {spot.team or '':<6}{spot.confidence:.2f}  "
-                    f"(told after {told.latency_s:.1f} s of video)"
+                    f"(printed after {told.latency_s:.1f} s of video)"
                 )
 
 

@@ -26,9 +26,15 @@ from ...cache.terminal import (
 @splits_option()
 @leave_out_option()
 @labels_option
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the background frames.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the random choice of background frames.",
+)
 @click.option("--min-count", type=click.IntRange(min=1), default=10, show_default=True,
-              help="Truths that make a class count in the second mean.")  # fmt: skip
+              help="Truths that a class needs to count in the second mean.")  # fmt: skip
 @json_option
 def probe(
     features: Path,
@@ -44,8 +50,8 @@ def probe(
 ) -> None:
     """Score single frames by logistic regression: the floor for heads.
 
-    Trains on the frames around the events of the training matches, with scikit-learn, and scores the split as a head's
-    predictions are scored. A head that does not beat it has learnt nothing from time.
+    Trains on the frames around the events of the training matches, with scikit-learn, and scores the split in the
+    same way as a head's predictions. A head that is no better than this has learned nothing from time.
 
     \b
     ballspot probe features/SET --data DATA

@@ -30,25 +30,31 @@ if TYPE_CHECKING:
 CLUSTER_JOBS = 16  # runs at a time on other machines, whose number nobody here knows
 
 
-@command(short_help="Train every setting of a sweep file, several seeds each.")
+@command(short_help="Train every setting of a sweep file with several seeds.")
 @click.argument("file", metavar="FILE")
 @click.argument("features", type=FOLDER, nargs=-1)
 @data_option()
 @click.option("--out", type=FOLDER, required=True, help="Folder of the sweep: runs lie in OUT/SETTING/seed-N.")
 @click.option("--jobs", "n_jobs", type=click.IntRange(min=1),
-              help="Runs at a time.  [default: cores / --threads, one a GPU, 16 on a cluster]")  # fmt: skip
+              help="Runs at the same time.  [default: cores / --threads; one per GPU; 16 on a cluster]")  # fmt: skip
 @click.option("--threads", "n_threads", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Threads of a run; the same number gives the same bits.")  # fmt: skip
+              help="Threads of each run; the same number gives the same bits.")  # fmt: skip
 @click.option("--stack", default="auto", show_default=True, metavar="auto|N",
-              help="Train up to N runs of one shape at once; auto: 8 on a GPU, 1 on the CPU.")  # fmt: skip
+              help="Train up to N runs of one shape at once; auto is 8 on a GPU and 1 on the CPU.")  # fmt: skip
 @click.option("--precision", type=click.Choice(("float32", "bfloat16")),
-              help="What heads compute in while they learn; as --set precision=...")  # fmt: skip
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Laid over every run; may be repeated.")
-@click.option("--seeds", "n_seeds", type=click.IntRange(1, 100), help="Of every setting.  [default: the file's]")
+              help="Number type that heads compute in while they train; the same as --set precision=...")  # fmt: skip
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one configuration key in every run; repeatable."
+)
+@click.option("--seeds", "n_seeds", type=click.IntRange(1, 100), help="Seeds of every setting.  [default: the file's]")
 @click.option("--folds", "n_folds", type=click.IntRange(min=2), metavar="K",
-              help="Train every setting and seed K times, each without another part of the matches; `compare` takes "
-              "what they found on these together.  [default: the file's]")  # fmt: skip
-@click.option("--with-test", is_flag=True, help="With folds: deal the test matches, too, which else take no part.")
+              help="Train every setting and seed K times, each time without another part of the matches; `compare` "
+                  "scores what the K runs found on the parts that they left out.  [default: the file's]")  # fmt: skip
+@click.option(
+    "--with-test",
+    is_flag=True,
+    help="With folds: deal the test matches to the folds, too; otherwise they take no part.",
+)
 @splits_option()
 @leave_out_option()
 @labels_option
@@ -56,16 +62,22 @@ CLUSTER_JOBS = 16  # runs at a time on other machines, whose number nobody here 
 @click.option("--on", default="local", show_default=True,
               help="local, ray, ray:ADDRESS, slurm, or slurm:local (SLURM's jobs as processes here).")  # fmt: skip
 @click.option("--minutes", type=click.IntRange(min=1), default=120, show_default=True,
-              help="What SLURM is told that a run takes at most.")  # fmt: skip
+              help="Minutes that a run may take on SLURM.")  # fmt: skip
 @click.option("--search", "searcher", type=click.Choice(("optuna",)),
-              help="Try some settings instead of all, giving poor ones up early (extra optuna).")  # fmt: skip
+              help="Try some settings instead of all, and give poor ones up early (extra optuna).")  # fmt: skip
 @click.option("--trials", "n_trials", type=click.IntRange(min=1),
-              help="Of a search: settings to try, with the first seed.  [default: 20]")  # fmt: skip
-@click.option("--finalists", "n_finalists", type=click.IntRange(min=1),
-              help="Of a search: so many of the best, and the baseline, get all seeds.  [default: 3]")  # fmt: skip
+              help="With --search: settings to try with the first seed.  [default: 20]")  # fmt: skip
+@click.option(
+    "--finalists",
+    "n_finalists",
+    type=click.IntRange(min=1),
+    help="With --search: this many of the best settings, and the baseline, get all seeds.  [default: 3]",
+)
 @click.option("--track", is_flag=True, help="Write TensorBoard files into the runs (extra track).")
-@click.option("--retry-failed", is_flag=True, help="Try runs again that failed before.")
-@click.option("--dry-run", is_flag=True, help="List the runs with their expected time and disk; train nothing.")
+@click.option("--retry-failed", is_flag=True, help="Try again the runs that failed before.")
+@click.option(
+    "--dry-run", is_flag=True, help="List the runs with their expected time and disk space, but train nothing."
+)
 @json_option
 def sweep(
     file: str,
@@ -94,11 +106,11 @@ def sweep(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Train every setting of a sweep file, several seeds each.
+    """Train every setting of a sweep file with several seeds.
 
-    FILE is a TOML file, or the name of a shipped one; docs/reference/sweeps.md describes both. FEATURES are read
-    side by side by settings that name none. Given again, the command goes on: done runs are skipped, interrupted ones
-    resumed, failed ones left until --retry-failed.
+    FILE is a TOML file, or the name of a shipped one; docs/reference/sweeps.md describes both. FEATURES are read side
+    by side by settings that name no features themselves. If you give the command again, it skips finished runs,
+    resumes interrupted ones, and leaves failed ones alone until --retry-failed.
 
     \b
     ballspot sweep experiment-2 features/SET --data DATA --out runs/experiment-2
@@ -194,14 +206,14 @@ def sweep(
             left.unlink(missing_ok=True)  # of a sweep that was killed while it wrote
     show_results(planned_sweep, planned, as_json=as_json)
     if searcher is not None:
-        note("the best of many tries on the validation matches is flattered there; `compare --split test` is not")
+        note("the best of many tries looks too good on the validation matches; `compare --split test` shows its worth")
     if planned_sweep.folds:
         note(f"`ballspot compare {out}` takes what all folds found on the matches that they held out together")
     failed = [run for run in planned if run.state == "failed"]
     if failed:
         raise BallspotError(
             f"{out}: {len(failed)} of {len(planned)} runs failed, the first {failed[0].job.run.relative_to(out)}; "
-            "mend the cause and give the same command with --retry-failed"
+            "remove the cause and give the same command with --retry-failed"
         )
 
 
@@ -210,17 +222,17 @@ def require_sense(
 ) -> None:
     """Raises BallspotError for options that do not go together; ``folding`` is the one that asks for folds."""
     if searcher is not None and folding is not None:
-        raise BallspotError(f"--search {searcher} {folding}: a search validates all on the same matches; drop it")
+        raise BallspotError(f"--search {searcher} {folding}: a search validates all on one part; leave it out")
     if searcher is None and (n_trials or n_finalists):
         raise BallspotError("--trials and --finalists are for a search; give --search optuna with them")
     if searcher is not None and dry_run:
         raise BallspotError(
-            f"--search {searcher} --dry-run: which settings are tried hangs on what is found; give --dry-run alone, "
+            f"--search {searcher} --dry-run: which settings are tried depends on what is found; give --dry-run alone, "
             "which says what a run of every setting costs"
         )
     if searcher is not None and on != "local":
         raise BallspotError(
-            f"--search {searcher} --on {on}: a search stops its trials, which it can here alone; drop --on"
+            f"--search {searcher} --on {on}: a search stops its trials, which works only here; leave out --on"
         )
 
 
@@ -240,7 +252,7 @@ def stack_of_search(stack: str) -> int:
     from ..sweep import stack_size
 
     if stack_size(stack, device="cpu") > 1:
-        raise BallspotError(f"--stack {stack}: a search gives its trials up one by one; drop --stack, or --search")
+        raise BallspotError(f"--stack {stack}: a search gives its trials up one by one; leave out --stack, or --search")
     return 1
 
 

@@ -32,32 +32,42 @@ if TYPE_CHECKING:
 @click.option("--features", "more", type=FOLDER, multiple=True, help="Another feature set to read beside FEATURES.")
 @data_option()
 @click.option("--run", "run_path", type=FOLDER, required=True, help="Folder of the run; an interrupted one is resumed.")
-@click.option("--preset", help="best, fast, original, original-fixed, or a TOML file of your own.  [default: best, "
-              "or of --init that run's configuration]")  # fmt: skip
+@click.option(
+    "--preset",
+    help="best, fast, original, original-fixed, or a TOML file of your own.  [default: best; with --init that run's "
+    "configuration]",
+)
 @click.option("--init", "start_path", metavar="RUN", type=FOLDER,
-              help="Begin with the best head of this run; classes go by their names.")  # fmt: skip
+              help="Begin with the best head of this run; classes are matched by name.")  # fmt: skip
 @click.option(
     "--head",
     metavar="KIND",
     help="tcn, transformer, multires, gru, unet, tdeed, sgp-mixer, linear, spot-gru, mstcn, asformer, adaspot, or a "
     "class of your own: FILE.py:CLASS or MODULE:CLASS.  [default: the preset's]",
 )
-@click.option("--precision", type=click.Choice(("float32", "bfloat16")),
-              help="What the head computes in while it learns; as --set precision=...")  # fmt: skip
+@click.option(
+    "--precision",
+    type=click.Choice(("float32", "bfloat16")),
+    help="Number type that the head computes in while it trains; the same as --set precision=...",
+)
 @set_option
 @click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
-              help="All chance comes from it.")  # fmt: skip
+              help="Seed of everything that is random.")  # fmt: skip
 @click.option("--seeds", "n_seeds", type=click.IntRange(min=1),
-              help="So many runs, from --seed on, in RUN/seed-0, RUN/seed-1, ...  [default: one, in RUN]")  # fmt: skip
+              help="Train this many runs, with seeds from --seed on, in RUN/seed-0, RUN/seed-1, ...  [default: one, in "
+                  "RUN]")  # fmt: skip
 @splits_option()
 @leave_out_option()
 @labels_option
 @device_option()
 @threads_option
 @click.option("--track", is_flag=True, help="Write TensorBoard files into RUN/tensorboard (extra track).")
-@click.option("--shuffle-labels", is_flag=True, help="Control: train on events at random times.")
-@click.option("--mistakes", type=FOLDER,
-              help="Scores of the training matches by heads not trained on them: hard negatives.")  # fmt: skip
+@click.option("--shuffle-labels", is_flag=True, help="A control: train on the same events at random times.")
+@click.option(
+    "--mistakes",
+    type=FOLDER,
+    help="Scores of the training matches by heads that were not trained on them, for hard negatives.",
+)
 @trust_option
 def train(
     features: Path,
@@ -82,9 +92,10 @@ def train(
 ) -> None:
     """Train a head on a feature set.
 
-    FEATURES is a set that `ballspot extract` wrote. The run folder receives the configuration, a log line an epoch, the
-    best and the last head, predictions and metrics of the validation matches. Given again, the command resumes a run
-    that was interrupted, and leaves a finished one as it is. Every key is described in docs/reference/configuration.md.
+    FEATURES is a set that `ballspot extract` wrote. The run folder receives the configuration, one log line per
+    epoch, the best and the last head, and predictions and metrics of the validation matches. If you give the command
+    again, it resumes a run that was interrupted, and leaves a finished one as it is. docs/reference/configuration.md
+    describes every key.
 
     \b
     ballspot train features/SET --data DATA --run runs/tcn --head tcn --set n_epochs=30

@@ -22,22 +22,28 @@ if TYPE_CHECKING:
 OFFICIAL_RATE = 25.0  # rows a second that the windows of preset `best` are counted in
 
 
-@command(short_help="Find the post-processing of every class on saved scores.")
+@command(short_help="Find the best post-processing of every class on saved scores.")
 @click.argument("scores", metavar="RUN", type=FOLDER)
 @data_option(
     "Data root: the match folders with their labels.  [default: the one that RUN was trained on]", required=False
 )
 @click.option("--split", default="valid", show_default=True, type=click.Choice(("train", "valid", "test", "all")),
-              help="The matches to tune on; never those that a result is reported for.")  # fmt: skip
+              help="The matches to tune on; do not report a result for these matches.")  # fmt: skip
 @splits_option("the run's")
 @click.option("--labels", help="Label set of other systems' scores.  [default: the run's, or ball-12]")
 @click.option("--rows-per-second", type=FiniteRange(0.001, 1000),
-              help="Rate of the rows of plain arrays, which do not say it themselves.")  # fmt: skip
+              help="Rows per second of plain arrays, which do not say it themselves.")  # fmt: skip
 @click.option("--min-count", type=click.IntRange(min=1), default=10, show_default=True,
               help="Classes with fewer truths share one setting.")  # fmt: skip
 @click.option("--out", type=FOLDER, help="File for the settings found.  [default: RUN/tuned.json]")
-@click.option("--apply", "applied", metavar="SCORES", type=FOLDER, help="Folder of other scores to decode with them.")
-@click.option("--to", "destination", metavar="FOLDER", type=FOLDER, help="Where spots of --apply are written.")
+@click.option(
+    "--apply",
+    "applied",
+    metavar="SCORES",
+    type=FOLDER,
+    help="Folder of other scores to decode with the settings found.",
+)
+@click.option("--to", "destination", metavar="FOLDER", type=FOLDER, help="Folder for the spots of --apply.")
 @json_option
 def tune(
     scores: Path,
@@ -52,12 +58,12 @@ def tune(
     destination: Path | None,
     as_json: bool,
 ) -> None:
-    """Find the post-processing of every class on saved scores.
+    """Find the best post-processing of every class on saved scores.
 
-    RUN is a run that predicted the split (training predicts the validation matches), the folder of several seeds whose
-    scores `predict --split valid` averaged, or a folder of another system's scores: FOLDER/MATCH/scores.npz or
-    scores.npy, shapes in docs/guides/tuning.md. Nothing is trained. The settings go to a file that `ballspot predict
-    --tuned` takes; --apply uses them on saved scores at once.
+    RUN is a run that predicted the split (training predicts the validation matches), the folder of several seeds
+    whose scores `predict --split valid` averaged, or a folder of another system's scores (FOLDER/MATCH/scores.npz or
+    scores.npy; docs/guides/tuning.md has the shapes). Nothing is trained. The settings go to a file that `ballspot
+    predict --tuned` takes. --apply uses them on saved scores at once.
 
     \b
     ballspot tune runs/tcn --data DATA
@@ -87,7 +93,7 @@ def tune(
     threshold = chosen_threshold([decoded_spots(one, how) for one in saved], truths, label_set)
     made_from = {"scores": str(folder), "split": split, "matches": list(names)}
     write_postprocessing(out, how, made_from=made_from, threshold=threshold)
-    note(f"{out}: written; AP after tuning is that of the matches tuned on, and so too high")
+    note(f"{out}: written; AP after tuning is measured on the matches that were tuned on, so it is too high")
     _print(tuned, min_count=min_count, as_json=as_json)
     if applied is not None and destination is not None:
         _apply(applied, destination, label_set, how, rows_a_second=rate)
@@ -106,7 +112,7 @@ def _data_of(scores: Path) -> Path:
     """The data root that the run was trained on. Raises BallspotError for scores of another system, which say none."""
     run = _run_of(scores)
     if run is None:
-        raise BallspotError(f"{scores}: is no run that says its data root{path_hint(scores)}; give --data")
+        raise BallspotError(f"{scores}: is not a run that says its data root{path_hint(scores)}; give --data")
     return data_of_run(run.path, run.record())
 
 

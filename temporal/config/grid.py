@@ -28,7 +28,7 @@ class ClipGrid:
         clip_stride = config.clips.clip_stride
         if clip_stride % frame_spacing:
             raise BallspotError(
-                f"clip_stride {clip_stride} is no multiple of the {frame_spacing} frames between stored rows; "
+                f"clip_stride {clip_stride} is not a multiple of the {frame_spacing} frames between stored rows; "
                 f"set clip_stride to a multiple of {frame_spacing}, or extract every frame"
             )
         return cls(config.clips.clip_frames, clip_stride, config.head.temporal_stride, clip_stride // frame_spacing)

@@ -35,7 +35,7 @@ class FinetuneSection(Section):
     def _known_parts(self) -> Self:
         unknown = [name for name in self.freeze if name not in PARTS]
         if unknown:
-            raise ValueError(f"freeze {unknown[0]!r} is no part of the backbone; give some of {', '.join(PARTS)}")
+            raise ValueError(f"freeze {unknown[0]!r} is not a part of the backbone; give some of {', '.join(PARTS)}")
         return self
 
     def n_decoders(self, *, on_gpu: bool) -> int:
@@ -88,6 +88,6 @@ def read_settings(preset: str, settings: Sequence[str]) -> tuple[Config, Finetun
         raise BallspotError("training.sampling = 'hard-negatives' is for cached features; give near-actions or another")
     if config.training.batch_clips % section.copies:
         raise BallspotError(
-            f"training.batch_clips {config.training.batch_clips} is no multiple of finetune.copies {section.copies}"
+            f"training.batch_clips {config.training.batch_clips} is not a multiple of finetune.copies {section.copies}"
         )
     return config, section

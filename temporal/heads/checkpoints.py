@@ -225,7 +225,7 @@ def _description(path: Path, header: dict[str, Any]) -> HeadDescription:
 
 
 def rate_of(said: object) -> Fraction | None:
-    """The frame rate that a checkpoint or bundle says, None for none. Raises ValueError for what is no rate."""
+    """The frame rate that a checkpoint or bundle says, None for none. Raises ValueError for what is not a rate."""
     if said is None:
         return None
     if not isinstance(said, str) or re.fullmatch(r"\d{1,9}(/\d{1,9})?", said, re.ASCII) is None:

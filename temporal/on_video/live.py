@@ -78,8 +78,8 @@ def live_spots(
     warm_rows = round(warm_up_s * float(frames.fps) / maker.stride) if ensemble.needs_whole_match else 0
     look_ahead = stream.look_ahead_rows * maker.stride + spots.hold_rows * row_frames + maker.look_ahead_frames
     tell(
-        f"{frames.source}: {frames.width}x{frames.height} at {float(frames.fps):g} frames/s; a spot is told when about "
-        f"{float(look_ahead / frames.fps):.1f} s of video have come after it"
+        f"{frames.source}: {frames.width}x{frames.height} at {float(frames.fps):g} frames/s; a spot is printed "
+        f"when about {float(look_ahead / frames.fps):.1f} s of video have come after it"
         + (f", the first after {warm_up_s:g} s" if warm_rows else "")
     )
     waiting: list[dict[str, np.ndarray]] = []

@@ -47,7 +47,7 @@ def open_search(space: Space, out: Path, *, identity: str) -> Iterator["Search"]
             study = optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise BallspotError(
-                f"{out / JOURNAL}: is no journal of a search ({error}); choose another --out"
+                f"{out / JOURNAL}: is not a journal of a search ({error}); choose another --out"
             ) from error
         whole = [_texts(space), list(space.points.items()), space.baseline(), space.laid, identity]
         digest = sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()

@@ -274,7 +274,7 @@ def _whole_keys(values: Mapping[str, Any], path: Path) -> Table:
         try:
             json.dumps(value)
         except TypeError as error:
-            raise BallspotError(f"{path}: {key} = {value!r}: a date or a time is no value of any key") from error
+            raise BallspotError(f"{path}: {key} = {value!r}: no key takes a date or a time") from error
         leaf = key.rpartition(".")[2]
         if leaf not in PLACES or key not in (leaf, ".".join(PLACES[leaf])):
             near = nearest_name(leaf, [*PLACES, *RUN_KEYS])

@@ -149,4 +149,4 @@ def _procedure(settings: Mapping[str, Any], clip_rows: int, n_labels: int, *, so
         return Procedure.model_validate(values)
     except ValidationError as error:
         place, problem = first_problem(error)
-        raise BallspotError(f"{source}: its settings' {place}: {problem}; mend or leave out its config.json") from error
+        raise BallspotError(f"{source}: its settings' {place}: {problem}; correct or remove its config.json") from error

@@ -96,7 +96,7 @@ def _data_set(settings: Mapping[str, Any], n_labels: int, *, source: str) -> Dat
     if said != n_labels:
         raise BallspotError(
             f"{source}: its head tells {n_labels} classes apart, its settings say num_classes {said!r}; give the "
-            "config.json of this very checkpoint"
+            "config.json of exactly this checkpoint"
         )
     if settings.get("modality", "rgb") != "rgb":
         raise BallspotError(f"{source}: reads {settings['modality']!r} pictures; only those of colour are read here")

@@ -169,7 +169,7 @@ def _section(state: Mapping[str, Tensor], table: Mapping[str, str], *, source: s
     if n_labels < 1 or not n_rows or not dim or dim % 16:
         raise BallspotError(
             f"{source}: {n_rows} positions of {dim} numbers and {n_labels} classes; its layers have 16 groups, so this "
-            "is no checkpoint of it"
+            "is not a checkpoint of it"
         )
     return HeadSection(
         kind="sgp-mixer",

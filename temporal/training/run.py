@@ -45,7 +45,7 @@ def train_seeds(
     for of_seed, run, key in runs:
         with run.at_work(waits=False):
             if run.is_done:
-                note(f"{run.path}: this very run is done already; nothing to do")
+                note(f"{run.path}: this run is already done; nothing to do")
                 metrics = run.metrics()
             else:
                 loaded = loaded or load_both(experiment, spill=run.path)

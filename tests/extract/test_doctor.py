@@ -65,7 +65,7 @@ def test_a_missing_package_is_a_fault_and_the_exit_code_one(monkeypatch, tmp_pat
     result = CliRunner().invoke(main, ["doctor", str(tmp_path)])
     assert result.exit_code == 1
     assert "! no-such-package-of-ours  pip install no-such-package-of-ours" in result.stdout
-    assert "1 thing to mend" in result.stdout
+    assert "1 thing to repair" in result.stdout
 
 
 def test_json_has_every_finding_and_a_wrong_folder_is_told(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""Data at its limits: features that are no numbers or never change, matches without events or almost without frames,
+"""Data at its limits: features that are not numbers or never change, matches without events or almost without frames,
 one of five hours, a thousand of a second, one class and a hundred."""
 
 import json
@@ -86,7 +86,7 @@ def test_features_that_are_no_numbers_are_told(value: str, scaling: str, place: 
             assert "finite" in require_refusal("features", ballspot(*more))
     verified = ballspot("cache", "verify", path)
     assert verified.code == 1 and "row 17 is not finite" in verified.stdout
-    note_outcome("data extremes: features that are no numbers", REFUSED)
+    note_outcome("data extremes: features that are not numbers", REFUSED)
 
 
 @pytest.mark.parametrize("scaling", spread(SCALINGS, "train"))

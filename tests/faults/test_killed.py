@@ -143,7 +143,7 @@ def require_same_again(command: Killed, season: Season, whole: dict[str, object]
     out = season.root / command.out
     was_done = (contents(out) if out.is_dir() else {}) == whole
     again = started(command.words(season), log).wait()
-    is_told = was_done and again.code == 1 and ("is there already" in again.error or "is not empty" in again.error)
+    is_told = was_done and again.code == 1 and ("already exists" in again.error or "is not empty" in again.error)
     assert again.code == 0 or is_told, f"{where}\n{again.stderr}"
     assert contents(out) == whole, where
     if command.clears:

@@ -146,7 +146,7 @@ def test_toml_that_is_too_much_is_refused_wherever_it_is_read(tmp_path, text, me
     path = tmp_path / "file.toml"
     path.write_text(text)
     for read in (load_label_set, load_config, lambda name: read_space(Path(name))):
-        with pytest.raises(BallspotError, match=r"file\.toml: is no readable TOML"):
+        with pytest.raises(BallspotError, match=r"file\.toml: is not readable TOML"):
             read(str(path))
 
 
@@ -166,11 +166,11 @@ def test_numbers_of_64_bits_and_dates_are_read():
     ("text", "message"),
     [
         ("seeds = 1000000000000", "seeds 1000000000000: give a number of seeds from 1 to 1000"),
-        ("seeds = [9223372036854775808]", "is no readable TOML"),
+        ("seeds = [9223372036854775808]", "is not readable TOML"),
         ("[axes]\npreset = [3]", "preset = 3: give text"),
         ("[axes]\nfeatures = [[1]]", r"features = \[1\]: give text or a list of texts"),
         ("[set]\nleave_out = 3", "leave_out = 3: give text"),
-        ("[axes]\nn_epochs = [1979-05-27]", "a date or a time is no value of any key"),
+        ("[axes]\nn_epochs = [1979-05-27]", "no key takes a date or a time"),
         (
             "[axes]\n" + "".join(f"{key} = [1, 2]\n" for key in list(PLACES)[:20]),
             f"above {MOST_SETTINGS}; leave values",

@@ -2,43 +2,43 @@
 
 const KEYS = [
   ["space, k", "play or pause"],
-  ["← →", "a frame back or on"],
-  ["shift ← →", "a second back or on"],
+  ["← →", "one frame back or on"],
+  ["shift ← →", "one second back or on"],
   ["j l", "two seconds back or on"],
   ["[ ]", "slower or faster"],
-  ["n p", "next or previous error; of a match without labels, spot"],
+  ["n p", "next or previous error; without labels, next or previous spot"],
   [", .", "previous or next spot"],
-  ["d shift d", "next or previous difference of A and B"],
+  ["d shift d", "next or previous difference between A and B"],
   ["m", "mark this moment, with a note"],
   ["+ − 0", "zoom in, out, whole match"],
-  ["a e", "pan left or right"],
-  ["b", "predictions below the threshold"],
-  ["c", "scores of every frame"],
-  ["x", "runs: A and B, only A, only B"],
+  ["a e", "move the view left or right"],
+  ["b", "show predictions below the threshold"],
+  ["c", "show the scores of every frame"],
+  ["x", "show A and B, only A, or only B"],
   ["s", "sound on or off"],
   ["w g", "wide picture; magnifying glass"],
   ["t", "copy the link to this view"],
-  ["?", "this page; Esc closes it"],
+  ["?", "show these keys; Esc closes them"],
 ];
 const TEXT = [
-  "A lane a class: truth in its upper row, predictions below, each as high as the square root of its score. Drag or wheel to pan and zoom, click a spot to go there, a class in the table to hide its lane; shift-click shows it alone.",
-  "Hits are counted as “ballspot evaluate” counts them: a truth takes the best-scored free prediction of its class within half the tolerance either side. Filters hide spots and leave the counts alone.",
+  "Each class has its own lane: truths in the upper row, predictions in the lower one, each as high as the square root of its score. Drag to move sideways and turn the wheel to zoom. Click a spot to go there. Click a class in the table to hide its lane; with shift, only that class stays.",
+  "Hits are counted as “ballspot evaluate” counts them: each truth takes the free prediction of its class with the highest score within half the tolerance on either side. Filters hide spots but do not change the counts.",
 ];
 
 const EDIT_KEYS = [
-  ["1 … 9", "a label of that class here, or for the chosen spot"],
+  ["1 … 9", "add a label of that class here, or give that class to the chosen spot"],
   ["y", "accept the chosen prediction"],
   ["⌫ Del", "delete the label, reject the prediction"],
   ["f shift f", "next or previous undecided prediction"],
-  ["u i", "move the label a frame back or on"],
+  ["u i", "move the label one frame back or on"],
   ["o", "move the label to the moment shown"],
-  ["v", "its team: left, right, none"],
-  ["q", "a note for the label"],
-  ["shift y", "watched up to here (or the stretch asked about): nothing is missing"],
+  ["v", "change its team: left, right, none"],
+  ["q", "write a note for the label"],
+  ["shift y", "watched: up to here (or in the stretch asked about) no label is missing"],
   ["z shift z", "undo, redo"],
   ["r", "learn from these labels"],
 ];
-const EDIT_TEXT = "Every step is on the disk before it is called saved. Drag a diamond to move it. The keys of the classes stand on their buttons; “keys …” changes them.";
+const EDIT_TEXT = "Every step is on the disk before the page says that it is saved. Drag a diamond to move a label. The keys of the classes are on their buttons; “keys …” changes them.";
 
 export function fillHelp(dialog, edits = false) {
   const title = document.createElement("h2");

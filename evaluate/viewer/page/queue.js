@@ -42,7 +42,7 @@ export function question() {
   const one = page.asked;
   if (!one) return "";
   const { queue, labels } = page.view;
-  const what = one.label === null ? `what happens until ${Math.round((one.end_ms - one.ms) / 1000)} s later?` : `${labels[one.label]}?`;
+  const what = one.label === null ? `what happens in the next ${Math.round((one.end_ms - one.ms) / 1000)} s?` : `${labels[one.label]}?`;
   return `question ${queue.indexOf(one) + 1} of ${queue.length}: ${what} (${[one.why, ...one.scores].join(", ")})`;
 }
 

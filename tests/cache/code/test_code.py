@@ -84,11 +84,11 @@ def test_what_is_loaded_is_called_with_what_it_asks_for(file):
         ("gone.py:double", "gone.py: no such file"),
         ("gone:double", "no module gone.py in the working folder, and none installed"),
         ("mine.py:doubel", "does not define doubel; did you mean double?"),
-        ("mine.py:double(3)", "options (3) are no name=value with plain values"),
-        ("mine.py:double(x=open('a'))", "are no name=value"),
+        ("mine.py:double(3)", "options (3) are not name=value with plain values"),
+        ("mine.py:double(x=open('a'))", "are not name=value"),
         ("imports.py:Path", "only imports Path; name the file or module that defines it"),
-        ("broken.py:f", "broken.py, line 2: is no Python"),
-        ("latin.py:f", "is no UTF-8 text"),
+        ("broken.py:f", "broken.py, line 2: is not Python"),
+        ("latin.py:f", "is not UTF-8 text"),
     ],
 )
 def test_what_cannot_be_had_is_refused_in_one_line(file, text, said):
@@ -98,12 +98,12 @@ def test_what_cannot_be_had_is_refused_in_one_line(file, text, said):
     with pytest.raises(BallspotError) as error:
         pinned(text)
     assert said in str(error.value) and "--head" in str(error.value) + "--head" * (
-        "options" in said or "no name" in said
+        "options" in said or "not name" in said
     )
 
 
 def test_a_class_is_no_function(file):
-    with pytest.raises(BallspotError, match="Kept is no function; write `def Kept"):
+    with pytest.raises(BallspotError, match="Kept is not a function; write `def Kept"):
         pin_code("mine.py:Kept", where="--backbone", kind="function")
 
 

@@ -99,7 +99,9 @@ def test_a_cluster_tells_of_a_task_when_it_has_ended(tasks: list[Task], tmp_path
 
 
 def test_another_word_is_refused() -> None:
-    with pytest.raises(BallspotError, match=r"^--on moon: no such place; give ray, ray:ADDRESS, slurm or slurm:local$"):
+    with pytest.raises(
+        BallspotError, match=r"^--on moon: no such place; give local, ray, ray:ADDRESS, slurm or slurm:local$"
+    ):
         Executor(1, "moon")
 
 

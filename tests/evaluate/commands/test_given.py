@@ -74,7 +74,7 @@ def test_the_folder_of_a_runs_predictions_knows_the_data_root_and_predictions_of
     theirs = spot_file("l/m2", [("PASS", 1000, 0.9)], root="theirs").parents[2]
     result = call("evaluate", theirs)
     assert result.exit_code == 1 and result.stderr == (
-        f"Error: {theirs}: is no run that tells its data root; give --data\n"
+        f"Error: {theirs}: is not a run that tells its data root; give --data\n"
     )
 
 
@@ -174,7 +174,7 @@ def test_compare_scores_predictions_of_others_beside_runs(one_run: Path, spot_fi
     result = call("compare", archive, one_run, "--split", "test", "--format", "json")
     assert [run["name"] for run in json.loads(result.stdout)["runs"]] == ["theirs.zip", "first"]
     result = call("compare", theirs)
-    assert result.exit_code == 1 and "is no run, and no run is beside it; give --data" in result.stderr
+    assert result.exit_code == 1 and "is not a run, and no run is beside it; give --data" in result.stderr
     words = ("--data", one_run.parents[1] / "data", "--split", "test")
     (one_run.parents[1] / "data" / "splits.toml").write_text(_splits(one_run).read_text())
     assert call("compare", theirs, *words).exit_code == 0

@@ -75,7 +75,7 @@ def test_labels_are_sorted_by_half_and_time_and_keep_all_that_is_written(label_f
     ("change", "message"),
     [
         ({"label": "PASSS"}, "unknown label 'PASSS' in label set 'ball-12'; did you mean 'PASS'"),
-        ({"label": None}, "label None is no text"),
+        ({"label": None}, "label None is not text"),
         ({"position": "-40"}, "position '-40' is not a count of milliseconds"),
         ({"position": "soon"}, "position 'soon'"),
         ({"position": None}, "position None"),
@@ -101,7 +101,7 @@ def test_a_bad_annotation_is_named_by_file_and_number(label_file, change: dict, 
 def test_a_document_of_another_shape_is_an_error_that_names_the_file(tmp_path: Path, document: object):
     path = tmp_path / "Labels-ball.json"
     path.write_text(json.dumps(document))
-    with pytest.raises(BallspotError, match=r"annotations|is no JSON object") as caught:
+    with pytest.raises(BallspotError, match=r"annotations|is not a JSON object") as caught:
         read_labels(path, BALL_12)
     assert str(path) in str(caught.value)
 

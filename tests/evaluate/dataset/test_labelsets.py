@@ -43,7 +43,7 @@ def test_a_label_set_file_gives_its_labels_in_order(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("labels = [", "no readable TOML"),
+        ("labels = [", "not readable TOML"),
         ("", "labels must be a list"),
         ("labels = []", "labels must be a list"),
         ('labels = ["A", 1]', "labels must be a list"),

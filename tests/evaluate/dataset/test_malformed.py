@@ -30,19 +30,19 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "a list in place of an object": ("[]", 'holds no list "predictions"'),
     "no predictions": ('{"UrlLocal": "m"}', 'holds no list "predictions"'),
     "predictions that are no list": ('{"predictions": {}}', 'holds no list "predictions"'),
-    "an entry that is no object": ('{"predictions": [7]}', "prediction 1: is no JSON object"),
-    "no label": (changed(label=...), "prediction 2: label None is no text"),
-    "a label that is a number": (changed(label=3), "prediction 2: label 3 is no text"),
-    "a label of half a surrogate pair": (changed(label="\ud800"), "prediction 2: label '\\ud800' is no text"),
+    "an entry that is no object": ('{"predictions": [7]}', "prediction 1: is not a JSON object"),
+    "no label": (changed(label=...), "prediction 2: label None is not text"),
+    "a label that is a number": (changed(label=3), "prediction 2: label 3 is not text"),
+    "a label of half a surrogate pair": (changed(label="\ud800"), "prediction 2: label '\\ud800' is not text"),
     "no position": (changed(position=...), "prediction 2: position None"),
-    "a position that is no number": (changed(position="soon"), "prediction 2: position 'soon'"),
+    "a position that is not a number": (changed(position="soon"), "prediction 2: position 'soon'"),
     "a position with a fraction in text": (changed(position="12.5"), "prediction 2: position '12.5'"),
     "a negative position": (changed(position="-40"), "prediction 2: position '-40'"),
     "a position beyond all videos": (changed(position=10**15), "prediction 2: position 1000000000000000"),
     "a position of 5,000 digits": (changed(position=0).replace(": 0", ": " + "9" * 5000), "cannot be held"),
     "a position that is true": (changed(position=True), "prediction 2: position True"),
     "no confidence": (changed(confidence=...), "prediction 2: confidence None"),
-    "a confidence that is no number": (changed(confidence="high"), "prediction 2: confidence 'high'"),
+    "a confidence that is not a number": (changed(confidence="high"), "prediction 2: confidence 'high'"),
     "a confidence that is not finite": (changed(confidence="nan"), "prediction 2: confidence 'nan'"),
     "an infinite confidence": (changed(confidence=float("inf")), "prediction 2: confidence inf"),
     "a third half": (changed(half="3"), "prediction 2: half '3'"),
@@ -72,9 +72,9 @@ def test_numbers_of_thousands_of_digits_and_deep_nesting_in_toml_are_one_line(tm
     path = tmp_path / "odd.toml"
     for content in ("labels = " + "9" * 5000, "labels = " + "[" * 20_000):
         path.write_text(content)
-        with pytest.raises(BallspotError, match=r"odd\.toml: is no readable TOML"):
+        with pytest.raises(BallspotError, match=r"odd\.toml: is not readable TOML"):
             load_label_set(str(path))
-        with pytest.raises(BallspotError, match=r"odd\.toml: is no readable TOML"):
+        with pytest.raises(BallspotError, match=r"odd\.toml: is not readable TOML"):
             load_splits(tmp_path / "data", matches, splits_file=path)
 
 

@@ -80,7 +80,7 @@ def test_a_split_names_whole_matches_and_its_parts_are_their_recordings(tmp_path
     ):
         assert splits.part("test") == ("m3/1", "m3/2")
         assert splits.by_match["test"] == ("m3",)
-    with pytest.raises(BallspotError, match="is no match: 'm1/1'"):
+    with pytest.raises(BallspotError, match="is not a match: 'm1/1'"):
         (tmp_path / "splits.toml").write_text('train = ["m1/1"]\nvalid = ["m1/2"]\ntest = ["m3"]\n')
         load_splits(tmp_path, find_matches(tmp_path))
 

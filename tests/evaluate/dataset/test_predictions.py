@@ -94,7 +94,7 @@ def test_what_is_neither_folder_nor_zip_is_an_error(tmp_path: Path):
         open_predictions(tmp_path / "absent")
     text = tmp_path / "spots.zip"
     text.write_text("no zip")
-    with pytest.raises(BallspotError, match="no readable zip file"):
+    with pytest.raises(BallspotError, match="nor a readable zip file"):
         open_predictions(text)
 
 
@@ -105,7 +105,7 @@ def test_a_zip_of_an_unknown_version_is_an_error(tmp_path: Path, spot_file: Call
     content = bytearray(path.read_bytes())
     content[content.rindex(b"PK\x01\x02") + 6] = 202  # the version needed to extract, in the central directory
     path.write_bytes(content)
-    with pytest.raises(BallspotError, match="no readable zip file"):
+    with pytest.raises(BallspotError, match="nor a readable zip file"):
         open_predictions(path)
 
 

@@ -64,13 +64,13 @@ def test_a_match_that_cannot_be_left_out_is_named(tmp_path: Path, names: list[st
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('train = ["a", "z"]', "entry 2 of train is no match: 'z'"),
+        ('train = ["a", "z"]', "entry 2 of train is not a match: 'z'"),
         ('train = ["a"]\ntest = ["a"]', "match 'a' is in train and in test"),
         ('train = ["a", "a"]', "match 'a' is twice in train"),
         ('training = ["a"]', "unknown key 'training'"),
         ("train = 'a'", "train must be a list"),
         ("train = [1]", "train must be a list"),
-        ("train = [", "no readable TOML"),
+        ("train = [", "not readable TOML"),
     ],
 )
 def test_a_bad_split_file_is_named_with_its_fault(tmp_path: Path, text: str, message: str):

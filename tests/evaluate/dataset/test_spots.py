@@ -68,7 +68,7 @@ def test_numbers_may_be_written_as_numbers_and_the_half_come_from_the_game_time(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"label": 3}, "label 3 is no text"),
+        ({"label": 3}, "label 3 is not text"),
         ({"position": None}, "position None"),
         ({"position": math.nan}, "position nan"),
         ({"position": "9" * 5000}, "position '99999"),

@@ -49,7 +49,7 @@ def test_an_object_is_an_action(record: dict, action: object):
         ({"do": "add", "label": "PASS", "position_ms": 10**13}, "position_ms 10000000000000 is not"),
         ({"do": "add", "label": "PASS", "position_ms": 1, "half": 3}, "half 3 is not 1 or 2"),
         ({"do": "add", "label": "PASS", "position_ms": 1, "path": "x"}, "add has no field 'path'"),
-        ({"do": "add", "label": "\ud800", "position_ms": 1}, "is no text"),
+        ({"do": "add", "label": "\ud800", "position_ms": 1}, "is not text"),
         ({"do": "delete", "entry": -1}, "entry -1 is not the place"),
         ({"do": "delete", "entry": 1.0}, "entry 1.0 is not the place"),
         ({"do": "note", "entry": 0, "text": "x" * 2001}, "is not a text of up to 2000 letters"),

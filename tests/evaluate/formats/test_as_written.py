@@ -145,7 +145,7 @@ def test_positions_on_the_clock_are_told_by_their_frames_and_cut_at_the_third_pe
 def test_frames_without_a_rate_are_times_by_the_rate_that_is_given(tmp_path: Path, fps: dict[str, Any]) -> None:
     document = [{"video": "m", "num_frames": 100, **fps, "events": [{"frame": 50, "label": "PASS", "comment": ""}]}]
     with pytest.raises(
-        BallspotError, match="video 1: has no fps, without which frames are no times; add it, or give --fps"
+        BallspotError, match="video 1: has no fps, and without it frames have no times; add it, or give --fps"
     ):
         read(tmp_path / "e.json", "e2e-spot", document)
     (video,) = read(tmp_path / "e.json", "e2e-spot", document, fps=50.0)
@@ -182,9 +182,9 @@ def test_tables_are_read_as_spreadsheets_of_every_country_save_them(
 
 
 def test_lines_of_a_table_are_counted_with_the_one_that_names_the_delimiter(tmp_path: Path) -> None:
-    with pytest.raises(BallspotError, match="line 3: 'bald' is no time"):
+    with pytest.raises(BallspotError, match="line 3: 'bald' is not a time"):
         read(tmp_path / "t.csv", "csv", "sep=;\nmatch;time;label\nm;bald;PASS\n")
-    with pytest.raises(BallspotError, match="line 2: '0,5' is no time"):  # a comma parts fields here
+    with pytest.raises(BallspotError, match="line 2: '0,5' is not a time"):  # a comma parts fields here
         read(tmp_path / "t.csv", "csv", 'match,time,label\nm,"0,5",PASS\n')
 
 
@@ -279,7 +279,7 @@ def test_a_timeline_of_other_programs_is_read(tmp_path: Path, encoding: str) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("<file>", "is no XML"),
+        ("<file>", "is not XML"),
         ("<file/>", "holds no ALL_INSTANCES"),
         ('<!DOCTYPE f [<!ENTITY a "b">]><file><ALL_INSTANCES/></file>', "declares a document type"),
         ("<file><ALL_INSTANCES><instance/></ALL_INSTANCES></file>", "instance 1: has no code"),

@@ -210,7 +210,7 @@ def test_what_is_not_read_of_a_video_is_noted(tmp_path: Path, name: str, documen
 
 def test_nothing_is_overwritten_and_names_stay_inside(tmp_path: Path):
     write_videos(tmp_path / "a", FORMATS["labels-ball"], TWO_HALVES, fps=25)
-    with pytest.raises(BallspotError, match=r"Labels-ball\.json: is there already"):
+    with pytest.raises(BallspotError, match=r"Labels-ball\.json: already exists"):
         write_videos(tmp_path / "a", FORMATS["labels-ball"], TWO_HALVES, fps=25)
     for name in ("../b", str(tmp_path / "b")):
         with pytest.raises(BallspotError, match="leads out of"):
@@ -235,13 +235,13 @@ def test_matches_whose_names_are_one_folder_do_not_take_each_others_place(tmp_pa
         ("csv", "video,label\n", "header must name video, label, and position_ms or time"),
         ("csv", "video,label,time,time\n", "names 'time' twice"),
         ("csv", "video,label,time\nm,PASS\n", "line 2: has 2 fields, the header 3"),
-        ("csv", "video,label,time\nm,PASS,soon\n", "line 2: 'soon' is no time"),
-        ("csv", "video,label,time\nm,PASS,1:75\n", "line 2: '1:75' is no time"),
-        ("csv", "video,label,time\nm,PASS,1:60:00\n", "line 2: '1:60:00' is no time"),
-        ("csv", "video,label,time\nm,PASS,1.5:00\n", "line 2: '1.5:00' is no time"),
-        ("csv", "video,label,position_ms\nm,PASS,12.000\n", "line 2: '12.000' is no time"),  # or twelve thousand
+        ("csv", "video,label,time\nm,PASS,soon\n", "line 2: 'soon' is not a time"),
+        ("csv", "video,label,time\nm,PASS,1:75\n", "line 2: '1:75' is not a time"),
+        ("csv", "video,label,time\nm,PASS,1:60:00\n", "line 2: '1:60:00' is not a time"),
+        ("csv", "video,label,time\nm,PASS,1.5:00\n", "line 2: '1.5:00' is not a time"),
+        ("csv", "video,label,position_ms\nm,PASS,12.000\n", "line 2: '12.000' is not a time"),  # or twelve thousand
         ("csv", "", "is empty; it needs a header that names video, label"),
-        ("csv", 'video,label,time\nm,"PA\n', "is no CSV"),
+        ("csv", 'video,label,time\nm,"PA\n', "is not CSV"),
         ("csv", "video,label,time,half\nm,PASS,1,3\n", "line 2: half '3'"),
         ("osl", "[]", 'holds no list "data"'),
         ("osl", '{"data": [{"events": []}]}', 'sample 1: has no text "id"'),
@@ -251,7 +251,7 @@ def test_matches_whose_names_are_one_folder_do_not_take_each_others_place(tmp_pa
             '{"data": [{"id": "a", "events": [{"label": "P", "position_ms": -1}]}]}',
             "sample 1, event 1: position_ms",
         ),
-        ("e2e-spot", "{}", "no JSON list of videos"),
+        ("e2e-spot", "{}", "not a JSON list of videos"),
         ("e2e-spot", '[{"video": "m", "events": []}]', "video 1: has no fps"),
         ("e2e-spot", '[{"video": "m", "fps": 25, "events": [{"label": "P", "frame": 1.5}]}]', "event 1: frame 1.5"),
         ("soccertrack-v2", "{}", 'holds no list "actions"'),

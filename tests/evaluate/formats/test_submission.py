@@ -87,7 +87,7 @@ def test_unknown_labels_existing_files_and_empty_folders_are_refused(folders: Pa
         pack_submission(folders / "odd", folders / "odd.zip", label_set=BALL_12)
     assert not (folders / "odd.zip").exists()
     (folders / "there.zip").touch()
-    with pytest.raises(BallspotError, match=r"there\.zip: is there already"):
+    with pytest.raises(BallspotError, match=r"there\.zip: already exists"):
         pack_submission(folders / "predictions", folders / "there.zip", label_set=BALL_12)
     (folders / "empty").mkdir()
     with pytest.raises(BallspotError, match="no <match>/results_spotting"):

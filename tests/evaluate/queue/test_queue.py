@@ -126,11 +126,11 @@ def test_a_queue_reads_back_and_another_file_is_refused_by_item(tmp_path: Path):
     for change, said in [
         ({"label": "PAS"}, "did you mean 'PASS'"),
         ({"half": 3}, "no match and half"),
-        ({"position_ms": -1}, "no times in ms"),
-        ({"position_ms": 5, "end_ms": 4}, "no times in ms"),
+        ({"position_ms": -1}, "not times in ms"),
+        ({"position_ms": 5, "end_ms": 4}, "not times in ms"),
         ({"why": "<script>"}, "none of disagreement"),
-        ({"scores": "ab"}, "are no numbers"),
-        ({"value": None}, "are no numbers"),
+        ({"scores": "ab"}, "are not numbers"),
+        ({"value": None}, "are not numbers"),
         ({"match": 5}, "no match and half"),
     ]:
         path.write_text(json.dumps({**good, "items": [{**good["items"][0], **change}]}))
@@ -138,7 +138,7 @@ def test_a_queue_reads_back_and_another_file_is_refused_by_item(tmp_path: Path):
             read_queue(path, LABELS)
         assert "item 1: " in str(told.value)
     path.write_text("[]")
-    with pytest.raises(BallspotError, match="is no queue"):
+    with pytest.raises(BallspotError, match="is not a queue"):
         read_queue(path, LABELS)
 
 
@@ -159,4 +159,4 @@ def test_the_command_asks_within_its_budget_and_says_what(tmp_path: Path, label_
     items = json.loads((tmp_path / "other.json").read_text())["items"]
     assert [(one["label"], one["position_ms"]) for one in items] == [("PASS", 1000), ("PASS", 20_000)]
     again = CliRunner().invoke(main, line)
-    assert again.exit_code == 1 and "is there already" in again.output
+    assert again.exit_code == 1 and "already exists" in again.output

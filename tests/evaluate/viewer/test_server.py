@@ -190,7 +190,7 @@ def test_the_server_listens_on_this_machine_alone(server: ViewServer):
 
 
 def test_a_port_that_is_taken_is_a_users_error(server: ViewServer):
-    with pytest.raises(BallspotError, match=f"port {server.server_port} cannot be had"):
+    with pytest.raises(BallspotError, match=f"port {server.server_port} is not available"):
         ViewServer({}, port=server.server_port)
 
 

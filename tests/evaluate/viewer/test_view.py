@@ -162,7 +162,7 @@ def test_a_folder_of_runs_is_told_as_such_with_and_without_a_data_root(tmp_path:
     for more in ([], ["--data", str(tmp_path)]):
         result = CliRunner().invoke(main, ["view", str(tmp_path / "tcn"), "--no-open", *more])
         assert result.exit_code == 1
-        assert "is no run but holds runs; give one or two of them" in result.output
+        assert "is not a run but holds runs; give one or two of them" in result.output
 
 
 def test_two_sides_are_called_by_what_tells_them_apart():

@@ -159,7 +159,7 @@ def test_the_two_parts_of_a_shifted_model_are_the_whole(kind, stages):
 def test_pictures_that_are_no_whole_clips_are_refused():
     model, clips = shifted("tsm")
     clips.n_frames = 4
-    with pytest.raises(ValueError, match="no whole number of clips"):
+    with pytest.raises(ValueError, match="not a whole number of clips"):
         model(torch.randn(6, 3, 32, 32))
 
 

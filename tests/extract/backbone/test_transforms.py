@@ -84,7 +84,7 @@ def test_views_are_named_once_with_the_original_first() -> None:
 
 @pytest.mark.parametrize("text", ["mirror", "photo", "photo:0", "photo:17"])
 def test_a_view_that_is_none_is_named(text: str) -> None:
-    with pytest.raises(BallspotError, match=f"{text!r} is no view"):
+    with pytest.raises(BallspotError, match=f"{text!r} is not a view"):
         parse_views(text)
 
 

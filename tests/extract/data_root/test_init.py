@@ -73,7 +73,7 @@ def test_videos_are_linked_labels_copied_and_the_rest_is_named(loose: Path, tmp_
     assert min(map(len, splits.by_part.values())) == 1
     assert everything(loose) == before
     again = invoke(loose)
-    assert again.exit_code == 1 and "is there already; choose another --out" in again.output
+    assert again.exit_code == 1 and "already exists; choose another --out" in again.output
 
 
 @pytest.mark.parametrize("how", ["copy", "hardlink"])

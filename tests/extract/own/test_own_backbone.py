@@ -119,7 +119,7 @@ def test_what_is_no_backbone_is_refused_in_one_line(project, source, said):
 
 def test_a_class_is_no_backbone_and_a_module_needs_a_name(project, drawn):
     words = ("extract", drawn, "--out", "features", "--device", "cpu", "--backbone")
-    assert "Tiny is no function" in ballspot(*words, "mine.py:Tiny").stderr
+    assert "Tiny is not a function" in ballspot(*words, "mine.py:Tiny").stderr
     assert "no such file" in ballspot(*words, "nowhere.py:tiny").stderr
     assert not Path("features").exists()
 

@@ -43,7 +43,7 @@ def test_slurm_jobs_on_the_local_cluster_give_the_same_stores(
 
 def test_a_place_that_is_none_is_named(drawn: Path, tmp_path: Path) -> None:
     code, error = extract(drawn, tmp_path, "--on", "moon")
-    assert (code, error) == (1, "Error: --on moon: no such place; give ray, ray:ADDRESS, slurm or slurm:local\n")
+    assert (code, error) == (1, "Error: --on moon: no such place; give local, ray, ray:ADDRESS, slurm or slurm:local\n")
 
 
 def run(*words: object) -> tuple[int, str, str]:

@@ -259,7 +259,7 @@ def test_options_of_another_format_are_usage_errors(shared, tmp_path, words, mes
 def test_a_file_that_is_there_is_not_overwritten_and_a_bundle_needs_out_for_predictions(shared, files, tmp_path):
     there = ballspot("export", shared.plain_run, "--format", "bundle", "--out", files.plain)
     assert (there.exit_code, there.stderr.count("\n")) == (1, 1)
-    assert "is there already" in there.stderr
+    assert "already exists" in there.stderr
     nowhere = ballspot("predict", files.plain, shared.plain, "--data", shared.data)
     assert nowhere.exit_code == 1
     assert "give --out FOLDER" in nowhere.stderr
@@ -292,7 +292,7 @@ def test_a_bundle_adopted_is_a_run_that_predicts_and_is_bundled_again(shared, fi
 def test_what_a_bundle_says_of_itself_is_no_option(files, tmp_path, option):
     result = ballspot("adopt", files.plain, "--out", tmp_path / "run", option)
     assert result.exit_code == 1
-    assert f"{option.partition('=')[0]}: a bundle says all of itself; leave it out" in result.stderr
+    assert f"{option.partition('=')[0]}: a bundle already says this; leave it out" in result.stderr
     assert not (tmp_path / "run").exists()
 
 

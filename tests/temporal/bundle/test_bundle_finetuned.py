@@ -71,7 +71,7 @@ def test_a_fine_tuning_does_not_go_on_with_another_video(brief, tmp_path):
     words += ["--device", "cpu", *(word for one in SMALL for word in ("--set", one))]
     ballspot(*words)
     again = CliRunner().invoke(main, list(map(str, words)))
-    assert again.exit_code == 0 and "is done already" in again.stderr
+    assert again.exit_code == 0 and "is already done" in again.stderr
     for match in (MATCH, VALID):
         video = data / match / "64p.mp4"
         whole = video.read_bytes()

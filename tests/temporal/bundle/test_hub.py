@@ -64,7 +64,7 @@ def test_a_head_goes_to_the_hub_alone_and_comes_back_to_predict(shared, hub, tmp
     assert predicted.exit_code == 0, predicted.stderr
     again = ballspot("hub", "pull", "me/first", "--out", out)
     assert (again.exit_code, again.stderr.count("\n")) == (1, 1)
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
 
 
 def test_features_and_backbone_go_only_when_they_are_asked_for(shared, hub, tmp_path):

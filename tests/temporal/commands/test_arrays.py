@@ -88,7 +88,7 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, suffix: str) -> 
     else:
         torch.save({"rows": torch.from_numpy(rows), "epoch": 3}, path)
     words = ("cache", "import", tmp_path / "given", "--out", tmp_path / "out", "--set", "x", "--dtype", "float32")
-    assert "does not say how many rows a second it has; give --fps" in ballspot(*words, code=1).stderr
+    assert "does not say how many rows per second it has; give --fps" in ballspot(*words, code=1).stderr
     ballspot(*words, "--fps", "12.5")
     with FeatureStore.open(tmp_path / "out" / "x" / "a" / "m1.h5") as store:
         assert (store.match, store.fps, store.n_video_frames) == ("a/m1", 12.5, 30)
@@ -144,7 +144,7 @@ def test_a_file_that_is_no_array_of_numpys_is_named_and_no_trust_is_asked_for(tm
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "m.npy").write_bytes(b"<html>not found</html>")
     error = ballspot("cache", "import", tmp_path / "given", "--out", tmp_path / "out", "--fps", "2", code=1).stderr
-    assert "m.npy: is no array of NumPy's, it begins with b'<html>'" in error and "pickle" not in error
+    assert "m.npy: is not a NumPy array; it begins with b'<html>'" in error and "pickle" not in error
 
 
 def test_rows_of_another_width_do_not_come_into_one_set(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_rows_of_another_width_do_not_come_into_one_set(tmp_path: Path) -> None:
     words = ("cache", "import", tmp_path / "given", "--out", tmp_path / "out", "--set", "x", "--fps", "2")
     for _ in range(2):  # the second time the first store is there already
         error = ballspot(*words, code=1).stderr
-        assert "b/features.npy: has 3 numbers a row, and" in error and "a/features.npy has 4" in error
+        assert "b/features.npy: has 3 numbers per row, and" in error and "a/features.npy has 4" in error
         assert sorted(path.name for path in (tmp_path / "out").rglob("*.h5")) == ["a.h5"]
 
 
@@ -190,8 +190,8 @@ def test_a_store_is_kept_where_the_file_has_its_rows_and_refused_where_it_has_ot
     ("arrays", "told"),
     [
         ({"times": np.arange(40) * 40}, "its times are 0.025 a second, not 0.1 to 240; give seconds, or --fps"),
-        ({"times": [np.nan] * 40}, "its times are no seconds that grow from 0 on"),
-        ({"times": np.arange(40) * 1e30}, "its times are no seconds that grow from 0 on"),
+        ({"times": [np.nan] * 40}, "its times are not seconds that grow from 0 on"),
+        ({"times": np.arange(40) * 1e30}, "its times are not seconds that grow from 0 on"),
         ({"times": np.arange(39)}, "has times of shape (39,) for 40 rows; give one for each row"),
         ({"times": np.zeros((40, 2))}, "has times of shape (40, 2) for 40 rows; give one for each row"),
         ({"fps": 1e9}, "its fps is [1000000000.0], not 0.1 to 240 rows a second; give --fps"),

@@ -39,7 +39,7 @@ def test_a_head_begins_with_the_other_one_in_its_own_configuration(first, season
     assert all(alike(one.head[name], other.head[name]) for name in one.head)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert len(record["init"]["sha256"]) == 64
-    assert "done already" in ballspot(*still(*words)).stderr
+    assert "already done" in ballspot(*still(*words)).stderr
     refused = ballspot(*still("train", season.features, "--data", season.data, "--run", tmp_path / "run"), *SMALL)
     assert refused.exit_code == 1 and "holds another run" in refused.stderr
 

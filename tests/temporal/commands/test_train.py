@@ -40,7 +40,7 @@ def test_a_finished_run_is_left_as_it_is(run, season):
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     result = ballspot("train", season.features, "--data", season.data, "--run", run, *SMALL)
     assert result.exit_code == 0
-    assert "done already" in result.stderr
+    assert "already done" in result.stderr
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 

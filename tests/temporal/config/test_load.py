@@ -156,8 +156,8 @@ def test_a_file_of_ones_own_is_laid_over_the_defaults(tmp_path):
         ('[heads]\nkind = "tcn"\n', "unknown section 'heads'; did you mean 'head'?"),
         ('[head]\nkinds = "tcn"\n', "unknown key 'head.kinds'; did you mean 'kind'?"),
         ("head = 3\n", "head must be a table"),
-        ("[head\n", "is no readable TOML"),
-        (f"[head]\nwidth = {'9' * 5000}\n", "is no readable TOML"),
+        ("[head\n", "is not readable TOML"),
+        (f"[head]\nwidth = {'9' * 5000}\n", "is not readable TOML"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_place(tmp_path, text, message):

@@ -47,7 +47,7 @@ def test_a_store_of_every_second_frame_gives_clips_of_even_strides_only(tmp_path
     assert features.frame_spacing == 2
     grid = ClipGrid.of(load_config("best", ["clip_stride=4"]), features.frame_spacing)
     assert (grid.row_stride, grid.frame_spacing) == (2, 2)
-    with pytest.raises(BallspotError, match="clip_stride 3 is no multiple of the 2 frames"):
+    with pytest.raises(BallspotError, match="clip_stride 3 is not a multiple of the 2 frames"):
         ClipGrid.of(load_config("best", ["clip_stride=3"]), features.frame_spacing)
 
 

@@ -64,7 +64,7 @@ def test_rows_are_those_nearest_in_time(
 def test_too_few_rows_for_the_clips_are_refused_with_the_remedy(tmp_path: Path) -> None:
     numbered(tmp_path, "a", 50, fps=Fraction(50), spacing=4)
     layout = read_layout(open_source(tmp_path).at_rate(Fraction(25)), ["a"])
-    with pytest.raises(BallspotError, match=r"clip_stride 1 is no multiple of the 2 frames .*extract every frame"):
+    with pytest.raises(BallspotError, match=r"clip_stride 1 is not a multiple of the 2 frames .*extract every frame"):
         ClipGrid.of(load_config("best", ["clip_stride=1"]), layout.frame_spacing)
 
 

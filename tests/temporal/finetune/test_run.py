@@ -361,9 +361,9 @@ def test_a_batch_is_changed_as_its_clips_are_one_by_one(crop: float):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["freeze=s5"], "freeze 's5' is no part of the backbone"),
+        (["freeze=s5"], "freeze 's5' is not a part of the backbone"),
         (["layer_decay=0"], "finetune.layer_decay"),
-        (["copies=3"], "is no multiple of finetune.copies 3"),
+        (["copies=3"], "is not a multiple of finetune.copies 3"),
         (["cells=4"], "head.cells = 4: fine-tuning knows 1 only"),
         (["scaling=match"], "clips.scaling = 'match': fine-tuning knows 'none' only"),
         (["n_epoch=3"], "did you mean 'n_epochs'"),

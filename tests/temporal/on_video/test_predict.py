@@ -161,7 +161,7 @@ def test_one_bad_video_does_not_stop_the_others(trained_run, video, tmp_path):
         (["."], "no video in it"),
         (["x.mp4", "--split", "test"], "--split: is for stored features"),
         (["x.mp4", "--threshold", "0.3"], "--threshold: is for --live"),
-        (["x.mp4", "--live", "--keep-features", "kept"], "--keep-features: cannot be had with --live"),
+        (["x.mp4", "--live", "--keep-features", "kept"], "--keep-features: does not work with --live"),
         (["nowhere.ts", "--live"], "nowhere.ts: no such file"),
         ([".", "--live"], ".: cannot be read"),
         (["-", "x.mp4", "--live"], "x.mp4: --live takes one stream"),

@@ -77,7 +77,7 @@ def spots(out: str) -> str:
 def test_a_run_of_own_code_is_resumed_predicted_moved_and_refused_when_its_file_changes(project, tmp_path, monkeypatch):
     done = trained("runs/a", *OWN)
     assert done.exit_code == 0, done.output
-    assert "done already" in trained("runs/a", *OWN).stderr
+    assert "already done" in trained("runs/a", *OWN).stderr
     assert predicted("runs/a", "p1").exit_code == 0
     content = Path("heads.py").read_text()
     Path("heads.py").write_text(content + "# changed\n")
@@ -96,7 +96,7 @@ def test_a_run_of_own_code_is_resumed_predicted_moved_and_refused_when_its_file_
     code.places._held.clear()
     done = predicted("runs/a", "p4")
     assert done.exit_code == 0 and spots("p4") == spots("p1"), done.output
-    assert "done already" in trained("runs/a", *OWN).stderr  # the key knows no folder
+    assert "already done" in trained("runs/a", *OWN).stderr  # the key knows no folder
     forget(monkeypatch, tmp_path)
     shutil.move("heads.py", "hidden.py")
     refused = predicted("runs/a", "p5")

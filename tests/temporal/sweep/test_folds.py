@@ -152,8 +152,8 @@ def test_more_training_matches_than_a_fold_has_are_told(season, tmp_path):
         (["--with-test"], "--with-test is for folds"),
         (["--folds", "9"], "9 folds of 3 matches cannot be dealt"),
         (["--folds", "3", "--leave-out", "match-1"], "folds and a match to leave out exclude each other"),
-        (["--folds", "3", "--search", "optuna"], "--folds: a search validates all on the same matches"),
-        (["--with-test", "--search", "optuna"], "--with-test: a search validates all on the same matches"),
+        (["--folds", "3", "--search", "optuna"], "--folds: a search validates all on one part"),
+        (["--with-test", "--search", "optuna"], "--with-test: a search validates all on one part"),
     ],
 )
 def test_folds_that_make_no_sense_are_told(words, told, season, tmp_path):

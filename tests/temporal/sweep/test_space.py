@@ -141,7 +141,7 @@ def test_long_names_are_cut_and_stay_different():
         ("[[when]]\nif = { n_epochs = 12 }\nskip = true\n", "no setting is left to run"),
         ("[axes]\nn_epochs = [3, 4]\n[baseline]\nn_epochs = 5\n", "baseline {'n_epochs': 5}: no setting has these"),
         ('preset = "bset"\n', "did you mean 'best'"),
-        ("seeds =\n", "is no readable TOML"),
+        ("seeds =\n", "is not readable TOML"),
         ('leave_out = "each"\n', "no match to leave out"),
     ],
 )

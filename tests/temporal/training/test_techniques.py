@@ -89,7 +89,7 @@ def test_several_seeds_are_the_runs_that_single_commands_make(season, tmp_path):
     train(season, tmp_path / "single", more=("--seed", 4))
     assert heads(tmp_path / "single") == heads(tmp_path / "runs" / "seed-4")
     again = train(season, tmp_path / "runs", more=("--seeds", 3, "--seed", 3))
-    assert again.stderr.count("done already") == 2
+    assert again.stderr.count("already done") == 2
 
 
 @pytest.mark.parametrize(
