@@ -1,7 +1,8 @@
 """Rows of several feature sets, made anew side by side: of a stream, and which sets do not go together."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ REGION = RegionSpec(by="map", size=(32, 32), picture=(64, 96), count=1, fuse="co
 class Made:
     """A feature set of a bundle, whose backbone has drawn weights."""
 
-    settings: Settings = Settings(batch_rows=4)
+    settings: Settings = field(default_factory=partial(Settings, batch_rows=4))
     backbone: str = "resnet10t"
     weights: str = "random"
 
