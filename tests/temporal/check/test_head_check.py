@@ -128,11 +128,11 @@ def test_no_code_is_refused():
 
 
 def test_a_head_that_sees_all_frames_and_keeps_all_is_told_how_to_thin_them_out(tmp_path):
-    (tmp_path / "all.py").write_text(
-        FIRST + GOOD.replace("(self, dim, n_classes)", "(self, dim, n_classes, temporal_stride)")
-    )
+    source = GOOD.replace("(self, dim, n_classes)", "(self, dim, n_classes, temporal_stride)")
+    (tmp_path / "all.py").write_text(FIRST + source)
     result = check(f"{tmp_path / 'all.py'}:H")
-    assert "gives class_logits (1, 20, 13) for 20 frames at temporal_stride 2, not (1, 10, 13): keep one of 2 frames, x[:, ::temporal_stride]" in result.output  # fmt: skip
+    said = "for 20 frames at temporal_stride 2, not (1, 10, 13): keep one of 2 frames, x[:, ::temporal_stride]"
+    assert f"gives class_logits (1, 20, 13) {said}" in result.output
 
 
 def test_a_head_of_teams_gives_team_logits_by_name_or_is_told_that_it_must(tmp_path):
