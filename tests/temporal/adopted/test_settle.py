@@ -146,5 +146,7 @@ def test_settings_that_are_no_object_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_without_its_head_is_refused() -> None:
-    with pytest.raises(BallspotError, match=r"^a.pt: lacks the head, no tensor begins with '_pred_fine.'; give a whole"):
+    with pytest.raises(
+        BallspotError, match=r"^a.pt: lacks the head, no tensor begins with '_pred_fine.'; give a whole"
+    ):
         read_head({"_else": torch.zeros(1)}, dim=8, source="a.pt")
