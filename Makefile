@@ -40,6 +40,8 @@ layers: $(VENV)/.dev
 unit: $(VENV)/.dev  ## the tests, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
+coverage: export BALLSPOT_ROOT = $(CURDIR)
+coverage: export COVERAGE_FILE = $(CURDIR)/.coverage
 coverage: $(VENV)/.dev  ## which share of each package's lines the tests run, in processes that they start too
 	$(BIN)/coverage erase
 	-$(BIN)/coverage run -m pytest

@@ -3,6 +3,7 @@
 Names that `ballspot` exports keep their meaning within a major version; modules below `ballspot.` may move.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..cache.disk import plain_name
 from ..cache.errors import BallspotError
-from ..cache.stores import ORIGINAL, FeatureSet, open_feature_set
+from ..cache.stores import DTYPES, ORIGINAL, FeatureSet, open_feature_set
 from ..cache.terminal import parse_fps
 from ..cache.times import TimeAxis, axis_of_rows
 from ..evaluate.dataset import DataSelection, LabelSet, Spot, SpotFile, columns_of, load_label_set
@@ -92,10 +93,15 @@ def write_features(
     """Writes the rows (n, d) of each match as a feature set in the new folder ``path``, as `ballspot cache import`.
 
     Row i is shown i / ``fps`` seconds after the start; ``dtype`` is float16, float32 or int8. Raises BallspotError for
-    a folder that is there already and for rows that are no finite numbers of that type; nothing is written then.
+    a folder that is there already, for no match, and for rows that are no finite numbers of that type; nothing is
+    written then.
     """
     from ..extract.rows import ArrayFile, Reading, import_arrays
 
+    if dtype not in DTYPES:
+        raise BallspotError(f"dtype {dtype!r}: known are {', '.join(DTYPES)}")
+    if not arrays:
+        raise BallspotError(f"{path}: no match to write; give the rows of at least one")
     place, reading = Path(path), Reading(parse_fps(str(fps), option="fps"), dtype=dtype)
     if place.exists():
         raise BallspotError(f"{place}: already exists; choose another place")
@@ -331,8 +337,12 @@ def _paired(predictions: Events, truth: Events, label_set: LabelSet) -> Pairing:
             if spot.label not in label_set:
                 raise BallspotError(f"evaluate_spots: match {name!r}: {label_set.unknown(spot.label)}")
     for name in truth:
-        if any(spot.confidence is None for spot in predictions[name]):
-            raise BallspotError(f"evaluate_spots: match {name!r}: a prediction has no confidence; give one to each")
+        for spot in predictions[name]:
+            if spot.confidence is None or not math.isfinite(spot.confidence):
+                said = "no confidence" if spot.confidence is None else f"confidence {spot.confidence}"
+                raise BallspotError(
+                    f"evaluate_spots: match {name!r}: a prediction has {said}; give a finite one to each"
+                )
     names = tuple(truth)
     files = tuple(SpotFile(columns_of(predictions[name])) for name in names)
     return Pairing(label_set, names, tuple(tuple(truth[name]) for name in names), files, (None,) * len(names))

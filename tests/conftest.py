@@ -30,6 +30,8 @@ from ballspot.cache.code import places, trust
 from ballspot.cli import main
 from ballspot.extract.data_root.synth import synthesize
 
+from . import measured
+
 with suppress(ImportError):
     # submitit sets logging up when it is imported, and closes all handlers that there are. One of absl, which OpenVINO
     # brings, then closes the stream that pytest reads. So submitit comes first.
@@ -48,6 +50,9 @@ for name in ("NO_PROXY", "no_proxy"):
 # No test cuts the power, and a process that is killed loses nothing that the system has: syncs of some 10 ms each show
 # nothing. Whether a file is synced is tested where the calls are watched.
 os.fsync = lambda descriptor: None
+
+if "COVERAGE_PROCESS_CONFIG" in os.environ:  # which coverage sets for the processes of a measured one
+    measured.decoders_end_by_themselves()
 
 # A busy machine is no failure: speed is measured by the scripts in bench/, never by a test.
 # Examples are random for a person, and the same every time in continuous integration: no chance decides there.

@@ -330,6 +330,12 @@ class _NoGrad(torch.no_grad):
         super().__init__()
 
 
+def pretend_in_this_thread() -> None:
+    """The same for another thread than the one that opened `pretended_cuda`: modes are a thread's own."""
+    _Dispatching().__enter__()
+    _Calling().__enter__()
+
+
 @contextmanager
 def pretended_cuda(*, n_devices: int = 1, free_gb: float = 80.0) -> Iterator[Counter[str]]:
     """A GPU while this lasts; gives the counts of "syncs", "uploads" and "operations", which the caller may clear.

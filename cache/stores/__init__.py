@@ -9,6 +9,6 @@ from .layout import CHUNK_ROWS, FLIPPED_VIEW, ORIGINAL, Block, StoreHeader, rows
 from .removal import removable_files, remove_files
 from .sets import FeatureSet, find_sets, find_stores, open_feature_set, store_path
 from .sharing import share_store
-from .spec import MOST_MOTION, ComponentsSpec, EngineSpec, FeatureSpec, RegionSpec
+from .spec import DTYPES, MOST_MOTION, ComponentsSpec, EngineSpec, FeatureSpec, RegionSpec
 from .store import FeatureStore, write_store
 from .verify import verify

@@ -24,6 +24,7 @@ BACKBONE = (  # a timm model with its shift, or a user's own code with the diges
 )
 Pixels = Annotated[int, Field(ge=1, le=8192)]
 MOST_MOTION = 250  # frames
+DTYPES = ("float16", "float32", "int8")  # how rows are stored
 Cells = Annotated[int, Field(ge=1, le=99)]
 
 
@@ -158,7 +159,7 @@ class FeatureSpec(BaseModel, frozen=True, strict=True, extra="allow"):
         """Of the features that these are components of; None without components, and for components of components."""
         if self.pca is None:
             return None
-        parents = map(self.unprojected, ("float16", "float32", "int8"))
+        parents = map(self.unprojected, DTYPES)
         return next((one for one in parents if one.fingerprint == self.pca.parent), None)
 
 

@@ -60,6 +60,30 @@ def test_the_example_is_fit(more):
         ("return self.layer(x)", "return self.layer(x) + self.c", "repeats", "two heads of one seed differ in c"),
         ("return self.layer(x)", "y = self.layer(x).exp()\n        y += 1\n        return y", "gradients", "in place"),
         ("nn.Linear(dim, 1", "nn.LazyLinear(1", "made", "has no shape before it is used"),
+        ("return self.layer(x)", "return [self.layer(x)]", "made", "gives list as class_logits, no tensor (1, 10, 13)"),
+        ("return self.layer(x)", "return self.layer(x).long()", "made", "as torch.int64, no floating-point numbers"),
+        ("return self.layer(x)", "return (self.layer(x),) * 4", "made", "gives 4 values, more than class_logits, offs"),
+        ("super().__init__()", "super().__init__()\n        self.width = 4.5", "made", "its width is 4.5, no whole"),
+        (
+            "def forward",
+            "def get_extra_state(self):\n        return {}\n\n    def forward",
+            "made",
+            "keeps dict '_extra",
+        ),
+        ("return self.layer(x)", "return self.layer(x), x[..., 0] / 0", "shapes", "offsets that are not finite"),
+        ("return self.layer(x)", "return self.layer(x).log()", "shapes", "class logits that are not finite"),
+        (
+            "self.layer = ",
+            "self.more = nn.Linear(dim, 2)\n        self.layer = ",
+            "gradients",
+            "the loss does not reach more.weight and 1 more: use it in forward",
+        ),
+        (
+            "return self.layer(x)",
+            "y = self.layer(x)\n        return y if y.dtype == torch.float32 else y / 0",
+            "number types",
+            "mixed precision (amp) gives scores that are not finite",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, old, new, name, said):
@@ -101,3 +125,36 @@ def test_tied_weights_and_a_head_without_parameters(tmp_path):
 def test_no_code_is_refused():
     result = check("unet")
     assert result.exit_code == 1 and "names no code of your own" in result.output
+
+
+def test_a_head_that_sees_all_frames_and_keeps_all_is_told_how_to_thin_them_out(tmp_path):
+    source = GOOD.replace("(self, dim, n_classes)", "(self, dim, n_classes, temporal_stride)")
+    (tmp_path / "all.py").write_text(FIRST + source)
+    result = check(f"{tmp_path / 'all.py'}:H")
+    said = "for 20 frames at temporal_stride 2, not (1, 10, 13): keep one of 2 frames, x[:, ::temporal_stride]"
+    assert f"gives class_logits (1, 20, 13) {said}" in result.output
+
+
+def test_a_head_of_teams_gives_team_logits_by_name_or_is_told_that_it_must(tmp_path):
+    named = "return {'class_logits': self.layer(x), 'team_logits': x[..., 0] * self.layer.bias[0]}"
+    for name, give in (("none", "return self.layer(x)"), ("named", named)):
+        (tmp_path / f"{name}.py").write_text(FIRST + GOOD.replace("return self.layer(x)", give))
+    result = check(f"{tmp_path / 'none.py'}:H", "--set", "teams=head")
+    assert (
+        result.exit_code == 1 and "gives NoneType as team_logits (teams = 'head'), no tensor (1, 10)" in result.output
+    )
+    result = check(f"{tmp_path / 'named.py'}:H", "--set", "teams=head")
+    assert result.exit_code == 0, result.output
+
+
+def test_what_makes_no_module_is_told(tmp_path):
+    (tmp_path / "none.py").write_text("def H(dim):\n    return dim\n")
+    result = check(f"{tmp_path / 'none.py'}:H")
+    assert result.exit_code == 1 and "gives int, no torch.nn.Module; let it be a class of nn.Module" in result.output
+
+
+def test_want_of_memory_in_own_code_is_not_blamed_on_it(tmp_path):
+    """A sweep and a fine-tuning answer it with smaller batches."""
+    (tmp_path / "large.py").write_text(FIRST + GOOD.replace("return self.layer(x)", "raise MemoryError('of it')"))
+    result = check(f"{tmp_path / 'large.py'}:H")
+    assert result.exit_code == 1 and result.stderr.startswith("Error: out of memory (of it); lower what is held")

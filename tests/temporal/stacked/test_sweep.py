@@ -1,6 +1,7 @@
 """A sweep that trains runs at once leaves what one that trains them one by one leaves."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from ballspot.cli import main
 from ballspot.evaluate.dataset import DataSelection
 from ballspot.evaluate.dataset.labelsets import LabelSet
 from ballspot.temporal import sweep as sweeps
-from ballspot.temporal.config import load_config
+from ballspot.temporal.config import as_table, changed_config, load_config
 from ballspot.temporal.heads import read_checkpoint
 from ballspot.temporal.stacked import run as running
 from ballspot.temporal.sweep import Job, find_sweep, plan_runs, read_space, stack_size
@@ -143,6 +144,71 @@ def test_without_memory_for_all_runs_are_trained_one_by_one(season, tmp_path, mo
     monkeypatch.setattr(stacked_jobs, "do_job", lambda job, n_threads: done.append(job.run))
     do_pack(tuple(tcn))
     assert done == [job.run for job in tcn]
+
+
+def brief_pair(season, tmp_path: Path) -> list[Job]:
+    """Two runs of one shape, of one epoch each."""
+    tcn = [job for job in jobs_of(season, tmp_path, "out") if job.config.head.kind == "tcn"]
+    return [
+        replace(
+            job, config=changed_config(as_table(job.config), ["n_epochs=1", "epoch_frames=160"], source="the sweep")
+        )
+        for job in tcn
+    ]
+
+
+def assert_first_alone_failed(jobs: list[Job], said: str) -> None:
+    failed, other = jobs
+    assert said in str(sweeps.job.failure_of(failed.run)) and not (failed.run / "metrics.json").exists()
+    assert sweeps.job.failure_of(other.run) is None and (other.run / "metrics.json").is_file()
+
+
+def test_an_error_of_ours_is_kept_for_every_run_with_where_it_came_from(season, tmp_path, monkeypatch):
+    pair = brief_pair(season, tmp_path)
+
+    def broken(*arguments):
+        return {}["a key"]
+
+    monkeypatch.setattr(stacked_jobs, "run_stacked", broken)
+    do_pack(tuple(pair))
+    for job in pair:
+        failure = json.loads(sweeps.job.failure_path(job.run).read_text())
+        assert failure["error"] == "KeyError: 'a key'" and "in broken" in failure["traceback"]
+
+
+def test_a_run_that_cannot_begin_leaves_the_others(season, tmp_path):
+    first, second = brief_pair(season, tmp_path)
+    pair = [replace(first, features=(tmp_path / "gone",)), second]
+    do_pack(tuple(pair))
+    assert_first_alone_failed(pair, f"{tmp_path / 'gone'}: ")
+
+
+def test_a_run_whose_checkpoint_is_damaged_leaves_the_others(season, tmp_path, monkeypatch):
+    pair = brief_pair(season, tmp_path)
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(running, "keep_epoch", killed)
+        do_pack(tuple(pair))
+    (pair[0].run / "last.safetensors").write_bytes(b"no checkpoint")
+    do_pack(tuple(pair))
+    assert_first_alone_failed(pair, "last.safetensors: ")
+
+
+def test_a_run_that_cannot_write_its_end_leaves_the_others(season, tmp_path, monkeypatch):
+    pair = brief_pair(season, tmp_path)
+    finished = running.finish_run
+
+    def full(experiment, progress, *, key):
+        if progress.run.path == pair[0].run:
+            raise BallspotError(f"{progress.run.path}: cannot be written (No space left on device); free space")
+        return finished(experiment, progress, key=key)
+
+    monkeypatch.setattr(running, "finish_run", full)
+    do_pack(tuple(pair))
+    assert_first_alone_failed(pair, "No space left on device")
 
 
 def test_packs_hold_jobs_of_one_shape_and_spare_no_worker(season, tmp_path):
