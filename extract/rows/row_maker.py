@@ -11,7 +11,7 @@ from ...cache.stores import Block, rows_of_chunks
 from ..backbone import WindowEngine
 from ..regions import RegionEngine
 from ..video import LiveFrames, VideoProbe
-from .crew import Decoders
+from .decoders import Decoders
 from .job import ExtractionJob
 from .recipe import BundledFeatures
 from .segments import SegmentRunner

@@ -19,7 +19,7 @@ from ballspot.extract import device
 from ballspot.extract.backbone.engines import HALF_TOLERANCES, TorchEngine, drawn_pictures, make_engine
 from ballspot.extract.backbone.load import load_backbone
 from ballspot.extract.backbone.spec import BackboneSpec
-from ballspot.extract.rows.crew import n_decoders_for
+from ballspot.extract.rows.decoders import n_decoders_for
 from ballspot.extract.rows.recipe import BundledFeatures
 
 CPU = torch.device("cpu")
