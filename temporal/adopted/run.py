@@ -147,5 +147,4 @@ def _fingerprint(run: Path, settled: Settled, procedure: Procedure) -> str:
         return made.fingerprint
     loaded = load_model(settled.spec(str(run / RUN_BACKBONE)))
     backbone = assemble(loaded, torch.device("cpu"))
-    margin = 0 if backbone.shifted is None else backbone.shifted.reach
-    return backbone.features(stride=settled.stride, margin=margin).fingerprint
+    return backbone.features(stride=settled.stride).fingerprint

@@ -15,11 +15,9 @@ from ...evaluate.dataset import (
     DataSelection,
     LabelArrays,
     SpotArrays,
-    column_arrays,
-    columns_of,
     label_arrays,
 )
-from ...evaluate.scoring import OFFICIAL_FPS, APResult, average_precision, metric_frames
+from ...evaluate.scoring import APResult, average_precision, metric_frames, official_arrays
 from ..config import PredictionSection
 from ..decoding import decode_as_configured
 from ..features import FeatureSource, ResidentFeatures, load_features, scale_features
@@ -105,5 +103,5 @@ def probe_split(
         peaks = decode_as_configured(fitted.scores(features.rows.float().numpy()), section)
         frames = metric_frames(match.axis.positions_of(peaks.row * features.frame_spacing))
         predictions.append(SpotArrays(frame=frames, label_index=peaks.label_index, score=peaks.score))
-        truths.append(column_arrays(columns_of(spots[name]), label_set, fps=OFFICIAL_FPS))
+        truths.append(official_arrays(spots[name], label_set))
     return average_precision(truths, predictions, n_labels=len(label_set))
