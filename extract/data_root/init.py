@@ -29,7 +29,6 @@ LABEL_SUFFIXES = (".json", ".xml", ".csv")
 AS_LABELS = "labels-ball"
 NO_LABELS = ("spots",)  # predictions
 LABELS_TOML = "labels.toml"
-HOW = ("link", "hardlink", "copy")
 
 
 @dataclass(frozen=True)

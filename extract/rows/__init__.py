@@ -4,7 +4,7 @@ This room owns the extraction job, its worker processes, principal components, m
 and feature arrays that others made.
 """
 
-from .arrays import ArrayFile, Reading, export_arrays, find_arrays, import_arrays, rate_of_kind
+from .arrays import ArrayFile, Reading, export_arrays, find_arrays, import_arrays
 from .crew import (
     CLUSTER_CPUS_A_GPU,
     MAX_AUTO_WORKERS,

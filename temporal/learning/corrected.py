@@ -22,7 +22,6 @@ class Correction:
 
     name: str
     n_labels: int
-    n_rejected: int
     decided: tuple[Stretch, ...] | None = None
 
     @property
@@ -47,7 +46,7 @@ def find_corrections(data: DataSelection, of_run: Splits, in_part: Collection[st
         said = decisions_beside(at.resolve())
         is_whole = not said.began_empty or (match.whole in _known_to(of_run) and name not in in_part)
         decided = None if is_whole else decided_of(data, match)
-        found[name] = Correction(name, n_labels, len(said.rejected), decided)
+        found[name] = Correction(name, n_labels, decided)
     return tuple(found.values())
 
 
