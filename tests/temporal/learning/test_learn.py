@@ -153,7 +153,7 @@ def test_a_match_of_which_predictions_were_rejected_alone_is_corrected_too(tmp_p
     book(tmp_path, "cup/m1").edit(Reject("OUT", 9000), revision=0)
     data, of_run = DataSelection(tmp_path), Splits(train=(), valid=("cup/m2",), test=(), source="a run")
     found = find_corrections(data, of_run)
-    assert found == (Correction("cup/m1", 0, 1, ((8500, 9501),)),)
+    assert found == (Correction("cup/m1", 0, ((8500, 9501),)),)
     assert labels_of(data, data.matches["cup/m1"]) == ()
     assert corrected_data(data, of_run, found).spots_of_split("train") == {"cup/m1": ()}
 
