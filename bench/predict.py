@@ -1,18 +1,21 @@
 """`ballspot predict RUN VIDEO` from file to JSON: time against the video's, peak memory at 1 and 10 times its length.
 
-    python bench/predict.py RUN VIDEO [--times 1 10] [--features SET]
+    python bench/predict.py RUN VIDEO [--times 1 10] [--features SET] [--old ROOT] [--rounds N]
 
 The video is looped by copying its packets. Memory is that of the command and of its decoding process together, sampled
 every tenth of a second: resident pages that are not mapped files. With SET, the set that the run was trained on, the
-spots of the video itself are compared with those of its stored features.
+spots of the video itself are compared with those of its stored features. With --old, the package in the folder ROOT
+(which has a `ballspot` in it) is timed in turn with this one. Both columns are medians over the rounds.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from memory import loop
 
@@ -25,29 +28,39 @@ def main() -> None:
     parser.add_argument("--features", type=Path)
     parser.add_argument("--match", help="With --features: the video's match in it.")
     parser.add_argument("--data", type=Path, help="With --features: the data root.")
+    parser.add_argument("--old", type=Path, help="The folder that an older `ballspot` lies in.")
+    parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     from ballspot.extract.video.probe import probe_video
 
     duration_s = probe_video(options.video).duration_s
-    print("| length | video, s | predict, s | of the video's time | peak MB |")
-    print("|---|---|---|---|---|")
+    packages = {"now": None, **({} if options.old is None else {"before": options.old.resolve()})}
+    print("| package | length | video, s | predict, s | of the video's time | peak MB |")
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for times in options.times:
             path = Path(folder) / str(times) / "video.mp4"
             loop(options.video, path, times * duration_s / 60)
-            out = Path(folder) / f"out-{times}"
-            took_s, peak_mb = measured(["predict", options.run, path, "--out", out])
+            found: dict[str, list[tuple[float, float]]] = {name: [] for name in packages}
+            for number in range(options.rounds):
+                for name, package in packages.items():
+                    out = Path(folder) / f"out-{times}-{name}-{number}"
+                    found[name].append(measured(["predict", options.run, path, "--out", out], package))
             long_s = probe_video(path).duration_s
-            print(f"| {times}x | {long_s:.0f} | {took_s:.1f} | {took_s / long_s:.2f} | {peak_mb:.0f} |", flush=True)
+            for name, pairs in found.items():
+                took_s, peak_mb = (median(column) for column in zip(*pairs, strict=True))
+                row = f"{name} | {times}x | {long_s:.0f} | {took_s:.1f} | {took_s / long_s:.2f} | {peak_mb:.0f}"
+                print(f"| {row} |", flush=True)
         if options.features:
             print(compared(options, Path(folder)))
 
 
-def measured(words: list[object]) -> tuple[float, float]:
-    """Seconds and peak megabytes of one command, processes that it starts included."""
+def measured(words: list[object], package: Path | None = None) -> tuple[float, float]:
+    """Seconds and peak megabytes of one command of this package or of the one in a folder, with what it starts."""
+    path = {} if package is None else {"PYTHONPATH": str(package)}
     started = time.monotonic()
     command = [sys.executable, "-m", "ballspot.cli", *map(str, words)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | path)
     peak_kb = 0
     while process.poll() is None:
         peak_kb = max(peak_kb, sum(map(anonymous_kb, family(process.pid))))

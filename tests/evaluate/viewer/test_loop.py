@@ -217,9 +217,9 @@ def test_a_class_is_added_to_the_label_set_that_was_named(root: Path, tmp_path: 
     ("sent", "said"),
     [
         ({"label": "PASS"}, "already"),
-        ({"label": " "}, "no name of a class"),
-        ({"label": "x" * 61}, "no name of a class"),
-        ({"label": "a\nb"}, "no name of a class"),
+        ({"label": " "}, "not a name of a class"),
+        ({"label": "x" * 61}, "not a name of a class"),
+        ({"label": "a\nb"}, "not a name of a class"),
         ({"label": 5}, "expected an object"),
         ({"label": "X", "path": "/etc/passwd"}, "expected an object"),
         (None, "expected an object"),

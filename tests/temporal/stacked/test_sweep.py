@@ -179,4 +179,4 @@ def test_the_command_stacks_and_says_what_it_leaves_alone(season, tmp_path):
     assert "--stack: head gru is recurrent" in result.stderr
     assert len(list(out.glob("*/seed-*/metrics.json"))) == 4
     refused = ballspot(*line, "--search", "optuna", "--stack", 2)
-    assert refused.exit_code == 1 and "drop --stack, or --search" in refused.stderr
+    assert refused.exit_code == 1 and "leave out --stack, or --search" in refused.stderr
