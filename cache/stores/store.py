@@ -8,13 +8,22 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import h5py
 import numpy as np
 
-from ..disk import little_endian, locked_file, path_hint, plain_name, raise_if_system, reason_of, unreadable, whole_file
+from ..disk import (
+    Closable,
+    little_endian,
+    locked_file,
+    path_hint,
+    plain_name,
+    raise_if_system,
+    reason_of,
+    unreadable,
+    whole_file,
+)
 from ..errors import BallspotError
 from .attributes import (
     STORE_FORMAT,
@@ -45,7 +54,7 @@ DAMAGE = (  # what h5py raises over it
 )
 
 
-class FeatureStore:
+class FeatureStore(Closable):
     """A complete store, open for reading; a context manager. Rows are read on demand, never more than asked for.
 
     `frame_time_us` int64 (n_rows,) is when each row's frame is shown, microseconds after the video's first one, where
@@ -132,14 +141,6 @@ class FeatureStore:
     def close(self) -> None:
         """Closes the file; reading ends."""
         self._file.close()
-
-    def __enter__(self) -> "FeatureStore":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def write_store(

@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 
 import torch
 
+from ...cache.disk import Closable
 from ...cache.stores import Block, Segment
 from ...cache.workers import n_usable_cpus
 from ..video import VideoProbe
@@ -29,7 +30,7 @@ def n_decoders_for(device: torch.device, *, n_cpus: int | None = None, n_gpus: i
     return max(min(((n_cpus or n_usable_cpus()) - SPARE_CORES) // n_gpus, MAX_DECODERS), 1)
 
 
-class Decoders:
+class Decoders(Closable):
     """Decoding processes that feed one engine, each with a segment of its own; a context manager.
 
     On a CPU there is one, and rows are made one segment after another. On a GPU each decoder has a thread here, and
@@ -103,12 +104,6 @@ class Decoders:
         """Ends the decoding processes."""
         for runner in self.runners:
             runner.close()
-
-    def __enter__(self) -> "Decoders":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def _one_after_another(self, probe: VideoProbe, decoder: str, match: str) -> Iterator[Block]:
         runner = self.runners[0]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from ...cache.disk import Closable
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, rows_of_chunks
 from ..backbone import WindowEngine
@@ -20,7 +21,7 @@ PIECE_ROWS = 64
 STREAM_WINDOW_ROWS = 32
 
 
-class RowMaker:
+class RowMaker(Closable):
     """Makes the rows of all sets of a head, side by side, of one video after another; a context manager."""
 
     def __init__(
@@ -105,12 +106,6 @@ class RowMaker:
         """Ends the decoding processes."""
         for decoders in self._decoders:
             decoders.close()
-
-    def __enter__(self) -> "RowMaker":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 def with_views(job: ExtractionJob, views: Sequence[str]) -> ExtractionJob:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...cache.disk import Closable
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, Journal, Segment, StoreHeader, part_path, rows_of_chunks
 from ..backbone import Backbone, Engine, TorchEngine, WindowEngine, fitted, make_engine, see, window_engine
@@ -67,7 +68,7 @@ class Outcome:
 Crew = Callable[[Iterable[SegmentTask], Callable[[SegmentTask], bool], OnRows], Iterator[Outcome]]
 
 
-class SegmentRunner:
+class SegmentRunner(Closable):
     """Fills segments, one after another, with one engine and one decoding process; a context manager."""
 
     def __init__(self, job: ExtractionJob, *, engine: Engine | WideEngine | None = None) -> None:
@@ -236,12 +237,6 @@ class SegmentRunner:
     def close(self) -> None:
         """Ends the decoding process."""
         self.decoding.close()
-
-    def __enter__(self) -> "SegmentRunner":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 class DirectWriter:

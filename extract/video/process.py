@@ -15,6 +15,7 @@ from typing import Any
 import av.logging
 import numpy as np
 
+from ...cache.disk import Closable
 from ...cache.errors import BallspotError
 from ...cache.stores import Segment
 from ...cache.workers import end_with_parent
@@ -45,7 +46,7 @@ class Batch:
     substituted: np.ndarray
 
 
-class DecodingProcess:
+class DecodingProcess(Closable):
     """One child process that decodes a few batches ahead; a context manager. With `motion` pictures are of three
     moments, so many frames apart.
 
@@ -166,12 +167,6 @@ class DecodingProcess:
         if reply[0] == "stopped":
             raise BallspotError(reply[1])
         return reply
-
-    def __enter__(self) -> "DecodingProcess":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 def want_of_shared_memory(probe: VideoProbe, batch_rows: int, *, splits: bool) -> str:
