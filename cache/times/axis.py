@@ -63,12 +63,9 @@ class TimeAxis:
             frame += -(-past_us * self.fps.numerator // (SECOND_US * self.fps.denominator)) - 1
         return max(frame, 0)
 
-    def position_of(self, frame_index: int) -> int:
-        """The position that is written for a frame: `positions_of` of one frame."""
-        return int(self.positions_of(np.array([frame_index], np.int64))[0])
-
     def positions_of(self, frame_index: np.ndarray) -> np.ndarray:
-        """The middle of each frame's usual step in whole milliseconds (cut), int64; `frame_of` reads it back.
+        """The positions that are written for frames: the middle of each one's usual step in whole milliseconds (cut),
+        int64; `frame_of` reads it back.
 
         A frame that stays longer than a usual step, as before a gap, counts as if the next one came on time.
         """

@@ -285,11 +285,7 @@ def extract(
     if path is not None:
         backbone = replace(backbone, weights=str(path.resolve()))
     recipe = Recipe(backbone, devices[0], settings)
-    default_name = default_set_name(
-        backbone, stride, views=views, dtype=dtype, precision=precision, motion=motion, region=region
-    )
-    default_name += "-nvdec" if decoder == "nvdec" else ""
-    set_path = out / require_set_name(set_name or default_name)
+    set_path = out / require_set_name(set_name or default_set_name(backbone, settings, views=views))
     torch.set_num_threads(1)
     job = (replace(recipe, device="cpu") if on else recipe).job()  # nothing is computed here for a cluster
     crew = _crew(job, recipe, Asked(on, workers, cpus), devices, n_rows=_rough_rows(chosen, stride), set_path=set_path)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
 
 import click
 
@@ -22,9 +21,6 @@ from ...cache.terminal import (
     trust_option,
 )
 from ...extract.device import pick_device, use_threads
-
-if TYPE_CHECKING:
-    pass
 
 
 @command(short_help="Train a head on a feature set.")
