@@ -117,8 +117,7 @@ BALL_12 = LabelSet(
 
 
 PLAYER_8 = LabelSet(  # SoccerNet's player-centric task of 2026, in the order of its files' numbers
-    name="player-8",
-    labels=("DRIVE", "PASS", "CROSS", "THROW IN", "SHOT", "HEADER", "TACKLE", "BLOCK"),
+    name="player-8", labels=("DRIVE", "PASS", "CROSS", "THROW IN", "SHOT", "HEADER", "TACKLE", "BLOCK")
 )
 
 

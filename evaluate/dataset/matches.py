@@ -14,10 +14,7 @@ LABEL_FILES = (LABELS_FILE, "Labels-v2.json", "Labels.json")  # a folder with on
 SOCCERNET_FPS = {"Labels.json": 2.0, "Labels-v2.json": 2.0}  # what SoccerNet's package scores them at, if not told
 
 
-PREFERRED_VIDEOS = (
-    "224p.mp4",
-    "720p.mp4",
-)  # the smaller decodes 10 times faster
+PREFERRED_VIDEOS = ("224p.mp4", "720p.mp4")  # the smaller decodes 10 times faster
 
 
 VIDEO_SUFFIXES = frozenset(

@@ -50,11 +50,7 @@ def metric_frame(position_ms: int, fps: float) -> int:
 
 
 def average_precision(
-    truths: Sequence[SpotArrays],
-    predictions: Sequence[SpotArrays],
-    *,
-    n_labels: int,
-    protocol: Protocol = OFFICIAL,
+    truths: Sequence[SpotArrays], predictions: Sequence[SpotArrays], *, n_labels: int, protocol: Protocol = OFFICIAL
 ) -> APResult:
     """The average precision of each class over all matches; ``truths`` and ``predictions`` in the same match order.
 

@@ -168,9 +168,7 @@ if TYPE_CHECKING:
     "GPUs; on a cluster 16 tasks]",
 )
 @click.option(
-    "--cpus",
-    type=click.IntRange(2),
-    help="With --on: processors that a task asks for beside its GPU.  [default: 8]",
+    "--cpus", type=click.IntRange(2), help="With --on: processors that a task asks for beside its GPU.  [default: 8]"
 )
 @trust_option
 @click.option(
@@ -381,13 +379,7 @@ class Asked:
 
 
 def _crew(
-    job: ExtractionJob,
-    recipe: Recipe,
-    asked: Asked,
-    devices: list[str],
-    *,
-    n_rows: int,
-    set_path: Path,
+    job: ExtractionJob, recipe: Recipe, asked: Asked, devices: list[str], *, n_rows: int, set_path: Path
 ) -> Crew | None:
     from ...cache.workers import Executor
     from ..rows import MAX_AUTO_WORKERS, crew_of, n_workers_for
@@ -405,15 +397,7 @@ def _crew(
     return crew_of(Executor(n_workers, on or "local", devices, logs=set_path / ".slurm"), recipe)
 
 
-def _gpu_crew(
-    job: ExtractionJob,
-    recipe: Recipe,
-    asked: Asked,
-    devices: list[str],
-    *,
-    n_rows: int,
-    logs: Path,
-) -> Crew:
+def _gpu_crew(job: ExtractionJob, recipe: Recipe, asked: Asked, devices: list[str], *, n_rows: int, logs: Path) -> Crew:
     """One engine a GPU, fed by many decoders: here the workers are decoders of all GPUs, on a cluster tasks at a time,
     each with a GPU.
     """

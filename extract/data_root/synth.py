@@ -153,11 +153,7 @@ def split_names(names: list[str]) -> dict[str, list[str]]:
     n_test = max(len(names) // 4 + (len(names) > 4), 1) if len(names) > 1 else 0
     n_valid = 1 if len(names) > 2 else 0
     n_train = len(names) - n_valid - n_test
-    return {
-        "train": names[:n_train],
-        "valid": names[n_train : n_train + n_valid],
-        "test": names[n_train + n_valid :],
-    }
+    return {"train": names[:n_train], "valid": names[n_train : n_train + n_valid], "test": names[n_train + n_valid :]}
 
 
 def _marks(events: list[DrawnEvent]) -> dict[int, list[tuple[int, float]]]:

@@ -5,14 +5,7 @@ and feature arrays that others made.
 """
 
 from .arrays import ArrayFile, Reading, export_arrays, find_arrays, import_arrays
-from .crew import (
-    CLUSTER_CPUS_A_GPU,
-    MAX_AUTO_WORKERS,
-    SEGMENTS_A_DECODER,
-    crew_of,
-    crew_of_engines,
-    n_workers_for,
-)
+from .crew import CLUSTER_CPUS_A_GPU, MAX_AUTO_WORKERS, SEGMENTS_A_DECODER, crew_of, crew_of_engines, n_workers_for
 from .decoders import Decoders, gpu_crew, n_decoders_for
 from .extraction import ExtractionError, extract_matches, videos_of
 from .job import AUTO_DECODER, ExtractionJob, Recipe, Settings

@@ -40,11 +40,7 @@ def crew_of(executor: Executor, recipe: Recipe) -> Crew:
     n_threads = 2 if executor.devices[0].startswith("cuda") else 1  # beside a GPU's process one decodes
     # On this machine workers are forked from a process that has imported torch and timm: both take seconds.
     executor = replace(
-        executor,
-        preload=(__name__, "timm"),
-        name="ballspot-extract",
-        n_threads=n_threads,
-        minutes=MINUTES_A_SEGMENT,
+        executor, preload=(__name__, "timm"), name="ballspot-extract", n_threads=n_threads, minutes=MINUTES_A_SEGMENT
     )
 
     def run(

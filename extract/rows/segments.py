@@ -201,12 +201,7 @@ class SegmentRunner(Closable):
         return self._centres(engine, batches, segment, self.n_rows, match)
 
     def _centres(
-        self,
-        engine: WideEngine,
-        batches: Iterable[Batch | Uploaded],
-        segment: Segment,
-        n_rows: int | None,
-        match: str,
+        self, engine: WideEngine, batches: Iterable[Batch | Uploaded], segment: Segment, n_rows: int | None, match: str
     ) -> Iterator[Block]:
         stride = self.job.settings.stride
         substituted: set[int] = set()

@@ -53,9 +53,7 @@ class Adoption:
         clips = ClipSection(
             clip_frames=procedure.clip_rows, clip_stride=procedure.stride, pad_frames=pad_frames, scaling="none"
         )
-        return Config.model_validate(
-            {"clips": clips, "head": found.head, "prediction": section.model_dump()},
-        )
+        return Config.model_validate({"clips": clips, "head": found.head, "prediction": section.model_dump()})
 
     def key(self, config: Config) -> str:
         """The digest of all that decides what the run predicts."""

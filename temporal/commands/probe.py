@@ -66,13 +66,7 @@ def probe(
     data = DataSelection(
         data_root, load_label_set(labels), splits_file, leave_out, one_video=True, stored=source.recordings
     )
-    result = probe_split(
-        source,
-        data.opened(),
-        split=split,
-        seed=seed,
-        section=load_config("best").prediction,
-    )
+    result = probe_split(source, data.opened(), split=split, seed=seed, section=load_config("best").prediction)
     record = {
         "split": split,
         "mean_ap": result.mean_ap,

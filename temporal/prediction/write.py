@@ -14,15 +14,7 @@ from ...cache.disk import find_temporary, locked_folder, make_folder, read_json,
 from ...cache.errors import BallspotError
 from ...cache.terminal import note
 from ...cache.times import TimeAxis
-from ...evaluate.dataset import (
-    SCORES_FILE,
-    SPOTS_FILE,
-    LabelSet,
-    Spot,
-    read_spots,
-    write_spots,
-    write_threshold,
-)
+from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, LabelSet, Spot, read_spots, write_spots, write_threshold
 from ...evaluate.scoring import OFFICIAL_FPS, best_threshold, official_arrays, pool_spots
 from ..decoding import SavedScores, as_plain, write_scores
 from ..features import FeatureSource

@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import (
-    DataSelection,
-    LabelArrays,
-    SpotArrays,
-    label_arrays,
-)
+from ...evaluate.dataset import DataSelection, LabelArrays, SpotArrays, label_arrays
 from ...evaluate.scoring import APResult, average_precision, metric_frames, official_arrays
 from ..config import PredictionSection
 from ..decoding import decode_as_configured
@@ -46,13 +41,7 @@ class FrameProbe:
         return scores
 
 
-def fit_probe(
-    features: ResidentFeatures,
-    labels: Sequence[LabelArrays],
-    *,
-    n_labels: int,
-    seed: int,
-) -> FrameProbe:
+def fit_probe(features: ResidentFeatures, labels: Sequence[LabelArrays], *, n_labels: int, seed: int) -> FrameProbe:
     """A probe fitted to the frames around the events of all matches, and four times as many others.
 
     Classes are weighed alike. Where two events are near a frame the nearer one's class counts.
