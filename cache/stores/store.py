@@ -41,7 +41,6 @@ from .layout import CHUNK_ROWS, ORIGINAL, Block, StoreHeader, rows_of_chunks, sc
 SUPERBLOCK_END = 40  # where the superblock says how long the file is
 SIGNATURE = b"\x89HDF\r\n\x1a\n"  # what an HDF5 file begins with
 
-
 DAMAGE = (  # what h5py raises over it
     ArithmeticError,
     AttributeError,

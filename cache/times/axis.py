@@ -11,11 +11,9 @@ import numpy as np
 
 SECOND_US = 1_000_000
 
-
 COMMON_FPS = tuple(Fraction(n) for n in (24, 25, 30, 48, 50, 60, 100, 120)) + tuple(
     Fraction(n, 1001) for n in (24000, 30000, 48000, 60000, 120000)
 )
-
 
 USUAL_SHARE = 0.5  # a step that differs from the median by more than this share is a gap or a burst
 ODD_SHARE = 0.2  # a step that differs from the usual one by more is called odd

@@ -21,7 +21,6 @@ MAX_NAME_BYTES = 200  # of 255 that file systems take: some go to the name of th
 MAX_MATCH_BYTES = 2000  # of 4096 that a whole path may have
 ANY_MATCH = "*"  # in a pattern: the last folder of the match's name
 
-
 FORMATS: dict[str, Format] = {
     one.name: one
     for one in (

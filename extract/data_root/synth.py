@@ -28,7 +28,6 @@ SN_BAS_COUNTS = {  # the seven matches of SN-BAS
     "GOAL": 14,
 }
 
-
 SN_BAS_FRAMES = 1_022_160  # of those matches, at 25 fps
 EVENTS_A_SECOND = 25 * sum(SN_BAS_COUNTS.values()) / SN_BAS_FRAMES
 MARK_FRAMES = 4

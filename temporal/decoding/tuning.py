@@ -22,9 +22,7 @@ WINDOWS_S: dict[Suppression, tuple[float, ...]] = {
     "peaks": (0.12, 0.24, 0.48, 0.8),
 }
 
-
 SMOOTHINGS_S = (0.0, 0.08, 0.2)
-
 
 CANDIDATES = tuple(
     ClassDecoding(kind, window_s, smoothing_s)
