@@ -67,7 +67,7 @@ class Executor:
         what the function tells, on a cluster when its task has ended. `on_poll` hears now and then which tasks are
         running, and says which of them to stop; only processes on this machine can be stopped.
         """
-        polled = on_poll or _stop_none
+        polled = on_poll or (lambda running: ())
         if self.on == "local":
             yield from LocalWorkers(self, function, on_told).run(tasks, polled)
             return
@@ -242,8 +242,3 @@ def require_place(on: str) -> None:
     kind, _, address = on.partition(":")
     if on != "local" and kind != "ray" and (kind != "slurm" or address not in ("", "local")):
         raise BallspotError(f"--on {on}: no such place; give local, ray, ray:ADDRESS, slurm or slurm:local")
-
-
-def _stop_none(running: Sequence[Any]) -> Collection[Any]:
-    """Stops none of the tasks that are running."""
-    return ()

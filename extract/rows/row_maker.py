@@ -13,7 +13,6 @@ from ..backbone import WindowEngine
 from ..regions import RegionEngine
 from ..video import LiveFrames, VideoProbe
 from .decoders import Decoders
-from .job import ExtractionJob
 from .recipe import BundledFeatures
 from .segments import SegmentRunner
 
@@ -39,7 +38,7 @@ class RowMaker(Closable):
         """
         self.features, self.views = tuple(features), tuple(views)
         jobs = [one.job(device=device, weights=weights, engine=engine) for one in features]
-        self._runners = [SegmentRunner(with_views(job, views)) for job in jobs]
+        self._runners = [SegmentRunner(replace(job, settings=replace(job.settings, views=self.views))) for job in jobs]
         self._decoders = [Decoders(runner) for runner in self._runners]
         self.stride = jobs[0].settings.stride
         if any(job.settings.stride != self.stride for job in jobs):
@@ -106,8 +105,3 @@ class RowMaker(Closable):
         """Ends the decoding processes."""
         for decoders in self._decoders:
             decoders.close()
-
-
-def with_views(job: ExtractionJob, views: Sequence[str]) -> ExtractionJob:
-    """The same extraction, of these views alone."""
-    return replace(job, settings=replace(job.settings, views=tuple(views)))
