@@ -70,7 +70,7 @@ def page_of(comparison: Comparison, title: str) -> dict[str, Any]:
         ),
         "warnings": comparison.warnings,
         "rankings": _rankings(comparison, entries),
-        "tables": [_settings_table(comparison, entries), _made_table(comparison, entries)],
+        "tables": [_settings_table(entries), _made_table(comparison, entries)],
         "effects": _effects(comparison),
         "heat": _heat(comparison, entries),
         "charts": _charts(comparison, entries),
@@ -153,7 +153,7 @@ def _bars(bars: Sequence[Bar], *, zero: bool) -> dict[str, Any]:
     }
 
 
-def _settings_table(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, Any]:
+def _settings_table(entries: Sequence[Entry]) -> dict[str, Any]:
     """Every setting against the baseline."""
     rows = []
     for number, entry in enumerate(entries, start=1):

@@ -19,6 +19,8 @@ MAX_WORKERS_A_GPU = 8  # each has a context and weights there, about half a giga
 CLUSTER_CPUS_A_GPU = 8  # what a task asks a cluster for beside its GPU: most nodes have as many for each
 SEGMENTS_A_DECODER = 4  # of a share: at its end decoders wait for the last one, half a segment each
 MINUTES_A_SEGMENT = 10  # at most, on a slow core, with a large backbone
+Share = tuple[SegmentTask, ...]  # what a worker is given at a time
+Fill = Callable[[Share, str, Tell], list[Outcome]]
 
 
 def n_workers_for(n_rows: int, devices: Sequence[str], *, n_cpus: int | None = None) -> int:
@@ -38,31 +40,7 @@ def n_workers_for(n_rows: int, devices: Sequence[str], *, n_cpus: int | None = N
 def crew_of(executor: Executor, recipe: Recipe) -> Crew:
     """The crew that fills segments by the executor; on a cluster, paths must mean the same everywhere."""
     n_threads = 2 if executor.devices[0].startswith("cuda") else 1  # beside a GPU's process one decodes
-    # On this machine workers are forked from a process that has imported torch and timm: both take seconds.
-    executor = replace(
-        executor, preload=(__name__, "timm"), name="ballspot-extract", n_threads=n_threads, minutes=MINUTES_A_SEGMENT
-    )
-
-    def run(
-        tasks: Iterable[SegmentTask], is_dropped: Callable[[SegmentTask], bool], on_rows: OnRows
-    ) -> Iterator[Outcome]:
-        wanted = (task for task in tasks if not is_dropped(task))
-        for ended in executor.run(partial(fill_segment, recipe), wanted, on_told=lambda rows: on_rows(*rows)):
-            yield ended.result if ended.error is None else Outcome(ended.task, error=ended.error)
-
-    return run
-
-
-def fill_segment(recipe: Recipe, task: SegmentTask, device: str, tell: Tell) -> Outcome:
-    """Fills one segment wherever this runs; given again, it goes on where it was, or finds the segment full."""
-    torch.set_num_threads(1)  # two threads that share a batch wait for each other; two processes do not
-    return runner_for(replace(recipe, device=device)).run(task, on_rows=lambda *rows: tell(rows))
-
-
-@lru_cache(maxsize=1)
-def runner_for(recipe: Recipe) -> SegmentRunner:
-    """This process's runner: it loads the backbone once for all its segments."""
-    return SegmentRunner(recipe.job())
+    return _crew(executor, partial(fill_segment, recipe), n_threads=n_threads, most=1, minutes=MINUTES_A_SEGMENT)
 
 
 def crew_of_engines(executor: Executor, recipe: Recipe, *, n_decoders: int, n_segments: int | None = None) -> Crew:
@@ -73,12 +51,16 @@ def crew_of_engines(executor: Executor, recipe: Recipe, *, n_decoders: int, n_se
     cluster it gets a processor for each decoder and one more.
     """
     most = n_segments or SEGMENTS_A_DECODER * n_decoders
+    minutes = MINUTES_A_SEGMENT * -(-most // n_decoders)
+    fill = partial(fill_share, recipe, n_decoders)
+    return _crew(executor, fill, n_threads=n_decoders + 1, most=most, minutes=minutes)
+
+
+def _crew(executor: Executor, fill: Fill, *, n_threads: int, most: int, minutes: int) -> Crew:
+    """The crew whose workers fill shares of at most so many segments."""
+    # On this machine workers are forked from a process that has imported torch and timm: both take seconds.
     executor = replace(
-        executor,
-        preload=(__name__, "timm"),
-        name="ballspot-extract",
-        n_threads=n_decoders + 1,
-        minutes=MINUTES_A_SEGMENT * -(-most // n_decoders),
+        executor, preload=(__name__, "timm"), name="ballspot-extract", n_threads=n_threads, minutes=minutes
     )
 
     def run(
@@ -86,7 +68,6 @@ def crew_of_engines(executor: Executor, recipe: Recipe, *, n_decoders: int, n_se
     ) -> Iterator[Outcome]:
         wanted = (task for task in tasks if not is_dropped(task))
         shares = iter(lambda: tuple(islice(wanted, most)), ())
-        fill = partial(fill_share, recipe, n_decoders)
         for ended in executor.run(fill, shares, on_told=lambda rows: on_rows(*rows)):
             if ended.error is None:
                 yield from ended.result
@@ -96,7 +77,20 @@ def crew_of_engines(executor: Executor, recipe: Recipe, *, n_decoders: int, n_se
     return run
 
 
-def fill_share(recipe: Recipe, n_decoders: int, share: Sequence[SegmentTask], device: str, tell: Tell) -> list[Outcome]:
+def fill_segment(recipe: Recipe, share: Share, device: str, tell: Tell) -> list[Outcome]:
+    """Fills one segment wherever this runs; given again, it goes on where it was, or finds the segment full."""
+    torch.set_num_threads(1)  # two threads that share a batch wait for each other; two processes do not
+    runner = runner_for(replace(recipe, device=device))
+    return [runner.run(task, on_rows=lambda *rows: tell(rows)) for task in share]
+
+
+@lru_cache(maxsize=1)
+def runner_for(recipe: Recipe) -> SegmentRunner:
+    """This process's runner: it loads the backbone once for all its segments."""
+    return SegmentRunner(recipe.job())
+
+
+def fill_share(recipe: Recipe, n_decoders: int, share: Share, device: str, tell: Tell) -> list[Outcome]:
     """Fills some segments beside one another; those of a match that has failed on the way are left, as by any crew."""
     torch.set_num_threads(1)
     failed: set[str] = set()
