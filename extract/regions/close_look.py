@@ -124,9 +124,8 @@ class RegionEngine:
     ) -> dict[str, np.ndarray]:
         """The features of rows, each fused of those of the whole picture and of its boxes: float32 (n, D) a view."""
         ones, region = [held[row] for row in rows], self.region
-        centres = np.stack(
-            [self._boxes_of(row, one.frame, maps, n_rows) for row, one in zip(rows, ones, strict=True)]
-        )  # (n, count, 2)
+        boxes = [self._boxes_of(row, one.frame, maps, n_rows) for row, one in zip(rows, ones, strict=True)]
+        centres = np.stack(boxes)  # (n, count, 2)
         pictures = torch.stack([one.picture for one in ones])
         parts = {view: [np.stack([one.features[view] for one in ones])] for view in views}
         n_batch = self.spec.batch_rows or len(ones)

@@ -26,9 +26,7 @@ PATIENCE_S = 120.0
 BEAT_S = 1.0  # between two signs of life, while frames are passed over
 RING_BYTES = 32 * 2**20
 MIN_SLOTS, MAX_SLOTS = 3, 8
-SHARED_MEMORY = Path(
-    "/dev/shm"
-)  # where Linux has it; Python takes a file in the folder of temporary files if it is full
+SHARED_MEMORY = Path("/dev/shm")  # of Linux; where it is full Python takes a file in the folder of temporary files
 BUS_ERROR = getattr(signal, "SIGBUS", 7)  # what a write to shared memory that is full ends with
 START = "spawn"  # how the process begins, in the words of multiprocessing
 
