@@ -25,6 +25,7 @@ from ..disk import (
     whole_file,
 )
 from ..errors import BallspotError
+from ..times import TimeAxis, axis_of_rows
 from .attributes import (
     STORE_FORMAT,
     STORE_VERSION,
@@ -94,6 +95,16 @@ class FeatureStore(Closable):
         except BallspotError:
             file.close()
             raise
+
+    @property
+    def axis(self) -> TimeAxis:
+        """The time axis of the video. Raises BallspotError for times that are not those of the rows."""
+        times_us = self.frame_time_us
+        if times_us is not None and (len(times_us) != self.n_rows or np.any(np.diff(times_us) < 0)):
+            raise BallspotError(
+                f"{self.path}: its frame_time_us are not the times of its rows; extract the match again"
+            )
+        return axis_of_rows(self.fps, self.n_video_frames, self.frame_index, times_us)
 
     def read(self, start: int = 0, stop: int | None = None, *, view: str = ORIGINAL) -> np.ndarray:
         """Rows `start` to `stop` (all the rest when None) of a view: (n, dim), contiguous.
