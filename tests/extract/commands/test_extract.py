@@ -6,24 +6,19 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores import ComponentsSpec
 from ballspot.cache.stores.store import FeatureStore
 from ballspot.cache.terminal.options import parse_fps
-from ballspot.cli import main
 from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.rows import ExtractionJob, extract_options
 from ballspot.extract.rows.job import Settings
 from ballspot.extract.rows.names import default_set_name
 
+from ...commands import run
+
 RENDERED = Path(__file__).parents[3].parent / "shared" / "data"
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    return result.exit_code, result.stdout, result.stderr
 
 
 def extract(data: Path, out: Path, *more: object) -> tuple[int, str, str]:

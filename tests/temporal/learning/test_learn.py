@@ -5,10 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from ballspot.cache.runs import following_run
-from ballspot.cli import main
 from ballspot.evaluate.dataset import DataSelection, Match, Spot, load_label_set
 from ballspot.evaluate.dataset.splits import Splits
 from ballspot.evaluate.editing import Add, Delete, LabelBook, Reject, Undo, Watch, journal_of
@@ -21,12 +19,10 @@ from ballspot.temporal.learning.corrected import (
     labels_of,
 )
 
+from ...commands import ballspot
+
 LABELS = load_label_set()
 SMALL = ("--set", "epoch_frames=2000", "--set", "width=16", "--set", "n_epochs=4", "--head", "tcn", "--device", "cpu")
-
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 @pytest.fixture(scope="module")
