@@ -13,10 +13,8 @@ from ...cache.terminal import (
     command,
     data_option,
     device_option,
-    labels_option,
-    leave_out_option,
+    matches_options,
     set_option,
-    splits_option,
     threads_option,
     trust_option,
 )
@@ -52,9 +50,7 @@ from ...extract.device import pick_device, use_threads
 @click.option("--seeds", "n_seeds", type=click.IntRange(min=1),
               help="Train this many runs, with seeds from --seed on, in RUN/seed-0, RUN/seed-1, ...  [default: one, in "
                   "RUN]")  # fmt: skip
-@splits_option()
-@leave_out_option()
-@labels_option
+@matches_options
 @device_option()
 @threads_option
 @click.option("--track", is_flag=True, help="Write TensorBoard files into RUN/tensorboard (extra track).")
