@@ -1,7 +1,7 @@
 """What a video holds, and how its frames are read.
 
 The packets that PyAV demuxes, and their time stamps, say how many frames there are and when each is shown; a
-container's own count can lie, and decoders are held to this one. The decoders themselves are in decoders.py.
+container's own count can lie, and decoders are held to this one. The decoders themselves have modules of their own.
 """
 
 import hashlib
