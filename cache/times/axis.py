@@ -11,11 +11,9 @@ import numpy as np
 
 SECOND_US = 1_000_000
 
-
 COMMON_FPS = tuple(Fraction(n) for n in (24, 25, 30, 48, 50, 60, 100, 120)) + tuple(
     Fraction(n, 1001) for n in (24000, 30000, 48000, 60000, 120000)
 )
-
 
 USUAL_SHARE = 0.5  # a step that differs from the median by more than this share is a gap or a burst
 ODD_SHARE = 0.2  # a step that differs from the usual one by more is called odd
@@ -63,12 +61,9 @@ class TimeAxis:
             frame += -(-past_us * self.fps.numerator // (SECOND_US * self.fps.denominator)) - 1
         return max(frame, 0)
 
-    def position_of(self, frame_index: int) -> int:
-        """The position that is written for a frame: `positions_of` of one frame."""
-        return int(self.positions_of(np.array([frame_index], np.int64))[0])
-
     def positions_of(self, frame_index: np.ndarray) -> np.ndarray:
-        """The middle of each frame's usual step in whole milliseconds (cut), int64; `frame_of` reads it back.
+        """The positions that are written for frames: the middle of each one's usual step in whole milliseconds (cut),
+        int64; `frame_of` reads it back.
 
         A frame that stays longer than a usual step, as before a gap, counts as if the next one came on time.
         """

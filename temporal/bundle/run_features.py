@@ -260,10 +260,7 @@ def _trained_here(run: RunFolder, wanted: str, *, with_backbone: bool) -> Bundle
     weights = loaded.model.state_dict()
     held = _held(weights, weights_digest(weights), str(path)) if with_backbone else None
     backbone = assemble(loaded, torch.device("cpu"))
-    margin = 0 if backbone.shifted is None else backbone.shifted.reach
-    spec = backbone.features(
-        stride=settled.stride, views=parse_views(settled.views), margin=margin, motion=settled.motion
-    )
+    spec = backbone.features(stride=settled.stride, views=parse_views(settled.views), motion=settled.motion)
     found = spec.fingerprint
     _require_wanted(path, found, wanted)
     return BundledFeatures(name, found, spec, EngineSpec(""), "run", name, held, None)

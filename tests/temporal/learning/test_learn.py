@@ -5,10 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from ballspot.cache.runs import following_run
-from ballspot.cli import main
 from ballspot.evaluate.dataset import DataSelection, Match, Spot, load_label_set
 from ballspot.evaluate.dataset.splits import Splits
 from ballspot.evaluate.editing import Add, Delete, LabelBook, Reject, Undo, Watch, journal_of
@@ -21,12 +19,10 @@ from ballspot.temporal.learning.corrected import (
     labels_of,
 )
 
+from ...commands import ballspot
+
 LABELS = load_label_set()
 SMALL = ("--set", "epoch_frames=2000", "--set", "width=16", "--set", "n_epochs=4", "--head", "tcn", "--device", "cpu")
-
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +149,7 @@ def test_a_match_of_which_predictions_were_rejected_alone_is_corrected_too(tmp_p
     book(tmp_path, "cup/m1").edit(Reject("OUT", 9000), revision=0)
     data, of_run = DataSelection(tmp_path), Splits(train=(), valid=("cup/m2",), test=(), source="a run")
     found = find_corrections(data, of_run)
-    assert found == (Correction("cup/m1", 0, 1, ((8500, 9501),)),)
+    assert found == (Correction("cup/m1", 0, ((8500, 9501),)),)
     assert labels_of(data, data.matches["cup/m1"]) == ()
     assert corrected_data(data, of_run, found).spots_of_split("train") == {"cup/m1": ()}
 
