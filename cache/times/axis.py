@@ -10,6 +10,8 @@ from fractions import Fraction
 import numpy as np
 
 SECOND_US = 1_000_000
+MOST_FPS = 1000
+LONGEST_S = 10**9  # 31 years: beyond any video, and its microseconds are within int64
 
 COMMON_FPS = tuple(Fraction(n) for n in (24, 25, 30, 48, 50, 60, 100, 120)) + tuple(
     Fraction(n, 1001) for n in (24000, 30000, 48000, 60000, 120000)
@@ -178,6 +180,18 @@ def axis_of_stamps(stamps: np.ndarray, time_base: Fraction, *, fps: Fraction, st
     limit_us = min(ROUNDING_TICKS * tick_us + 2, ROUNDING_SHARE * step_us)
     is_regular = bool(np.abs(times_us - np.arange(len(stamps)) * step_us).max(initial=0) <= limit_us)
     return TimeAxis(fps, len(stamps), None if is_regular else times_us.astype(np.int64))
+
+
+def require_length(fps: Fraction, n_frames: int) -> None:
+    """Raises ValueError for a rate, or a number of frames at it, that no video has: over 1,000 a second or 31 years."""
+    if not 0 < fps <= MOST_FPS:
+        raise ValueError(f"{_brief(fps)} frames a second")
+    if n_frames > LONGEST_S * fps:
+        raise ValueError(f"{n_frames} frames at {_brief(fps)} a second")
+
+
+def _brief(fps: Fraction) -> str:
+    return str(fps) if fps.denominator < 10**6 and fps.numerator < 10**6 else f"{float(fps):.3g}"
 
 
 def axis_of_rows(fps: Fraction, n_frames: int, frame_index: np.ndarray, frame_time_us: np.ndarray | None) -> TimeAxis:
