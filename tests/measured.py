@@ -18,4 +18,4 @@ def decoders_end_by_themselves() -> None:
             decoder._process.join(PATIENCE_S)
         kill(decoder)
 
-    DecodingProcess.close = close
+    DecodingProcess.close = close  # pyright: ignore[reportAttributeAccessIssue]  for its argument is called otherwise

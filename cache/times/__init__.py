@@ -8,6 +8,7 @@ from .axis import (
     frame_of,
     nearest_common,
     position_of,
+    rate_of,
     require_length,
     usual_rate,
 )

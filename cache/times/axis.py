@@ -4,6 +4,7 @@ Times count from the start of the file, as players count them. At a constant rat
 video (gaps, a late first picture, a trimmed end, a variable rate) has a time of its own for each frame.
 """
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -212,3 +213,16 @@ def axis_of_rows(fps: Fraction, n_frames: int, frame_index: np.ndarray, frame_ti
     even_us = np.where(after > row, (times_us[after] - times_us[row]) / n_between, step_us)
     offset_us = np.rint((frames - frame_index[row]) * np.minimum(step_us, even_us)).astype(np.int64)
     return TimeAxis(fps, n_frames, times_us[row] + offset_us)
+
+
+def rate_of(said: object) -> Fraction:
+    """The frame rate that a file says as text, "25" or "30000/1001". Raises ValueError for what is not a rate.
+
+    Fraction itself takes "1e999999999", too, and would be at it for hours.
+    """
+    if not isinstance(said, str) or re.fullmatch(r"\d{1,9}(/[1-9]\d{0,8})?", said, re.ASCII) is None:
+        raise ValueError(f"fps {said!r:.60}")
+    rate = Fraction(said)
+    if not 0 < rate <= MOST_FPS:
+        raise ValueError(f"fps {said!r}")
+    return rate

@@ -20,6 +20,7 @@ from torch import Tensor
 from ...cache.disk import raise_if_system, write_tensors
 from ...cache.errors import BallspotError
 from ...cache.stores import MOST_MOTION, ORIGINAL
+from ...cache.times import rate_of
 from .shift_places import LAYOUTS, STAGES
 from .spec import BackboneSpec, size_of_patches
 from .temporal_shift import BLOCK_TSM, SHIFTED, ShiftSpec, insert_shift
@@ -31,7 +32,7 @@ OWN_FORMAT = "ballspot-backbone/1"
 PREFIX = "_features."
 WRAPPING = ("module.", "model.", "_model.")  # what wrappers of whole networks put before every name
 OF_OSL = {"backbone._features.": PREFIX, "head._pred_fine.": "_pred_fine."}
-MOST_PIXELS, MOST_STRIDE, MOST_FPS = 8192, 10_000, 1000
+MOST_PIXELS, MOST_STRIDE = 8192, 10_000
 BACKBONES = {  # timm's models of these systems, each with the tensor that tells it, of so many rows as it has features
     "regnety_002": "s4.b1.conv3.conv.weight",
     "regnety_004": "s4.b1.conv3.conv.weight",
@@ -194,9 +195,7 @@ def own_settings(path: Path) -> Settled | None:
         interpolation = said.get("interpolation")
         if interpolation not in (None, *INTERPOLATIONS):
             raise ValueError(f"interpolation {interpolation}")
-        fps = Fraction(said["fps"]) if "fps" in said else None
-        if fps is not None and not 0 < fps <= MOST_FPS:
-            raise ValueError(f"fps {said['fps']}")
+        fps = rate_of(said["fps"]) if "fps" in said else None
         motion = int(said.get("motion", "0"))
         if not 0 <= motion <= MOST_MOTION:
             raise ValueError(f"motion {motion}")
@@ -210,7 +209,7 @@ def own_settings(path: Path) -> Settled | None:
             fps=fps,
             motion=motion,
         )
-    except (KeyError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, ValueError) as error:
         raise BallspotError(f"{path}: lacks or garbles {error}; fine-tune again, or give another file") from error
 
 

@@ -14,6 +14,7 @@ from ...cache.errors import BallspotError
 from ...cache.runs import find_recorded
 from ...cache.stores import CHUNK_ROWS, Block, EngineSpec, FeatureStore, Segment
 from ...cache.terminal import note
+from ...cache.times import rate_of
 from ..backbone import HALF_TOLERANCES, BackboneSpec
 from ..device import pick_precision
 from ..video import VideoProbe, at_rate, video_bytes, video_digest
@@ -86,8 +87,8 @@ def _picture_fps(store: FeatureStore) -> Fraction:
     """The rate of the pictures in a folder, of which rows at another rate may have been chosen."""
     said = store.header.picture_fps
     try:
-        return Fraction(said) if said else store.fps
-    except (ValueError, ZeroDivisionError) as error:
+        return rate_of(said) if said else store.fps
+    except ValueError as error:
         raise BallspotError(f"{store.path}: picture_fps {said!r} is not a rate; extract again") from error
 
 

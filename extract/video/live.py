@@ -37,10 +37,6 @@ class GrowingFile:
             self._sleep(POLL_S)
             waited_s += POLL_S
 
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
-
 
 class Pipe:
     """Standard input or a named pipe; without `seek`, so that FFmpeg does not try."""

@@ -220,8 +220,8 @@ def probe_video(path: Path, *, image_fps: Fraction | None = None) -> VideoProbe:
 def probe_images(folder: Path, *, fps: Fraction | None) -> VideoProbe:
     """The probe of a folder of JPG files whose names end in their frame's number, counted from any start.
 
-    Raises BallspotError for a folder without JPG files, a number that is missing or there twice, and without `fps`:
-    pictures do not say how fast they are shown.
+    Their size is that of the first one that says it. Raises BallspotError where none does, for a folder without JPG
+    files, a number that is missing or there twice, and without `fps`: pictures do not say how fast they are shown.
     """
     files = image_files(folder)
     if not files:
@@ -232,12 +232,9 @@ def probe_images(folder: Path, *, fps: Fraction | None) -> VideoProbe:
             raise BallspotError(f"{folder}: no picture of number {expected}, or two of {number}; number them in a row")
     if fps is None:
         raise BallspotError(f"{folder}: pictures have no frame rate; give --image-fps, e.g. --image-fps 25")
-    try:
-        with opened(files[0][1]) as container:
-            context = container.streams.video[0].codec_context
-            height, width = context.height, context.width
-    except (FFmpegError, OSError, IndexError) as error:
-        raise BallspotError(f"{files[0][1]}: cannot be read as a picture; write it again") from error
+    height, width = next(filter(all, (_picture_size(path) for _, path in files)), (0, 0))
+    if not height:
+        raise BallspotError(f"{files[0][1]}: cannot be read as a picture, nor can the others; write them again")
     return VideoProbe(
         path=folder,
         width=width,
@@ -252,6 +249,16 @@ def probe_images(folder: Path, *, fps: Fraction | None) -> VideoProbe:
         pts=None,
         key_index=np.arange(len(files), dtype=np.int64),
     )
+
+
+def _picture_size(path: Path) -> tuple[int, int]:
+    """Height and width of a picture; zeros, which FFmpeg says of some files too, where it is none."""
+    try:
+        with opened(path) as container:
+            context = container.streams.video[0].codec_context
+            return context.height, context.width
+    except (FFmpegError, OSError, IndexError):
+        return 0, 0
 
 
 def image_files(folder: Path) -> list[tuple[int, Path]]:

@@ -84,11 +84,6 @@ class DecodingProcess(Closable):
         _, name, version = self._ask("open", probe, decoder, self.substitute, self.motion)
         return name, version
 
-    @property
-    def pid(self) -> int | None:
-        """The child's process number, None where there is none."""
-        return None if self._process is None else self._process.pid
-
     def batches(self, segment: Segment, *, stride: int, whole: Segment | None = None) -> Iterator[Batch]:
         """The pictures of a segment's rows (row i is frame i * stride) of the open video, in batches of one shape.
 

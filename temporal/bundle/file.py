@@ -21,11 +21,12 @@ from torch import Tensor
 from ...cache.code import allow_code, is_reference
 from ...cache.disk import below, canonical_json, fingerprint, first_problem, raise_if_system, reason_of, write_tensors
 from ...cache.errors import BallspotError
+from ...cache.times import rate_of
 from ...evaluate.dataset import LABELS_FILE, LabelSet
 from ..config import config_from_table
 from ..decoding import ClassDecoding, class_decoding
 from ..features import Scaling
-from ..heads import Checkpoint, HeadDescription, Progress, misfit, rate_of
+from ..heads import Checkpoint, HeadDescription, Progress, misfit
 from .header import BundleHeader
 
 BUNDLE_FAMILY, BUNDLE_VERSION = "ballspot-bundle", 1
@@ -170,7 +171,8 @@ def _head_of(
     part = header.heads[index]
     config = config_from_table(part.config, source=str(path))
     state = below(f"head.{index}.", tensors)
-    description = HeadDescription(config, label_set, tuple(part.dims), part.features_fingerprint, rate_of(part.fps))
+    rate = None if part.fps is None else rate_of(part.fps)
+    description = HeadDescription(config, label_set, tuple(part.dims), part.features_fingerprint, rate)
     problem = misfit(description, state) if is_checked else ""
     if problem:
         _fail(path, f"head {index}{problem}")

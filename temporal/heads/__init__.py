@@ -8,7 +8,6 @@ from .checkpoints import (
     HeadDescription,
     Progress,
     misfit,
-    rate_of,
     read_checkpoint,
     restore,
     write_checkpoint,

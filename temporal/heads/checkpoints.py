@@ -6,7 +6,6 @@ header has one entry, ``ballspot``, in JSON: nothing else decides what a head is
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -21,13 +20,14 @@ from torch import Tensor, nn
 from ...cache.code import settle_code
 from ...cache.disk import below, raise_if_system, write_tensors
 from ...cache.errors import BallspotError
+from ...cache.times import rate_of
 from ...evaluate.dataset import LABELS_FILE, LabelSet
 from ..config import Config, as_table, config_from_table
 from ..features import Scaling
 from .head import SpottingHead, build_head, sketch_device
 
 CHECKPOINT_FORMAT = "ballspot-head/3"
-MOST_CLIP_FRAMES, MOST_FEATURES, MOST_FPS = 2**20, 2**24, 1000
+MOST_CLIP_FRAMES, MOST_FEATURES = 2**20, 2**24
 
 
 @dataclass(frozen=True)
@@ -218,19 +218,8 @@ def _description(path: Path, header: dict[str, Any]) -> HeadDescription:
     kind = settle_code(config.head.kind, near=path.parent, owner=str(path))
     if kind != config.head.kind:
         config = config.model_copy(update={"head": config.head.model_copy(update={"kind": kind})})
-    return HeadDescription(config, label_set, dims, header["features_fingerprint"], rate_of(header.get("fps")))
-
-
-def rate_of(said: object) -> Fraction | None:
-    """The frame rate that a checkpoint or bundle says, None for none. Raises ValueError for what is not a rate."""
-    if said is None:
-        return None
-    if not isinstance(said, str) or re.fullmatch(r"\d{1,9}(/\d{1,9})?", said, re.ASCII) is None:
-        raise ValueError(f"fps {said!r}")
-    rate = Fraction(said)
-    if not 0 < rate <= MOST_FPS:
-        raise ValueError(f"fps {said!r}")
-    return rate
+    rate = rate_of(header["fps"]) if "fps" in header else None
+    return HeadDescription(config, label_set, dims, header["features_fingerprint"], rate)
 
 
 def _progress(values: dict[str, Any]) -> Progress:

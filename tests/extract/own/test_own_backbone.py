@@ -102,6 +102,16 @@ def test_a_seed_draws_its_weights_and_a_file_brings_them(project):
             "def f():\n    return M()\n",
             "other features the second time",
         ),
+        (
+            "class M(nn.Flatten):\n    def get_extra_state(self):\n        return {}\n\n\ndef f():\n    return M()\n",
+            "keeps dict '_extra_state' in its state; keep tensors alone",
+        ),
+        ("def f():\n    m = nn.Flatten()\n    m.mean = (1, 2)\n    return m\n", "its mean is (1.0, 2.0); give three"),
+        (
+            "class M(nn.Module):\n    def forward(self, x):\n        return x.flatten(1).log()\n\n\n"
+            "def f():\n    return M()\n",
+            "gives features that are not finite",
+        ),
         ("def f():\n    return 1 / 0\n", "line 6: f when it was made: ZeroDivisionError: division by zero"),
         ("def f():\n    import nowhere\n", "No module named 'nowhere'"),
     ],
@@ -111,6 +121,13 @@ def test_what_is_no_backbone_is_refused_in_one_line(project, source, said):
     with pytest.raises(BallspotError) as error:
         make_own(pinned("bad.py:f"), size=(32, 48))
     assert said in str(error.value) or (said == "line 6" and "given pictures (2, 3, 32, 48)" in str(error.value))
+
+
+def test_want_of_memory_is_not_blamed_on_a_backbone(project):
+    source = "class M(nn.Module):\n    def forward(self, x):\n        raise MemoryError\n\n\ndef f():\n    return M()\n"
+    Path("large.py").write_text(FIRST + source)
+    with pytest.raises(MemoryError):
+        make_own(pinned("large.py:f"), size=(32, 48))
 
 
 def test_a_class_is_no_backbone_and_a_module_needs_a_name(project, drawn):
