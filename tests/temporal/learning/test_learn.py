@@ -188,4 +188,4 @@ def test_what_cannot_be_learned_from_is_said(season, trained: Path, data: Path, 
     told = ballspot("learn", trained, "--data", data)
     assert told.exit_code == 1 and "no features of the corrected match 'league/2026/match-8'" in told.output
     told = ballspot("learn", tmp_path / "none", "--data", data)
-    assert told.exit_code == 1 and "no trained head" in told.output
+    assert told.exit_code == 1 and "no such run; give the folder of a trained run" in told.output
