@@ -186,7 +186,7 @@ def _pretrained_cfg(name: str) -> Mapping[str, Any]:
             f"--backbone {name}: timm {timm.__version__} has no such weights of {base}; did you mean {near}?"
         ) from error
     if cfg is None:
-        near = get_close_matches(base, timm.list_models(), n=1, cutoff=0.0)[0]
+        near = ", ".join(get_close_matches(base, timm.list_models(), n=3, cutoff=0.0))
         raise BallspotError(f"--backbone {name}: timm {timm.__version__} has no such model; did you mean {near}?")
     return cfg.to_dict()
 

@@ -112,9 +112,6 @@ def _label_arrays(
     for match in matches:
         arrays = label_arrays(spots[match.name], experiment.label_set, axis=match.axis, match=match.name)
         if arrays.n_collisions or arrays.n_outside:
-            report(
-                f"{match.name}: {arrays.n_collisions} events share the frame of another (the rarer class is trained), "
-                f"{arrays.n_outside} lie past the end (left out)"
-            )
+            report(f"{match.name}: {arrays.oddities()}")
         labels.append(arrays)
     return labels

@@ -68,6 +68,9 @@ def test_a_corrected_test_match_is_learned_and_the_old_run_kept(season, trained:
     for part in ("before", "predictions/all"):
         assert (tmp_path / "new" / part / test / "results_spotting.json").is_file()
     assert f"validation ({valid}): mAP@1" in told.output
+    threshold = json.loads((trained / "threshold.json").read_text())
+    assert json.loads((tmp_path / "new" / "before" / "threshold.json").read_text()) == threshold
+    assert f"spots from {threshold['threshold']:.3g} up" in told.output
 
 
 def test_what_nobody_decided_in_a_new_match_is_left_out_in_every_turn_and_a_new_class_begins_anew(
@@ -161,6 +164,7 @@ def test_spots_of_two_heads_are_compared_by_class_and_time():
     assert compare_spots(before, after, labels) == {
         "before": 2, "after": 2, "gained": 1, "lost": 1, "labels": 2, "hits_before": 1, "hits_after": 2,
     }  # fmt: skip
+    assert compare_spots(before, after, labels, 0.75)["after"] == 0
 
 
 def test_runs_that_follow_are_numbered_on(tmp_path: Path):
@@ -180,4 +184,4 @@ def test_what_cannot_be_learned_from_is_said(season, trained: Path, data: Path, 
     told = ballspot("learn", trained, "--data", data)
     assert told.exit_code == 1 and "no features of the corrected match 'league/2026/match-8'" in told.output
     told = ballspot("learn", tmp_path / "none", "--data", data)
-    assert told.exit_code == 1 and "no trained head" in told.output
+    assert told.exit_code == 1 and "no such run; give the folder of a trained run" in told.output
