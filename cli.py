@@ -91,11 +91,7 @@ class LazyGroup(click.Group):
     """A click group that lists its commands from a table and imports one only to run it or to show its help."""
 
     def __init__(
-        self,
-        *args: Any,
-        table: dict[str, Place],
-        sections: dict[str, tuple[str, ...]] | None = None,
-        **settings: Any,
+        self, *args: Any, table: dict[str, Place], sections: dict[str, tuple[str, ...]] | None = None, **settings: Any
     ) -> None:
         super().__init__(*args, **settings)
         self.table = table

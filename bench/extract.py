@@ -242,7 +242,7 @@ def fed_rate(video: Path, device: str, *, n_decoders: int, batch_rows: int = 64,
 
     from ballspot.extract.backbone import BackboneSpec
     from ballspot.extract.rows import Recipe, SegmentRunner, Settings
-    from ballspot.extract.rows.crew import Decoders
+    from ballspot.extract.rows.decoders import Decoders
     from ballspot.extract.video import probe_video
 
     torch.set_num_threads(1)

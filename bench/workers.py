@@ -23,8 +23,9 @@ def main() -> None:
     from ballspot.extract.backbone.engines import default_batch_rows
     from ballspot.extract.backbone.spec import BackboneSpec
     from ballspot.extract.rows.crew import crew_of
-    from ballspot.extract.rows.extraction import Crew, extract_matches
+    from ballspot.extract.rows.extraction import extract_matches
     from ballspot.extract.rows.job import Recipe, Settings
+    from ballspot.extract.rows.segments import Crew
 
     settings = Settings(engine=options.engine, batch_rows=default_batch_rows(options.engine, "cpu"))
     recipe = Recipe(BackboneSpec("regnety_002", "random", (224, 398)), settings=settings)

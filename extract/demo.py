@@ -30,11 +30,7 @@ STORED = ("--dtype", "int8")
 TRAINING: tuple[str, ...] = ()  # what the heads have otherwise than by default
 BLOCK_S = 30  # seconds: the matches are a minute long, and SN-BAS's blocks of five would be one each
 
-LOADED_ONCE = (
-    "timm",
-    "torch._dynamo",
-    "ballspot.temporal.training",
-)  # seconds of every command that trains or extracts
+LOADED_ONCE = ("timm", "torch._dynamo", "ballspot.temporal.training")  # seconds of every command that uses them
 
 
 def find_repository() -> Path:

@@ -160,17 +160,14 @@ def decoders() -> Iterator[Finding]:
             text = f"PyAV cannot write H.264 ({error}): `clips --cut exact` needs it"
             yield Finding("decoders", "H.264", "fault", text, "pip install --force-reinstall av")
             return
-        yield Finding("decoders", "H.264", "ok", "written and read by PyAV's own FFmpeg " + library_version(av))
+        version = ".".join(map(str, av.library_versions["libavcodec"]))
+        text = f"written and read by PyAV's own FFmpeg (libavcodec {version})"
+        yield Finding("decoders", "H.264", "ok", text)
         for name in ("pyav", "decord", "torchcodec"):
             yield tried(name, path)
     program = shutil.which("ffmpeg")
     text = program or "no program of that name; only what pipes a stream into `predict --live` needs it"
     yield Finding("decoders", "ffmpeg", "ok" if program else "note", text, "" if program else "apt install ffmpeg")
-
-
-def library_version(av: Any) -> str:
-    """The version of FFmpeg's codec library that PyAV holds, e.g. ``(libavcodec 62.3.100)``."""
-    return f"(libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))})"
 
 
 def write_video(path: Path) -> None:

@@ -18,7 +18,7 @@ from ..cache.disk import plain_name
 from ..cache.errors import BallspotError
 from ..cache.stores import DTYPES, ORIGINAL, FeatureSet, open_feature_set
 from ..cache.terminal import parse_fps
-from ..cache.times import TimeAxis, axis_of_rows
+from ..cache.times import TimeAxis
 from ..evaluate.dataset import DataSelection, LabelSet, Spot, SpotFile, columns_of, load_label_set
 from ..evaluate.formats import DEFAULT_FPS, FORMATS, VideoSpots, read_videos, write_videos
 from ..evaluate.results import Evaluation, compare_runs, evaluate_pairing, evaluate_predictions
@@ -72,8 +72,7 @@ class Features(Mapping[str, np.ndarray]):
     def times(self, match: str) -> np.ndarray:
         """When the frame of each row of a match is shown, seconds from the start of its video, float64 (n,)."""
         with self.sets.open(match) as store:
-            axis = axis_of_rows(store.fps, store.n_video_frames, store.frame_index, store.frame_time_us)
-            return axis.frame_times_us(store.frame_index) / 1e6
+            return store.axis.frame_times_us(store.frame_index) / 1e6
 
     def fps(self, match: str) -> float:
         """Rows a second of a match."""

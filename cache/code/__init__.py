@@ -4,16 +4,7 @@ This room finds, checks and loads it; what a head, a loss or a backbone must be 
 """
 
 from .loading import blamed, called, is_memory, load_code, wanted_names
-from .places import (
-    CODE_FOLDER,
-    PLACES_FILE,
-    allow_code,
-    copy_code,
-    held_source,
-    keep_code,
-    kept_copy,
-    settle_code,
-)
+from .places import CODE_FOLDER, PLACES_FILE, allow_code, copy_code, held_source, keep_code, kept_copy, settle_code
 from .reference import (
     SHOWN_DIGITS,
     is_reference,

@@ -11,6 +11,7 @@ from ..errors import BallspotError
 from ..stores import FeatureStore, find_sets, find_stores, removable_files, remove_files, store_of
 from ..terminal import FOLDER, command, json_option, print_table
 
+IMPORTED = "imported"  # in place of the backbone of a set that another program made
 PATH = click.argument("path", type=FOLDER)
 
 
@@ -115,7 +116,7 @@ def _describe_set(path: Path, place: Path) -> dict[str, Any]:
     for file in find_stores(place).values():
         try:
             with FeatureStore.open(file) as store:
-                stores.append((store.n_rows, store.dim, store.spec.backbone or "None", store.fingerprint))
+                stores.append((store.n_rows, store.dim, store.spec.backbone or IMPORTED, store.fingerprint))
         except BallspotError:
             continue
     unfinished = {store_of(part) for part in place.rglob("*.h5*.part")}

@@ -4,6 +4,7 @@ This room owns JSON, TOML, NumPy and safetensors files, locks, fingerprints, and
 """
 
 from .arrays import frame_numbers, read_arrays, whole_number
+from .closable import Closable
 from .faults import raise_if_system, reason_of, unreadable
 from .files import (
     find_temporary,

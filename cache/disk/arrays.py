@@ -9,9 +9,8 @@ import numpy as np
 from ..errors import BallspotError
 from .faults import raise_if_system
 
-MOST_BYTES = (
-    2**28
-)  # of one array: 2.8 million frames of 12 classes in float64; a small file can unpack to more than fits
+# Of one array: 2.8 million frames of 12 classes in float64; a small file can unpack to more than fits.
+MOST_BYTES = 2**28
 
 
 def read_arrays(path: Path, *, what: str, remedy: str, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:

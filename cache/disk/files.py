@@ -35,9 +35,8 @@ def whole_file(path: Path, *, mode: int | None = None) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(
-            0o666 & ~_umask() if mode is None else mode
-        )  # after: some writers put a file of their own in its place
+        # Only now, as some writers put a file of their own in its place.
+        temporary.chmod(0o666 & ~_umask() if mode is None else mode)
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)

@@ -37,12 +37,23 @@ def folder_kind(path: Path) -> str | None:
 
 
 def nearest_path(path: Path) -> Path | None:
-    """The path of an existing file or folder that is named most like ``path``, in the same folder; None if none is."""
-    if not path.parent.is_dir():
-        return None
-    names = [entry.name for entry in path.parent.iterdir() if not entry.name.startswith(".")]
-    near = get_close_matches(path.name, names, n=1, cutoff=0.6)
-    return path.parent / near[0] if near else None
+    """The existing path that is named most like ``path``, None if none is.
+
+    The first name that is not there is replaced by the one most like it; what follows must then be there or alike, too.
+    """
+    known, left = path, []
+    while not known.is_dir() and known != known.parent:
+        left.insert(0, known.name)
+        known = known.parent
+    for name in left:
+        if not known.is_dir():
+            return None
+        names = [entry.name for entry in known.iterdir() if not entry.name.startswith(".")]
+        near = [name] if name in names else get_close_matches(name, names, n=1, cutoff=0.6)
+        if not near:
+            return None
+        known /= near[0]
+    return known if left else None
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:

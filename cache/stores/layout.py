@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .spec import FeatureSpec
+from ..times import require_length
+from .spec import MOST_STRIDE, FeatureSpec
 
 FLIPPED_VIEW = "hflip"  # the view whose left and right have changed places
 CHUNK_ROWS = 256
@@ -89,8 +90,9 @@ def check_header(header: StoreHeader) -> None:
             raise ValueError(f"{name} {value!r} is not text")
         if field_of.type is int and (type(value) is not int or not 0 <= value < 2**63):
             raise ValueError(f"{name} {value!r} is not a count")
-    if header.fps <= 0:
-        raise ValueError(f"{header.fps} frames a second")
+    require_length(header.fps, header.n_video_frames)
+    if header.n_video_frames > (header.n_rows + 1) * MOST_STRIDE:  # memory is taken for the times of so many
+        raise ValueError(f"{header.n_rows} rows of {header.n_video_frames} frames")
     if not header.views or not all(isinstance(view, str) and view for view in header.views):
         raise ValueError(f"views {header.views!r}")
     _ = header.fingerprint  # ValueError for what canonical JSON cannot hold

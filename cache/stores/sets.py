@@ -23,9 +23,7 @@ class FeatureSet:
         """The store of `match`, open. Raises BallspotError when the set has none: extract it."""
         match = plain_name(match)
         if match not in self.stores:
-            raise BallspotError(
-                f"{self.path}: no store of match {match!r}{_hint(match, self.stores)}; extract that match into this set"
-            )
+            raise BallspotError(f"{self.path}: no store of match {match!r}{_hint(match, self.stores)}")
         return FeatureStore.open(self.stores[match])
 
 
@@ -121,5 +119,10 @@ def _require_place(path: Path, match: str, store: FeatureStore) -> None:
 
 
 def _hint(match: str, stores: dict[str, Path]) -> str:
+    for name in stores:
+        if match.endswith(f"/{name}") or name.endswith(f"/{match}"):  # made from a folder above or below the data root
+            return (
+                f", only of {name!r}; a match is named by its path below the data root: make the set from that folder"
+            )
     near = get_close_matches(match, stores, n=1, cutoff=0.8)
-    return f" (nearest: {near[0]!r})" if near else ""
+    return (f" (nearest: {near[0]!r})" if near else "") + "; extract that match into this set"

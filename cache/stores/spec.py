@@ -24,6 +24,7 @@ BACKBONE = (  # a timm model with its shift, or a user's own code with the diges
 )
 Pixels = Annotated[int, Field(ge=1, le=8192)]
 MOST_MOTION = 250  # frames
+MOST_STRIDE = 10_000  # frames
 DTYPES = ("float16", "float32", "int8")  # how rows are stored
 Cells = Annotated[int, Field(ge=1, le=99)]
 
@@ -74,7 +75,7 @@ class Buildable(BaseModel, frozen=True, strict=True, extra="allow"):
     mean: Annotated[tuple[Number, Number, Number], Field(strict=False)]
     std: Annotated[tuple[Positive, Positive, Positive], Field(strict=False)]
     interpolation: Literal["bilinear-antialias", "bicubic-antialias"]
-    stride: Annotated[int, Field(ge=1, le=10_000)]
+    stride: Annotated[int, Field(ge=1, le=MOST_STRIDE)]
     dtype: Literal["float16", "float32", "int8"]
     layers: Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=64)]
     grid: Annotated[tuple[Cells, Cells], Field(strict=False)]

@@ -8,14 +8,24 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import h5py
 import numpy as np
 
-from ..disk import little_endian, locked_file, path_hint, plain_name, raise_if_system, reason_of, unreadable, whole_file
+from ..disk import (
+    Closable,
+    little_endian,
+    locked_file,
+    path_hint,
+    plain_name,
+    raise_if_system,
+    reason_of,
+    unreadable,
+    whole_file,
+)
 from ..errors import BallspotError
+from ..times import TimeAxis, axis_of_rows
 from .attributes import (
     STORE_FORMAT,
     STORE_VERSION,
@@ -32,7 +42,6 @@ from .layout import CHUNK_ROWS, ORIGINAL, Block, StoreHeader, rows_of_chunks, sc
 SUPERBLOCK_END = 40  # where the superblock says how long the file is
 SIGNATURE = b"\x89HDF\r\n\x1a\n"  # what an HDF5 file begins with
 
-
 DAMAGE = (  # what h5py raises over it
     ArithmeticError,
     AttributeError,
@@ -45,7 +54,7 @@ DAMAGE = (  # what h5py raises over it
 )
 
 
-class FeatureStore:
+class FeatureStore(Closable):
     """A complete store, open for reading; a context manager. Rows are read on demand, never more than asked for.
 
     `frame_time_us` int64 (n_rows,) is when each row's frame is shown, microseconds after the video's first one, where
@@ -86,6 +95,16 @@ class FeatureStore:
         except BallspotError:
             file.close()
             raise
+
+    @property
+    def axis(self) -> TimeAxis:
+        """The time axis of the video. Raises BallspotError for times that are not those of the rows."""
+        times_us = self.frame_time_us
+        if times_us is not None and (len(times_us) != self.n_rows or np.any(np.diff(times_us) < 0)):
+            raise BallspotError(
+                f"{self.path}: its frame_time_us are not the times of its rows; extract the match again"
+            )
+        return axis_of_rows(self.fps, self.n_video_frames, self.frame_index, times_us)
 
     def read(self, start: int = 0, stop: int | None = None, *, view: str = ORIGINAL) -> np.ndarray:
         """Rows `start` to `stop` (all the rest when None) of a view: (n, dim), contiguous.
@@ -132,14 +151,6 @@ class FeatureStore:
     def close(self) -> None:
         """Closes the file; reading ends."""
         self._file.close()
-
-    def __enter__(self) -> "FeatureStore":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def write_store(

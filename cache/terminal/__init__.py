@@ -18,6 +18,7 @@ from .options import (
     labels_of_run_option,
     labels_option,
     leave_out_option,
+    matches_options,
     parse_fps,
     set_option,
     split_of_option,

@@ -196,3 +196,8 @@ def device_option(auto: str = "a GPU if there is one") -> Decorator:
     return click.option(
         "--device", default="auto", show_default=True, help=f"auto ({auto}), cpu, cuda, cuda:1, mps, ..."
     )
+
+
+def matches_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options --splits, --leave-out and --labels: how the matches of --data are divided, and their classes."""
+    return splits_option()(leave_out_option()(labels_option(command)))

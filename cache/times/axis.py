@@ -12,12 +12,11 @@ import numpy as np
 
 SECOND_US = 1_000_000
 MOST_FPS = 1000
-
+LONGEST_S = 10**9  # 31 years: beyond any video, and its microseconds are within int64
 
 COMMON_FPS = tuple(Fraction(n) for n in (24, 25, 30, 48, 50, 60, 100, 120)) + tuple(
     Fraction(n, 1001) for n in (24000, 30000, 48000, 60000, 120000)
 )
-
 
 USUAL_SHARE = 0.5  # a step that differs from the median by more than this share is a gap or a burst
 ODD_SHARE = 0.2  # a step that differs from the usual one by more is called odd
@@ -65,12 +64,9 @@ class TimeAxis:
             frame += -(-past_us * self.fps.numerator // (SECOND_US * self.fps.denominator)) - 1
         return max(frame, 0)
 
-    def position_of(self, frame_index: int) -> int:
-        """The position that is written for a frame: `positions_of` of one frame."""
-        return int(self.positions_of(np.array([frame_index], np.int64))[0])
-
     def positions_of(self, frame_index: np.ndarray) -> np.ndarray:
-        """The middle of each frame's usual step in whole milliseconds (cut), int64; `frame_of` reads it back.
+        """The positions that are written for frames: the middle of each one's usual step in whole milliseconds (cut),
+        int64; `frame_of` reads it back.
 
         A frame that stays longer than a usual step, as before a gap, counts as if the next one came on time.
         """
@@ -185,6 +181,18 @@ def axis_of_stamps(stamps: np.ndarray, time_base: Fraction, *, fps: Fraction, st
     limit_us = min(ROUNDING_TICKS * tick_us + 2, ROUNDING_SHARE * step_us)
     is_regular = bool(np.abs(times_us - np.arange(len(stamps)) * step_us).max(initial=0) <= limit_us)
     return TimeAxis(fps, len(stamps), None if is_regular else times_us.astype(np.int64))
+
+
+def require_length(fps: Fraction, n_frames: int) -> None:
+    """Raises ValueError for a rate, or a number of frames at it, that no video has: over 1,000 a second or 31 years."""
+    if not 0 < fps <= MOST_FPS:
+        raise ValueError(f"{_brief(fps)} frames a second")
+    if n_frames > LONGEST_S * fps:
+        raise ValueError(f"{n_frames} frames at {_brief(fps)} a second")
+
+
+def _brief(fps: Fraction) -> str:
+    return str(fps) if fps.denominator < 10**6 and fps.numerator < 10**6 else f"{float(fps):.3g}"
 
 
 def axis_of_rows(fps: Fraction, n_frames: int, frame_index: np.ndarray, frame_time_us: np.ndarray | None) -> TimeAxis:

@@ -1,11 +1,9 @@
 """Tasks on other machines: Ray (extra `ray`) and SLURM (extra `slurm`); all by paths on a disk they share."""
 
-import multiprocessing
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -15,7 +13,6 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import BallspotError
 from ..terminal import note
-from .processes import end_with_parent
 
 POLL_S = 1.0
 MAX_TRIES = 3  # of a task whose process ends by itself, or whose node is lost
@@ -35,10 +32,7 @@ class Ended(Generic[Task]):
 
 @dataclass(frozen=True)
 class Request:
-    """What a cluster is asked for: how many tasks at a time, what each gets; name, logs and minutes are for SLURM.
-
-    So many tasks share a GPU (``n_a_gpu``), each with its own processors.
-    """
+    """What a cluster is asked for: how many tasks at a time, what each gets; name, logs and minutes are for SLURM."""
 
     n_workers: int
     n_cpus: int
@@ -46,7 +40,6 @@ class Request:
     name: str
     logs: Path
     minutes: int
-    n_a_gpu: int = 1
 
 
 @dataclass(frozen=True)
@@ -71,10 +64,8 @@ def ray_tasks(
     if not ray.is_initialized():
         _start_ray(ray, request.n_workers * request.n_cpus, address)
     resources: dict[str, Any] = {"num_cpus": request.n_cpus}
-    if request.on_gpu and request.n_a_gpu == 1:
-        resources["num_cpus"] = _cpus_beside_a_gpu(ray, request.n_cpus)
     if request.on_gpu:  # Ray ends a GPU's process after each task; kept, it loads torch and the model once
-        resources |= {"num_gpus": 1 / request.n_a_gpu, "max_calls": 0}
+        resources |= {"num_cpus": _cpus_beside_a_gpu(ray, request.n_cpus), "num_gpus": 1, "max_calls": 0}
 
     def call(task: Task) -> Any:  # Ray takes functions alone, no other callable
         return function(task)
@@ -102,39 +93,36 @@ def slurm_tasks(
 ) -> Iterator[Ended[Task]]:
     """The tasks as a SLURM array; SBATCH_* variables choose the rest. At the address "local" as processes here.
 
-    An array has at most 300 elements, each of which then does several tasks, one after another, or beside one another
-    where they share a GPU. An element whose node is lost is submitted again, three times in all: its tasks go on where
-    they were. Raises BallspotError where jobs cannot be submitted.
+    An array has at most 300 elements, each of which then does several tasks, one after another. An element whose node
+    is lost is submitted again, three times in all: its tasks go on where they were. Raises BallspotError where jobs
+    cannot be submitted.
     """
     cluster = address or "slurm"
     submitit = _extra("submitit", "slurm")
     try:
         executor = submitit.AutoExecutor(folder=request.logs, cluster=cluster)
-        side_by_side = request.n_a_gpu if request.on_gpu else 1
         parameters: dict[str, Any] = {
             "timeout_min": max(request.minutes, LEAST_MINUTES),
-            "cpus_per_task": request.n_cpus * side_by_side,
+            "cpus_per_task": request.n_cpus,
             "name": request.name,
         }
         if request.on_gpu:
             parameters["gpus_per_node"] = 1
-        n_elements = -(-request.n_workers // side_by_side)  # at a time
         if cluster == "slurm":
-            parameters["slurm_array_parallelism"] = n_elements
+            parameters["slurm_array_parallelism"] = request.n_workers
         executor.update_parameters(**parameters)
         given = list(tasks)
         # SLURM itself keeps an array to its number at a time; a machine of its own does not.
-        n_groups = min(MAX_ELEMENTS, -(-len(given) // side_by_side)) if cluster == "slurm" else len(given)
+        n_groups = MAX_ELEMENTS if cluster == "slurm" else len(given)
         waiting = deque(Element(group) for group in _grouped(given, n_groups))
         running: dict[Any, Element[Task]] = {}
-        do = partial(_side_by_side, side_by_side, function) if side_by_side > 1 else partial(_one_by_one, function)
         while waiting or running:
-            n_more = len(waiting) if cluster == "slurm" else n_elements - len(running)
+            n_more = len(waiting) if cluster == "slurm" else request.n_workers - len(running)
             chosen = [waiting.popleft() for _ in range(min(n_more, len(waiting)))]
             if chosen:
-                longest = request.minutes * max(-(-len(element.tasks) // side_by_side) for element in chosen)
+                longest = request.minutes * max(len(element.tasks) for element in chosen)
                 executor.update_parameters(timeout_min=max(longest, LEAST_MINUTES))
-                jobs = executor.map_array(do, [element.tasks for element in chosen])
+                jobs = executor.map_array(partial(_one_by_one, function), [element.tasks for element in chosen])
                 running.update(zip(jobs, chosen, strict=True))
             on_poll([task for element in running.values() for task in element.tasks])
             for job in [job for job in running if job.done()]:
@@ -171,14 +159,6 @@ def _one_by_one(function: Callable[[Task], Any], group: Sequence[Task]) -> list[
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told where the tasks were given out
             done.append((None, last_line(error)))
     return done
-
-
-def _side_by_side(n: int, function: Callable[[Task], Any], group: Sequence[Task]) -> list[tuple[Any, str | None]]:
-    """The same as `_one_by_one`, by so many processes, which share what this one was given."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n, mp_context=context, initializer=end_with_parent) as pool:
-        parts = pool.map(partial(_one_by_one, function), [(task,) for task in group])
-        return [one for part in parts for one in part]
 
 
 def _is_lost(job: Any) -> bool:

@@ -28,11 +28,10 @@ class Executor:
 
     On this machine every worker is a process that is dealt one of the devices; with `renews` each task gets a process
     of its own, and with `preload` these are forked from one that has imported those modules. On a cluster every task
-    gets `n_threads` processors and, on a GPU, its share of one: `n_a_gpu` tasks have one together. Functions and tasks
-    are paths and plain values there, which must mean the same everywhere. SLURM writes its logs to `logs` and is told
-    `name` and `minutes`, what a task takes at most. A task whose process ends by itself (killed for want of memory,
-    say) or whose node is lost is tried three times; `option` is what the command calls `n_workers`. Raises
-    BallspotError when `on` is another word.
+    gets `n_threads` processors and, on a GPU, one of its own. Functions and tasks are paths and plain values there,
+    which must mean the same everywhere. SLURM writes its logs to `logs` and is told `name` and `minutes`, what a task
+    takes at most. A task whose process ends by itself (killed for want of memory, say) or whose node is lost is tried
+    three times; `option` is what the command calls `n_workers`. Raises BallspotError when `on` is another word.
     """
 
     n_workers: int
@@ -45,7 +44,6 @@ class Executor:
     name: str = "ballspot"
     logs: Path = Path()
     minutes: int = 60
-    n_a_gpu: int = 1
 
     def __post_init__(self) -> None:
         require_place(self.on)
@@ -69,14 +67,14 @@ class Executor:
         what the function tells, on a cluster when its task has ended. `on_poll` hears now and then which tasks are
         running, and says which of them to stop; only processes on this machine can be stopped.
         """
-        polled = on_poll or _stop_none
+        polled = on_poll or (lambda running: ())
         if self.on == "local":
             yield from LocalWorkers(self, function, on_told).run(tasks, polled)
             return
         kind, _, address = self.on.partition(":")
         device = self.devices[0].partition(":")[0]  # which GPU is the cluster's to say
         on_gpu = device == "cuda"
-        request = Request(self.n_workers, self.n_threads, on_gpu, self.name, self.logs, self.minutes, self.n_a_gpu)
+        request = Request(self.n_workers, self.n_threads, on_gpu, self.name, self.logs, self.minutes)
         tasks_of_cluster = ray_tasks if kind == "ray" else slurm_tasks
         for ended in tasks_of_cluster(
             partial(_with_told, function, device, named_code()), tasks, request, address, polled
@@ -244,8 +242,3 @@ def require_place(on: str) -> None:
     kind, _, address = on.partition(":")
     if on != "local" and kind != "ray" and (kind != "slurm" or address not in ("", "local")):
         raise BallspotError(f"--on {on}: no such place; give local, ray, ray:ADDRESS, slurm or slurm:local")
-
-
-def _stop_none(running: Sequence[Any]) -> Collection[Any]:
-    """Stops none of the tasks that are running."""
-    return ()

@@ -39,13 +39,7 @@ WRITTEN = [name for name, one in FORMATS.items() if one.write is not None]
     help="For --from sportscode: seconds from the event to the end of its instance.",
 )
 def data_convert(
-    source: Path,
-    target: Path,
-    source_format: str,
-    target_format: str,
-    fps: float | None,
-    before: float,
-    after: float,
+    source: Path, target: Path, source_format: str, target_format: str, fps: float | None, before: float, after: float
 ) -> None:
     """Turn labels or predictions of one format into another.
 

@@ -54,7 +54,6 @@ min_count_option = click.option(
     help="Truths that a class needs to count in the mean over frequent classes.",
 )
 
-
 resamples_option = click.option(
     "--resamples",
     type=click.IntRange(min=0, max=100_000),
@@ -62,7 +61,6 @@ resamples_option = click.option(
     show_default=True,
     help="How often blocks (and seeds) are drawn for the intervals; 0 leaves the intervals out.",
 )
-
 
 block_option = click.option(
     "--block",
@@ -72,7 +70,6 @@ block_option = click.option(
     metavar="SECONDS",
     help="Length of the blocks that are drawn.",
 )
-
 
 plot_format_option = click.option(
     "--plot-format",

@@ -30,15 +30,7 @@ from ..dataset import (
     videos_selection,
 )
 from ..scoring import OFFICIAL_FPS, Protocol
-from ..viewer import (
-    EditDesk,
-    Session,
-    View,
-    ViewServer,
-    find_view,
-    resources_of,
-    sides_of,
-)
+from ..viewer import EditDesk, Session, View, ViewServer, find_view, resources_of, sides_of
 
 
 @command()

@@ -44,8 +44,6 @@ from .predictions import SCORES_FILE, Predictions, open_predictions
 from .splits import OF_RUN, SPLITS_FILE, Fold, Splits, TrainDraw, recorded_splits, recordings_of
 from .spots import SPOTS_FILE, SpotFile, game_time, read_confidence, read_spots, spot_entry, spots_in, write_spots
 from .thresholds import (
-    THRESHOLD_FILE,
-    Threshold,
     decided_threshold,
     read_threshold,
     recorded_threshold,
@@ -53,4 +51,4 @@ from .thresholds import (
     threshold_in,
     write_threshold,
 )
-from .video_records import VIDEO_FILE, LooseVideos, is_recorded, labels_of_video, video_record, videos_selection
+from .video_records import VIDEO_FILE, LooseVideos, is_recorded, video_record, videos_selection

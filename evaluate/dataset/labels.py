@@ -52,6 +52,14 @@ class LabelArrays:
     n_collisions: int
     n_outside: int
 
+    def oddities(self) -> str:
+        """How many events share a frame or lie past the end, and what becomes of them; empty where none does."""
+        told = (
+            (self.n_collisions, ("shares", "share"), "the frame of another (the rarer class is trained)"),
+            (self.n_outside, ("lies", "lie"), "past the end (left out)"),
+        )
+        return ", ".join(f"{n} event{'s' * (n > 1)} {verbs[n > 1]} {rest}" for n, verbs, rest in told if n)
+
 
 def read_labels(path: Path, label_set: LabelSet, *, in_file_order: bool = False) -> tuple[Spot, ...]:
     """The spots of an annotation file, sorted by half and position (entries of one time keep their order).

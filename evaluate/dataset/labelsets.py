@@ -115,12 +115,9 @@ BALL_12 = LabelSet(
     headline_excludes=("FREE KICK", "GOAL"),  # 26 and 14 instances in the seven matches of SN-BAS
 )
 
-
 PLAYER_8 = LabelSet(  # SoccerNet's player-centric task of 2026, in the order of its files' numbers
-    name="player-8",
-    labels=("DRIVE", "PASS", "CROSS", "THROW IN", "SHOT", "HEADER", "TACKLE", "BLOCK"),
+    name="player-8", labels=("DRIVE", "PASS", "CROSS", "THROW IN", "SHOT", "HEADER", "TACKLE", "BLOCK")
 )
-
 
 SOCCERNET_V2 = LabelSet(  # action spotting, in the order of SoccerNet's package (EVENT_DICTIONARY_V2)
     name="soccernet-v2",
@@ -145,7 +142,6 @@ SOCCERNET_V2 = LabelSet(  # action spotting, in the order of SoccerNet's package
     ),
     file="Labels-v2.json",
 )
-
 
 BUILT_IN = {one.name: one for one in (BALL_12, PLAYER_8, SOCCERNET_V2)}
 

@@ -13,18 +13,12 @@ from .labelsets import LABELS_FILE
 LABEL_FILES = (LABELS_FILE, "Labels-v2.json", "Labels.json")  # a folder with one of them is a match where no other is
 SOCCERNET_FPS = {"Labels.json": 2.0, "Labels-v2.json": 2.0}  # what SoccerNet's package scores them at, if not told
 
-
-PREFERRED_VIDEOS = (
-    "224p.mp4",
-    "720p.mp4",
-)  # the smaller decodes 10 times faster
-
+PREFERRED_VIDEOS = ("224p.mp4", "720p.mp4")  # the smaller decodes 10 times faster
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"}
     | {".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".qt", ".rmvb", ".tp", ".trp", ".ts", ".vob", ".webm", ".wmv"}
 )
-
 
 OF_HALF = {half: re.compile(rf"{half}(?!\d)") for half in (1, 2)}
 ALONE_OF_HALF_2 = re.compile(r"2(?![^\W_])")  # the only video of a match folder: 2_224p.mkv, no 2nd leg.mp4

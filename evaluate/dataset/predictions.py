@@ -82,7 +82,10 @@ class Predictions:
         place = f"{self.path}: {name}"
         try:
             with zipfile.ZipFile(self.path) as archive:
-                if archive.getinfo(name).file_size > MAX_ENTRY_BYTES:
+                entry = archive.getinfo(name)
+                if entry.compress_size > self.path.stat().st_size:  # memory is taken for as much as it says
+                    raise zipfile.BadZipFile(f"{entry.compress_size} bytes in a file of fewer")
+                if entry.file_size > MAX_ENTRY_BYTES:
                     raise BallspotError(
                         f"{place}: unpacks to over {MAX_ENTRY_BYTES // 2**20} MB; unpack the zip and give the folder"
                     )

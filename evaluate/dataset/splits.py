@@ -21,7 +21,6 @@ SPLITS_FILE = "splits.toml"
 PARTS = ("train", "valid", "test")
 OF_RUN = "the run's"  # where a split comes from that does not say it
 
-
 SN_BAS: dict[str, tuple[str, ...]] = {  # match folders of SN-BAS-2025, below england_efl/2019-2020
     "train": (
         "2019-10-01 - Leeds United - West Bromwich",

@@ -4,7 +4,6 @@ What was acknowledged is on the disk; undo and redo go back to where the journal
 """
 
 from .actions import (
-    MOST_NOTE,
     Accept,
     AcceptAll,
     Action,
@@ -21,4 +20,4 @@ from .actions import (
     read_action,
 )
 from .book import REJECTED_WITHIN_MS, BookState, ConflictError, LabelBook
-from .journal import Decisions, Rejection, Stretch, decisions_beside, journal_of
+from .journal import Decisions, Stretch, decisions_beside, journal_of

@@ -4,5 +4,5 @@ A new export is one module here and one line in family.py.
 """
 
 from .family import EXPORTS, safe_names, write_exports
-from .selection import THRESHOLD, Chosen, Selection, choose_spots, classes_of, threshold_remark
+from .selection import Chosen, Selection, choose_spots, classes_of, threshold_remark
 from .spans import one_line

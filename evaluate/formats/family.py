@@ -21,20 +21,13 @@ MAX_NAME_BYTES = 200  # of 255 that file systems take: some go to the name of th
 MAX_MATCH_BYTES = 2000  # of 4096 that a whole path may have
 ANY_MATCH = "*"  # in a pattern: the last folder of the match's name
 
-
 FORMATS: dict[str, Format] = {
     one.name: one
     for one in (
         Format("labels-ball", "Labels-ball.json", read_label_file, write_label_file, label_losses),
         Format("labels-v2", "Labels-v2.json", read_label_file, write_label_file, label_losses),
         Format("spots", "results_spotting.json", read_spot_file, write_spot_file, spot_losses),
-        Format(
-            "soccertrack-v2",
-            "*_12_class_events.json",
-            read_soccertrack,
-            write_soccertrack,
-            soccertrack_losses,
-        ),
+        Format("soccertrack-v2", "*_12_class_events.json", read_soccertrack, write_soccertrack, soccertrack_losses),
         Format("osl", None, read_osl, write_osl, osl_losses),
         Format("e2e-spot", None, read_e2e_spot, write_e2e_spot, e2e_spot_losses),
         Format("csv", None, read_csv, write_csv, csv_losses),

@@ -140,10 +140,7 @@ def write_osl(videos: Sequence[VideoSpots], fps: float) -> str:
 def osl_losses(videos: Sequence[VideoSpots], fps: float) -> Counter[str]:
     """Events have no team and no visibility; a sample has a frame rate but no length."""
     losses = unheld(
-        videos,
-        teams=lambda spot: spot.team is not None,
-        spots_not_shown=lambda spot: not spot.visible,
-        notes=has_note,
+        videos, teams=lambda spot: spot.team is not None, spots_not_shown=lambda spot: not spot.visible, notes=has_note
     ) + halves_losses(videos)
     losses["video lengths"] = sum(video.n_frames is not None for video in videos)
     losses["video lengths of matches with two halves"] = 0

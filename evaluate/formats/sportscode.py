@@ -32,7 +32,6 @@ COLOURS = (  # told apart by all common kinds of colour vision in pairs of neigh
     (136, 60, 103),
 )
 
-
 TEAM, CONFIDENCE, VISIBILITY, MATCH, NOTE = "Team", "Confidence", "Visibility", "Match", "Note"
 DECLARES = re.compile(rb"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
 

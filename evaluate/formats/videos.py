@@ -14,10 +14,7 @@ DEFAULT_FPS = 25.0
 BEFORE_S, AFTER_S = 5.0, 3.0  # of a span that shows an event: seconds ahead of it and behind
 MOST_DIGITS = 30  # of a whole number in text
 
-
-HALF_NAME = re.compile(
-    r"(?s)(?P<match>.+)/(?P<half>[12])(?P<rest>_[^/]*)?"
-)  # match/1, and match/1_224p as SoccerNet has it
+HALF_NAME = re.compile(r"(?s)(?P<match>.+)/(?P<half>[12])(?P<rest>_[^/]*)?")  # match/1, and SoccerNet's match/1_224p
 
 
 @dataclass(frozen=True)

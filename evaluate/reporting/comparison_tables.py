@@ -51,7 +51,7 @@ def _scores(comparison: Comparison, names: Sequence[str], groups: Sequence[Seque
     def row(name: str, count: str, values: Sequence[float | None]) -> list[str]:
         return [name, count, *(percent(_mean([values[run] for run in group])) for group in groups)]
 
-    counts = _counts(comparison)
+    counts = comparison.n_truths
     all_name, headline_name = mean_names(label_set)
     rows = [row(all_name, str(sum(counts)), [run.mean_ap for run in runs])]
     if headline_name is not None:
@@ -84,8 +84,7 @@ def settings_tables(comparison: Comparison) -> list[TextTable]:
 
     The baseline stands first, the others by their mean.
     """
-    counts = _counts(comparison)
-    measures = (mean_names(comparison.label_set)[0], frequent_name(counts, comparison.min_count))
+    measures = (mean_names(comparison.label_set)[0], frequent_name(comparison.n_truths, comparison.min_count))
     tables = []
     names = ("settings", "settings-frequent")
     of_measures = (comparison.settings, comparison.frequent_settings)
@@ -168,10 +167,6 @@ def _setting_row(setting: ComparedSetting) -> list[str]:
         p_holm = "-" if setting.difference.interval.known is None else f"{setting.p_holm:.3f}"
         cells = [*difference_cells(setting.difference), p_holm]
     return [setting.name, str(setting.n_seeds), percent(setting.mean_ap), span(setting.interval), *cells]
-
-
-def _counts(comparison: Comparison) -> list[int]:
-    return [int(comparison.runs[0].per_class[label]["n_truth"]) for label in comparison.label_set.labels]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..results import ComparedSetting, Comparison
+from ..results import ComparedSetting, Comparison, learning_curve
 from .charts import LINE_COLOURS
 from .plots import FAINT, INK, frame, paint
 from .tables import frequent_name, mean_names
@@ -30,7 +30,7 @@ def draw_comparison(comparison: Comparison, folder: Path, form: str = "png") -> 
     Classes and learning curves show the first eight settings. Raises BallspotError when matplotlib is not installed
     (extra `plots`).
     """
-    counts = [int(comparison.runs[0].per_class[label]["n_truth"]) for label in comparison.label_set.labels]
+    counts = comparison.n_truths
     names = (mean_names(comparison.label_set)[0], frequent_name(counts, comparison.min_count))
     pictures: dict[str, tuple[tuple[float, float], Callable[[Axes], None]]] = {}
     for name, title, settings in zip(
@@ -95,16 +95,9 @@ def draw_class_scores(axes: "Axes", comparison: Comparison, counts: Sequence[int
 def draw_learning(axes: "Axes", comparison: Comparison) -> None:
     """A line a setting: mAP of the validation matches after each epoch, its band from the least to the most seed."""
     for place, group in enumerate(comparison.groups[:MOST_SETTINGS]):
-        by_epoch: dict[int, list[float]] = {}
-        for run in group:
-            for epoch, value in comparison.runs[run].learning:
-                by_epoch.setdefault(epoch, []).append(100 * value)
-        epochs = sorted(by_epoch)
+        epochs, middle, low, high = learning_curve([comparison.runs[run] for run in group])
         colour, name = LINE_COLOURS[place], comparison.names[place]
-        axes.plot(
-            epochs, [mean(by_epoch[epoch]) for epoch in epochs], marker=MARKS[place], ms=4, color=colour, label=name
-        )
-        low, high = ([how(by_epoch[epoch]) for epoch in epochs] for how in (min, max))
+        axes.plot(epochs, middle, marker=MARKS[place], ms=4, color=colour, label=name)
         axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
     ticks: Any = axes.xaxis.get_major_locator()
     ticks.set_params(integer=True)

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from ...cache.disk import whole_file
 from ..diagnosis import CURVE_S
-from ..results import ComparedRun, ComparedSetting, Comparison
+from ..results import ComparedRun, ComparedSetting, Comparison, learning_curve
 from ..scoring import pooled_average_precision
 from ..uncertainty import LEVEL
 from .charts import Series, colour, dash, line_chart, point_chart, ticks
@@ -70,7 +70,7 @@ def page_of(comparison: Comparison, title: str) -> dict[str, Any]:
         ),
         "warnings": comparison.warnings,
         "rankings": _rankings(comparison, entries),
-        "tables": [_settings_table(comparison, entries), _made_table(comparison, entries)],
+        "tables": [_settings_table(entries), _made_table(comparison, entries)],
         "effects": _effects(comparison),
         "heat": _heat(comparison, entries),
         "charts": _charts(comparison, entries),
@@ -91,8 +91,7 @@ def _entries(comparison: Comparison) -> list[Entry]:
 
 
 def _rankings(comparison: Comparison, entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    counts = [comparison.runs[0].per_class[label]["n_truth"] for label in comparison.label_set.labels]
-    n_frequent = sum(count >= comparison.min_count for count in counts)
+    n_frequent = sum(count >= comparison.min_count for count in comparison.n_truths)
     names = (
         mean_names(comparison.label_set)[0],
         f"mAP of the {n_frequent} classes with {comparison.min_count} truths or more",
@@ -154,7 +153,7 @@ def _bars(bars: Sequence[Bar], *, zero: bool) -> dict[str, Any]:
     }
 
 
-def _settings_table(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, Any]:
+def _settings_table(entries: Sequence[Entry]) -> dict[str, Any]:
     """Every setting against the baseline."""
     rows = []
     for number, entry in enumerate(entries, start=1):
@@ -226,12 +225,11 @@ def _effects(comparison: Comparison) -> dict[str, Any] | None:
 
 def _heat(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, Any]:
     labels = comparison.label_set.labels
-    counts = [comparison.runs[0].per_class[label]["n_truth"] for label in labels]
     values = np.array(
         [[mean(run.per_class[label]["ap"] for run in entry.runs) for label in labels] for entry in entries]
     )
     rows = []
-    for label, count, of_class in zip(labels, counts, values.T, strict=True):
+    for label, count, of_class in zip(labels, comparison.n_truths, values.T, strict=True):
         most = float(of_class.max())
         cells = []
         for value in of_class.tolist():
@@ -295,15 +293,8 @@ def _charts(comparison: Comparison, entries: Sequence[Entry]) -> list[dict[str, 
 
 
 def _learning(entry: Entry) -> Series | None:
-    by_epoch: dict[int, list[float]] = {}
-    for run in entry.runs:
-        for epoch, value in run.learning:
-            by_epoch.setdefault(epoch, []).append(100 * value)
-    if not by_epoch:
-        return None
-    epochs = sorted(by_epoch)
-    band = ([min(by_epoch[epoch]) for epoch in epochs], [max(by_epoch[epoch]) for epoch in epochs])
-    return Series(entry.name, epochs, [mean(by_epoch[epoch]) for epoch in epochs], band)
+    epochs, middle, low, high = learning_curve(entry.runs)
+    return Series(entry.name, epochs, middle, (low, high)) if epochs else None
 
 
 def _tolerance(comparison: Comparison, entry: Entry) -> Series:

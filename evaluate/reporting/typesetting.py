@@ -42,9 +42,10 @@ def as_latex(tables: Sequence[TextTable]) -> str:
             continue
         lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
         lines += [rf"\label{{tab:{table.name}}}"] if table.name else []
-        lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.headers) - 1)}}}", r"\toprule", _latex_row(table.headers)]
+        lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.headers) - 1)}}}", r"\toprule"]
         rows = _bold(replace(table, rows=[[_latex(cell) for cell in row] for row in table.rows]), r"\textbf{{{}}}")
-        lines += [r"\midrule", *(" & ".join(row) + r" \\" for row in rows), r"\bottomrule"]
+        head, *rows = (" & ".join(row) + r" \\" for row in (map(_latex, table.headers), *rows))
+        lines += [head, r"\midrule", *rows, r"\bottomrule"]
         parts.append("\n".join([*lines, r"\end{tabular}", r"\end{table}"]))
     return "\n\n".join(parts)
 
@@ -68,10 +69,6 @@ def _bold(table: TextTable, how: str) -> list[list[str]]:
 
 def _piped(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-
-def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(_latex(cell) for cell in cells) + r" \\"
 
 
 def _latex(text: str) -> str:

@@ -5,5 +5,5 @@ settings, folds and effects. This room combines scoring, uncertainty and diagnos
 from .comparison import Comparison, compare_runs
 from .contest import Contest, contest
 from .evaluation import Evaluation, evaluate_pairing, evaluate_predictions
-from .scored_run import ComparedRun
+from .scored_run import ComparedRun, learning_curve
 from .settings import ComparedSetting

@@ -60,6 +60,11 @@ class Comparison:
         is_of_folds = self.split == "test" and bool(splits) and all(one.get("n_folds") for one in splits)
         return "out of fold" if is_of_folds else self.split
 
+    @property
+    def n_truths(self) -> list[int]:
+        """How many truths each class has, in the order of the label set."""
+        return [int(self.runs[0].per_class[label]["n_truth"]) for label in self.label_set.labels]
+
     def only(self, names: Sequence[str]) -> "Comparison":
         """The comparison with the baseline and these settings or runs alone, in their old order.
 

@@ -148,11 +148,7 @@ def evaluate_predictions(
 
 
 def evaluate_pairing(
-    pairing: Pairing,
-    *,
-    protocol: Protocol = OFFICIAL,
-    bootstrap: Bootstrap = BOOTSTRAP,
-    with_diagnosis: bool = False,
+    pairing: Pairing, *, protocol: Protocol = OFFICIAL, bootstrap: Bootstrap = BOOTSTRAP, with_diagnosis: bool = False
 ) -> Evaluation:
     """The same of predictions and labels that are read already."""
     label_set, tolerances_s = pairing.label_set, protocol.tolerances_s

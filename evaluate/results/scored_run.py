@@ -190,3 +190,14 @@ def tails(paths: Sequence[Path]) -> list[list[str]]:
 def first_distinct(*candidates: list[Name]) -> list[Name]:
     """The first list of names in which no two are alike, else the last list."""
     return next((names for names in candidates if len(set(names)) == len(names)), candidates[-1])
+
+
+def learning_curve(runs: Sequence[ComparedRun]) -> tuple[list[int], list[float], list[float], list[float]]:
+    """The epochs after which the runs were validated, and after each their mean mAP in %, the least and the most."""
+    by_epoch: dict[int, list[float]] = {}
+    for run in runs:
+        for epoch, value in run.learning:
+            by_epoch.setdefault(epoch, []).append(100 * value)
+    epochs = sorted(by_epoch)
+    middle, low, high = ([how(by_epoch[epoch]) for epoch in epochs] for how in (mean, min, max))
+    return epochs, middle, low, high

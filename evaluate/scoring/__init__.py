@@ -15,6 +15,7 @@ from .metrics import (
     metric_frame,
     metric_frames,
     not_shown_factor,
+    official_arrays,
     pooled_average_precision,
     score_bins,
     trapezoid_mean,

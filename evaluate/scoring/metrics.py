@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..dataset import LabelSet, SpotArrays
+from ..dataset import LabelSet, Spot, SpotArrays, column_arrays, columns_of
 from .matching import Pool, match_truths, pool_spots
 from .protocol import OFFICIAL, OFFICIAL_FPS, Protocol
 
@@ -50,11 +50,7 @@ def metric_frame(position_ms: int, fps: float) -> int:
 
 
 def average_precision(
-    truths: Sequence[SpotArrays],
-    predictions: Sequence[SpotArrays],
-    *,
-    n_labels: int,
-    protocol: Protocol = OFFICIAL,
+    truths: Sequence[SpotArrays], predictions: Sequence[SpotArrays], *, n_labels: int, protocol: Protocol = OFFICIAL
 ) -> APResult:
     """The average precision of each class over all matches; ``truths`` and ``predictions`` in the same match order.
 
@@ -167,3 +163,10 @@ def metric_frames(position_ms: np.ndarray) -> np.ndarray:
     `TimeAxis.positions_of` gives the positions that are written for the frames of a match.
     """
     return (OFFICIAL_FPS * (position_ms / 1000)).astype(np.int64)
+
+
+def official_arrays(spots: Sequence[Spot], label_set: LabelSet) -> SpotArrays:
+    """A match's labels or predictions, in the order of their file, as the official metric reads them: 25 frames a
+    second, unknown labels left out.
+    """
+    return column_arrays(columns_of(spots), label_set, fps=OFFICIAL_FPS)

@@ -241,12 +241,7 @@ def interval(replicates: np.ndarray) -> Interval:
 
 
 def count_table(
-    block: np.ndarray,
-    place: np.ndarray,
-    n_places: int,
-    resamples: Resamples,
-    *,
-    values: np.ndarray | None = None,
+    block: np.ndarray, place: np.ndarray, n_places: int, resamples: Resamples, *, values: np.ndarray | None = None
 ) -> np.ndarray:
     """How many of each place (a label, a bin) each block holds, or the sum of their ``values``: float64 (B, n_places).
 

@@ -42,11 +42,7 @@ class EditDesk:
 
     def facts(self) -> dict[str, Any]:
         """What the page is told of editing."""
-        return {
-            "edits": True,
-            "rejected_within_ms": REJECTED_WITHIN_MS,
-            **self.extra,
-        }
+        return {"edits": True, "rejected_within_ms": REJECTED_WITHIN_MS, **self.extra}
 
     def writes(self, more: Mapping[str, Write] | None = None) -> Writes:
         """The addresses that write, with the token that they ask for."""

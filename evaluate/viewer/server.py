@@ -27,14 +27,12 @@ from .view import View, ViewedMatch, curves_of, match_record
 
 PAGE = Path(__file__).parent / "page"
 
-
 PAGE_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-
 
 VIDEO_TYPES = {
     ".avi": "video/x-msvideo",
@@ -49,7 +47,6 @@ VIDEO_TYPES = {
     ".webm": "video/webm",
 }
 
-
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
@@ -61,7 +58,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-
 
 CHUNK_BYTES = 2**18
 REMEMBERED_CURVES = 4  # score files whose arrays stay in memory: two sides of a match and of the one before

@@ -3,7 +3,7 @@ them, and checkpoints of other systems. It knows neither labels nor stores.
 """
 
 from .engines import HALF_TOLERANCES, Engine, TorchEngine, default_batch_rows, make_engine, normalisation, normalised
-from .foreign import Foreign, Settled, own_settings, recognise, save_backbone, settle, unwrapped
+from .foreign import Settled, own_settings, recognise, save_backbone, settle, unwrapped
 from .load import Backbone, Loaded, assemble, feature_dim, load_backbone, load_model, picture_settings, shifted_model
 from .pooling import GridPooling, WithStrength, require_cells
 from .spec import BackboneSpec

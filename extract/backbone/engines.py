@@ -80,7 +80,7 @@ class TorchEngine:
         self.model: nn.Module = plain
         self._compiled_for: set[torch.dtype] | None = None
         if compiles:
-            self.model = cast(Any, torch.compile(plain, options=_compile_options(device)))
+            self.model = cast(Any, torch.compile(plain, options={"freezing": True} if device.type == "cpu" else None))
             self._compiled_for = set()
             how += " compiled"
             self.tensor(example)
@@ -244,10 +244,6 @@ def _halved_where_sound(plain: Normalised, example: Tensor, number: torch.dtype)
             return None
         off = (found - expected).abs().amax(1) / expected.abs().amax(1).clamp_min(1e-12)
     return half if float(off.max()) <= HALF_TOLERANCES[str(number).removeprefix("torch.")] else None
-
-
-def _compile_options(device: torch.device) -> dict[str, Any] | None:
-    return {"freezing": True} if device.type == "cpu" else None
 
 
 def drawn_pictures(n: int, size: tuple[int, int]) -> Tensor:

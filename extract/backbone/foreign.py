@@ -60,7 +60,6 @@ FAMILIES = (  # the first that fits; T-DEED has keys that begin like E2E-Spot's
 )
 OSL = Family("OSL", tuple(OF_OSL), (224, 398))
 
-
 OF_SHIFT = {"gsf": FAMILIES[0], "gsm": FAMILIES[2], BLOCK_TSM: FAMILIES[2], None: FAMILIES[1]}  # without any head
 
 

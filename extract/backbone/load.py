@@ -82,19 +82,21 @@ class Backbone:
         stride: int,
         dtype: str = "float16",
         views: Sequence[str] = (ORIGINAL,),
-        margin: int = 0,
+        margin: int | None = None,
         precision: str = "float32",
         motion: int = 0,
         region: RegionSpec | None = None,
     ) -> FeatureSpec:
         """All that decides a feature.
 
-        `margin` is that of the windows of a backbone with temporal shift; below its reach their length decides, too.
+        `margin` is that of the windows of a backbone with temporal shift, its reach where none is given; below that
+        their length decides, too.
         `precision` is what was asked for: only `bfloat16` is told, so that other sets keep the fingerprints they had.
         With `motion` pictures are of three moments so many frames apart, with `region` boxes of them are seen, too.
         """
         more: dict[str, Any] = {"views": views_settings(views)} if tuple(views) != (ORIGINAL,) else {}
         if self.shifted is not None:
+            margin = self.shifted.reach if margin is None else margin
             more["shift"] = {"margin": margin, "reach": self.shifted.reach}
             more["shift"] |= {"window": self.shifted.window_rows} if margin < self.shifted.reach else {}
         if self.spec.uncropped is not None:
@@ -184,7 +186,7 @@ def _pretrained_cfg(name: str) -> Mapping[str, Any]:
             f"--backbone {name}: timm {timm.__version__} has no such weights of {base}; did you mean {near}?"
         ) from error
     if cfg is None:
-        near = get_close_matches(base, timm.list_models(), n=1, cutoff=0.0)[0]
+        near = ", ".join(get_close_matches(base, timm.list_models(), n=3, cutoff=0.0))
         raise BallspotError(f"--backbone {name}: timm {timm.__version__} has no such model; did you mean {near}?")
     return cfg.to_dict()
 

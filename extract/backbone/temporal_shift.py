@@ -30,7 +30,6 @@ USUAL_STAGES = {
     "gsf": ("s3", "s4"),
 }  # as E2E-Spot and T-DEED have them
 
-
 ATTRIBUTES = {"tsm": "tsm", BLOCK_TSM: "tsm", "gsm": "gsm", "gsf": "gs"}  # what the public code calls them
 
 

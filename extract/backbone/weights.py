@@ -37,7 +37,6 @@ WORDS = ("hub", "offline", "random")
 REACH_TIMEOUT_S = 5.0
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 
-
 UNREADABLE = (  # what reading bytes that are no tensors can end in
     ArithmeticError,
     AssertionError,
@@ -55,7 +54,6 @@ UNREADABLE = (  # what reading bytes that are no tensors can end in
     struct.error,
 )
 
-
 SCALAR = np.float64(0).__reduce__()[0]  # what a single number is pickled by
 NUMPY_NUMBERS: list[Any] = [  # single numbers of NumPy, which OSL and others keep beside the tensors; none runs code
     np.dtype,
@@ -64,7 +62,6 @@ NUMPY_NUMBERS: list[Any] = [  # single numbers of NumPy, which OSL and others ke
     codecs.encode,
     *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "u1", "?")),
 ]
-
 
 THREE_WAYS = (
     "--weights FILE (.pth or .safetensors downloaded elsewhere), --weights random (untrained), or --weights offline "
@@ -259,9 +256,7 @@ STEM_AND_HEAD = {
     "_fc": "classifier",
 }
 
-
 FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-
 
 OTHER_BLOCKS = {
     "_expand_conv": "conv_pw",

@@ -17,9 +17,8 @@ from ...cache.terminal import (
     data_argument,
     json_option,
     labels_option,
-    leave_out_option,
+    matches_options,
     parse_fps,
-    splits_option,
 )
 
 
@@ -62,9 +61,7 @@ def data_check(data_root: Path, labels: str, decode: bool, no_video: bool, as_js
 
 @command("stats")
 @data_argument
-@splits_option()
-@leave_out_option()
-@labels_option
+@matches_options
 @json_option
 def data_stats(data_root: Path, splits_file: Path | None, leave_out: str | None, labels: str, as_json: bool) -> None:
     """Count frames, duration and events per class and split.

@@ -168,9 +168,7 @@ if TYPE_CHECKING:
     "GPUs; on a cluster 16 tasks]",
 )
 @click.option(
-    "--cpus",
-    type=click.IntRange(2),
-    help="With --on: processors that a task asks for beside its GPU.  [default: 8]",
+    "--cpus", type=click.IntRange(2), help="With --on: processors that a task asks for beside its GPU.  [default: 8]"
 )
 @trust_option
 @click.option(
@@ -285,11 +283,7 @@ def extract(
     if path is not None:
         backbone = replace(backbone, weights=str(path.resolve()))
     recipe = Recipe(backbone, devices[0], settings)
-    default_name = default_set_name(
-        backbone, stride, views=views, dtype=dtype, precision=precision, motion=motion, region=region
-    )
-    default_name += "-nvdec" if decoder == "nvdec" else ""
-    set_path = out / require_set_name(set_name or default_name)
+    set_path = out / require_set_name(set_name or default_set_name(backbone, settings, views=views))
     torch.set_num_threads(1)
     job = (replace(recipe, device="cpu") if on else recipe).job()  # nothing is computed here for a cluster
     crew = _crew(job, recipe, Asked(on, workers, cpus), devices, n_rows=_rough_rows(chosen, stride), set_path=set_path)
@@ -385,13 +379,7 @@ class Asked:
 
 
 def _crew(
-    job: ExtractionJob,
-    recipe: Recipe,
-    asked: Asked,
-    devices: list[str],
-    *,
-    n_rows: int,
-    set_path: Path,
+    job: ExtractionJob, recipe: Recipe, asked: Asked, devices: list[str], *, n_rows: int, set_path: Path
 ) -> Crew | None:
     from ...cache.workers import Executor
     from ..rows import MAX_AUTO_WORKERS, crew_of, n_workers_for
@@ -409,15 +397,7 @@ def _crew(
     return crew_of(Executor(n_workers, on or "local", devices, logs=set_path / ".slurm"), recipe)
 
 
-def _gpu_crew(
-    job: ExtractionJob,
-    recipe: Recipe,
-    asked: Asked,
-    devices: list[str],
-    *,
-    n_rows: int,
-    logs: Path,
-) -> Crew:
+def _gpu_crew(job: ExtractionJob, recipe: Recipe, asked: Asked, devices: list[str], *, n_rows: int, logs: Path) -> Crew:
     """One engine a GPU, fed by many decoders: here the workers are decoders of all GPUs, on a cluster tasks at a time,
     each with a GPU.
     """

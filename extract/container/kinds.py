@@ -5,7 +5,6 @@ from pathlib import Path
 HEAD_BYTES = 1024
 TEXT = frozenset({*range(0x20, 0x7F), *b"\t\n\r\f"})
 
-
 BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a zip archive, not a video; unpack it, and give the video in it"),
     (b"PK\x05\x06", "an empty zip archive, not a video; download it again"),

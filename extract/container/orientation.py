@@ -12,7 +12,6 @@ from av.video.frame import VideoFrame
 
 TICK = Fraction(1, 1000)
 
-
 # By what a display matrix does to a step to the right and to one down: (right, down) of where each goes.
 TURNS: dict[tuple[int, int, int, int], str] = {
     (1, 0, 0, 1): "",
@@ -24,7 +23,6 @@ TURNS: dict[tuple[int, int, int, int], str] = {
     (0, 1, 1, 0): "mirrored along the main diagonal",
     (0, -1, -1, 0): "mirrored along the other diagonal",
 }
-
 
 FILTERS = {  # FFmpeg's filters that do the same
     "turned 90 degrees clockwise": ("transpose=clock",),

@@ -29,7 +29,6 @@ LABEL_SUFFIXES = (".json", ".xml", ".csv")
 AS_LABELS = "labels-ball"
 NO_LABELS = ("spots",)  # predictions
 LABELS_TOML = "labels.toml"
-HOW = ("link", "hardlink", "copy")
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,9 @@ def make_root(plan: InitPlan, out: Path, *, how: str = "link") -> None:
                 write_texts({target: write([one.labels], 25.0)})
         texts = {built / SPLITS_FILE: tomli_w.dumps({part: list(names) for part, names in plan.parts.items()})}
         if plan.writes_set:
-            texts[built / LABELS_TOML] = label_set_text(plan.label_set)
+            texts[built / LABELS_TOML] = tomli_w.dumps(
+                {key: value for key, value in plan.label_set.as_record().items() if value}
+            )
         write_texts(texts)
         built.chmod(0o755)
         built.rename(out)
@@ -137,11 +138,6 @@ def make_root(plan: InitPlan, out: Path, *, how: str = "link") -> None:
         ) from error
     finally:
         shutil.rmtree(built, ignore_errors=True)
-
-
-def label_set_text(label_set: LabelSet) -> str:
-    """A label set as the TOML file that `load_label_set` reads."""
-    return tomli_w.dumps({key: value for key, value in label_set.as_record().items() if value})
 
 
 def split_by_shares(names: Sequence[str], shares: Sequence[float], seed: int = 0) -> dict[str, tuple[str, ...]]:

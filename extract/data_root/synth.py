@@ -28,7 +28,6 @@ SN_BAS_COUNTS = {  # the seven matches of SN-BAS
     "GOAL": 14,
 }
 
-
 SN_BAS_FRAMES = 1_022_160  # of those matches, at 25 fps
 EVENTS_A_SECOND = 25 * sum(SN_BAS_COUNTS.values()) / SN_BAS_FRAMES
 MARK_FRAMES = 4
@@ -153,11 +152,7 @@ def split_names(names: list[str]) -> dict[str, list[str]]:
     n_test = max(len(names) // 4 + (len(names) > 4), 1) if len(names) > 1 else 0
     n_valid = 1 if len(names) > 2 else 0
     n_train = len(names) - n_valid - n_test
-    return {
-        "train": names[:n_train],
-        "valid": names[n_train : n_train + n_valid],
-        "test": names[n_train + n_valid :],
-    }
+    return {"train": names[:n_train], "valid": names[n_train : n_train + n_valid], "test": names[n_train + n_valid :]}
 
 
 def _marks(events: list[DrawnEvent]) -> dict[int, list[tuple[int, float]]]:

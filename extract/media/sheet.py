@@ -124,11 +124,7 @@ def _fitted(text: str, width: int) -> str:
 
 
 def _picture(
-    figure: "Figure",
-    size: tuple[int, int],
-    box: tuple[int, int, int, int],
-    picture: np.ndarray | None,
-    colour: str,
+    figure: "Figure", size: tuple[int, int], box: tuple[int, int, int, int], picture: np.ndarray | None, colour: str
 ) -> None:
     left, top, width, height = box
     axes = figure.add_axes((left / size[0], 1 - (top + height) / size[1], width / size[0], height / size[1]))

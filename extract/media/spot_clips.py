@@ -20,7 +20,6 @@ from .cuts import Cut, audio_note, container_of, plan_cut, write_cut
 FORMAT = "ballspot-clips/1"
 INDEX_FILE, SETTINGS_FILE = "clips.csv", "clips.json"
 
-
 COLUMNS = (
     "file",
     "match",

@@ -1,3 +1,3 @@
 """Backbones from a user's own file, made and tried so that what is wrong with them is told in one line."""
 
-from .backbone import OwnBackbone, make_own
+from .backbone import make_own

@@ -2,8 +2,8 @@
 them, whose weights were trained to it, and with any backbone, as an option of an extraction.
 """
 
-from .boxes import FEWEST_FRAMES, Boxes, box_sizes, choose_boxes
-from .checkpoint import RegionPart, fit, region_part
+from .boxes import FEWEST_FRAMES
+from .checkpoint import fit, region_part
 from .close_look import RegionEngine
-from .network import RegionNetwork, Seen
-from .settings import MEAN, PADDINGS, STD, RegionSettings
+from .network import RegionNetwork
+from .settings import MEAN, PADDINGS, RegionSettings

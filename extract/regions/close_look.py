@@ -11,29 +11,11 @@ from torch import Tensor
 
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL, RegionSpec, Segment
-from ..backbone import (
-    Backbone,
-    Centre,
-    Engine,
-    GridPooling,
-    WithStrength,
-    feature_dim,
-    fitted,
-    require_cells,
-    see,
-)
+from ..backbone import Backbone, Centre, Engine, GridPooling, WithStrength, feature_dim, fitted, require_cells, see
 from ..cuda import Uploaded
 from ..video import Batch
 from .boxes import Boxes, cut_resized
-from .choice import (
-    TIME_REACH,
-    Chooser,
-    edge_strength,
-    middle_centres,
-    moving_edges,
-    random_centres,
-    strength_of,
-)
+from .choice import TIME_REACH, Chooser, edge_strength, middle_centres, moving_edges, random_centres, strength_of
 
 SMALLEST = 32  # pixels either way of a box
 
@@ -138,18 +120,12 @@ class RegionEngine:
             yield _Held(frame, pictures[number].clone(), own), None if maps is None else maps[number], edges
 
     def _looked_at(
-        self,
-        rows: range,
-        held: dict[int, _Held],
-        maps: dict[int, np.ndarray],
-        n_rows: int,
-        views: tuple[str, ...],
+        self, rows: range, held: dict[int, _Held], maps: dict[int, np.ndarray], n_rows: int, views: tuple[str, ...]
     ) -> dict[str, np.ndarray]:
         """The features of rows, each fused of those of the whole picture and of its boxes: float32 (n, D) a view."""
         ones, region = [held[row] for row in rows], self.region
-        centres = np.stack(
-            [self._boxes_of(row, one.frame, maps, n_rows) for row, one in zip(rows, ones, strict=True)]
-        )  # (n, count, 2)
+        boxes = [self._boxes_of(row, one.frame, maps, n_rows) for row, one in zip(rows, ones, strict=True)]
+        centres = np.stack(boxes)  # (n, count, 2)
         pictures = torch.stack([one.picture for one in ones])
         parts = {view: [np.stack([one.features[view] for one in ones])] for view in views}
         n_batch = self.spec.batch_rows or len(ones)

@@ -14,7 +14,7 @@ from numpy.lib.format import MAGIC_PREFIX
 from ...cache.disk import make_folder, path_hint, plain_name, raise_if_system, reason_of, whole_file
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, FeatureSet, FeatureSpec, FeatureStore, StoreHeader, store_path, write_store
-from ...cache.times import axis_of_rows, nearest_common, usual_rate
+from ...cache.times import LONGEST_S, nearest_common, usual_rate
 from ...evaluate.dataset import brief
 
 SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pth")
@@ -27,7 +27,6 @@ RATES = (  # of published features, by the end of their files' names: SoccerNet'
 FEATURES, TIMES, RATE = "features", "times", "fps"  # what `cache export` calls them
 MOST_OF_STEP = 0.125  # times that lie nearer to a constant rate are regular
 SLOWEST, FASTEST = Fraction(1, 10), Fraction(240)  # rates that a file can say by itself
-LONGEST_S = 1e9  # 31 years: beyond any video
 PIECE_ROWS = 4096
 MICROSECOND = Fraction(1, 1_000_000)
 
@@ -120,11 +119,10 @@ def export_arrays(features: FeatureSet, out: Path, *, as_npz: bool) -> Iterator[
     """Writes each store of a set as ``out/MATCH.npz`` (features, times in seconds, fps) or its rows alone as .npy."""
     for name in features.stores:
         with features.open(name) as store:
-            axis = axis_of_rows(store.fps, store.n_video_frames, store.frame_index, store.frame_time_us)
             rate = store.fps / (int(store.frame_index[1] - store.frame_index[0]) if store.n_rows > 1 else 1)
             arrays = {
                 FEATURES: store.read(),
-                TIMES: axis.frame_times_us(store.frame_index) / 1e6,
+                TIMES: store.axis.frame_times_us(store.frame_index) / 1e6,
                 RATE: np.array([rate.numerator, rate.denominator]),
             }
         path = out / f"{name}{'.npz' if as_npz else '.npy'}"

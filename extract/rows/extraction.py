@@ -30,12 +30,9 @@ from ...evaluate.dataset import Match
 from ..video import image_files, video_bytes
 from .job import ExtractionJob
 from .plans import MatchPlan, Unplanned, no_video, planned
-from .segments import Outcome, SegmentRunner, SegmentTask
-from .writing import OnRows
+from .segments import Crew, OnRows, Outcome, SegmentRunner, SegmentTask
 
 FINISH_PATIENCE_S = 60.0
-# Runs tasks, in their order or beside one another, but for those that the second argument says to drop by then.
-Crew = Callable[[Iterable[SegmentTask], Callable[[SegmentTask], bool], OnRows], Iterator[Outcome]]
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,12 @@ from ...cache.code import SHOWN_DIGITS, is_reference, parse_reference
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL, FeatureSpec, RegionSpec
 from ..backbone import TWO_LOOKS, BackboneSpec, parse_weights
+from .job import Settings
 
 
-def default_set_name(
-    backbone: BackboneSpec,
-    stride: int = 1,
-    *,
-    views: str = "original",
-    dtype: str = "float16",
-    precision: str = "auto",
-    motion: int = 0,
-    region: RegionSpec | None = None,
-) -> str:
-    """The name of a feature set: backbone, weights and size, and what else is not the default."""
+def default_set_name(backbone: BackboneSpec, settings: Settings, *, views: str = "original") -> str:
+    """The name of a feature set: backbone, weights and size, and what else is not the default; ``views`` as asked."""
+    region = settings.region
     (height, width), (rows, columns), layers = backbone.size, backbone.grid, ",".join(backbone.layers)
     called = backbone.name
     if is_reference(called):
@@ -27,19 +20,20 @@ def default_set_name(
         called = f"{own.base.removesuffix('.py')}-{own.name}-{own.digest[:SHOWN_DIGITS]}"
     name = f"{called}-{parse_weights(backbone.weights).tag}-{height}x{width}"
     name += "-crop" if backbone.uncropped is not None else ""
-    name += f"-stride{stride}" if stride != 1 else ""
+    name += f"-stride{settings.stride}" if settings.stride != 1 else ""
     name += f"-{layers}" if layers != "pooled" else ""
     name += f"-grid{rows}x{columns}" if backbone.grid != (1, 1) else ""
-    name += f"-motion{motion}" if motion else ""
+    name += f"-motion{settings.motion}" if settings.motion else ""
     if region is not None:
         (high, wide), (rows, columns) = region.size, region.picture
         n_boxes = region.count if region.count > 1 else ""
         name += f"-region{n_boxes}-{region.by}-{high}x{wide}of{rows}x{columns}"
         name += f"-{region.fuse}" if region.fuse != "concat" else ""
     name += f"-{views.removeprefix('original,')}" if views != "original" else ""
-    name += "-bfloat16" if precision == "bfloat16" else ""
+    name += "-bfloat16" if settings.precision == "bfloat16" else ""
     name = re.sub(r"[^\w .+-]", "_", name.replace(",", "+").replace(":", ""))
-    return name if dtype == "float16" else f"{name}-{dtype}"
+    name += f"-{settings.dtype}" if settings.dtype != "float16" else ""
+    return f"{name}-nvdec" if settings.decoder == "nvdec" else name
 
 
 def require_set_name(name: str) -> str:

@@ -129,7 +129,7 @@ class BundledFeatures:
             )
         interpolation = spec.interpolation.removesuffix("-antialias")
         made = replace(made, mean=spec.mean, std=spec.std, interpolation=interpolation)
-        self._require_same(made)
+        self._require_same(ExtractionJob(made, device, self.settings()).spec, made)
         return made
 
     def job(self, *, device: torch.device, weights: str | None = None, engine: str | None = None) -> ExtractionJob:
@@ -164,18 +164,7 @@ class BundledFeatures:
             "them with --weights, or export again with --with-backbone"
         )
 
-    def _require_same(self, made: Backbone) -> None:
-        settings = self.settings()
-        margin = 0 if made.shifted is None else int(settings.margin or 0)
-        here = made.features(
-            stride=settings.stride,
-            dtype=settings.dtype,
-            views=self.views,
-            margin=margin,
-            precision=settings.precision,
-            motion=settings.motion,
-            region=settings.region,
-        )
+    def _require_same(self, here: FeatureSpec, made: Backbone) -> None:
         # Videos are decoded exactly here, whatever decoded them for the set: the difference is in last bits.
         differing = [name for name in here.differing(self.backbone_spec) if name != "decoder"]
         if differing or made.interpolation not in INTERPOLATIONS:

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from ...cache.disk import Closable
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, rows_of_chunks
 from ..backbone import WindowEngine
 from ..regions import RegionEngine
 from ..video import LiveFrames, VideoProbe
-from .crew import Decoders
-from .job import ExtractionJob
+from .decoders import Decoders
 from .recipe import BundledFeatures
 from .segments import SegmentRunner
 
@@ -20,7 +20,7 @@ PIECE_ROWS = 64
 STREAM_WINDOW_ROWS = 32
 
 
-class RowMaker:
+class RowMaker(Closable):
     """Makes the rows of all sets of a head, side by side, of one video after another; a context manager."""
 
     def __init__(
@@ -38,7 +38,7 @@ class RowMaker:
         """
         self.features, self.views = tuple(features), tuple(views)
         jobs = [one.job(device=device, weights=weights, engine=engine) for one in features]
-        self._runners = [SegmentRunner(with_views(job, views)) for job in jobs]
+        self._runners = [SegmentRunner(replace(job, settings=replace(job.settings, views=self.views))) for job in jobs]
         self._decoders = [Decoders(runner) for runner in self._runners]
         self.stride = jobs[0].settings.stride
         if any(job.settings.stride != self.stride for job in jobs):
@@ -105,14 +105,3 @@ class RowMaker:
         """Ends the decoding processes."""
         for decoders in self._decoders:
             decoders.close()
-
-    def __enter__(self) -> "RowMaker":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
-def with_views(job: ExtractionJob, views: Sequence[str]) -> ExtractionJob:
-    """The same extraction, of these views alone."""
-    return replace(job, settings=replace(job.settings, views=tuple(views)))

@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import torch
 
+from ...cache.disk import Closable
 from ...cache.errors import BallspotError
 from ...cache.stores import Block, Journal, Segment, StoreHeader, part_path, rows_of_chunks
 from ..backbone import Backbone, Engine, TorchEngine, WindowEngine, fitted, make_engine, see, window_engine
@@ -20,13 +23,14 @@ from ..cuda import Uploaded, fetched, pinned, uploaded
 from ..regions import RegionEngine
 from ..video import Batch, DecodingError, DecodingProcess, VideoProbe, at_rate, can_seek, probe_video
 from .job import ExtractionJob, Settings
-from .writing import DirectWriter, OnRows, Writer
 
 SEGMENT_ROWS = 1024
 RECORD_ROWS = 64
 CUDA_RECORD_ROWS = 1024  # a second of one decoder: what a kill may cost there
 AHEAD = 2  # batches that a GPU computes before the features of the first are waited for
 LOCK_PATIENCE_S = 5.0
+WAITING_BLOCKS = 4  # that a writer has not written yet
+OnRows = Callable[[int, bool], None]  # number of rows, and whether they were computed now
 WideEngine = WindowEngine | RegionEngine  # whose rows hang on those around them
 
 
@@ -60,7 +64,11 @@ class Outcome:
     is_undecodable: bool = False
 
 
-class SegmentRunner:
+# Runs tasks, in their order or beside one another, but for those that the second argument says to drop by then.
+Crew = Callable[[Iterable[SegmentTask], Callable[[SegmentTask], bool], OnRows], Iterator[Outcome]]
+
+
+class SegmentRunner(Closable):
     """Fills segments, one after another, with one engine and one decoding process; a context manager."""
 
     def __init__(self, job: ExtractionJob, *, engine: Engine | WideEngine | None = None) -> None:
@@ -193,12 +201,7 @@ class SegmentRunner:
         return self._centres(engine, batches, segment, self.n_rows, match)
 
     def _centres(
-        self,
-        engine: WideEngine,
-        batches: Iterable[Batch | Uploaded],
-        segment: Segment,
-        n_rows: int | None,
-        match: str,
+        self, engine: WideEngine, batches: Iterable[Batch | Uploaded], segment: Segment, n_rows: int | None, match: str
     ) -> Iterator[Block]:
         stride = self.job.settings.stride
         substituted: set[int] = set()
@@ -230,11 +233,64 @@ class SegmentRunner:
         """Ends the decoding process."""
         self.decoding.close()
 
-    def __enter__(self) -> "SegmentRunner":
+
+class DirectWriter:
+    """Appends blocks to a journal and tells how many rows are there; a context manager."""
+
+    def __init__(self, journal: Journal, on_rows: OnRows) -> None:
+        self.journal, self.on_rows = journal, on_rows
+
+    def append(self, block: Block) -> None:
+        """Writes the next rows; they are on the disk when this ends. Raises as `Journal.append` does."""
+        self.journal.append(block)
+        self.on_rows(len(block), True)
+
+    def __enter__(self) -> "DirectWriter":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
+        pass
+
+
+class Writer(DirectWriter):
+    """The same in a thread of its own: the disk is waited for while the next rows are made.
+
+    What the disk refuses is raised by the next call, or where the writer ends; all that was appended before an error of
+    another kind is written.
+    """
+
+    def __init__(self, journal: Journal, on_rows: OnRows) -> None:
+        super().__init__(journal, on_rows)
+        self._waiting: Queue[Block | None] = Queue(WAITING_BLOCKS)
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._write, name="writer", daemon=True)
+
+    def append(self, block: Block) -> None:
+        """Hands the next rows over; waits while some are handed over already. Raises what went wrong before."""
+        self._raise()
+        self._waiting.put(block)
+
+    def __enter__(self) -> "Writer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+        if exception[1] is None:
+            self._raise()
+
+    def _write(self) -> None:
+        while (block := self._waiting.get()) is not None:
+            if self._error is None:  # after an error blocks are taken and dropped, so that nobody waits for room
+                try:
+                    super().append(block)
+                except BaseException as error:  # noqa: BLE001 - raised where the rows are made
+                    self._error = error
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
 
 
 def engine_of(job: ExtractionJob) -> Engine | WideEngine:

@@ -4,7 +4,7 @@ This room owns the decoders (one source a module), the damage checks, decoding i
 that still grow.
 """
 
-from .derived import at_rate, moving
+from .derived import at_rate
 from .live import LiveFrames, open_live
 from .packets import INEXACT, can_seek, packets_from
 from .probe import (

@@ -9,14 +9,14 @@ import numpy as np
 from ..container import turned
 from .checks import _frame_bytes, _piece_frames, _require_times, _require_undamaged, _turn_left
 from .packets import nothing
-from .probe import Beat, DecodingError, VideoProbe, cut_at_keys, first_line
+from .probe import Beat, DecodingError, VideoProbe, VideoSource, cut_at_keys, first_line
 
 GOP_BYTES = 192 * 2**20
 DECORD_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "")  # of MPEG-TS it gives wrong frames
 DECORD_IRREGULARITY = 0.1  # frames; Matroska rounds time stamps to milliseconds: 0.06 at 60 frames a second
 
 
-class DecordSource:
+class DecordSource(VideoSource):
     """decord, in pieces that begin at key frames, winding back after each.
 
     It decodes ahead without bound between two calls; winding back to the start stops that, and beginning at a key frame
@@ -91,9 +91,6 @@ class DecordSource:
             )
         begins = np.asarray(self.reader.get_frame_timestamp(range(probe.n_frames)))[:, 0]
         _require_times(probe, begins, self.name)
-
-    def __enter__(self) -> "DecordSource":
-        return self
 
     def __exit__(self, *exception: object) -> None:
         del self.reader

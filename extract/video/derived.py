@@ -41,7 +41,7 @@ def at_rate(probe: VideoProbe, rate: Fraction | None) -> VideoProbe:
     )
 
 
-class ResampledSource:
+class ResampledSource(VideoSource):
     """A `VideoSource` of the chosen frames of another one, which it closes with itself."""
 
     def __init__(self, source: VideoSource, chosen: np.ndarray) -> None:
@@ -68,15 +68,11 @@ class ResampledSource:
             if picture is not None:
                 yield picture
 
-    def __enter__(self) -> "ResampledSource":
-        self.source.__enter__()
-        return self
-
     def __exit__(self, *exception: object) -> None:
         self.source.__exit__(*exception)
 
 
-class MotionSource:
+class MotionSource(VideoSource):
     """A `VideoSource` of pictures of three moments, `away` frames apart, of another one, which it closes with itself.
 
     Past the ends of the video its first or last frame is repeated. A picture counts as substituted where one of its
@@ -107,10 +103,6 @@ class MotionSource:
             if around & self.source.substituted:
                 self.substituted.add(number)
             yield picture
-
-    def __enter__(self) -> "MotionSource":
-        self.source.__enter__()
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.source.__exit__(*exception)

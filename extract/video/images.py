@@ -8,10 +8,10 @@ from av.error import FFmpegError
 
 from ..container import opened
 from .packets import nothing
-from .probe import DecodingError, VideoProbe, image_files
+from .probe import DecodingError, VideoProbe, VideoSource, image_files
 
 
-class ImageSource:
+class ImageSource(VideoSource):
     """A folder of numbered JPG files, each one frame; read by PyAV's JPEG decoder."""
 
     name = "jpg"
@@ -57,9 +57,3 @@ class ImageSource:
             except DecodingError:
                 continue
         raise DecodingError(f"{self.probe.path}: no picture in it can be read; write them again")
-
-    def __enter__(self) -> "ImageSource":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        return None

@@ -1,7 +1,7 @@
 """What a video holds, and how its frames are read.
 
 The packets that PyAV demuxes, and their time stamps, say how many frames there are and when each is shown; a
-container's own count can lie, and decoders are held to this one. The decoders themselves are in decoders.py.
+container's own count can lie, and decoders are held to this one. The decoders themselves have modules of their own.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from av.audio.stream import AudioStream
@@ -161,7 +161,7 @@ class VideoProbe:
 
 
 class VideoSource(Protocol):
-    """One decoder with one video open; a context manager.
+    """One decoder with one video open; a context manager, which has nothing to close unless a decoder says so.
 
     `name` and `version` go into the store. `frames(start, stop, step)` gives every `step`-th frame of that index range,
     in order, each as uint8 (height, width, 3) RGB; it gives exactly these or raises DecodingError. It may be called
@@ -175,9 +175,11 @@ class VideoSource(Protocol):
 
     def frames(self, start: int, stop: int, step: int = 1) -> Iterator[np.ndarray]: ...
 
-    def __enter__(self) -> "VideoSource": ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *exception: object) -> None: ...
+    def __exit__(self, *exception: object) -> None:
+        return None
 
 
 def probe_video(path: Path, *, image_fps: Fraction | None = None) -> VideoProbe:

@@ -15,6 +15,7 @@ from typing import Any
 import av.logging
 import numpy as np
 
+from ...cache.disk import Closable
 from ...cache.errors import BallspotError
 from ...cache.stores import Segment
 from ...cache.workers import end_with_parent
@@ -25,9 +26,7 @@ PATIENCE_S = 120.0
 BEAT_S = 1.0  # between two signs of life, while frames are passed over
 RING_BYTES = 32 * 2**20
 MIN_SLOTS, MAX_SLOTS = 3, 8
-SHARED_MEMORY = Path(
-    "/dev/shm"
-)  # where Linux has it; Python takes a file in the folder of temporary files if it is full
+SHARED_MEMORY = Path("/dev/shm")  # of Linux; where it is full Python takes a file in the folder of temporary files
 BUS_ERROR = getattr(signal, "SIGBUS", 7)  # what a write to shared memory that is full ends with
 START = "spawn"  # how the process begins, in the words of multiprocessing
 
@@ -45,7 +44,7 @@ class Batch:
     substituted: np.ndarray
 
 
-class DecodingProcess:
+class DecodingProcess(Closable):
     """One child process that decodes a few batches ahead; a context manager. With `motion` pictures are of three
     moments, so many frames apart.
 
@@ -161,12 +160,6 @@ class DecodingProcess:
         if reply[0] == "stopped":
             raise BallspotError(reply[1])
         return reply
-
-    def __enter__(self) -> "DecodingProcess":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 def want_of_shared_memory(probe: VideoProbe, batch_rows: int, *, splits: bool) -> str:

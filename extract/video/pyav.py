@@ -12,10 +12,10 @@ from av.video.reformatter import VideoReformatter
 from ..container import FramePlaces, opened, swaps_sides, turned
 from .damage import damaged_frames
 from .packets import can_seek, nothing, packets_from
-from .probe import REPAIR, Beat, DecodingError, VideoProbe, first_line
+from .probe import REPAIR, Beat, DecodingError, VideoProbe, VideoSource, first_line
 
 
-class PyavSource:
+class PyavSource(VideoSource):
     """PyAV, frame after frame: flat memory for any video; every frame's time stamp is compared with the packets'.
 
     With `substitute`, a frame that is damaged or missing shows the last good one before it (the next one after it when
@@ -122,9 +122,6 @@ class PyavSource:
     def _stand_in(self, index: int, frame: av.VideoFrame) -> np.ndarray:
         self.substituted.add(index)
         return self._picture(frame)
-
-    def __enter__(self) -> "PyavSource":
-        return self
 
     def __exit__(self, *exception: object) -> None:
         if self._container is not None:

@@ -9,10 +9,10 @@ import numpy as np
 from ..container import turned
 from .checks import _piece_frames, _require_times, _require_undamaged, _turn_left
 from .packets import nothing
-from .probe import Beat, DecodingError, VideoProbe, first_line
+from .probe import Beat, DecodingError, VideoProbe, VideoSource, first_line
 
 
-class TorchcodecSource:
+class TorchcodecSource(VideoSource):
     """torchcodec (extra `torchcodec`), which needs FFmpeg's libraries; it may conceal damage, as decord does."""
 
     name = "torchcodec"
@@ -77,9 +77,6 @@ class TorchcodecSource:
 
     def _require_own(self) -> None:
         """Raises DecodingError where something else decodes in this one's place."""
-
-    def __enter__(self) -> "TorchcodecSource":
-        return self
 
     def __exit__(self, *exception: object) -> None:
         del self.reader

@@ -165,6 +165,5 @@ def _makes_its_features(run: Path, features: tuple[BundledFeatures, ...]) -> boo
         return False
     loaded = load_model(settled.spec(str(path)))
     backbone = assemble(loaded, torch.device("cpu"))
-    margin = 0 if backbone.shifted is None else backbone.shifted.reach
-    made = backbone.features(stride=spec.stride, views=features[0].views, margin=margin, motion=settled.motion)
+    made = backbone.features(stride=spec.stride, views=features[0].views, motion=settled.motion)
     return made.fingerprint == features[0].fingerprint

@@ -53,9 +53,7 @@ class Adoption:
         clips = ClipSection(
             clip_frames=procedure.clip_rows, clip_stride=procedure.stride, pad_frames=pad_frames, scaling="none"
         )
-        return Config.model_validate(
-            {"clips": clips, "head": found.head, "prediction": section.model_dump()},
-        )
+        return Config.model_validate({"clips": clips, "head": found.head, "prediction": section.model_dump()})
 
     def key(self, config: Config) -> str:
         """The digest of all that decides what the run predicts."""
@@ -147,5 +145,4 @@ def _fingerprint(run: Path, settled: Settled, procedure: Procedure) -> str:
         return made.fingerprint
     loaded = load_model(settled.spec(str(run / RUN_BACKBONE)))
     backbone = assemble(loaded, torch.device("cpu"))
-    margin = 0 if backbone.shifted is None else backbone.shifted.reach
-    return backbone.features(stride=settled.stride, margin=margin).fingerprint
+    return backbone.features(stride=settled.stride).fingerprint

@@ -47,11 +47,6 @@ class AdoptedScorer:
         return scored
 
 
-def sides_of_network(network: ClipNetwork) -> Sides:
-    """How the network speaks of teams: each side of a class has a score of its own, of which the higher one counts."""
-    return "none" if network.head.team_layer is None else "apart"
-
-
 def score_pictures(
     network: ClipNetwork, pictures: Iterator[Tensor], *, n_rows: int, on_rows: Callable[[int], None] = lambda n: None
 ) -> MatchScores:
@@ -59,7 +54,9 @@ def score_pictures(
 
     Memory holds the maps of one clip.
     """
-    procedure, sides = network.procedure, sides_of_network(network)
+    procedure = network.procedure
+    # Each side of a class has a score of its own, of which the higher one counts.
+    sides: Sides = "none" if network.head.team_layer is None else "apart"
     merged = MergedClips(procedure, n_rows, n_columns=network.head.n_labels * (1 if sides == "none" else 2))
     rows = HeldRows(network, pictures, n_rows=n_rows, on_rows=on_rows)
     for number, start in enumerate(procedure.clip_starts(n_rows).tolist()):

@@ -111,12 +111,7 @@ def bundle_of(
         heads=heads,
         label_set=first.label_set,
         features=features_of_run(
-            folders[0],
-            record,
-            first.features_fingerprint,
-            sets=features,
-            with_backbone=with_backbone,
-            remedy=remedy,
+            folders[0], record, first.features_fingerprint, sets=features, with_backbone=with_backbone, remedy=remedy
         ),
         postprocessing=None if tuned is None else read_postprocessing(tuned),
         checkpoint=checkpoint,

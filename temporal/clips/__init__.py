@@ -3,7 +3,7 @@
 from .augmentation import draw_partners, drop_frames, jitter_shift, mix_clips, mixed_with, switch_frames
 from .decided import DecidedRows, Stretch
 from .events import EventTable, clip_events, event_table, redraw_times
-from .gather import ClipStarts, bring_rows, clip_places, gather_clips, gather_rows, read_rows
+from .gather import ClipStarts, gather_clips
 from .reading import rows_ahead
 from .sampling import Anchors, draw_clips, event_anchors, mistake_anchors
 from .targets import TokenTargets, token_targets

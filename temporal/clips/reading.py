@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from torch import Tensor
 
 from ..config import ClipGrid
-from ..features import ResidentFeatures
-from .gather import ClipStarts, bring_rows, clip_places, read_rows
+from ..features import ResidentFeatures, bring_rows, read_rows
+from .gather import ClipStarts, clip_places
 
 BATCHES_AHEAD = 3
 

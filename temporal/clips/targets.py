@@ -82,12 +82,7 @@ class TokenTargets:
 
 
 def token_targets(
-    events: ClipEvents,
-    grid: ClipGrid,
-    section: TargetSection,
-    *,
-    priority: Tensor,
-    multi_label: bool = False,
+    events: ClipEvents, grid: ClipGrid, section: TargetSection, *, priority: Tensor, multi_label: bool = False
 ) -> TokenTargets:
     """Class, offset and team targets of every token of every clip, as the section `targets` says.
 

@@ -13,10 +13,8 @@ from ...cache.terminal import (
     command,
     data_argument,
     device_option,
-    labels_option,
-    leave_out_option,
+    matches_options,
     set_option,
-    splits_option,
     threads_option,
     trust_option,
 )
@@ -41,9 +39,7 @@ from ...cache.terminal import (
 @click.option("--freeze", help="Parts of the backbone that stay as they are, e.g. stem,s1,s2.")
 @click.option("--seed", type=click.IntRange(0, SEEDS_BELOW - 1), default=0, show_default=True,
               help="Seed of everything that is random.")  # fmt: skip
-@splits_option()
-@leave_out_option()
-@labels_option
+@matches_options
 @device_option()
 @click.option(
     "--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto", show_default=True,

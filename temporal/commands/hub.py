@@ -23,12 +23,7 @@ from ...cache.terminal import FOLDER, command, note, trust_option
 )  # fmt: skip
 @trust_option
 def hub_push(
-    source: Path,
-    repo: str,
-    is_public: bool,
-    with_backbone: bool,
-    features: tuple[Path, ...],
-    sets: tuple[Path, ...],
+    source: Path, repo: str, is_public: bool, with_backbone: bool, features: tuple[Path, ...], sets: tuple[Path, ...]
 ) -> None:
     """Put a run's head, configuration and card on the hub.
 

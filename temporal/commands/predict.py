@@ -242,10 +242,7 @@ def _loaded(asked: Asked) -> "Bundle":
             )
         return bundle
     bundle = bundle_of(
-        [path, *asked.others],
-        features=asked.more,
-        checkpoint=checkpoint or "best",
-        with_backbone=asked.weights is None,
+        [path, *asked.others], features=asked.more, checkpoint=checkpoint or "best", with_backbone=asked.weights is None
     )
     return replace(bundle, postprocessing=None, threshold=threshold_of(path, others=asked.others))  # tuned: by --tuned
 

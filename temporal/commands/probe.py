@@ -5,16 +5,7 @@ from pathlib import Path
 
 import click
 
-from ...cache.terminal import (
-    FOLDER,
-    command,
-    data_option,
-    json_option,
-    labels_option,
-    leave_out_option,
-    print_table,
-    splits_option,
-)
+from ...cache.terminal import FOLDER, command, data_option, json_option, matches_options, print_table
 
 
 @command(short_help="Score single frames by logistic regression: the floor for heads.")
@@ -23,9 +14,7 @@ from ...cache.terminal import (
 @data_option()
 @click.option("--split", default="valid", show_default=True, type=click.Choice(("valid", "test")),
               help="The matches to score.")  # fmt: skip
-@splits_option()
-@leave_out_option()
-@labels_option
+@matches_options
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -66,13 +55,7 @@ def probe(
     data = DataSelection(
         data_root, load_label_set(labels), splits_file, leave_out, one_video=True, stored=source.recordings
     )
-    result = probe_split(
-        source,
-        data.opened(),
-        split=split,
-        seed=seed,
-        section=load_config("best").prediction,
-    )
+    result = probe_split(source, data.opened(), split=split, seed=seed, section=load_config("best").prediction)
     record = {
         "split": split,
         "mean_ap": result.mean_ap,

@@ -12,17 +12,7 @@ import click
 from ...cache.disk import find_temporary, locked_folder, make_folder
 from ...cache.errors import BallspotError
 from ...cache.runs import SWEEP_FILE
-from ...cache.terminal import (
-    FOLDER,
-    command,
-    data_option,
-    device_option,
-    json_option,
-    labels_option,
-    leave_out_option,
-    note,
-    splits_option,
-)
+from ...cache.terminal import FOLDER, command, data_option, device_option, json_option, matches_options, note
 
 if TYPE_CHECKING:
     from ..config import TrainingSection
@@ -55,9 +45,7 @@ CLUSTER_JOBS = 16  # runs at a time on other machines, whose number nobody here 
     is_flag=True,
     help="With folds: deal the test matches to the folds, too; otherwise they take no part.",
 )
-@splits_option()
-@leave_out_option()
-@labels_option
+@matches_options
 @device_option("all GPUs there are")
 @click.option("--on", default="local", show_default=True,
               help="local, ray, ray:ADDRESS, slurm, or slurm:local (SLURM's jobs as processes here).")  # fmt: skip

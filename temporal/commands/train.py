@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,17 +13,12 @@ from ...cache.terminal import (
     command,
     data_option,
     device_option,
-    labels_option,
-    leave_out_option,
+    matches_options,
     set_option,
-    splits_option,
     threads_option,
     trust_option,
 )
 from ...extract.device import pick_device, use_threads
-
-if TYPE_CHECKING:
-    pass
 
 
 @command(short_help="Train a head on a feature set.")
@@ -56,9 +50,7 @@ if TYPE_CHECKING:
 @click.option("--seeds", "n_seeds", type=click.IntRange(min=1),
               help="Train this many runs, with seeds from --seed on, in RUN/seed-0, RUN/seed-1, ...  [default: one, in "
                   "RUN]")  # fmt: skip
-@splits_option()
-@leave_out_option()
-@labels_option
+@matches_options
 @device_option()
 @threads_option
 @click.option("--track", is_flag=True, help="Write TensorBoard files into RUN/tensorboard (extra track).")

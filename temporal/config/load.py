@@ -17,13 +17,11 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     name: tuple(field.default.__class__.model_fields) for name, field in Config.model_fields.items()
 }
 
-
 ADDED = {
     "head": ("n_stages", "cells"),
     "training": ("precision",),
     "prediction": ("team_scores",),
 }  # keys that 0.1.0 did not have
-
 
 PLACES: dict[str, tuple[str, str]] = {leaf: (section, leaf) for section, leaves in SECTIONS.items() for leaf in leaves}
 OWN_CODE: dict[str, tuple[str, Any]] = {  # the keys that may name own code, and what it must be

@@ -7,15 +7,7 @@ be named by its leaf alone. A section holds plain values only: models and functi
 from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
 from ...cache.code import is_reference, parse_reference

@@ -18,7 +18,6 @@ from .suppression import Peaks
 
 POSTPROCESSING_FORMAT = "ballspot-postprocessing/1"
 
-
 LONGEST_S = {
     "window_s": 1000.0,
     "smoothing_s": 60.0,

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...cache.disk import frame_numbers, read_arrays, whole_file, whole_number
 from ...cache.errors import BallspotError
-from ...cache.times import TimeAxis
+from ...cache.times import TimeAxis, require_length
 from ...evaluate.dataset import SCORES_FILE, LabelSet
 
 
@@ -90,7 +90,8 @@ def read_scores(path: Path) -> SavedScores:
             raise ValueError("video_time_us that do not increase")
         if times_us is not None and len(frame_index) and frame_index[-1] >= n_video_frames:
             raise ValueError(f"frame {frame_index[-1]} of a video of {n_video_frames}")
-        if not 0 < fps <= 1000 or n_video_frames < 0 or not all(labels) or len(set(labels)) < len(labels):
+        require_length(fps, max(n_video_frames, int(frame_index.max(initial=0))))
+        if n_video_frames < 0 or not all(labels) or len(set(labels)) < len(labels):
             raise ValueError(f"{n_video_frames} frames at {fps} a second, labels {', '.join(labels)[:80]}")
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise BallspotError(f"{path}: holds no scores ({error}); {remedy}") from error

@@ -10,8 +10,8 @@ from itertools import product
 
 import numpy as np
 
-from ...evaluate.dataset import LabelSet, Spot, SpotArrays, column_arrays, columns_of
-from ...evaluate.scoring import OFFICIAL_FPS, average_precision, metric_frames
+from ...evaluate.dataset import LabelSet, Spot, SpotArrays
+from ...evaluate.scoring import average_precision, metric_frames, official_arrays
 from ..config import Suppression
 from .postprocessing import ClassDecoding, decode_class, rows_a_second
 from .scores import SavedScores
@@ -22,9 +22,7 @@ WINDOWS_S: dict[Suppression, tuple[float, ...]] = {
     "peaks": (0.12, 0.24, 0.48, 0.8),
 }
 
-
 SMOOTHINGS_S = (0.0, 0.08, 0.2)
-
 
 CANDIDATES = tuple(
     ClassDecoding(kind, window_s, smoothing_s)
@@ -58,7 +56,7 @@ def tune_classes(
     with; it is a candidate too, and wins where nothing is better. Classes with fewer than ``min_count`` truths take
     the candidate with the highest mean over the others, or keep ``before`` where there are no others.
     """
-    truth_arrays = [column_arrays(columns_of(spots), label_set, fps=OFFICIAL_FPS) for spots in truths]
+    truth_arrays = [official_arrays(spots, label_set) for spots in truths]
     frames = [metric_frames(scores.axis.positions_of(scores.frame_index)) for scores in saved]
     shared_before = [before[label] for label in label_set.labels]
     ap_before, n_truth = _class_aps(saved, frames, truth_arrays, label_set, shared_before)

@@ -1,7 +1,8 @@
-"""Stored rows in memory: which sets a head reads, the scaling fitted on them, and where rows go that memory does not
-hold.
+"""Stored rows in memory: which sets a head reads, the scaling fitted on them, where rows go that memory does not hold,
+and how they are gathered for a head.
 """
 
+from .gather import bring_rows, gather_rows, read_rows
 from .resident import (
     FeatureLayout,
     MatchRows,

@@ -210,13 +210,11 @@ def read_layout(source: FeatureSource, names: Sequence[str], views: Sequence[str
     return FeatureLayout(tuple(matches), next(iter(spacings), 1), next(iter(dims)), cells)
 
 
-def from_arrays(
-    arrays: Mapping[str, np.ndarray], *, fps: Fraction = Fraction(25), dtype: torch.dtype = torch.float32
-) -> ResidentFeatures:
-    """Features given directly: match name -> (n_frames, D), every frame a row."""
+def from_arrays(arrays: Mapping[str, np.ndarray], *, dtype: torch.dtype = torch.float32) -> ResidentFeatures:
+    """Features given directly: match name -> (n_frames, D), every frame a row, 25 a second."""
     matches, first_row = [], 0
     for name, array in arrays.items():
-        matches.append(MatchRows(name, first_row, len(array), len(array), fps))
+        matches.append(MatchRows(name, first_row, len(array), len(array), Fraction(25)))
         first_row += len(array)
     rows = torch.cat([torch.from_numpy(np.asarray(array)).to(dtype) for array in arrays.values()])
     return ResidentFeatures(rows, tuple(matches), 1, torch.device("cpu"), (rows.shape[1],))

@@ -14,7 +14,7 @@ from ...cache.disk import fingerprint
 from ...cache.errors import BallspotError
 from ...cache.runs import recorded_path
 from ...cache.stores import FeatureSet, FeatureStore, open_feature_set
-from ...cache.times import TimeAxis, axis_of_rows, is_same_rate, n_frames_at, nearest_frames
+from ...cache.times import TimeAxis, is_same_rate, n_frames_at, nearest_frames
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class StoreGroup:
     @cached_property
     def own_axis(self) -> TimeAxis:
         """The time axis of the stores' frames."""
-        return store_axis(self.first)
+        return self.first.axis
 
     @property
     def is_resampled(self) -> bool:
@@ -171,14 +171,6 @@ class FeatureSource:
 def open_source(first: Path, more: Sequence[Path] = ()) -> FeatureSource:
     """The feature sets in the folders ``first`` and ``more`` side by side. Errors as `open_feature_set`."""
     return FeatureSource(tuple(open_feature_set(path) for path in (first, *more)))
-
-
-def store_axis(store: FeatureStore) -> TimeAxis:
-    """The time axis of a store's video. Raises BallspotError for times that are not those of its rows."""
-    times_us = store.frame_time_us
-    if times_us is not None and (len(times_us) != store.n_rows or np.any(np.diff(times_us) < 0)):
-        raise BallspotError(f"{store.path}: its frame_time_us are not the times of its rows; extract the match again")
-    return axis_of_rows(store.fps, store.n_video_frames, store.frame_index, times_us)
 
 
 def _spacing(store: FeatureStore) -> int:

@@ -122,10 +122,8 @@ class Finetuning:
 
     def fingerprint(self, backbone: Backbone) -> str:
         """The fingerprint of the set that `extract --weights RUN` makes with the trained backbone."""
-        margin = 0 if backbone.shifted is None else backbone.shifted.reach
         views = prediction_views(self.task.config)
-        spec = backbone.features(stride=self.stride(backbone), views=views, margin=margin, motion=self.motion)
-        return spec.fingerprint
+        return backbone.features(stride=self.stride(backbone), views=views, motion=self.motion).fingerprint
 
     def extracted(self, backbone: Backbone, probes: Mapping[str, VideoProbe]) -> Iterator[ResidentFeatures]:
         """The features of whole matches, one after another, as their stores would hold them: float16.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ...cache.disk import Closable
 from ...cache.errors import BallspotError
 from ...cache.workers import end_with_parent, process_context
 from ...extract.backbone import BackboneSpec, first_line, fitted, picture_settings
@@ -119,7 +120,7 @@ class VideoClips(Dataset["ClipPictures | str"]):
             self._sources.popitem()[1].__exit__(None, None, None)
 
 
-class ClipReader:
+class ClipReader(Closable):
     """Clips of one training, read ahead by `n_workers` processes that stay until it is closed, or here with none.
 
     With ``pins`` clips come in pinned memory. A context manager.
@@ -170,12 +171,6 @@ class ClipReader:
         """Ends the processes."""
         self._loader = None
         self.clips.close()
-
-    def __enter__(self) -> "ClipReader":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 def _begin(_: int) -> None:

@@ -200,10 +200,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, head: nn.Module, state: 
 def _description(path: Path, header: dict[str, Any]) -> HeadDescription:
     names = header["label_set"]
     label_set = LabelSet(
-        names["name"],
-        tuple(names["labels"]),
-        tuple(names["headline_excludes"]),
-        names.get("labels_file", LABELS_FILE),
+        names["name"], tuple(names["labels"]), tuple(names["headline_excludes"]), names.get("labels_file", LABELS_FILE)
     )
     texts = (
         label_set.name,

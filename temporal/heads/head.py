@@ -166,7 +166,6 @@ TRUNKS = {
     "adaspot": PlacedGRU,
 }
 
-
 # Each of these is also told how many class logits there are, background included: its stages answer, too.
 STAGED_TRUNKS = {"mstcn": MSTCN, "asformer": ASFormer}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ...cache.disk import path_hint
 from ...cache.errors import BallspotError
 from .checkpoints import Checkpoint, HeadDescription, read_checkpoint
 from .head import WholeHead
@@ -30,8 +31,9 @@ class WarmStart:
         path = run / "best.safetensors"
         if not path.is_file():
             seeds = sorted(folder.name for folder in run.glob("seed-*") if folder.is_dir())
-            hint = f"; it has {', '.join(seeds)}: give one of them" if seeds else ""
-            raise BallspotError(f"--init {run}: no trained head ({path.name} is missing){hint}")
+            hint = f"it has {', '.join(seeds)}: give one of them" if seeds else "give the folder of a trained run"
+            what = f"no trained head in it ({path.name} is missing)" if run.exists() else "no such run"
+            raise BallspotError(f"{run}: {what}{path_hint(run)}; {hint}")
         return cls(path, read_checkpoint(path), sha256(path.read_bytes()).hexdigest())
 
     @property

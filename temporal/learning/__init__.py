@@ -3,5 +3,4 @@
 The old run stays as it is; the new one lies beside it.
 """
 
-from .corrected import Correction, corrected_data, find_corrections
-from .learn import Learned, LearnPlan, compare_spots, learn
+from .learn import LearnPlan, compare_spots, learn

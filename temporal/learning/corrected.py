@@ -22,7 +22,6 @@ class Correction:
 
     name: str
     n_labels: int
-    n_rejected: int
     decided: tuple[Stretch, ...] | None = None
 
     @property
@@ -38,6 +37,7 @@ def find_corrections(data: DataSelection, of_run: Splits, in_part: Collection[st
     in part where its labels began with nothing and the run did not take them for whole. A match of which predictions
     were rejected and no label was made has no file.
     """
+    known = {*of_run.by_match["train"], *of_run.by_match["valid"]}
     found: dict[str, Correction] = {}
     for name, match in data.matches.items():
         at = data.labels_at(match)
@@ -45,9 +45,9 @@ def find_corrections(data: DataSelection, of_run: Splits, in_part: Collection[st
             continue
         n_labels = 0 if match.labels_path is None else len(read_labels(match.labels_path, data.label_set))
         said = decisions_beside(at.resolve())
-        is_whole = not said.began_empty or (match.whole in _known_to(of_run) and name not in in_part)
+        is_whole = not said.began_empty or (match.whole in known and name not in in_part)
         decided = None if is_whole else decided_of(data, match)
-        found[name] = Correction(name, n_labels, len(said.rejected), decided)
+        found[name] = Correction(name, n_labels, decided)
     return tuple(found.values())
 
 
@@ -73,10 +73,6 @@ def _joined(stretches: Iterable[Stretch]) -> tuple[Stretch, ...]:
         else:
             joined.append((start, end))
     return tuple(joined)
-
-
-def _known_to(of_run: Splits) -> set[str]:
-    return {*of_run.by_match["train"], *of_run.by_match["valid"]}
 
 
 def _said(data: DataSelection, match: Match) -> Decisions:

@@ -22,7 +22,9 @@ from ...evaluate.dataset import (
     halves_by_match,
     label_set_of,
     read_spots,
+    read_threshold,
     recorded_splits,
+    write_threshold,
 )
 from ...evaluate.results import evaluate_predictions
 from ...evaluate.uncertainty import Bootstrap
@@ -39,7 +41,7 @@ RECORD = "learned.json"
 BEFORE, BEFORE_VALID = "before", "before-valid"  # predictions of the old head, in the new run's folder
 NEAR_MS = 500
 MOST_FRAMES = 50_000  # a third of a whole match: more would take longer than the predictions beside it
-SHOWN = 0.5  # the score from which spots are counted as found
+SHOWN = 0.5  # the score from which spots are counted as found, of a run that has no threshold
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class LearnPlan:
 @dataclass(frozen=True)
 class Learned:
     """What came of a turn: ``valid_before`` and ``valid_after`` are mAP@1 (0..1) of the validation matches, by the
-    labels as they are now; ``changes`` count spots of each corrected match from `SHOWN` up.
+    labels as they are now; ``changes`` count spots of each corrected match from ``shown_from`` up, which
+    is the old run's threshold.
     """
 
     run: str
@@ -78,6 +81,7 @@ class Learned:
     valid_before: float
     valid_after: float
     changes: Mapping[str, dict[str, int]] = field(default_factory=dict)
+    shown_from: float = SHOWN
 
     def lines(self) -> Iterator[str]:
         """The result as lines for a terminal or the page."""
@@ -85,10 +89,10 @@ class Learned:
             if one.decided_s is not None:
                 yield f"{one.name}: labelled in part; learned from the {one.decided_s:.0f} s that were decided"
         for name, change in self.changes.items():
+            hits = f"{change['hits_before']} -> {change['hits_after']} of {change['labels']}"
             yield (
-                f"{name}: {change['before']} -> {change['after']} spots, {change['gained']} new, "
-                f"{change['lost']} gone; labels found {change['hits_before']} -> {change['hits_after']} of "
-                f"{change['labels']} (trained on them)"
+                f"{name}: {change['before']} -> {change['after']} spots from {self.shown_from:.3g} up, "
+                f"{change['gained']} new, {change['lost']} gone; labels found {hits} (trained on them)"
             )
         yield (
             f"validation ({', '.join(self.valid)}): mAP@1 {100 * self.valid_before:.2f} -> {100 * self.valid_after:.2f}"
@@ -169,6 +173,9 @@ def _turn(plan: LearnPlan, device: torch.device, known: _Known, waiting: Path) -
     ((new, _),) = train_seeds(experiment, [plan.out], track=False)
     for name in (BEFORE, BEFORE_VALID):
         shutil.move(waiting / name, plan.out / name)
+    shown_from = read_threshold(plan.run)
+    write_threshold(plan.out / BEFORE, shown_from)  # the page opens both heads at it
+    shown_from = SHOWN if shown_from is None else shown_from
     spots_after = _predict(new, source, shown, plan.out / "predictions" / "all", device)
     write_wholes(plan.out / "predictions" / "all", halves)
     result = Learned(
@@ -179,7 +186,10 @@ def _turn(plan: LearnPlan, device: torch.device, known: _Known, waiting: Path) -
         valid=tuple(valid),
         valid_before=_mean_ap(plan.out / BEFORE_VALID, corrected, valid),
         valid_after=_mean_ap(plan.out / "predictions" / SPLIT, corrected, valid),
-        changes={name: compare_spots(spots_before[name], spots_after[name], labels[name]) for name in names},
+        changes={
+            name: compare_spots(spots_before[name], spots_after[name], labels[name], shown_from) for name in names
+        },
+        shown_from=shown_from,
     )
     write_json(plan.out / RECORD, asdict(result))
     return result
@@ -197,12 +207,14 @@ def _decided(known: _Known, train: Sequence[str]) -> dict[str, tuple[Stretch, ..
     return {name: found[name] for name in train if name in found}
 
 
-def compare_spots(before: Sequence[Spot], after: Sequence[Spot], labels: Sequence[Spot]) -> dict[str, int]:
-    """How many spots from `SHOWN` up there were and are, how many are new and gone, and how many labels they find.
+def compare_spots(
+    before: Sequence[Spot], after: Sequence[Spot], labels: Sequence[Spot], shown_from: float = SHOWN
+) -> dict[str, int]:
+    """How many spots from ``shown_from`` up there were and are, are new and gone, and how many labels they find.
 
     Spots of one class within half a second are one.
     """
-    old, new = ([one for one in spots if (one.confidence or 0.0) >= SHOWN] for spots in (before, after))
+    old, new = ([one for one in spots if (one.confidence or 0.0) >= shown_from] for spots in (before, after))
     return {
         "before": len(old),
         "after": len(new),

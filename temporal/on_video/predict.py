@@ -9,15 +9,7 @@ from ...cache.disk import make_folder, read_json, whole_file, write_json
 from ...cache.errors import BallspotError
 from ...cache.stores import ORIGINAL, open_feature_set
 from ...cache.terminal import ProgressLine, note
-from ...evaluate.dataset import (
-    SCORES_FILE,
-    SPOTS_FILE,
-    VIDEO_FILE,
-    Match,
-    is_recorded,
-    read_spots,
-    video_record,
-)
+from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, VIDEO_FILE, Match, is_recorded, read_spots, video_record
 from ...evaluate.formats import VideoSpots, write_csv
 from ...extract.rows import (
     AUTO_DECODER,

@@ -16,15 +16,7 @@ from ...cache.times import is_same_rate
 from ...evaluate.dataset import Spot
 from ..config import DTYPES, Config, prediction_views
 from ..decoding import ClassDecoding, SavedScores, decode_as_configured, decode_classes, spots_of
-from ..features import (
-    OF_MATCH,
-    FeatureSource,
-    ResidentFeatures,
-    ScalingFit,
-    common_dims,
-    load_features,
-    scale_features,
-)
+from ..features import OF_MATCH, FeatureSource, ResidentFeatures, ScalingFit, common_dims, load_features, scale_features
 from ..heads import Checkpoint, SpottingHead
 from .score import MatchScores, joined, mean_scores
 from .stream import ScoreStream, score_match

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from ...cache.code import is_reference
 from ...cache.stores import FLIPPED_VIEW
-from ..clips import gather_rows
 from ..config import ClipGrid, Config, prediction_views
-from ..features import ResidentFeatures
+from ..features import ResidentFeatures, gather_rows
 from ..heads import SpottingHead
 from .score import MatchScores, Sides, match_scores, mean_of_views, placed_scores, require_finite, sides_of
 from .windows import kept_frames, match_windows, window_step

@@ -14,11 +14,7 @@ def window_step(clip_frames: int, overlap: float) -> int:
 
 
 def window_starts(
-    n_frames: int,
-    *,
-    clip_frames: int,
-    step: int,
-    coverage: Literal["every-frame", "stop-early"] = "every-frame",
+    n_frames: int, *, clip_frames: int, step: int, coverage: Literal["every-frame", "stop-early"] = "every-frame"
 ) -> np.ndarray:
     """Where windows over a sequence of ``n_frames`` begin, int64 (w,), increasing.
 

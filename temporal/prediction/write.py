@@ -14,18 +14,8 @@ from ...cache.disk import find_temporary, locked_folder, make_folder, read_json,
 from ...cache.errors import BallspotError
 from ...cache.terminal import note
 from ...cache.times import TimeAxis
-from ...evaluate.dataset import (
-    SCORES_FILE,
-    SPOTS_FILE,
-    LabelSet,
-    Spot,
-    column_arrays,
-    columns_of,
-    read_spots,
-    write_spots,
-    write_threshold,
-)
-from ...evaluate.scoring import OFFICIAL_FPS, best_threshold, pool_spots
+from ...evaluate.dataset import SCORES_FILE, SPOTS_FILE, LabelSet, Spot, read_spots, write_spots, write_threshold
+from ...evaluate.scoring import OFFICIAL_FPS, best_threshold, official_arrays, pool_spots
 from ..decoding import SavedScores, as_plain, write_scores
 from ..features import FeatureSource
 from .ensemble import Ensemble
@@ -100,10 +90,7 @@ def chosen_threshold(
     spots: Sequence[Sequence[Spot]], truths: Sequence[Sequence[Spot]], label_set: LabelSet
 ) -> float | None:
     """The threshold of the best F1 at 1 s over matches, by their predictions and labels, both in the order of files."""
-    found, true = (
-        [column_arrays(columns_of(of_match), label_set, fps=OFFICIAL_FPS) for of_match in matches]
-        for matches in (spots, truths)
-    )
+    found, true = ([official_arrays(of_match, label_set) for of_match in matches] for matches in (spots, truths))
     return best_threshold(pool_spots(true, found, n_labels=len(label_set), fps=OFFICIAL_FPS), 1.0)
 
 

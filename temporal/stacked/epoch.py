@@ -81,9 +81,7 @@ class Chance:
             torch.set_rng_state(outer)
 
 
-def train_stacked_epoch(
-    stack: Stack, runs: Runs, *, epoch: int, on_step: Callable[[], None] = lambda: None
-) -> list[Outcome]:
+def train_stacked_epoch(stack: Stack, runs: Runs, *, epoch: int) -> list[Outcome]:
     """Trains all runs of a stack for epoch ``epoch`` (from 1): of each its means, or why it cannot go on."""
     material, config, n_runs = runs.material, runs.config, len(stack)
     features, device = material.features, material.features.device
@@ -102,7 +100,6 @@ def train_stacked_epoch(
             sums += stacked_step(stack, runs, frames, answers)
             stack.average(n_steps_done=n_done)
             n_collisions += collisions
-            on_step()
     found = (sums / n_steps).cpu(), n_collisions.tolist()
     outcomes: list[Outcome] = []
     for one, means, rate, n_lost in zip(runs.configs, found[0], rates, found[1], strict=True):

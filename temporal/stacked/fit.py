@@ -5,16 +5,10 @@ from typing import Any
 from ...cache.code import is_reference, shown
 from ..config import Config, deciding_table
 
+PACE = ("learning_rate", "final_learning_rate", "warmup_epochs", "warmup_start", "weight_decay")
 # Settings in which the runs of a stack may differ: they change no shape and no draw, only how far a step goes, or when
 # a run ends.
-OWN_SETTINGS = (
-    "learning_rate",
-    "final_learning_rate",
-    "warmup_epochs",
-    "warmup_start",
-    "weight_decay",
-    "early_stop_epochs",
-)
+OWN_SETTINGS = (*PACE, "early_stop_epochs")
 RECURRENT = ("gru", "spot-gru", "adaspot")
 
 

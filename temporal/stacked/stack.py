@@ -15,6 +15,7 @@ from torch.func import functional_call
 from ..config import TrainingSection
 from ..heads import HeadOutput, SpottingHead
 from ..training import Learner, WeightAverage, can_fuse
+from .fit import PACE
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 SMALLEST_NORM = 1e-12
@@ -36,7 +37,7 @@ class Stack:
         self.buffers = {name: _joined(heads, name) for name, _ in heads[0].named_buffers()}
         self.averages = self._stack_averages()
         self.kept = [name for name in heads[0].state_dict() if name in self.parameters or name in self.buffers]
-        self.rates_are_alike = len({_pace(section) for section in sections}) == 1
+        self.rates_are_alike = len({tuple(getattr(section, name) for name in PACE) for section in sections}) == 1
         if self.rates_are_alike:
             self.optimizer = self._stack_optimizers()
         else:
@@ -174,14 +175,3 @@ def _joined(heads: Sequence[SpottingHead], name: str) -> Tensor:
 def _over(values: Tensor, stacked: Tensor) -> Tensor:
     """Values (K,) in a shape that meets ``stacked`` (K, ...)."""
     return values.view(-1, *([1] * (stacked.ndim - 1)))
-
-
-def _pace(section: TrainingSection) -> tuple[float, ...]:
-    """What the learning rate of every step and the decay hang on."""
-    return (
-        section.learning_rate,
-        section.final_learning_rate,
-        section.warmup_epochs,
-        section.warmup_start,
-        section.weight_decay,
-    )

@@ -16,15 +16,7 @@ from ..decoding import decode_as_configured
 from ..features import from_arrays, read_layout
 from ..heads import HeadDescription, n_parameters
 from ..prediction import score_match
-from ..training import (
-    Experiment,
-    Learner,
-    clips_an_epoch,
-    is_validated,
-    make_optimizer,
-    train_epoch,
-    training_material,
-)
+from ..training import Experiment, Learner, clips_an_epoch, is_validated, make_optimizer, train_epoch, training_material
 from .plan import PlannedRun
 
 PROBE_STEPS = 6

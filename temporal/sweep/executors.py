@@ -21,9 +21,10 @@ def job_runner(executor: Executor, *, stack: int = 1) -> JobRunner:
     A job whose process ends by itself is taken up again where its run stands; one that is stopped stays there. With
     ``stack`` a process trains up to so many jobs of one shape at once.
     """
+    # Forked from a process that has imported torch once.
     executor = replace(
         executor, renews=True, preload=(f"{__package__}.stacks", OPTIMIZERS), option="--jobs", name="ballspot-sweep"
-    )  # forked from a process that has imported torch once
+    )
 
     def run(jobs: Iterable[Job], on_poll: OnPoll) -> Iterator[Job]:
         def polled(running: Sequence[Pack]) -> Collection[Pack]:

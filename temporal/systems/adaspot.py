@@ -19,7 +19,7 @@ from ...extract.backbone import TWO_LOOKS
 from ...extract.regions import FEWEST_FRAMES, PADDINGS, fit, region_part
 from ..bundle import region_settings
 from ..config import HeadSection, PredictionSection, Procedure, RegionLooks
-from .found import Found
+from .found import Found, require_all
 
 SYSTEM = "AdaSpot"
 SIZE = (448, 796)
@@ -104,8 +104,7 @@ def _head(
     for key, shape in shapes.items():
         fit(state, key, torch.Size(shape), source=source)
     left_over = [key for key in rest if key not in shapes and not key.startswith(AUXILIARY)]
-    if left_over:
-        raise BallspotError(f"{source}: {len(left_over)} tensors have no place in it, the first {left_over[0]!r}")
+    require_all([], left_over, "it", source=source)
     ours = {PLACES: "trunk.positions", f"{OUT}weight": "class_layer.weight", f"{OUT}bias": "class_layer.bias"}
     named = {key: ours.get(key, key.replace(GRU, "trunk.gru.")) for key in shapes}
     return {name: state[key].float() for key, name in named.items()}, len(bias) - 1

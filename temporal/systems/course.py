@@ -11,18 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...cache.errors import BallspotError
 from ...evaluate.dataset import BUILT_IN
 from ...extract.backbone import recognise
 from ..config import HeadSection, PredictionSection, Procedure
-from ..heads import build_head
-from .found import Found
+from .found import WHOLE, Found, head_shapes, require_all
 
 SYSTEM = "course baseline"
-WHOLE = "give a whole checkpoint"
 CLIP_ROWS, CLIP_STRIDE, N_ATTENTION_HEADS, DILATIONS = 50, 2, 8, (1, 2, 4)
 BEST_STRIDE = 2  # of one of its strides 1, 2, 4 the one it found best; no tensor tells them apart
 MOST_LAYERS = 64
@@ -194,24 +191,12 @@ def _converted(
     """The state of our head, and how many classes it tells apart."""
     is_unused = tuple(prefix for prefix in UNUSED if not any(name.startswith(prefix) for name in model.names))
     missing = [key for key in model.names if key not in found]
-    if missing:
-        raise BallspotError(
-            f"{source}: lacks {len(missing)} tensors of a {model.name}, the first '{missing[0]}'; {WHOLE}"
-        )
     shared = (POSITIONS,) if model.section.kind == "multires" else ()
     left_over = [key for key in found if key not in model.names and not key.startswith((*is_unused, *shared))]
-    if left_over:
-        raise BallspotError(
-            f"{source}: {len(left_over)} tensors have no place in a {model.name}, the first '{left_over[0]}'"
-        )
+    require_all(missing, left_over, f"a {model.name}", source=source)
     classes = found["_fc._fc_out.weight"]
     n_labels = len(classes) - 1 if classes.ndim else 0
-    try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            head = build_head(model.section, dims=(dim,), n_labels=max(n_labels, 1), clip_frames=clip_rows)
-    except ValueError as error:
-        raise BallspotError(f"{source}: its head cannot be built ({error}); {WHOLE}") from error
-    wanted = {name: value.shape for name, value in head.state_dict().items()}
+    wanted = head_shapes(model.section, dim=dim, n_labels=max(n_labels, 1), clip_rows=clip_rows, source=source)
     state = {}
     for theirs, ours in model.names.items():
         value = found[theirs]

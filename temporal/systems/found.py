@@ -1,11 +1,16 @@
 """What a checkpoint of another system holds, in ballspot's terms; each system's reader gives one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
+from ...cache.errors import BallspotError
 from ..config import HeadSection, PredictionSection, Procedure
+from ..heads import build_head
+
+WHOLE = "give a whole checkpoint"
 
 
 @dataclass(frozen=True)
@@ -37,3 +42,22 @@ class Found:
     clip_rows: int | None = None
     left_out: tuple[str, ...] = ()
     network_state: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def require_all(missing: Sequence[str], left_over: Sequence[str], what: str, *, source: str) -> None:
+    """Raises BallspotError for tensors of ``what`` that a checkpoint lacks or that have no place there, naming one."""
+    if missing:
+        raise BallspotError(f"{source}: lacks {len(missing)} tensors of {what}, the first '{missing[0]}'; {WHOLE}")
+    if left_over:
+        first = left_over[0][:80]
+        raise BallspotError(f"{source}: {len(left_over)} tensors have no place in {what}, the first {first!r}")
+
+
+def head_shapes(section: HeadSection, *, dim: int, n_labels: int, clip_rows: int, source: str) -> dict[str, torch.Size]:
+    """The shape of every tensor of the head that a section builds. BallspotError where none can be built."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            head = build_head(section, dims=(dim,), n_labels=n_labels, clip_frames=clip_rows)
+    except ValueError as error:
+        raise BallspotError(f"{source}: its head cannot be built ({error}); {WHOLE}") from error
+    return {name: value.shape for name, value in head.state_dict().items()}

@@ -8,16 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ...cache.errors import BallspotError
 from ..config import HeadSection
-from ..heads import SpottingHead, build_head
+from .found import WHOLE, head_shapes, require_all
 
 HEAD = "_pred_fine."
 KERNEL, PUBLISHED_DROPOUT = 3, 0.5
-WHOLE = "give a whole checkpoint"
 MOST_PARTS = 64  # stages or layers that a file may name
 # What they call a layer's parts, and what ours are called.
 OF_TCN = {"conv_dilated": "dilated", "conv_1x1": "mix"}
@@ -58,20 +56,13 @@ def read_head(tensors: Mapping[str, Tensor], *, dim: int, source: str) -> SpotHe
     if n_labels < 1:
         shape = tuple(found[last].shape)
         raise BallspotError(f"{source}: tensor '{HEAD}{last}' is {shape}, no background and classes; {WHOLE}")
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        wanted = _built(section, dim=dim, n_labels=n_labels, source=source).state_dict()
-    ours = {theirs: wanted[place].shape for theirs, place in names.items()}
-    missing = sorted(key for key in ours if key not in found)
-    if missing:
-        raise BallspotError(
-            f"{source}: lacks {len(missing)} tensors of {name}, the first '{HEAD}{missing[0]}'; {WHOLE}"
-        )
-    left_over = sorted([*(HEAD + key for key in found if key not in ours), *_strange(tensors)])
-    if left_over:
-        raise BallspotError(f"{source}: {len(left_over)} tensors have no place in {name}, the first '{left_over[0]}'")
+    wanted = head_shapes(section, dim=dim, n_labels=n_labels, clip_rows=1, source=source)
+    missing = sorted(HEAD + key for key in names if key not in found)
+    left_over = sorted(key for key in tensors if key.removeprefix(HEAD) not in names or not key.startswith(HEAD))
+    require_all(missing, left_over, name, source=source)
     state = {}
     for theirs, place in names.items():
-        value, shape = found[theirs], ours[theirs]
+        value, shape = found[theirs], wanted[place]
         value = value.squeeze(-1) if place.startswith("class_layer.") and value.ndim > len(shape) else value
         if value.shape != shape:
             there = tuple(found[theirs].shape)
@@ -80,17 +71,6 @@ def read_head(tensors: Mapping[str, Tensor], *, dim: int, source: str) -> SpotHe
             )
         state[place] = value.float()
     return SpotHead(section, state, n_labels, name)
-
-
-def _strange(tensors: Mapping[str, Tensor]) -> list[str]:
-    return [key for key in tensors if not key.startswith(HEAD)]
-
-
-def _built(section: HeadSection, *, dim: int, n_labels: int, source: str) -> SpottingHead:
-    try:
-        return build_head(section, dims=(dim,), n_labels=n_labels, clip_frames=1)
-    except ValueError as error:
-        raise BallspotError(f"{source}: its head cannot be built ({error}); {WHOLE}") from error
 
 
 def _layout(found: Mapping[str, Tensor]) -> tuple[HeadSection, Mapping[str, str], str]:

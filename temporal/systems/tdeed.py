@@ -16,11 +16,9 @@ from ...cache.errors import BallspotError
 from ...evaluate.dataset import BUILT_IN
 from ...extract.backbone import recognise
 from ..config import HeadSection, PredictionSection, Procedure
-from ..heads import build_head
-from .found import Found
+from .found import WHOLE, Found, head_shapes, require_all
 
 SYSTEM, KIT = "T-DEED", "2025 kit"
-WHOLE = "give a whole checkpoint"
 MARKS = ("_temp_fine._sgp", "_pred_displ.", "_pred_team.")
 SECOND_HEAD = "_pred_fine._fc2."
 # Their modules, and where they stand in a layer of ours.
@@ -73,7 +71,9 @@ def read(state: Mapping[str, Tensor], *, source: str, settings: Mapping[str, Any
     if foreign is None:
         raise BallspotError(f"{source}: lacks the backbone's tensors '_features.*'; {WHOLE}")
     table = _table(state)
-    _require_all(state, table, source=source)
+    known = ("_features.", SECOND_HEAD)
+    left_over = [key for key in state if key not in table and not key.startswith(known)]
+    require_all([key for key in table if key not in state], left_over, "its head", source=source)
     section, n_labels = _section(state, table, source=source)
     clip_rows, dim = state["temp_enc"].shape
     head_state = _converted(state, table, section, n_labels=n_labels, source=source)
@@ -143,18 +143,6 @@ def _highest(state: Mapping[str, Tensor], prefix: str) -> int:
     return max((number for number in numbers if number < len(state)), default=-1)
 
 
-def _require_all(state: Mapping[str, Tensor], table: Mapping[str, str], *, source: str) -> None:
-    missing = [key for key in table if key not in state]
-    if missing:
-        raise BallspotError(
-            f"{source}: lacks {len(missing)} of {len(table)} tensors of its head, the first '{missing[0]}'; {WHOLE}"
-        )
-    known = ("_features.", SECOND_HEAD)
-    left_over = [key for key in state if key not in table and not key.startswith(known)]
-    if left_over:
-        raise BallspotError(f"{source}: {len(left_over)} tensors have no place in it, the first '{left_over[0][:80]}'")
-
-
 def _section(state: Mapping[str, Tensor], table: Mapping[str, str], *, source: str) -> tuple[HeadSection, int]:
     """The head that the shapes of the tensors say, and how many classes it tells apart."""
     first, is_double = "_temp_fine._sgp.0", "_pred_fine._fc1._fc_out.weight" in table
@@ -207,11 +195,10 @@ def _converted(
 ) -> dict[str, Tensor]:
     """The tensors of the `SpottingHead`. BallspotError for the first whose shape is another."""
     clip_rows, dim = state["temp_enc"].shape
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        wanted = build_head(section, dims=(dim,), n_labels=n_labels, clip_frames=clip_rows).state_dict()
+    wanted = head_shapes(section, dim=dim, n_labels=n_labels, clip_rows=clip_rows, source=source)
     converted = {}
     for theirs, ours in table.items():
-        value, shape = state[theirs], tuple(wanted[ours].shape)
+        value, shape = state[theirs], tuple(wanted[ours])
         their_shape = (1, *shape, 1) if any(norm in theirs for norm in NORMS) else shape
         if tuple(value.shape) != their_shape:
             raise BallspotError(f"{source}: tensor '{theirs}' is {tuple(value.shape)}, not {their_shape}")

@@ -288,12 +288,7 @@ def clip_targets(material: TrainingMaterial, clips: ClipStarts, config: Config) 
 
 
 def training_batch(
-    material: TrainingMaterial,
-    clips: ClipStarts,
-    wanted: TokenTargets,
-    config: Config,
-    *,
-    frames: Tensor | None = None,
+    material: TrainingMaterial, clips: ClipStarts, wanted: TokenTargets, config: Config, *, frames: Tensor | None = None
 ) -> Batch:
     """The clips with features that are changed as `augmentation` says; ``wanted``: what their tokens should answer.
 

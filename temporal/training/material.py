@@ -59,10 +59,7 @@ def training_side(experiment: Task, features: ResidentFeatures, report: Report) 
     if experiment.shuffle_labels:
         labels = redraw_times(labels, features.matches, seed=experiment.seed)
     events = event_table(
-        labels,
-        n_labels=len(experiment.label_set),
-        sided=config.head.teams == "labels",
-        device=experiment.device,
+        labels, n_labels=len(experiment.label_set), sided=config.head.teams == "labels", device=experiment.device
     )
     if not len(events.key):
         names = ", ".join(match.name for match in features.matches)
@@ -113,16 +110,8 @@ def _label_arrays(
     """The training labels as arrays; a line to ``report`` for every match that has collisions or late events."""
     labels = []
     for match in matches:
-        arrays = label_arrays(
-            spots[match.name],
-            experiment.label_set,
-            axis=match.axis,
-            match=match.name,
-        )
+        arrays = label_arrays(spots[match.name], experiment.label_set, axis=match.axis, match=match.name)
         if arrays.n_collisions or arrays.n_outside:
-            report(
-                f"{match.name}: {arrays.n_collisions} events share the frame of another (the rarer class is trained), "
-                f"{arrays.n_outside} lie past the end (left out)"
-            )
+            report(f"{match.name}: {arrays.oddities()}")
         labels.append(arrays)
     return labels

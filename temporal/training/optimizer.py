@@ -149,25 +149,14 @@ def _climb(parameters: Iterable[nn.Parameter], rho: float) -> list[tuple[nn.Para
 
 
 def scheduled_rate(section: TrainingSection, n_done: int, *, n_steps: int) -> float:
-    """The learning rate after ``n_done`` steps of a training with ``n_steps`` an epoch."""
-    return learning_rate(
-        n_done,
-        n_steps=section.n_epochs * n_steps,
-        n_warmup_steps=round(section.warmup_epochs * n_steps),
-        peak=section.learning_rate,
-        final=section.final_learning_rate,
-        warmup_start=section.warmup_start,
-    )
+    """The learning rate after ``n_done`` steps of a training with ``n_steps`` an epoch.
 
-
-def learning_rate(
-    step: int, *, n_steps: int, n_warmup_steps: int, peak: float, final: float, warmup_start: float = 0.01
-) -> float:
-    """The rate of step ``step`` (0-based) of ``n_steps``: warmup_start * peak, straight up to peak at step
-    ``n_warmup_steps``, then along a cosine to ``final`` at the last step.
+    It goes from ``warmup_start`` of its peak straight up, then along a cosine to the final rate at the last step.
     """
-    if step < n_warmup_steps:
-        return peak * (warmup_start + (1.0 - warmup_start) * step / n_warmup_steps)
-    n_cosine_steps = max(n_steps - 1 - n_warmup_steps, 1)
-    progress = min((step - n_warmup_steps) / n_cosine_steps, 1.0)
+    peak, final = section.learning_rate, section.final_learning_rate
+    n_warmup_steps = round(section.warmup_epochs * n_steps)
+    if n_done < n_warmup_steps:
+        return peak * (section.warmup_start + (1.0 - section.warmup_start) * n_done / n_warmup_steps)
+    n_cosine_steps = max(section.n_epochs * n_steps - 1 - n_warmup_steps, 1)
+    progress = min((n_done - n_warmup_steps) / n_cosine_steps, 1.0)
     return final + (peak - final) * 0.5 * (1.0 + math.cos(math.pi * progress))

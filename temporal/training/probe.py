@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...cache.errors import BallspotError
-from ...evaluate.dataset import (
-    DataSelection,
-    LabelArrays,
-    SpotArrays,
-    column_arrays,
-    columns_of,
-    label_arrays,
-)
-from ...evaluate.scoring import OFFICIAL_FPS, APResult, average_precision, metric_frames
+from ...evaluate.dataset import DataSelection, LabelArrays, SpotArrays, label_arrays
+from ...evaluate.scoring import APResult, average_precision, metric_frames, official_arrays
 from ..config import PredictionSection
 from ..decoding import decode_as_configured
 from ..features import FeatureSource, ResidentFeatures, load_features, scale_features
@@ -48,13 +41,7 @@ class FrameProbe:
         return scores
 
 
-def fit_probe(
-    features: ResidentFeatures,
-    labels: Sequence[LabelArrays],
-    *,
-    n_labels: int,
-    seed: int,
-) -> FrameProbe:
+def fit_probe(features: ResidentFeatures, labels: Sequence[LabelArrays], *, n_labels: int, seed: int) -> FrameProbe:
     """A probe fitted to the frames around the events of all matches, and four times as many others.
 
     Classes are weighed alike. Where two events are near a frame the nearer one's class counts.
@@ -105,5 +92,5 @@ def probe_split(
         peaks = decode_as_configured(fitted.scores(features.rows.float().numpy()), section)
         frames = metric_frames(match.axis.positions_of(peaks.row * features.frame_spacing))
         predictions.append(SpotArrays(frame=frames, label_index=peaks.label_index, score=peaks.score))
-        truths.append(column_arrays(columns_of(spots[name]), label_set, fps=OFFICIAL_FPS))
+        truths.append(official_arrays(spots[name], label_set))
     return average_precision(truths, predictions, n_labels=len(label_set))

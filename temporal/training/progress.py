@@ -123,11 +123,7 @@ class RunProgress:
     def write_head(self, name: str, head: nn.Module) -> None:
         """Writes a head as it is used, without what training needs to go on."""
         write_checkpoint(
-            self.run.path / name,
-            description=self.description,
-            head=head,
-            progress=self.done,
-            scaling=self.scaling,
+            self.run.path / name, description=self.description, head=head, progress=self.done, scaling=self.scaling
         )
 
     def write_last(self) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...evaluate.dataset import LabelSet, Spot, SpotArrays, column_arrays, columns_of
-from ...evaluate.scoring import OFFICIAL_FPS, APResult, average_precision, metric_frames
+from ...evaluate.dataset import LabelSet, Spot, SpotArrays
+from ...evaluate.scoring import APResult, average_precision, metric_frames, official_arrays
 from ..config import Config
 from ..decoding import decode_as_configured
 from ..features import ResidentFeatures
@@ -40,7 +40,7 @@ def validation_material(
     """``spots``: the labels of each match of ``features``, in the order of their file."""
     return ValidationMaterial(
         features=features,
-        truths=tuple(column_arrays(columns_of(match_spots), label_set, fps=OFFICIAL_FPS) for match_spots in spots),
+        truths=tuple(official_arrays(of_match, label_set) for of_match in spots),
         metric_frames=tuple(
             metric_frames(match.axis.positions_of(np.arange(match.n_video_frames))) for match in features.matches
         ),

@@ -109,8 +109,8 @@ def test_a_store_whose_rows_are_of_another_kind_is_refused_in_little_memory(tmp_
         StoreHeader,
         match=TEXT,
         fps=st.fractions(min_value=Fraction(1, 1000), max_value=1000),
-        n_video_frames=st.integers(0, 2**40),
-        n_rows=st.integers(0, 2**40),
+        n_video_frames=st.integers(0, 10**6),
+        n_rows=st.integers(100, 2**40),
         dim=st.integers(1, 10**6),
         spec=st.dictionaries(UNKNOWN, st.integers() | TEXT).map(
             lambda one: FeatureSpec.read({**one, "dtype": "float32"})
@@ -175,6 +175,16 @@ def test_any_array_in_a_file_of_scores_is_read_or_refused(tmp_path_factory, chan
     (folder / "m" / "results_spotting.json").touch()
     is_read(lambda: Predictions(folder, None).video_length("m", fps=25.0))
     is_read(lambda: open_scores(folder, "m", LABELS, rows_a_second=Fraction(25)))
+
+
+@pytest.mark.parametrize("changes", [{"fps_denominator": 2**62}, {"frame_index": 10**15 + np.arange(9)}])
+def test_scores_of_a_video_that_lasts_too_long_are_refused(tmp_path, changes):
+    # Found by bench/fuzz_readers.py: their positions did not fit 64 bits.
+    path = tmp_path / "scores.npz"
+    write_scores(path, SavedScores(np.ones((9, 2), np.float32), np.arange(9), LABELS.labels, Fraction(25), 9, "m"))
+    np.savez(path, **{**read_arrays(path, what="scores", remedy=""), **changes})
+    with pytest.raises(BallspotError, match=r"scores\.npz: holds no scores \(\d+ frames at .* a second\)"):
+        read_scores(path)
 
 
 @given(content=st.binary(max_size=200))

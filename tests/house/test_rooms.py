@@ -1,5 +1,6 @@
 """No module and no folder grows beyond what a reader takes in at once; and how `bench/house.py` counts."""
 
+import ast
 import importlib.util
 import subprocess
 import sys
@@ -40,6 +41,17 @@ def test_no_folder_of_the_package_holds_more_than_12_modules(sources):
     modules = [path for path in sources if path.parts[0] in PACKAGE_FOLDERS and path.name != "__init__.py"]
     held = Counter(str(path.parent) for path in modules)
     assert {folder: n for folder, n in held.items() if n > MAX_MODULES} == {}
+
+
+@in_a_clone
+def test_every_name_of_a_face_is_imported_from_it_by_somebody(sources):
+    taken = set()
+    for path in sources:
+        source = house.Source(path, "", False, 0, ast.parse((ROOT / path).read_text(encoding="utf-8")))
+        for statement in house.imports(source.tree.body, type_checking=True):
+            taken |= {(base, name) for base, name, _ in house.imported_names(source, statement)}
+    faces = {name: face.gives for name, face in house.read_package(ROOT).items() if face.is_face and name}
+    assert [f"{face}: {name}" for face, gives in faces.items() for name in gives if (face, name) not in taken] == []
 
 
 def checkout(root: Path, files: dict[str, str]) -> Path:

@@ -112,6 +112,9 @@ def test_own_features_and_an_own_head_are_trained_and_compared(checkout: Path) -
     assert list(Path("runs/dilated/code").glob("my_head-*.py"))
     assert len(list(Path("runs/blocks").glob("*/seed-0/metrics.json"))) == 2
     assert "mAP@12" in said["ballspot evaluate runs/dilated --block 10"]
+    assert "imported" in said["ballspot cache list features"]
+    refused = CliRunner().invoke(main, ["predict", "runs/dilated", "tests/matches/gfootball/2026/match-04/224p.mp4"])
+    assert refused.exit_code == 1 and "was imported, so only its maker can make more; predict from" in refused.stderr
 
 
 class Reader:

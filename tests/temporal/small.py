@@ -1,9 +1,5 @@
 """A training that takes a second: a transformer of 16 numbers a row on clips of 20 frames."""
 
-from click.testing import CliRunner, Result
-
-from ballspot.cli import main
-
 SETTINGS = (
     "kind=transformer",
     "clip_frames=20",
@@ -15,8 +11,3 @@ SETTINGS = (
 )
 SMALL = ["--preset", "fast", "--device", "cpu", "--set", "epoch_frames=400"]
 SMALL += [word for setting in SETTINGS for word in ("--set", setting)]
-
-
-def ballspot(*words: object) -> Result:
-    """The command in this process."""
-    return CliRunner().invoke(main, [str(word) for word in words])

@@ -59,6 +59,8 @@ export function fillHelp(dialog, edits = false) {
   const paragraphs = [...TEXT, ...(edits ? [EDIT_TEXT] : [])].map((text) => Object.assign(document.createElement("p"), { textContent: text }));
   const close = Object.assign(document.createElement("button"), { textContent: "close", type: "button" });
   close.addEventListener("click", () => dialog.close());
+  title.tabIndex = -1;
+  title.autofocus = true; // with the focus on the button at the end, a small window would open scrolled down to it
   dialog.replaceChildren(title, list, ...paragraphs, close);
 }
 

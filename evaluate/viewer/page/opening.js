@@ -66,7 +66,7 @@ function showHalf(half) {
     ...record.runs.flatMap((run, place) => run.notes.map((note) => `${view.sides[place]}: ${note}`)),
   ]);
   $("edit").hidden = !page.desk;
-  if (!model.hasTruth) $("spots-box").open = true;
+  if (!model.hasTruth && !page.desk) $("spots-box").open = true; // who edits needs the lanes in sight
   for (const [id, text] of [["previous-error", "‹ %"], ["next-error", "% ›"]]) $(id).textContent = text.replace("%", walked(model)[1]);
   $("learn").hidden = !view.learns;
   if (page.desk) showState("saved");

@@ -15,6 +15,8 @@ const COLUMNS = [
   ["AP", "", "SoccerNet's average precision of this half in %, at this tolerance, over all thresholds", (_, ap) => percent(ap)],
 ];
 
+const UNJUDGED = ["spots", "predictions from the threshold up; there are no labels to judge them by"]; // in place of "false"
+
 export function element(tag, text = "", className = "") {
   const made = document.createElement(tag);
   if (text !== "") made.textContent = text;
@@ -37,7 +39,8 @@ export function fillCounts(table, model, state, onClass) {
   names.append(element("th", "class", "class"), element("th", "truths"));
   for (const _ of runs) {
     for (const [name, , title] of COLUMNS) {
-      names.append(Object.assign(element("th", name, name === "hits" ? "first" : ""), { title, scope: "col" }));
+      const [shown, says] = name === "false" && !model.hasTruth ? UNJUDGED : [name, title];
+      names.append(Object.assign(element("th", shown, name === "hits" ? "first" : ""), { title: says, scope: "col" }));
     }
   }
   head.append(names);
@@ -61,7 +64,7 @@ export function fillCounts(table, model, state, onClass) {
       const ap = isTotal ? run.ap.reduce((a, b) => a + b, 0) / run.ap.length : counts.nTruth ? run.ap[label] : null;
       COLUMNS.forEach(([column, className, , value], place) => {
         const cell = element("td", model.hasTruth ? String(value(counts, ap)) : column === "false" ? `${counts.nPredicted}` : "–");
-        cell.className = `${className}${place ? "" : " first"}`;
+        cell.className = `${model.hasTruth ? className : ""}${place ? "" : " first"}`;
         cell.dataset.column = column;
         row.append(cell);
       });

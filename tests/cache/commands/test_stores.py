@@ -6,12 +6,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from ballspot.cache.disk.locks import fcntl, locked_folder
 from ballspot.cache.stores.layout import Block
 from ballspot.cache.stores.store import FeatureStore, write_store
-from ballspot.cli import main
+
+from ...commands import run
 
 KEPT = Path(__file__).parents[1] / "data" / "store-1.0.h5"
 
@@ -22,11 +22,6 @@ def features(tmp_path: Path) -> Path:
     place.parent.mkdir(parents=True)
     shutil.copy(KEPT, place)
     return tmp_path / "features"
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    return result.exit_code, result.stdout, result.stderr
 
 
 def test_info_prints_one_json_object() -> None:

@@ -42,6 +42,12 @@ def test_a_match_without_store_is_named_with_the_nearest(tmp_path: Path) -> None
         BallspotError, match=r"no store of match 'league/match-02' \(nearest: 'league/match-01'\); extract"
     ):
         open_feature_set(tmp_path / "set").open("league/match-02")
+    with pytest.raises(
+        BallspotError, match=r"match 'cup/league/match-01', only of 'league/match-01'; a match is named"
+    ):
+        open_feature_set(tmp_path / "set").open("cup/league/match-01")
+    with pytest.raises(BallspotError, match=r"match 'match-01', only of 'league/match-01'; a match is named by its"):
+        open_feature_set(tmp_path / "set").open("match-01")
 
 
 def test_stores_of_different_settings_are_no_set(tmp_path: Path) -> None:

@@ -93,6 +93,21 @@ def test_a_header_survives_json() -> None:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"n_video_frames": 10**13},  # the times of as many frames would take 73 TiB
+        {"n_video_frames": 110_001},
+        {"fps": Fraction(1, 10**12)},  # ten frames take longer than any video
+        {"fps": Fraction(1001)},
+        {"fps": Fraction(0)},
+    ],
+)
+def test_a_header_that_no_video_has_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"a second|10 rows of"):
+        header_from_json(header_of(10, **changes).as_json())
+
+
+@pytest.mark.parametrize(
     ("blocks", "n_rows"),
     [
         (blocks_of(numbers(9)), 10),

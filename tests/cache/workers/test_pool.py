@@ -1,7 +1,6 @@
 """Tasks beside one another on this machine: dealt out, told of, stopped, and tried again where their process dies."""
 
 import importlib.util
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -191,20 +190,7 @@ def test_a_lost_node_loses_nothing_and_a_cancelled_job_is_left_alone(
     assert {task: one.result for task, one in ended.items()} == {0: 10, 2: 12, 3: 13, 4: 14}
 
 
-def test_tasks_that_share_a_gpu_are_done_beside_one_another_in_one_element(
-    schedulers: list[FakeScheduler], tasks: list[Task], tmp_path: Path
-) -> None:
-    executor = Executor(8, "slurm", devices=["cuda"], n_threads=4, logs=tmp_path, n_a_gpu=4)
-    ended = list(executor.run(do, tasks[:3]))
-    (scheduler,) = schedulers
-    assert scheduler.arrays == [1]  # four share a GPU, so one element is enough for three
-    assert (scheduler.asked["cpus_per_task"], scheduler.asked["gpus_per_node"]) == (16, 1)
-    assert scheduler.asked["slurm_array_parallelism"] == 2
-    assert [one.result[:2] for one in ended] == [(name, "cuda") for name in "abc"]
-    assert os.getpid() not in {one.result[2] for one in ended}
-
-
-def test_ray_is_asked_for_a_share_of_a_gpu_and_keeps_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_is_asked_for_a_gpu_and_keeps_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, object] = {}
 
     @dataclass(frozen=True, eq=False)
@@ -220,6 +206,10 @@ def test_ray_is_asked_for_a_share_of_a_gpu_and_keeps_its_processes(monkeypatch: 
             return True
 
         @staticmethod
+        def nodes() -> list:
+            return []
+
+        @staticmethod
         def remote(**options: object):
             asked.update(options)
             return lambda function: SimpleNamespace(remote=lambda task: Reference(function(task)))
@@ -233,10 +223,10 @@ def test_ray_is_asked_for_a_share_of_a_gpu_and_keeps_its_processes(monkeypatch: 
             return reference.value
 
     monkeypatch.setattr("ballspot.cache.workers.clusters._extra", lambda module, extra: FakeRay)
-    executor = Executor(1, "ray", devices=["cuda:1"], n_threads=3, n_a_gpu=4)
+    executor = Executor(1, "ray", devices=["cuda:1"], n_threads=3)
     ended = list(executor.run(lambda task, device, tell: (task, device), range(5)))
     assert [one.result for one in ended] == [(task, "cuda") for task in range(5)]
-    assert asked == {"max_retries": 2, "num_cpus": 3, "num_gpus": 0.25, "max_calls": 0}
+    assert asked == {"max_retries": 2, "num_cpus": 3, "num_gpus": 1, "max_calls": 0}
 
 
 @NEEDS_SUBMITIT

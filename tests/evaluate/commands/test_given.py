@@ -245,6 +245,8 @@ def test_predictions_alone_are_compared_on_all_matches_with_labels_of_any_classe
     assert (record["split"], record["label_set"], record["matches"]) == ("all", "player-8", ["half-1", "half-2"])
     assert [run["macro_f1_without_players"] for run in record["runs"]] == pytest.approx([1 / 8, 0])  # 0.1 is below 0.15
     assert "trained" in (tmp_path / "page.html").read_text()
+    shown = call("evaluate", tmp_path / "one", *words[:4], "--resamples", 0)
+    assert "without its players (classes only)" in shown.stdout  # neither labels nor spots have a team
 
 
 def test_a_run_is_compared_by_its_own_classes_and_not_on_all_matches(one_run: Path, tmp_path: Path):

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -119,6 +120,12 @@ def test_label_arrays_sort_count_collisions_and_drop_what_lies_past_the_end():
     np.testing.assert_array_equal(arrays.team, [1, 0, -1])
     np.testing.assert_array_equal(arrays.visible, [True, True, False])
     assert (arrays.n_collisions, arrays.n_outside) == (1, 1)
+    one, other = (
+        "1 event shares the frame of another (the rarer class is trained)",
+        "1 event lies past the end (left out)",
+    )
+    assert arrays.oddities() == f"{one}, {other}"
+    assert replace(arrays, n_collisions=0, n_outside=2).oddities() == "2 events lie past the end (left out)"
     assert (arrays.frame_index.dtype, arrays.label_index.dtype, arrays.team.dtype) == (np.int64, np.int64, np.int8)
 
 

@@ -125,6 +125,18 @@ def test_a_damaged_zip_is_an_error_that_names_the_entry(tmp_path: Path, spot_fil
         open_predictions(path).spots("m")
 
 
+def test_a_zip_that_says_more_than_it_holds_takes_no_memory_for_it(tmp_path: Path, spot_file: Callable):
+    # Found by bench/fuzz_readers.py: zipfile reads as many bytes as the directory says, a MemoryError at 2 GB.
+    spot_file("m", [("PASS", 20, 0.5)])
+    path = packed(tmp_path / "predictions")
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x01\x02") + 20  # the packed size, in the central directory
+    content[at : at + 4] = (2**31).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(BallspotError, match=r"cannot be unpacked \(2147483648 bytes in a file of fewer\)"):
+        open_predictions(path).spots("m")
+
+
 def test_the_length_of_a_video_comes_from_the_scores_beside_the_spots(tmp_path: Path, spot_file: Callable):
     for match in ("a", "b", "c"):
         spot_file(match, [])

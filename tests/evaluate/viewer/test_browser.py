@@ -114,6 +114,7 @@ def test_keys_step_zoom_and_help(tmp_path: Path, opened: Callable):
         assert not page.is_checked("#below")
         page.keyboard.press("?")
         assert page.locator("#help dl div").count() > 10
+        assert page.evaluate("document.getElementById('help').scrollTop") == 0
         page.keyboard.press("Escape")
         until(page, "!document.getElementById('help').open")
 
@@ -280,6 +281,7 @@ def test_without_labels_n_walks_over_spots_and_a_line_of_the_list_goes_there(tmp
         lines = page.locator("#spots li")
         assert page.text_content("#n-spots") == f"{lines.count()} spots"
         assert page.text_content("#next-error").startswith("spot")
+        assert page.locator("#counts thead th").nth(3).text_content() == "spots"  # nothing says that they are false
         page.keyboard.press("n")
         assert lines.nth(0).get_attribute("aria-current") == "true"
         until(page, f"{CLOCK_S} > {times[0] / 1000 - 0.05} && {CLOCK_S} < {times[0] / 1000 + 0.05}")

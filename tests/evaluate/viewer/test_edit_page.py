@@ -104,6 +104,17 @@ def test_keys_accept_reject_add_change_move_note_delete_and_undo(root: Path, fou
         assert page.evaluate("window.hacked") is None
 
 
+def test_the_lanes_of_a_match_without_labels_are_in_sight(root: Path, found: Path, opened: Callable):
+    (root / MATCH / "Labels-ball.json").unlink()
+    with editing(root, found) as server:
+        page = opened(server.url, 1366, 768)
+        assert page.locator("#n-doubts").text_content() == "4"
+        assert page.evaluate("document.getElementById('canvases').getBoundingClientRect().top") < 768 - 150
+        page.keyboard.press("?")
+        assert page.evaluate("document.getElementById('help').scrollTop") == 0  # it is higher than the window here
+        assert page.evaluate("(({ scrollHeight, clientHeight }) => scrollHeight > clientHeight)(help)")
+
+
 def test_what_was_watched_is_decided_and_can_be_undone(root: Path, found: Path, opened: Callable):
     with editing(root, found) as server:
         page = opened(server.url)

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import timm
 import torch
-from click.testing import CliRunner
 from torch import Tensor
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores.sets import open_feature_set
-from ballspot.cli import main
 from ballspot.extract.backbone.foreign import Settled, recognise, save_backbone, settle
 from ballspot.extract.backbone.load import load_backbone
 from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.backbone.temporal_shift import ATTRIBUTES, ShiftSpec, insert_shift, parse_backbone
 from ballspot.extract.backbone.weights import weights_digest
+
+from ...commands import run
 
 CPU = torch.device("cpu")
 SIZE = (64, 96)
@@ -165,11 +165,6 @@ def test_weights_without_a_shift_take_a_new_one(tmp_path):
     torch.save(plain.state_dict(), tmp_path / "w.pth")
     backbone = load_backbone(BackboneSpec("regnety_002+tsm:s4", str(tmp_path / "w.pth"), SIZE), CPU)
     assert backbone.shifted is not None and backbone.shifted.reach == 7
-
-
-def run(*words: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    return result.exit_code, result.stdout, result.stderr
 
 
 MATCH = "synth/drawn/match-01"

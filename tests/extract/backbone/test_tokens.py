@@ -9,7 +9,7 @@ from torch import nn
 
 from ballspot.cache.errors import BallspotError
 from ballspot.extract.backbone import BackboneSpec, load_backbone, make_engine, settle
-from ballspot.extract.backbone.pooling import with_pooling
+from ballspot.extract.backbone.pooling import WithStrength, with_pooling
 
 CPU = torch.device("cpu")
 VITS = {  # with the tokens before the patches: class, registers, distillation (as the papers and timm have them)
@@ -49,6 +49,21 @@ def test_a_cell_is_the_mean_of_the_tokens_of_its_patches(name: str, n_before: in
         by_place = patches.reshape(2, 2, 2, 3, 2, -1)  # batch, cell's row, row in it, cell's column, column in it
         expected.append(by_place.mean(dim=(2, 4)))
     torch.testing.assert_close(features, torch.cat(expected, dim=-1).flatten(1), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "n_before"), VITS.items(), ids=list(VITS))
+def test_the_strength_of_a_place_is_the_mean_of_its_patch_token(name: str, n_before: int) -> None:
+    patch = 14 if "patch14" in name else 16
+    size = (2 * patch, 3 * patch)
+    model = shallow(name, size)
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    strong = WithStrength(model, BackboneSpec(name, "random", size))
+    with torch.inference_mode():
+        tokens = model.forward_features(images)  # pyright: ignore[reportCallIssue]  # timm's models have it
+        expected = torch.cat((model(images), tokens[:, n_before:].mean(dim=2)), dim=1)
+        assert expected.shape[1] == model.num_features + 6
+        torch.testing.assert_close(strong(images), expected, atol=1e-5, rtol=1e-5)
+    assert strong.shape_at(size) == (2, 3)
 
 
 def test_an_engine_computes_the_same_tokens() -> None:

@@ -6,23 +6,19 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores import ComponentsSpec
 from ballspot.cache.stores.store import FeatureStore
 from ballspot.cache.terminal.options import parse_fps
-from ballspot.cli import main
 from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.rows import ExtractionJob, extract_options
+from ballspot.extract.rows.job import Settings
 from ballspot.extract.rows.names import default_set_name
 
+from ...commands import run
+
 RENDERED = Path(__file__).parents[3].parent / "shared" / "data"
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    return result.exit_code, result.stdout, result.stderr
 
 
 def extract(data: Path, out: Path, *more: object) -> tuple[int, str, str]:
@@ -231,8 +227,10 @@ def test_frame_rates_that_make_no_video_are_refused(text: str) -> None:
 
 
 def test_a_set_is_named_by_what_made_it() -> None:
-    assert default_set_name(BackboneSpec("regnety_002", "hub", (224, 398))) == "regnety_002-hub-224x398"
+    assert default_set_name(BackboneSpec("regnety_002", "hub", (224, 398)), Settings()) == "regnety_002-hub-224x398"
     small = BackboneSpec("regnety_002", "random", (64, 96))
-    assert default_set_name(small, stride=2, dtype="int8") == "regnety_002-random0-64x96-stride2-int8"
+    assert default_set_name(small, Settings(stride=2, dtype="int8")) == "regnety_002-random0-64x96-stride2-int8"
     cells = replace(small, layers=("s3", "s4"), grid=(2, 3))
-    assert default_set_name(cells, views="original,hflip") == "regnety_002-random0-64x96-s3+s4-grid2x3-hflip"
+    assert (
+        default_set_name(cells, Settings(), views="original,hflip") == "regnety_002-random0-64x96-s3+s4-grid2x3-hflip"
+    )

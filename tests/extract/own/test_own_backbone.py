@@ -7,22 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from ballspot.cache.code import pin_code
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores import FeatureStore
-from ballspot.cli import main
 from ballspot.extract.backbone import BackboneSpec, load_backbone
 from ballspot.extract.own import make_own
 
+from ...commands import ballspot
+
 EXAMPLE = Path(__file__).parents[3] / "examples" / "backbones.py"
 FIRST = "import torch\nfrom torch import nn\n\n\n"
-
-
-def ballspot(*words: object):
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 @pytest.fixture

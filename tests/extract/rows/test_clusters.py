@@ -9,6 +9,8 @@ from click.testing import CliRunner
 
 from ballspot.cli import main
 
+from ...commands import run
+
 
 def words_for(data: Path, out: Path, *more: object) -> list[object]:
     return ["extract", data, "--out", out, "--set", "s", "--weights", "random", "--size", "64x96", *more]
@@ -44,11 +46,6 @@ def test_slurm_jobs_on_the_local_cluster_give_the_same_stores(
 def test_a_place_that_is_none_is_named(drawn: Path, tmp_path: Path) -> None:
     code, error = extract(drawn, tmp_path, "--on", "moon")
     assert (code, error) == (1, "Error: --on moon: no such place; give local, ray, ray:ADDRESS, slurm or slurm:local\n")
-
-
-def run(*words: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    return result.exit_code, result.stdout, result.stderr
 
 
 def test_deep_verification_passes_what_the_video_gives_and_finds_what_it_does_not(

@@ -8,7 +8,7 @@ import torch
 
 from ballspot.extract.backbone.load import load_backbone
 from ballspot.extract.backbone.spec import BackboneSpec
-from ballspot.extract.rows.crew import Decoders
+from ballspot.extract.rows.decoders import Decoders
 from ballspot.extract.rows.job import ExtractionJob, Settings
 from ballspot.extract.rows.segments import SegmentRunner
 from ballspot.extract.video.probe import probe_video

@@ -19,7 +19,8 @@ from ballspot.evaluate.dataset.matches import find_matches
 from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.commands.extract import Asked, _crew
 from ballspot.extract.rows import plans, segments
-from ballspot.extract.rows.crew import crew_of_engines, n_decoders_for
+from ballspot.extract.rows.crew import crew_of_engines
+from ballspot.extract.rows.decoders import n_decoders_for
 from ballspot.extract.rows.extraction import ExtractionError, extract_matches
 from ballspot.extract.rows.job import Recipe, Settings
 
@@ -87,7 +88,7 @@ def test_every_gpu_has_one_engine_and_its_share_of_the_cores(
     tmp_path: Path,
 ) -> None:
     asked: dict[str, Any] = {}
-    monkeypatch.setattr("ballspot.extract.rows.crew.n_usable_cpus", lambda: n_cpus)
+    monkeypatch.setattr("ballspot.extract.rows.decoders.n_usable_cpus", lambda: n_cpus)
     monkeypatch.setattr(
         "ballspot.extract.rows.crew_of_engines", lambda executor, recipe, **how: asked.update(how) or executor
     )

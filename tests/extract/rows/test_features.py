@@ -7,26 +7,21 @@ import numpy as np
 import pytest
 import timm
 import torch
-from click.testing import CliRunner
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores.layout import Block
 from ballspot.cache.stores.sets import open_feature_set
 from ballspot.cache.stores.store import FeatureStore, write_store
-from ballspot.cli import main
 from ballspot.extract.backbone.load import load_backbone
 from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.rows import pca
 from ballspot.extract.rows.pca import Components, fit_components, load_components, project_set
 
+from ...commands import run
+
 CPU = torch.device("cpu")
 SIZE = (64, 96)
 MATCH = "synth/drawn/match-01"
-
-
-def run(*words: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture(scope="module")

@@ -7,30 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ballspot.cache import machine
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores.sets import open_feature_set
 from ballspot.cache.stores.spec import EngineSpec, FeatureSpec
-from ballspot.cli import main
 from ballspot.extract import device
 from ballspot.extract.backbone.engines import HALF_TOLERANCES, TorchEngine, drawn_pictures, make_engine
 from ballspot.extract.backbone.load import load_backbone
 from ballspot.extract.backbone.spec import BackboneSpec
-from ballspot.extract.rows.crew import n_decoders_for
+from ballspot.extract.rows.decoders import n_decoders_for
 from ballspot.extract.rows.recipe import BundledFeatures
+
+from ...commands import run
 
 CPU = torch.device("cpu")
 SIZE = (64, 96)
 MATCH = "synth/drawn/match-01"
 WITHOUT = "has no units for it (AMX or AVX512-BF16)"
-
-
-def run(*words: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture

@@ -114,4 +114,4 @@ def test_it_is_refused_without_a_gpu_and_without_torchcodec(
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 1 and "--decoder nvdec: torchcodec is not installed; pip install" in result.stderr
     assert not any(tmp_path.iterdir())
-    assert default_set_name(BackboneSpec("resnet10t", "random", (32, 48))).startswith("resnet10t-random")
+    assert default_set_name(BackboneSpec("resnet10t", "random", (32, 48)), Settings()).startswith("resnet10t-random")

@@ -196,12 +196,12 @@ def put(key: str, *shape: int):
 
 
 @pytest.mark.parametrize("change, told", [
-    (without("temp_enc"), "lacks 1 of 159 tensors of its head, the first 'temp_enc'"),
+    (without("temp_enc"), "lacks 1 tensors of its head, the first 'temp_enc'"),
     (without("_temp_fine._sgp.2.convw.bias"), "the first '_temp_fine._sgp.2.convw.bias'"),
     (without("_temp_fine._sgpMixer.1.gn.weight"), "the first '_temp_fine._sgpMixer.1.gn.weight'"),
     (without("_pred_fine._fc_out.bias"), "the first '_pred_fine._fc_out.bias'"),
     (without("_pred_displ._fc_out.weight"), "the first '_pred_displ._fc_out.weight'"),
-    (put("_pred_extra._fc_out.weight", 2, 32), "1 tensors have no place in it, the first '_pred_extra._fc_out.weight'"),
+    (put("_pred_extra._fc_out.weight", 2, 32), "1 tensors have no place in its head, the first '_pred_extra._fc_out"),
     (put("_temp_fine._sgp.99999999.gn.weight", 32), "the first '_temp_fine._sgp.99999999.gn.weight'"),
     (put("_temp_fine._sgp.1.psi.weight", 32, 1, 7), "'_temp_fine._sgp.1.psi.weight' is (32, 1, 7), not (32, 1, 5)"),
     (put("_temp_fine._sgp.1.ln.weight", 32), "'_temp_fine._sgp.1.ln.weight' is (32,), not (1, 32, 1)"),

@@ -6,18 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
 
-from ballspot.cli import main
 from ballspot.temporal.adopted import AdoptedScorer, ClipNetwork, score_pictures
 from ballspot.temporal.bundle import open_bundle
 from ballspot.temporal.decoding import decode_as_configured
 
+from ...commands import ballspot
 from .test_tdeed import CASES, golden, in_their_columns
-
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 @pytest.fixture(scope="module", params=CASES)

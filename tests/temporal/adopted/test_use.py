@@ -6,25 +6,15 @@ import numpy as np
 import pytest
 import timm
 import torch
-from click.testing import CliRunner, Result
 
 import ballspot as ballspot_api
 from ballspot.cache.stores import FeatureStore
-from ballspot.cli import main
 from ballspot.evaluate.dataset import BALL_12, read_spots
 from ballspot.extract.backbone.temporal_shift import insert_shift, parse_backbone
 from ballspot.temporal.bundle import load_bundle
 from ballspot.temporal.decoding.scores import read_scores
 
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
-
-
-def done(*words: object) -> Result:
-    result = ballspot(*words)
-    assert result.exit_code == 0, result.output + result.stderr
-    return result
+from ...commands import ballspot, done
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
 from safetensors.torch import save_file
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.stores.journal import Segment
 from ballspot.cache.stores.store import FeatureStore
-from ballspot.cli import main
 from ballspot.extract.backbone.load import load_model
 from ballspot.extract.backbone.spec import BackboneSpec
 from ballspot.extract.rows.recipe import BundledFeatures
@@ -26,18 +24,10 @@ from ballspot.temporal.decoding.postprocessing import ClassDecoding, write_postp
 from ballspot.temporal.decoding.scores import read_scores
 from ballspot.temporal.heads.checkpoints import read_checkpoint, write_checkpoint
 
+from ...commands import ballspot, done
+
 CPU = torch.device("cpu")
 N_ROWS = 64
-
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
-
-
-def done(*words: object) -> Result:
-    result = ballspot(*words)
-    assert result.exit_code == 0, result.output + result.stderr
-    return result
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from huggingface_hub import constants
 
-from ballspot.cli import main
 from ballspot.temporal.bundle.bundle import load_bundle
 
+from ...commands import ballspot
 from .local_hub import running_hub
 
 FILES = {"model.ballspot", "README.md", "config.toml"}
@@ -30,10 +29,6 @@ def hub(monkeypatch, tmp_path):
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
         monkeypatch.setenv("HF_TOKEN", "made-up")
         yield one
-
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def in_its_own_process(home: Path, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:

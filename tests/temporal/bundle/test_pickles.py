@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from ballspot.cli import main
+from ...commands import ballspot
 
 
 class Payload:
@@ -40,10 +40,6 @@ def of_old_torch(mark: Path) -> bytes:
 
 
 MAKERS = [plain, of_torch, of_old_torch]
-
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def require_refused(result: Result, mark: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_head_of_another_shape_is_refused_before_anything_is_written(first, se
     assert f"--init {first}: its head has trunk." in result.stderr and "leave out --preset" in result.stderr
     assert not (tmp_path / "run").exists()
     result = ballspot("train", season.features, "--data", season.data, "--run", tmp_path / "run", "--init", tmp_path)
-    assert result.exit_code == 1 and "no trained head (best.safetensors is missing)" in result.stderr
+    assert result.exit_code == 1 and "no trained head in it (best.safetensors is missing)" in result.stderr
 
 
 def test_a_head_of_clips_of_one_length_says_which_clip_frames_to_set(season, tmp_path):

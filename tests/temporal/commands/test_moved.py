@@ -6,18 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from safetensors.torch import save_file
 
 from ballspot.cache.runs import RunFolder
 from ballspot.cache.stores import FeatureStore, find_stores
-from ballspot.cli import main
 from ballspot.evaluate.dataset import DataSelection, data_root_of, given_predictions, load_label_set
 from ballspot.evaluate.viewer import find_view, open_sides
 from ballspot.extract.backbone import BackboneSpec, load_model
 from ballspot.temporal.bundle import run_features
 from ballspot.temporal.training import run as training_module
 
+from ...commands import ballspot, done
 from ...faults.season import Season
 
 ABSOLUTE, TYPED = "absolute", "as typed"
@@ -55,16 +54,6 @@ def rewrite(path: Path, places: dict[Path, Path | str]) -> None:
         assert json.dumps(str(old))[1:-1] in text
         text = text.replace(str(old), str(new))
     path.write_text(text)
-
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
-
-
-def done(*words: object) -> Result:
-    result = ballspot(*words)
-    assert result.exit_code == 0, result.output + result.stderr
-    return result
 
 
 def everything(project: Project, out: Path) -> Iterator[tuple[str, object]]:

@@ -7,7 +7,8 @@ from ballspot.cache.terminal.console import ProgressLine, note
 from ballspot.temporal.decoding.scores import read_scores
 from ballspot.temporal.prediction import Ensemble
 
-from ..small import SMALL, ballspot
+from ...commands import ballspot
+from ..small import SMALL
 
 
 @pytest.fixture(scope="module")

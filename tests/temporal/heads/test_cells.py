@@ -8,8 +8,9 @@ import torch
 from ballspot.temporal.config.sections import HeadSection
 from ballspot.temporal.heads.head import CellAttention, build_head
 
+from ...commands import ballspot
 from ..conftest import Season
-from ..small import SMALL, ballspot
+from ..small import SMALL
 
 
 def test_it_begins_as_the_mean_over_the_cells_and_learns_to_look_at_one() -> None:

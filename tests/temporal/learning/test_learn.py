@@ -5,10 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from ballspot.cache.runs import following_run
-from ballspot.cli import main
 from ballspot.evaluate.dataset import DataSelection, Match, Spot, load_label_set
 from ballspot.evaluate.dataset.splits import Splits
 from ballspot.evaluate.editing import Add, Delete, LabelBook, Reject, Undo, Watch, journal_of
@@ -21,12 +19,10 @@ from ballspot.temporal.learning.corrected import (
     labels_of,
 )
 
+from ...commands import ballspot
+
 LABELS = load_label_set()
 SMALL = ("--set", "epoch_frames=2000", "--set", "width=16", "--set", "n_epochs=4", "--head", "tcn", "--device", "cpu")
-
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +68,9 @@ def test_a_corrected_test_match_is_learned_and_the_old_run_kept(season, trained:
     for part in ("before", "predictions/all"):
         assert (tmp_path / "new" / part / test / "results_spotting.json").is_file()
     assert f"validation ({valid}): mAP@1" in told.output
+    threshold = json.loads((trained / "threshold.json").read_text())
+    assert json.loads((tmp_path / "new" / "before" / "threshold.json").read_text()) == threshold
+    assert f"spots from {threshold['threshold']:.3g} up" in told.output
 
 
 def test_what_nobody_decided_in_a_new_match_is_left_out_in_every_turn_and_a_new_class_begins_anew(
@@ -153,7 +152,7 @@ def test_a_match_of_which_predictions_were_rejected_alone_is_corrected_too(tmp_p
     book(tmp_path, "cup/m1").edit(Reject("OUT", 9000), revision=0)
     data, of_run = DataSelection(tmp_path), Splits(train=(), valid=("cup/m2",), test=(), source="a run")
     found = find_corrections(data, of_run)
-    assert found == (Correction("cup/m1", 0, 1, ((8500, 9501),)),)
+    assert found == (Correction("cup/m1", 0, ((8500, 9501),)),)
     assert labels_of(data, data.matches["cup/m1"]) == ()
     assert corrected_data(data, of_run, found).spots_of_split("train") == {"cup/m1": ()}
 
@@ -165,6 +164,7 @@ def test_spots_of_two_heads_are_compared_by_class_and_time():
     assert compare_spots(before, after, labels) == {
         "before": 2, "after": 2, "gained": 1, "lost": 1, "labels": 2, "hits_before": 1, "hits_after": 2,
     }  # fmt: skip
+    assert compare_spots(before, after, labels, 0.75)["after"] == 0
 
 
 def test_runs_that_follow_are_numbered_on(tmp_path: Path):
@@ -184,4 +184,4 @@ def test_what_cannot_be_learned_from_is_said(season, trained: Path, data: Path, 
     told = ballspot("learn", trained, "--data", data)
     assert told.exit_code == 1 and "no features of the corrected match 'league/2026/match-8'" in told.output
     told = ballspot("learn", tmp_path / "none", "--data", data)
-    assert told.exit_code == 1 and "no trained head" in told.output
+    assert told.exit_code == 1 and "no such run; give the folder of a trained run" in told.output

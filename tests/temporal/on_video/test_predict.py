@@ -261,6 +261,8 @@ def test_a_pipe_tells_the_spots_of_the_whole_video_each_within_the_stated_latenc
     np.testing.assert_allclose([found[key]["confidence"] for key in wanted], list(wanted.values()), atol=1e-5)
     stated_s = float(live.stderr.partition("when about ")[2].partition(" s of video")[0])
     assert max(line["latency_s"] for line in found.values()) <= stated_s + 0.1
+    last_s = [line["latency_s"] + line["position"] / 1000 for line in found.values()]
+    assert max(last_s) == pytest.approx(10, abs=0.01)  # the last are told when the video ends, after 250 frames
     positions = [json.loads(line)["position"] for line in live.stdout.splitlines()]
     assert positions == sorted(positions)
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 
 from ballspot.cache import code
 from ballspot.cache.errors import BallspotError
-from ballspot.cli import main
 from ballspot.temporal.config import as_table, changed_config, config_from_table, load_config
 from ballspot.temporal.heads.checkpoints import read_checkpoint
 from ballspot.temporal.heads.head import build_head
 from ballspot.temporal.training.epoch import loss_means, loss_totals
+
+from ...commands import ballspot
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 WHOLE = """from torch import nn
@@ -32,10 +32,6 @@ class Whole(nn.Module):
         return self.logits(tokens), self.offset(tokens).squeeze(-1)
 """
 SMALL = ("--device", "cpu", "--preset", "fast", "--set", "n_epochs=2", "--set", "epoch_frames=600")
-
-
-def ballspot(*words: object):
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from ballspot.evaluate.viewer.curves import read_curves
 from ballspot.temporal.decoding.peaks import spots_of
 from ballspot.temporal.decoding.scores import SavedScores, read_scores, write_scores
 from ballspot.temporal.decoding.suppression import Peaks
-from ballspot.temporal.features.sources import store_axis
 
 N = 300
 TIMES_US = np.array([40_000 * (k + 300 * (k >= 100)) for k in range(N)])  # after frame 99 comes one at 16 s
@@ -32,7 +31,7 @@ def store_of(path: Path, *, stride: int = 1, times_us: np.ndarray | None = TIMES
 @pytest.mark.parametrize("stride", [1, 2])
 def test_labels_and_predictions_go_by_the_times_in_the_store(tmp_path: Path, stride: int) -> None:
     with FeatureStore.open(store_of(tmp_path / "m.h5", stride=stride)) as store:
-        axis = store_axis(store)
+        axis = store.axis
     spots = [Spot("PASS", 2000), Spot("SHOT", 9000), Spot("PASS", 18_000), Spot("PASS", 24_001)]
     arrays = label_arrays(spots, BALL_12, axis=axis)
     assert arrays.frame_index.tolist() == [50, 99, 150]
@@ -45,13 +44,13 @@ def test_labels_and_predictions_go_by_the_times_in_the_store(tmp_path: Path, str
 
 def test_a_store_without_times_is_at_a_constant_rate(tmp_path: Path) -> None:
     with FeatureStore.open(store_of(tmp_path / "m.h5", times_us=None)) as store:
-        assert store_axis(store) == TimeAxis(Fraction(25), N)
+        assert store.axis == TimeAxis(Fraction(25), N)
 
 
 def test_times_that_are_not_those_of_rows_are_refused(tmp_path: Path) -> None:
     path = store_of(tmp_path / "m.h5", times_us=TIMES_US[::-1])
     with FeatureStore.open(path) as store, pytest.raises(BallspotError, match="are not the times of its rows"):
-        store_axis(store)
+        _ = store.axis
 
 
 def test_scores_keep_the_times_and_the_viewer_draws_them_there(tmp_path: Path) -> None:

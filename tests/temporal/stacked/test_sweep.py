@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
 from ballspot.cache.errors import BallspotError
-from ballspot.cli import main
 from ballspot.evaluate.dataset import DataSelection
 from ballspot.evaluate.dataset.labelsets import LabelSet
 from ballspot.temporal import sweep as sweeps
@@ -19,6 +17,8 @@ from ballspot.temporal.stacked import run as running
 from ballspot.temporal.sweep import Job, find_sweep, plan_runs, read_space, stack_size
 from ballspot.temporal.sweep import stacks as stacked_jobs
 from ballspot.temporal.sweep.stacks import do_pack, packs
+
+from ...commands import ballspot
 
 SWEEP = """
 preset = "fast"
@@ -230,10 +230,6 @@ def test_what_stack_says(text: str, device: str, size: int):
 def test_a_stack_that_is_no_number_is_refused(text: str):
     with pytest.raises(BallspotError, match="--stack"):
         stack_size(text, device="cpu")
-
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def test_the_command_stacks_and_says_what_it_leaves_alone(season, tmp_path):

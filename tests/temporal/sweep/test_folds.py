@@ -7,17 +7,17 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from click.testing import CliRunner, Result
 
 from ballspot.cache.errors import BallspotError
 from ballspot.cache.runs.sweep_record import read_sweep_record
-from ballspot.cli import main
 from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.results.comparison import compare_runs
 from ballspot.evaluate.results.evaluation import evaluate_predictions
 from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
 from ballspot.temporal.sweep import show_results
 from ballspot.temporal.sweep.plan import PlannedRun, dealt
+
+from ...commands import ballspot
 
 SWEEP = """
 preset = "fast"
@@ -35,10 +35,6 @@ train_matches = [0, 1]
 """
 ALL, ONE = "train_matches=0", "train_matches=1"
 NO_DRAWS = Bootstrap(0)
-
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 @pytest.fixture(scope="module")

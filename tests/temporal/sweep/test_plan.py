@@ -10,17 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 
 from ballspot.cache.disk.locks import locked_folder
-from ballspot.cli import main
 from ballspot.temporal.features.resident import read_layout
 from ballspot.temporal.features.sources import open_source
 from ballspot.temporal.sweep import job as jobs
 from ballspot.temporal.sweep.progress import SweepProgress
 from ballspot.temporal.training import task as training_task
 
+from ...commands import ballspot
 from ...processes import children_of, run_forked, started
 from .found import files_of_runs, numbers
 
@@ -45,10 +44,6 @@ FEW = SWEEP.replace("[axes]", 'scaling = "match"\n[axes]').replace('scaling = ["
 N_FEW = 4  # of the same runs
 PATIENCE_S = 400.0  # of a machine that has other things to do
 N_KILLS = int(os.environ.get("BALLSPOT_SWEEP_KILLS", "3"))
-
-
-def ballspot(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 @pytest.fixture(scope="module")

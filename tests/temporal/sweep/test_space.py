@@ -137,6 +137,7 @@ def test_long_names_are_cut_and_stay_different():
         ("[[together]]\nn_epochs = [3, 4]\nbatch_clips = [4]\n", "together, table 1: lists of different length"),
         ("seeds = 0\n", "seeds 0"),
         ("seeds = [1, 1]\n", r"seeds \(1, 1\)"),
+        ("seeds = [-1, 3]\n", r"seeds \(-1, 3\)"),
         ("[[when]]\nif = { n_epochs = 12 }\n", "give either set or skip = true"),
         ("[[when]]\nif = { n_epochs = 12 }\nskip = true\n", "no setting is left to run"),
         ("[axes]\nn_epochs = [3, 4]\n[baseline]\nn_epochs = 5\n", "baseline {'n_epochs': 5}: no setting has these"),

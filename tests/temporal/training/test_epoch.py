@@ -106,6 +106,15 @@ def test_a_head_learns_events_that_the_features_show_plainly(trained):
     assert trained.metrics()["mean_ap"] > 0.5
 
 
+def test_every_epoch_is_told_when_it_is_done(season, tmp_path):
+    experiment, told = experiment_on(season), []
+    run = start(experiment, tmp_path / "run")
+    run_experiment(experiment, run, key=experiment.key(), report=told.append)
+    lines = [line for line in told if line.startswith("epoch ")]
+    assert [line.split("  ")[0] for line in lines] == [f"epoch {line['epoch']}/{len(run.log())}" for line in run.log()]
+    assert all(f"loss {line['loss']:.4f}" in said for line, said in zip(run.log(), lines, strict=True))
+
+
 def test_the_same_seed_gives_the_same_run_to_the_bit(trained, season, tmp_path):
     assert what_decides(train(experiment_on(season), tmp_path / "again")) == what_decides(trained)
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from ballspot.temporal.config import TrainingSection
 from ballspot.temporal.training.losses import class_loss, class_weights, offset_loss, sigmoid_loss, team_loss
-from ballspot.temporal.training.optimizer import learning_rate
+from ballspot.temporal.training.optimizer import scheduled_rate
 
 nan = float("nan")
 
@@ -78,7 +79,8 @@ def test_the_offset_loss_without_any_target_is_zero_and_so_are_its_slopes():
 
 
 def rate(step: int) -> float:
-    return learning_rate(step, n_steps=101, n_warmup_steps=20, peak=1e-4, final=1e-5, warmup_start=0.01)
+    section = TrainingSection(n_epochs=1, learning_rate=1e-4, final_learning_rate=1e-5, warmup_epochs=20 / 101)
+    return scheduled_rate(section, step, n_steps=101)
 
 
 def test_the_rate_starts_at_one_percent_reaches_its_peak_and_ends_at_the_final_rate():
@@ -92,7 +94,8 @@ def test_the_rate_starts_at_one_percent_reaches_its_peak_and_ends_at_the_final_r
 
 
 def test_a_schedule_without_warm_up_starts_at_its_peak_even_for_a_single_step():
-    assert learning_rate(0, n_steps=1, n_warmup_steps=0, peak=1e-3, final=1e-5) == pytest.approx(1e-3)
+    section = TrainingSection(n_epochs=1, learning_rate=1e-3, warmup_epochs=0)
+    assert scheduled_rate(section, 0, n_steps=1) == pytest.approx(1e-3)
 
 
 def test_a_soft_label_of_full_strength_is_a_hard_one_and_of_none_is_background():

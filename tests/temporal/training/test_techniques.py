@@ -17,7 +17,8 @@ from ballspot.temporal.heads.checkpoints import Progress, read_checkpoint
 from ballspot.temporal.training import run as experiment_module
 from ballspot.temporal.training.progress import is_over
 
-from ..small import SMALL, ballspot
+from ...commands import ballspot
+from ..small import SMALL
 
 TECHNIQUES = {
     "average": ["ema_decay=0.9", "kind=adaspot"],
