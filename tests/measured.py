@@ -5,7 +5,7 @@ They are killed when their work is done, for nothing of theirs is lost by that; 
 
 from ballspot.extract.video.process import DecodingProcess
 
-PATIENCE_S = 5.0  # for a decoder that computes in a library: it sees its pipe when that returns
+PATIENCE_S = 2.0  # for a decoder that computes in a library: it sees its pipe when that returns
 
 
 def decoders_end_by_themselves() -> None:
