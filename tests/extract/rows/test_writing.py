@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ballspot.cache.errors import BallspotError
-from ballspot.extract.rows.writing import WAITING_BLOCKS, Writer
+from ballspot.extract.rows.segments import WAITING_BLOCKS, Writer
 
 FULL = BallspotError("match-01.h5.part: cannot be written (No space left on device); free space")
 
