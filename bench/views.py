@@ -13,6 +13,7 @@ as many more pixels as one box has.
 
 import argparse
 import json
+import multiprocessing
 import os
 import statistics
 import tempfile
@@ -121,7 +122,8 @@ def prepare(options: argparse.Namespace, folder: Path) -> dict[str, Callable[[],
 
         def child_s() -> float:
             """CPU seconds of the decoding process, as the system counts them (proc(5): utime and stime)."""
-            words = Path(f"/proc/{runner.decoding.pid}/stat").read_text().rpartition(")")[2].split()
+            decoder = next(one for one in multiprocessing.active_children() if one.name == "decoder")
+            words = Path(f"/proc/{decoder.pid}/stat").read_text().rpartition(")")[2].split()
             return (int(words[11]) + int(words[12])) * TICK_S
 
         return run
