@@ -23,7 +23,7 @@ class TextTable:
     """Headers, rows of as many texts, and a title.
 
     ``name`` is what a LaTeX document refers to the table by, ``best`` the places (row, column) that stand in bold there
-    and in Markdown.
+    and in Markdown. The last ``has_names`` headers are names of runs or settings, of any length.
     """
 
     title: str
@@ -31,6 +31,7 @@ class TextTable:
     rows: Sequence[Sequence[str]]
     name: str = ""
     best: frozenset[tuple[int, int]] = frozenset()
+    has_names: int = 0
 
 
 def evaluation_table(evaluation: Evaluation, *, min_count: int) -> TextTable:
