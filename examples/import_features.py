@@ -24,8 +24,14 @@ def features_of(video: Path) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("Usage: python examples/import_features.py DATA ARRAYS")
     data, arrays = Path(sys.argv[1]), Path(sys.argv[2])
-    for video in sorted(data.rglob("*.mp4")):
-        match = video.parent.relative_to(data)
+    videos = sorted(data.rglob("*.mp4"))
+    if not videos:
+        sys.exit(f"{data}: no *.mp4 below it; give the folder that holds the match folders")
+    for video in videos:
+        match, rows = video.parent.relative_to(data), features_of(video)
         (arrays / match.parent).mkdir(parents=True, exist_ok=True)
-        np.save(arrays / f"{match}.npy", features_of(video))
+        np.save(arrays / f"{match}.npy", rows)
+        print(f"{arrays / match}.npy  {len(rows)} rows of {rows.shape[1]}")

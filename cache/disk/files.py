@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import re
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from .faults import reason_of
 from .text import decode_text, read_content, read_text, without_mark
 
 MOST_DEPTH = 50  # of tables and lists in TOML
+PYTHON_VALUE = re.compile(r"^[^#\"'\n]*[=,\[]\s*(?:True|False)\b", re.MULTILINE)  # as Python writes it
 
 
 @contextmanager
@@ -106,7 +108,8 @@ def read_toml(path: Path, *, what: str = "file", remedy: str) -> dict[str, Any]:
     try:
         return parse_toml(text)
     except ValueError as error:
-        raise BallspotError(f"{path}: is not readable TOML ({error}); {remedy}") from error
+        hint = "; write true and false in small letters" if PYTHON_VALUE.search(text) else ""
+        raise BallspotError(f"{path}: is not readable TOML ({error}){hint}; {remedy}") from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from ..code import named_code, take_over
 from ..errors import BallspotError
 from .clusters import MAX_TRIES, Ended, Request, ray_tasks, slurm_tasks
-from .processes import end_with_parent, process_context
+from .processes import deaf_start, end_with_parent, process_context
 
 POLL_S = 0.5
 PATIENCE_S = 10.0
@@ -173,7 +173,8 @@ class LocalWorkers(Generic[Task]):
         device = self.slots.popleft()
         given = (theirs, self.function, device, named_code())
         process = self.context.Process(target=_serve, args=given, name="worker")
-        process.start()
+        with deaf_start():
+            process.start()
         theirs.close()
         self.workers.append(Worker(process, ours, device))
         return self.workers[-1]

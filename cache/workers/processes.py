@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 try:
@@ -27,15 +28,35 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
+@contextmanager
+def deaf_start() -> Iterator[None]:
+    """Processes that start meanwhile do not hear Ctrl-C: not even while they import, before `end_with_parent`."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # its own start would unblock the signal again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def process_context(preload: Sequence[str]) -> Any:
     """Processes forked from a server that has imported modules once; where there is no such server, new ones.
 
-    A process has one server, which imports what was asked for when it was first needed.
+    A process has one server, which imports what was asked for first, and begins at once.
     """
     if not preload or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver  # not on Windows
+
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
+    with deaf_start():
+        forkserver.ensure_running()
     return context
 
 

@@ -17,6 +17,7 @@ from ...cache.disk import plain_name, read_toml
 from ...cache.errors import BallspotError
 from .matches import Match, halves_by_match, nearest_match, resolve_match
 
+HOW_TO_SPLIT = "docs/guides/soccernet.md says how"
 SPLITS_FILE = "splits.toml"
 PARTS = ("train", "valid", "test")
 OF_RUN = "the run's"  # where a split comes from that does not say it
@@ -180,9 +181,15 @@ def _split(data_root: Path, names: Sequence[str], splits_file: Path | None, leav
     for name in names:
         part = parts_of.get(name.rpartition("/")[2])
         if part is None:
+            below = sorted(data_root.glob(f"*/{SPLITS_FILE}"))
+            remedy = (
+                f"did you mean {below[0].parent}? Else give"
+                if below
+                else f"write {SPLITS_FILE} ({HOW_TO_SPLIT}), or give"
+            )
             raise BallspotError(
-                f"{data_root}: no {SPLITS_FILE}, and match {name!r} is not of SN-BAS; write {SPLITS_FILE} there "
-                "(README.md says how), or give --splits FILE or --leave-out MATCH"
+                f"{data_root}: no {SPLITS_FILE}, and match {name!r} is not of SN-BAS; {remedy} --splits FILE or "
+                "--leave-out MATCH"
             )
         parts[part].append(name)
     return _checked(parts, source="the published split of SN-BAS")

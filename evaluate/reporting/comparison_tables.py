@@ -68,7 +68,7 @@ def _scores(comparison: Comparison, names: Sequence[str], groups: Sequence[Seque
         f"{count_matches(comparison.matches)}"
     )
     best = frozenset((at, column + 2) for at, cells in enumerate(rows) for column in highest(cells[2:]))
-    return TextTable(title, ["", "truths", *names], rows, "scores", best)
+    return TextTable(title, ["", "truths", *names], rows, "scores", best, len(names))
 
 
 def highest(cells: Sequence[str]) -> list[int]:
@@ -113,7 +113,9 @@ def differences_table(comparison: Comparison) -> TextTable:
     """A column a run, a row for each setting that is not the same in all of them."""
     rows = [[key, *(shown(value) for value in values)] for key, values in comparison.differs.items()]
     title = "what differs in how the runs were made" if rows else "nothing differs in how the runs were made"
-    return TextTable(title, ["setting", *(run.name for run in comparison.runs)], rows, "differences")
+    return TextTable(
+        title, ["setting", *(run.name for run in comparison.runs)], rows, "differences", has_names=len(comparison.runs)
+    )
 
 
 def settings_differences_table(comparison: Comparison) -> TextTable:
@@ -125,7 +127,7 @@ def settings_differences_table(comparison: Comparison) -> TextTable:
     if len(keys) > len(comparison.names):  # a table is rather long than wide
         rows = [[key, *(shown(values[key]) for values in varied)] for key in keys]
         title = "what differs in how the settings were made"
-        return TextTable(title, ["key", *comparison.names], rows, "differences")
+        return TextTable(title, ["key", *comparison.names], rows, "differences", has_names=len(comparison.names))
     rows = [
         [name, *(shown(values[key]) for key in keys)] for name, values in zip(comparison.names, varied, strict=True)
     ]

@@ -14,7 +14,7 @@ from ..uncertainty import FEW_BLOCKS, LEAST_BLOCKS, LEVEL, Difference, Interval,
 FEW_TRUTHS = 20
 BOUNDS = f"{100 * LEVEL:g} %"  # the header of a column of intervals
 SMALLEST = "could show"  # of one of the smallest difference that a comparison could have shown
-ORIGINAL, READINGS = "original protocol", ("AP visible", "AP not shown")
+ORIGINAL, NOT_SHOWN, READINGS = "original protocol", "not shown", ("AP visible", "AP not shown")
 SHORT = 9  # letters of a class name above a column of the confusion matrix
 
 
@@ -23,7 +23,7 @@ class TextTable:
     """Headers, rows of as many texts, and a title.
 
     ``name`` is what a LaTeX document refers to the table by, ``best`` the places (row, column) that stand in bold there
-    and in Markdown.
+    and in Markdown. The last ``has_names`` headers are names of runs or settings, of any length.
     """
 
     title: str
@@ -31,10 +31,14 @@ class TextTable:
     rows: Sequence[Sequence[str]]
     name: str = ""
     best: frozenset[tuple[int, int]] = frozenset()
+    has_names: int = 0
 
 
 def evaluation_table(evaluation: Evaluation, *, min_count: int) -> TextTable:
-    """A row a class with its truths and interval, then the means; the original protocol beside the official number."""
+    """A row a class with its truths and interval, then the means; the original protocol beside the official number.
+
+    What tells the truths that are visible from those that are not stands there where a truth is not shown.
+    """
     result, original, label_set = evaluation.result, evaluation.original, evaluation.label_set
     sure, teams = evaluation.uncertainty, evaluation.teams
     all_name, headline_name = mean_names(label_set)
@@ -67,9 +71,12 @@ def evaluation_table(evaluation: Evaluation, *, min_count: int) -> TextTable:
         f"AP in %, {_protocol(evaluation)}, {evaluation.fps:g} frames per second; "
         f"{count_matches(evaluation.matches)}, {evaluation.n_predictions} predictions"
     )
-    headers = ["class", "truths", "not shown", "AP", BOUNDS, f"{ORIGINAL}, {_grid(evaluation)}", *READINGS]
-    if sure is None:
-        headers, *rows = ([*row[:4], *row[5:]] for row in (headers, *rows))
+    headers = ["class", "truths", NOT_SHOWN, "AP", BOUNDS, f"{ORIGINAL}, {_grid(evaluation)}", *READINGS]
+    left_out = {BOUNDS} if sure is None else set()
+    if not result.n_not_shown.any():  # then they say nothing
+        left_out |= {NOT_SHOWN, *READINGS}
+    places = [place for place, header in enumerate(headers) if header not in left_out]
+    headers, *rows = ([row[place] for place in places] for row in (headers, *rows))
     return TextTable(title, headers, rows)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from .tables import TextTable
 
+WIDEST = 60  # letters of all headers but the first that an A4 page holds beside it
 LATEX_SIGNS = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -40,14 +41,27 @@ def as_latex(tables: Sequence[TextTable]) -> str:
     for table in tables:
         if not table.rows:
             continue
+        table, keys = _narrowed(table)
         lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
         lines += [rf"\label{{tab:{table.name}}}"] if table.name else []
         lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.headers) - 1)}}}", r"\toprule"]
         rows = _bold(replace(table, rows=[[_latex(cell) for cell in row] for row in table.rows]), r"\textbf{{{}}}")
         head, *rows = (" & ".join(row) + r" \\" for row in (map(_latex, table.headers), *rows))
         lines += [head, r"\midrule", *rows, r"\bottomrule"]
+        lines += [rf"\multicolumn{{{len(table.headers)}}}{{l}}{{{_latex(key)}}} \\" for key in keys]
         parts.append("\n".join([*lines, r"\end{tabular}", r"\end{table}"]))
     return "\n\n".join(parts)
+
+
+def _narrowed(table: TextTable) -> tuple[TextTable, list[str]]:
+    """A table whose long headers are numbers, and what these stand for; the table itself where a page holds it."""
+    headers = list(table.headers)
+    if sum(len(header) for header in headers[1:]) <= WIDEST or not table.has_names:
+        return table, []
+    n_fixed = len(headers) - table.has_names
+    numbered = [*headers[:n_fixed], *(str(number + 1) for number in range(table.has_names))]
+    keys = [f"{number}: {name}" for number, name in zip(numbered[n_fixed:], headers[n_fixed:], strict=True)]
+    return replace(table, headers=numbered), keys
 
 
 def as_csv(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from ...cache.disk import Closable
 from ...cache.errors import BallspotError
 from ...cache.stores import Segment
-from ...cache.workers import end_with_parent
+from ...cache.workers import deaf_start, end_with_parent
 from .probe import DecodingError, VideoProbe, VideoSource
 from .sources import open_source
 
@@ -130,7 +130,8 @@ class DecodingProcess(Closable):
         self._process = context.Process(
             target=serve, args=(theirs, memory, n_slots, shape), name="decoder", daemon=True
         )
-        self._process.start()
+        with deaf_start():
+            self._process.start()
         theirs.close()
         self._connection, self._shape = ours, shape
         self._ring = np.frombuffer(memory, dtype=np.uint8).reshape(n_slots, *shape)

@@ -102,6 +102,10 @@ def test_the_ablations_become_a_table_for_a_thesis(checkout: Path) -> None:
     assert "Downsampling and offsets" in Path("ablation.html").read_text(encoding="utf-8")
     (dry,) = (text for line, text in said.items() if line.endswith("--dry-run"))
     assert "offsets" in dry and "temporal_stride" in dry
+    compared = said["ballspot compare runs/ablation --block 10"]
+    in_order = ["AP in %", "mAP@12 over seeds", "what differs"]  # as the page counts them
+    assert [compared.index(title) for title in in_order] == sorted(compared.index(title) for title in in_order)
+    assert r"}{l}{4: temporal\_stride=" in table  # the names would be wider than a page
 
 
 def test_own_features_and_an_own_head_are_trained_and_compared(checkout: Path) -> None:

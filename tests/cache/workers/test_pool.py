@@ -1,6 +1,10 @@
 """Tasks beside one another on this machine: dealt out, told of, stopped, and tried again where their process dies."""
 
 import importlib.util
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -33,6 +37,32 @@ def test_every_task_is_done_once_and_told_of(tasks: list[Task], preload: tuple[s
     assert sorted(told) == [(name, 0) for name in "abcd"]
     assert 1 <= len({one.result[2] for one in ended}) <= 2
     assert {one.result[1] for one in ended} <= {"left", "right"}
+
+
+EARLY = """
+from ballspot.cache.workers import process_context
+process = process_context(("slow_import",)).Process(target=int)
+try:
+    process.start()
+    process.join()
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork server")
+def test_ctrl_c_while_the_first_modules_are_imported_prints_no_traceback(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", EARLY], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    while not (tmp_path / "importing").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    out, errors = process.communicate(timeout=30)
+    assert (out, errors) == ("stopped\n", "")
 
 
 def test_a_task_gets_a_process_of_its_own_where_that_is_asked_for(tasks: list[Task]) -> None:

@@ -84,6 +84,10 @@ def test_a_bad_split_file_is_named_with_its_fault(tmp_path: Path, text: str, mes
 def test_without_any_rule_the_remedies_are_named(tmp_path: Path):
     with pytest.raises(BallspotError, match=r"no splits.toml, and match 'a' is not of SN-BAS; write splits.toml"):
         load_splits(tmp_path, matches("a"))
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "splits.toml").write_text('train = ["a"]')
+    with pytest.raises(BallspotError, match=r"'inner/a' is not of SN-BAS; did you mean .*inner\?"):
+        load_splits(tmp_path, matches("inner/a"))
     with pytest.raises(BallspotError, match="no such splits file"):
         load_splits(tmp_path, matches("a"), splits_file=tmp_path / "absent.toml")
     with pytest.raises(BallspotError, match="exclude each other"):

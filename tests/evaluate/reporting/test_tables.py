@@ -6,7 +6,7 @@ import pytest
 
 from ballspot.evaluate.dataset.data_selection import DataSelection
 from ballspot.evaluate.dataset.labelsets import LabelSet
-from ballspot.evaluate.reporting.tables import readings_table, teams_table
+from ballspot.evaluate.reporting.tables import evaluation_table, readings_table, teams_table
 from ballspot.evaluate.results.evaluation import Evaluation, evaluate_predictions
 from ballspot.evaluate.scoring.protocol import OFFICIAL, Protocol
 from ballspot.evaluate.uncertainty.bootstrap import Bootstrap
@@ -54,6 +54,18 @@ def test_every_reading_of_every_class_has_its_interval(evaluation: Callable):
             assert low <= float(rows[name][place]) <= high and low < high, (name, table.headers[place])
     assert (rows["A"][3], rows["A"][6], rows["B"][3], rows["B"][6]) == ("13", "0", "0", "12")
     assert rows["A"][8] == "-"  # no truth of A is not shown
+
+
+def test_what_is_not_shown_has_columns_only_where_something_is_not(
+    evaluation: Callable, tmp_path: Path, label_file: Callable
+):
+    table = evaluation_table(evaluation(), min_count=1)
+    assert table.headers[2] == "not shown" and list(table.headers[-2:]) == ["AP visible", "AP not shown"]
+    label_file("m", [truth("A", 1020), truth("B", 5020)])
+    for n_resamples, names in ((200, ["class", "truths", "AP", "95 %"]), (0, ["class", "truths", "AP"])):
+        table = evaluation_table(evaluation(n_resamples=n_resamples), min_count=1)
+        assert list(table.headers) == [*names, "original protocol, 12.5 fps"]
+        assert all(len(row) == len(table.headers) for row in table.rows)
 
 
 def test_without_resamples_there_are_no_interval_columns(evaluation: Callable):

@@ -29,6 +29,16 @@ def test_latex_escapes_every_sign_that_would_break_it():
     assert r"\textbackslash{} \& \% \$ \# \_ \{ \} \textasciitilde{} \textasciicircum{}" in text
 
 
+def test_long_names_above_columns_of_latex_become_numbers_with_a_key_below():
+    names = [f"temporal_stride={n},offsets=True" for n in (1, 2, 4)]
+    table = TextTable("t", ["", "truths", *names], [["PASS", "3", "1.0", "2.0", "3.0"]], has_names=3)
+    text = as_latex([table])
+    assert r" & truths & 1 & 2 & 3 \\" in text
+    assert text.index(r"\bottomrule") < text.index(r"\multicolumn{5}{l}{2: temporal\_stride=2,offsets=True} \\")
+    short = TextTable("t", ["", "truths", "gru", "tcn"], [["PASS", "3", "1.0", "2.0"]], has_names=2)
+    assert r" & truths & gru & tcn \\" in as_latex([short])
+
+
 def test_csv_is_read_back_as_it_was():
     rows = [["a,b", 0.1, None], ['say "x"', 1e-9, "y"]]
     read = list(csv.reader(io.StringIO(as_csv(["name", "value", "more"], rows))))

@@ -103,7 +103,7 @@ def test_components_that_are_gone_or_others_are_asked_for(components, tmp_path) 
     ):
         found()
     (components / FIT_FILE).unlink()
-    with pytest.raises(BallspotError, match=rf"{FIT_FILE} is gone; bring it back, or "):
+    with pytest.raises(BallspotError, match=rf"{FIT_FILE} is gone; bring it back, or export with --without-backbone"):
         found()
     only = features_of_run(RunFolder(tmp_path / "run"), {}, wanted, sets=[components], with_backbone=False)[0]
     assert only.components is None and only.fingerprint == wanted

@@ -143,6 +143,10 @@ def test_long_names_are_cut_and_stay_different():
         ("[axes]\nn_epochs = [3, 4]\n[baseline]\nn_epochs = 5\n", "baseline {'n_epochs': 5}: no setting has these"),
         ('preset = "bset"\n', "did you mean 'best'"),
         ("seeds =\n", "is not readable TOML"),
+        (
+            "[axes]\noffsets = [True, False]\n",
+            r"is not readable TOML \(.*line 2.*\); write true and false in small letters; see",
+        ),
         ('leave_out = "each"\n', "no match to leave out"),
     ],
 )
