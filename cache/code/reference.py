@@ -212,8 +212,9 @@ def definition(found: Reference, path: Path | str, content: bytes, where: str) -
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        is_placed = isinstance(error, SyntaxError) and error.lineno
-        line, why = (f", line {error.lineno}", error.msg) if is_placed else ("", str(error))
+        line, why = "", str(error)
+        if isinstance(error, SyntaxError) and error.lineno:
+            line, why = f", line {error.lineno}", error.msg
         raise BallspotError(f"{where}: {path}{line}: is not Python ({why}); correct it") from error
     names: dict[str, ast.stmt] = {}
     for statement in tree.body:
