@@ -84,4 +84,6 @@ def learn(
     learned = learn_from(plan, pick_device(device))
     for line in learned.lines():
         click.echo(line)
-    click.echo(f"{learned.run}: the new run")
+    new = Path(learned.run)
+    here = Path.cwd()
+    click.echo(f"{new.relative_to(here) if new.is_relative_to(here) else new}: the new run")

@@ -48,7 +48,10 @@ def everything(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_corrected_test_match_is_learned_and_the_old_run_kept(season, trained: Path, data: Path, tmp_path: Path):
+def test_a_corrected_test_match_is_learned_and_the_old_run_kept(
+    season, trained: Path, data: Path, tmp_path: Path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     test, valid = season.names[3], season.names[2]
     book(data, test).edit(Delete(0), revision=0)
     before = everything(trained)
@@ -70,6 +73,7 @@ def test_a_corrected_test_match_is_learned_and_the_old_run_kept(season, trained:
     assert f"validation ({valid}): mAP@1" in told.output
     threshold = json.loads((trained / "threshold.json").read_text())
     assert json.loads((tmp_path / "new" / "before" / "threshold.json").read_text()) == threshold
+    assert told.stdout.endswith("\nnew: the new run\n")
     assert f"spots from {threshold['threshold']:.3g} up" in told.output
 
 
