@@ -26,8 +26,9 @@ def opened(path: Path, **options: str) -> InputContainer:
 
 def video_streams(container: InputContainer) -> list[VideoStream]:
     """The video streams that are no cover pictures, the one that players show first: the default, else the largest."""
-    streams = [stream for stream in container.streams.video if not int(stream.disposition) & ATTACHED_PICTURE]
-    return sorted(streams, key=lambda stream: (-(int(stream.disposition) & DEFAULT), -_area(stream), stream.index))
+    # PyAV 15 has flags that are no numbers.
+    streams = [stream for stream in container.streams.video if not stream.disposition.value & ATTACHED_PICTURE]
+    return sorted(streams, key=lambda stream: (-(stream.disposition.value & DEFAULT), -_area(stream), stream.index))
 
 
 def _area(stream: VideoStream) -> int:

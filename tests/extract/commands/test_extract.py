@@ -90,7 +90,7 @@ def test_extract_takes_the_matches_of_a_split(drawn: Path, tmp_path: Path) -> No
     ("more", "message"),
     [
         (("--match", "synth/drawn/match-9"), "no match 'synth/drawn/match-9' in"),
-        (("--backbone", "resnet_18"), "did you mean resnet18?"),
+        (("--backbone", "resnet_18"), "did you mean resnet18, "),
         (("--weights", "gone.pth"), "--weights gone.pth: no such file"),
         (("--set", "../up"), "--set ../up"),
         (("--device", "warp"), "--device warp"),
