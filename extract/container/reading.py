@@ -26,7 +26,6 @@ def opened(path: Path, **options: str) -> InputContainer:
 
 def video_streams(container: InputContainer) -> list[VideoStream]:
     """The video streams that are no cover pictures, the one that players show first: the default, else the largest."""
-    # PyAV 15 has flags that are no numbers.
     streams = [stream for stream in container.streams.video if not stream.disposition.value & ATTACHED_PICTURE]
     return sorted(streams, key=lambda stream: (-(stream.disposition.value & DEFAULT), -_area(stream), stream.index))
 
