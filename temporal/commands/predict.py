@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from ...cache.disk import locked_folder
 from ...cache.errors import BallspotError
 from ...cache.runs import expand_runs, is_sweep
 from ...cache.terminal import (
@@ -183,7 +184,6 @@ def _stores(asked: Asked, data_root: Path) -> None:
 
 
 def _predict_split(asked: Asked, data_root: Path, *, is_of_sweep: bool = False) -> None:
-    from ...cache.disk import locked_folder
     from ...extract.device import pick_device, use_threads
     from ..bundle import read_trained, threshold_of
     from ..decoding import read_postprocessing
@@ -216,11 +216,11 @@ def _predict_split(asked: Asked, data_root: Path, *, is_of_sweep: bool = False) 
     wholes = list(dict.fromkeys(data.matches[name].whole for name in names))
     claim_folder(out, prediction_record(ensemble, run_keys=keys, checkpoint_name=asked.checkpoint, names=wholes))
     threshold = None if asked.others else trained[0].threshold
-    write_threshold(out, threshold if asked.tuned is None else threshold_of(asked.run_path, tuned=asked.tuned))
-    if is_of_sweep and all((out / name / SPOTS_FILE).is_file() for name in (*names, *wholes)):
-        note(f"{out}: was predicted before")
-        return
     with locked_folder(out, shared=True):  # a train command that clears up leaves its files alone
+        write_threshold(out, threshold if asked.tuned is None else threshold_of(asked.run_path, tuned=asked.tuned))
+        if is_of_sweep and all((out / name / SPOTS_FILE).is_file() for name in (*names, *wholes)):
+            note(f"{out}: was predicted before")
+            return
         for done in predict_matches(ensemble, source, names, out=out):
             click.echo(f"{done.name}: {done.n_frames} frames scored, {done.n_spots} spots")
         write_wholes(out, halves_by_match(data.matches[name] for name in names))
@@ -280,9 +280,11 @@ def _videos(asked: Asked) -> None:
     out = asked.out or Path("predictions")
     record = prediction_record(ensemble, run_keys=bundle.run_keys, checkpoint_name=bundle.checkpoint, names=())
     claim_folder(out, record)
-    write_threshold(out, bundle.threshold if asked.tuned is None else threshold_of(asked.run_path, tuned=asked.tuned))
     use_threads(asked.n_threads, spare=1)  # one core decodes
+    threshold = bundle.threshold if asked.tuned is None else threshold_of(asked.run_path, tuned=asked.tuned)
     with ExitStack() as stack:
+        stack.enter_context(locked_folder(out, shared=True))  # as for stored features
+        write_threshold(out, threshold)
         if bundle.procedure is not None:
             note(f"{bundle.procedure.system}: {bundle.procedure.told()}")
             scorer = AdoptedScorer.of(bundle, device=ensemble.device, weights=asked.weights)
