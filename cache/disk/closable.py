@@ -1,14 +1,15 @@
 """What holds files or processes until it is closed."""
 
+from abc import ABC, abstractmethod
 from typing import Self
 
 
-class Closable:
+class Closable(ABC):
     """A context manager that closes itself at the end, for classes with a `close`."""
 
+    @abstractmethod
     def close(self) -> None:
         """Gives up what is held."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
