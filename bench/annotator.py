@@ -220,11 +220,7 @@ def ask(way: str, annotator: Annotator, runs: Sequence[Path], setup: Setup, unti
                 annotator.label_next(name, until - annotator.answers)
         return
     questions = questions_of(annotator, runs, setup)
-    ordered = (
-        ranked(questions, Budget(until - annotator.answers))
-        if way == "queue"
-        else chance.sample(questions, len(questions))
-    )
+    ordered = ranked(questions, Budget()) if way == "queue" else chance.sample(questions, len(questions))
     watched: list[Question] = []  # spots in them are decided
     for one in ordered:
         if annotator.answers >= until:

@@ -31,9 +31,10 @@ from ..dataset import DataSelection, given_predictions, label_set_for, read_labe
 @labels_file_option
 @click.option(
     "--spots",
-    "n_questions",
+    "n_spots",
     type=click.IntRange(min=1),
-    help="Ask at most this many questions.  [default: 100 without --minutes]",
+    help="Ask about at most this many spots; a stretch counts as those it is likely to hold.  "
+    "[default: 100 without --minutes]",
 )
 @click.option("--minutes", type=FiniteRange(0.1, 10_000), help="Ask what can be answered in this many minutes.")
 @click.option(
@@ -47,7 +48,7 @@ def queue(
     wanted: tuple[str, ...],
     labels: str | None,
     labels_file: str | None,
-    n_questions: int | None,
+    n_spots: int | None,
     minutes: float | None,
     out: Path,
 ) -> None:
@@ -56,9 +57,9 @@ def queue(
     RUN is a run or the folder of several seeds, and PREDICTIONS are those of any system. The more of them you give,
     the better their disagreement shows.
 
-    Each question is about a spot, or about a stretch of video without one, and says in one word why it is asked:
-    disagreement of the heads, doubt, a rare class, or coverage. Spots that have a label, were rejected or were
-    watched are not asked about.
+    Each question is about a spot, or about a stretch of video that you watch and label whole, and says in one word
+    why it is asked: disagreement of the heads, doubt, a rare class, or coverage. Spots that have a label, were
+    rejected or were watched are not asked about.
 
     \b
     ballspot queue runs/best --data DATA --split all --minutes 20 --out queue.json
@@ -88,7 +89,7 @@ def queue(
     names = check_heads(heads, chosen or part)
     weights = rarity(Counter(one.label for own in known.values() for one in own.labels), data.label_set)
     questions = [one for name in names for one in find_questions(heads, name, known[name], weights)]
-    budget = Budget(100 if n_questions is None and minutes is None else n_questions, minutes)
+    budget = Budget(100 if n_spots is None and minutes is None else n_spots, minutes)
     asked = ranked(questions, budget)
     write_queue(out, Queue(tuple(asked), tuple(head.name for head in heads)))
     counts = Counter((one.why, one.label or "a stretch") for one in asked)

@@ -16,7 +16,8 @@ from ..viewer import Curves, read_curves
 NEAR_MS = 500  # spots of one class this near are one
 LEAST_SCORE = 0.05
 STRETCH_S = 20.0
-SPOT_COST_S, STRETCH_COST_S = 5.0, STRETCH_S + 5.0
+SPOT_COST_S = 5.0
+STRETCH_WORTH = 2.0  # of an event that a stretch is likely to hold; docs/measurements/labelling.md has the trials
 MOST_RARE = 3.0  # how much more an answer about the rarest class counts
 
 
@@ -42,7 +43,8 @@ class Question:
     """One thing to ask: a spot of ``label``, or with ``end_ms`` what happens in a stretch.
 
     ``scores`` are those of each head, ``cost_s`` how long an answer takes, ``value`` what it is worth (no unit), and
-    ``why`` the word for what makes it so: disagreement, doubt, rare or coverage.
+    ``why`` the word for what makes it so: disagreement, doubt, rare or coverage. ``n_expected`` is how many events an
+    answer is likely to name; those of a stretch are labelled one after the other.
     """
 
     match: str
@@ -53,11 +55,20 @@ class Question:
     value: float
     why: str
     end_ms: int | None = None
+    n_expected: float = 1.0
 
     @property
     def cost_s(self) -> float:
-        """Seconds that an answer takes."""
-        return SPOT_COST_S if self.end_ms is None else STRETCH_COST_S
+        """Seconds that an answer takes: a spot is looked at, a stretch is watched once and its events are labelled."""
+        return SPOT_COST_S * self.n_expected + (0.0 if self.end_ms is None else (self.end_ms - self.position_ms) / 1000)
+
+    def covers(self, other: "Question") -> bool:
+        """Whether an answer to this one, a stretch, decides the other, too."""
+        return (
+            self.end_ms is not None
+            and (self.match, self.half) == (other.match, other.half)
+            and self.position_ms <= other.position_ms < self.end_ms
+        )
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,7 @@ def find_questions(heads: Sequence[Head], match: str, known: Known, weights: Map
         questions.append(Question(match, half, position_ms, label, scores, weight * (doubt + spread), why))
     spots = [(label, ms) for label, half, ms, _ in groups if half == 1]
     spots += [(one.label, one.position_ms) for one in known.labels if one.half == 1]
-    return questions + _stretches(match, curves, spots, known, weights)
+    return questions + _stretches(match, curves, spots, questions, known)
 
 
 def _groups(of_heads: Sequence[Sequence[Spot]]) -> list[tuple[str, int, int, tuple[float | None, ...]]]:
@@ -168,10 +179,13 @@ def _stretches(
     match: str,
     curves: Sequence[Curves | None],
     spots: Sequence[tuple[str, int]],
+    asked: Sequence[Question],
     known: Known,
-    weights: Mapping[str, float],
 ) -> list[Question]:
-    """Stretches of the first half where no spot and no label is, but the scores are not low either."""
+    """Stretches of the first half that nobody has watched and no label is in, where scores are not low.
+
+    The events in one are as many as its open questions' mean scores make together, and the best scores beside them.
+    """
     given = [one for one in curves if one is not None]
     if not given or len({(one.labels, one.first_frame, one.step, one.fps) for one in given}) > 1:
         return []
@@ -185,17 +199,19 @@ def _stretches(
             mean[max(row - round(rate), 0) : max(row + round(rate), 0), first.labels.index(label)] = 0
     edges = np.append(np.arange(0, length, max(round(STRETCH_S * rate), 1)), length)
     labelled = sorted(one.position_ms for one in known.labels if one.half == 1)
+    of_half = sorted((one.position_ms, float(np.mean(one.scores))) for one in asked if one.half == 1)
+    times, means = [ms for ms, _ in of_half], [mean for _, mean in of_half]
     found = []
     for low, high in pairwise(edges.tolist()):
         best = mean[low:high].max(axis=0).clip(0, 1)
-        value = float(
-            sum(4 * one * (1 - one) * weights.get(label, 0) for one, label in zip(best, first.labels, strict=True))
-        )
         start_ms, end_ms = (round(1000 * (first.first_frame + row * first.step) / first.fps) for row in (low, high))
-        is_seen = any(start_ms <= ms < end_ms for ms in labelled)
-        is_seen = is_seen or known.has_seen(1, start_ms, end_ms)
-        if best.max(initial=0.0) >= LEAST_SCORE and not is_seen:
-            found.append(Question(match, 1, start_ms, None, (), value, "coverage", end_ms))
+        is_seen = any(start_ms <= ms < end_ms for ms in labelled) or known.has_seen(1, start_ms, end_ms)
+        inside = slice(bisect_left(times, start_ms), bisect_left(times, end_ms))
+        if is_seen or (best.max(initial=0.0) < LEAST_SCORE and not times[inside]):
+            continue
+        n_expected = max(1.0, float(best.sum()) + sum(means[inside]))
+        value = STRETCH_WORTH * n_expected
+        found.append(Question(match, 1, start_ms, None, (), value, "coverage", end_ms, n_expected))
     return found
 
 

@@ -13,42 +13,54 @@ DISCOUNT = 0.7  # of what another question of the class in the same minute is wo
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is asked: so many questions, and so many minutes of answering; None is no bound."""
+    """How much is asked: so many spots, and so many minutes of answering; None is no bound.
 
-    n_questions: int | None = None
+    A stretch counts as the events that it is likely to hold, one at least.
+    """
+
+    n_spots: int | None = None
     minutes: float | None = None
 
-    def holds(self, n: int, seconds: float) -> bool:
-        """Whether ``n`` questions that take so many seconds are within it."""
-        return (self.n_questions is None or n <= self.n_questions) and (
+    def holds(self, n_spots: float, seconds: float) -> bool:
+        """Whether questions about ``n_spots`` spots that take so many seconds are within it."""
+        return (self.n_spots is None or n_spots <= self.n_spots) and (
             self.minutes is None or seconds <= 60 * self.minutes
         )
 
+    def effort(self, question: Question) -> float:
+        """What a question takes of it: seconds where it bounds the minutes, else spots."""
+        return question.n_expected if self.minutes is None else question.cost_s
+
 
 def ranked(questions: Iterable[Question], budget: Budget) -> list[Question]:
-    """The questions that teach most for a second of answering, best first.
+    """The questions that teach most for what answering takes (`Budget.effort`), best first.
 
     Answers nearby are much alike: each question that is taken lowers the worth of those of its class in the same
-    minute of the match. One that no longer fits in the budget is passed over for a shorter one. ``value`` of those
+    minute of the match, and a stretch that of other stretches there. A stretch decides the spots in it, which are
+    passed over then. A question that no longer fits in the budget is passed over for a shorter one. ``value`` of those
     that are given is what was left of it.
     """
     asked: Counter[tuple[object, ...]] = Counter()
-    heap = [(-one.value / one.cost_s, place, 0, one) for place, one in enumerate(questions)]
+    stretches: dict[tuple[str, int], list[Question]] = {}
+    heap = [(-one.value / budget.effort(one), place, 0, one) for place, one in enumerate(questions)]
     heapq.heapify(heap)
     taken: list[Question] = []
-    seconds = 0.0
-    while heap:
+    n_spots = seconds = 0.0
+    while heap and budget.holds(n_spots + 1, seconds):
         worth, place, seen, one = heapq.heappop(heap)
+        if any(other.covers(one) for other in stretches.get((one.match, one.half), ())):
+            continue
         cell = (one.match, one.half, one.position_ms // CELL_MS, one.label)
         if asked[cell] > seen:  # worth less since it was put in
-            left = -one.value * DISCOUNT ** asked[cell] / one.cost_s
+            left = -one.value * DISCOUNT ** asked[cell] / budget.effort(one)
             heapq.heappush(heap, (left, place, asked[cell], one))
             continue
-        if not budget.holds(len(taken) + 1, seconds + one.cost_s):
-            if budget.n_questions is not None and len(taken) >= budget.n_questions:
-                break
+        if not budget.holds(n_spots + one.n_expected, seconds + one.cost_s):
             continue
         asked[cell] += 1
+        n_spots += one.n_expected
         seconds += one.cost_s
-        taken.append(replace(one, value=-worth * one.cost_s))
+        if one.end_ms is not None:
+            stretches.setdefault((one.match, one.half), []).append(one)
+        taken.append(replace(one, value=-worth * budget.effort(one)))
     return taken

@@ -309,7 +309,16 @@ def resources_of(view: View, desk: EditDesk | None = None) -> dict[str, Resource
         **({} if desk is None else desk.facts()),
     }
     table["/view.json"] = Resource("application/json", make=partial(_json_bytes, record))
+    if len(listed) == 1:  # which match is opened is known: its spots come beside the page's modules, not after them
+        early = [str(listed[0][name]) for name in ("spots", "edit") if name in listed[0]]
+        table["/"] = Resource(PAGE_TYPES[".html"], make=partial(_start_bytes, early))
     return table
+
+
+def _start_bytes(early: list[str]) -> bytes:
+    """The start page, which asks for the addresses ``early`` at once."""
+    links = "".join(f'<link rel="preload" href="{address}" as="fetch" crossorigin>\n' for address in early)
+    return (PAGE / "index.html").read_text(encoding="utf-8").replace("</head>", f"{links}</head>", 1).encode()
 
 
 def _curves(view: View, match_index: int, place: int) -> Curves | None:

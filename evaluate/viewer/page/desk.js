@@ -29,7 +29,7 @@ export async function post(address, value) {
 
 /** Asks for the labels of a match that is about to be shown: the answer to come, null where they are not corrected. */
 export function askLabels(match) {
-  return page.view.edits && token ? fetch(match.edit, { cache: "no-store" }).catch(() => null) : null;
+  return page.view.edits && token ? fetch(match.edit).catch(() => null) : null;
 }
 
 /** Takes over the labels that `askLabels` asked for; the record of the match then has them as its truth. */
