@@ -66,21 +66,28 @@ def test_rare_classes_count_more_up_to_three_times():
     assert weights["GOAL"] == 3.0
 
 
-def test_a_stretch_without_spots_where_scores_are_not_low_is_asked_about(spot_file: Callable):
-    (head,) = heads_of(spot_file, [("PASS", 1000, 0.9)])
+def test_a_stretch_is_worth_twice_the_events_that_it_is_likely_to_hold(spot_file: Callable):
+    (head,) = heads_of(spot_file, [("PASS", 1000, 0.9), ("OUT", 3000, 0.6)])
     scores = np.zeros((1500, len(LABELS)), dtype=np.float32)  # a minute
     scores[20:30, LABELS.index("PASS")] = 0.9  # that spot itself
     scores[1100, LABELS.index("SHOT")] = 0.3  # at 44 s
     path = head.predictions.path / "m" / "scores.npz"
     np.savez(path, scores=scores, frame_index=np.arange(1500), labels=np.array(LABELS.labels), fps=25.0)
     found = find_questions([head], "m", Known(), EVEN)
-    (stretch,) = [one for one in found if one.end_ms is not None]
-    assert (stretch.position_ms, stretch.end_ms, stretch.why) == (40_000, 60_000, "coverage")
-    assert stretch.value == pytest.approx(4 * 0.3 * 0.7)
-    assert find_questions([head], "m", Known((Spot("OUT", 50_000), Spot("PASS", 1000))), EVEN) == []
-    known = Known((Spot("PASS", 1000),), watched=((1, 30_000, 61_000),))
+    first, third = (one for one in found if one.end_ms is not None)  # from 20 to 40 s all scores are 0
+    assert (first.position_ms, first.end_ms, first.why) == (0, 20_000, "coverage")
+    assert first.n_expected == pytest.approx(0.9 + 0.6) and first.value == pytest.approx(3.0)
+    assert first.cost_s == pytest.approx(20 + 5 * 1.5)
+    assert (third.position_ms, third.end_ms, third.n_expected, third.value) == (
+        40_000,
+        60_000,
+        1.0,
+        2.0,
+    )  # one at least
+    assert find_questions([head], "m", Known((Spot("OUT", 50_000), Spot("PASS", 1000), Spot("OUT", 3000))), EVEN) == []
+    known = Known((Spot("PASS", 1000), Spot("OUT", 3000)), watched=((1, 30_000, 61_000),))
     assert find_questions([head], "m", known, EVEN) == []
-    assert find_questions([head], "m", replace(known, watched=((1, 41_000, 61_000),)), EVEN) == [stretch]
+    assert find_questions([head], "m", replace(known, watched=((1, 41_000, 61_000),)), EVEN) == [third]
 
 
 def question(value: float, position_ms: int, **more: object) -> Question:
@@ -96,6 +103,28 @@ def test_the_best_come_first_and_many_of_one_minute_lose_worth():
     assert [round(one.value, 6) for one in asked] == [1.0, 0.7, 0.6, 0.49]
 
 
+def stretch(position_ms: int, n_expected: float, **more: object) -> Question:
+    own: dict = {"label": None, "end_ms": position_ms + 20_000, "n_expected": n_expected, "why": "coverage", **more}
+    return question(2 * n_expected, position_ms, **own)
+
+
+def test_stretches_are_spread_over_the_minutes_and_decide_the_spots_in_them():
+    """Each is worth 2 an event; a second one of the same minute 0.7 of that, which a spot of 1.5 surpasses."""
+    inside, beside = question(1.5, 19_000), question(1.5, 20_001)
+    made = [stretch(0, 4.0), stretch(40_000, 9.0), stretch(60_000, 5.0), inside, beside]
+    assert [one.position_ms for one in ranked(made, Budget())] == [0, 60_000, 20_001, 40_000]
+    other = replace(inside, match="n")  # of another match
+    assert ranked([stretch(0, 4.0), inside, other], Budget())[1:] == [other]
+
+
+def test_minutes_buy_spots_where_little_happens_and_stretches_where_much_does():
+    """By the second: 2 * 1 / 25 and 2 * 9 / 65 for stretches with one event and nine, 1 / 5 for a spot at a half."""
+    spot = question(1.0, 300_000)
+    asked = ranked([stretch(0, 1.0), spot, stretch(120_000, 9.0)], Budget(minutes=60))
+    assert [one.position_ms for one in asked] == [120_000, 300_000, 0]
+    assert [one.position_ms for one in ranked([stretch(0, 1.0), spot], Budget())] == [0, 300_000]
+
+
 @given(
     st.lists(st.tuples(st.floats(0.01, 5), st.integers(0, 200_000), st.booleans()), max_size=30),
     st.integers(1, 40),
@@ -103,16 +132,20 @@ def test_the_best_come_first_and_many_of_one_minute_lose_worth():
 )
 def test_a_budget_is_never_passed_and_nothing_is_asked_twice(made: list, n: int, minutes: float):
     questions = [
-        question(value, ms, label=None if is_stretch else "PASS", end_ms=ms + 20_000 if is_stretch else None)
-        for value, ms, is_stretch in made
+        stretch(ms, n_expected=1 + value) if is_stretch else question(value, ms) for value, ms, is_stretch in made
     ]
-    asked = ranked(questions, Budget(n, minutes))
-    assert len(asked) <= n and sum(one.cost_s for one in asked) <= 60 * minutes
-    places = [(one.position_ms, one.end_ms) for one in asked]
-    assert all(places.count(one) <= [(q.position_ms, q.end_ms) for q in questions].count(one) for one in places)
-    worth = [one.value / one.cost_s for one in asked]
-    assert worth == sorted(worth, reverse=True)
-    assert len(ranked(questions, Budget())) == len(questions)
+    for budget in (Budget(n, minutes), Budget(n)):
+        asked = ranked(questions, budget)
+        assert sum(one.n_expected for one in asked) <= n
+        assert budget.minutes is None or sum(one.cost_s for one in asked) <= 60 * minutes
+        places = [(one.position_ms, one.end_ms) for one in asked]
+        assert all(places.count(one) <= [(q.position_ms, q.end_ms) for q in questions].count(one) for one in places)
+        worth = [one.value / budget.effort(one) for one in asked]
+        assert worth == sorted(worth, reverse=True)
+    whole = ranked(questions, Budget())
+    left = [one for one in questions if not any(other.covers(one) for other in whole)]
+    of_whole = [(one.position_ms, one.end_ms) for one in whole]
+    assert all((one.position_ms, one.end_ms) in of_whole for one in left)
 
 
 def test_a_queue_reads_back_and_another_file_is_refused_by_item(tmp_path: Path):

@@ -34,6 +34,15 @@ def server(tmp_path: Path, label_file: Callable, spot_file: Callable) -> Iterato
         yield running
 
 
+def test_the_page_of_one_match_asks_for_its_spots_at_once(server: ViewServer):
+    (match,) = listed(server)["matches"]
+    page = ask(server, "/")[1].decode()
+    assert f'<link rel="preload" href="{match["spots"]}" as="fetch" crossorigin>\n</head>' in page
+    assert page.replace(page[page.index('<link rel="preload" href="/spots') : page.index("</head>")], "") == (
+        PAGE / "index.html"
+    ).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
