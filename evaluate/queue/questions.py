@@ -210,8 +210,8 @@ def _stretches(
         if is_seen or (best.max(initial=0.0) < LEAST_SCORE and not times[inside]):
             continue
         n_expected = max(1.0, float(best.sum()) + sum(means[inside]))
-        value = STRETCH_WORTH * n_expected
-        found.append(Question(match, 1, start_ms, None, (), value, "coverage", end_ms, n_expected))
+        worth = STRETCH_WORTH * n_expected
+        found.append(Question(match, 1, start_ms, None, (), worth, "coverage", end_ms, n_expected))
     return found
 
 

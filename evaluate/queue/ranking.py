@@ -4,6 +4,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from zlib import crc32
 
 from .questions import Question
 
@@ -36,24 +37,24 @@ def ranked(questions: Iterable[Question], budget: Budget) -> list[Question]:
     """The questions that teach most for what answering takes (`Budget.effort`), best first.
 
     Answers nearby are much alike: each question that is taken lowers the worth of those of its class in the same
-    minute of the match, and a stretch that of other stretches there. A stretch decides the spots in it, which are
-    passed over then. A question that no longer fits in the budget is passed over for a shorter one. ``value`` of those
-    that are given is what was left of it.
+    minute of the match, and a stretch that of other stretches there. Stretches of the same worth are taken from all
+    over the matches. A stretch decides the spots in it, which are passed over then. A question that no longer fits in
+    the budget is passed over for a shorter one. ``value`` of those that are given is what was left of it.
     """
     asked: Counter[tuple[object, ...]] = Counter()
     stretches: dict[tuple[str, int], list[Question]] = {}
-    heap = [(-one.value / budget.effort(one), place, 0, one) for place, one in enumerate(questions)]
+    heap = [(-one.value / budget.effort(one), _lot(one), place, 0, one) for place, one in enumerate(questions)]
     heapq.heapify(heap)
     taken: list[Question] = []
     n_spots = seconds = 0.0
     while heap and budget.holds(n_spots + 1, seconds):
-        worth, place, seen, one = heapq.heappop(heap)
+        worth, lot, place, seen, one = heapq.heappop(heap)
         if any(other.covers(one) for other in stretches.get((one.match, one.half), ())):
             continue
         cell = (one.match, one.half, one.position_ms // CELL_MS, one.label)
         if asked[cell] > seen:  # worth less since it was put in
             left = -one.value * DISCOUNT ** asked[cell] / budget.effort(one)
-            heapq.heappush(heap, (left, place, asked[cell], one))
+            heapq.heappush(heap, (left, lot, place, asked[cell], one))
             continue
         if not budget.holds(n_spots + one.n_expected, seconds + one.cost_s):
             continue
@@ -64,3 +65,8 @@ def ranked(questions: Iterable[Question], budget: Budget) -> list[Question]:
             stretches.setdefault((one.match, one.half), []).append(one)
         taken.append(replace(one, value=-worth * budget.effort(one)))
     return taken
+
+
+def _lot(question: Question) -> int:
+    """Where a question comes among those of the same worth: stretches by chance, the same at every call."""
+    return 0 if question.end_ms is None else crc32(f"{question.match} {question.half} {question.position_ms}".encode())
