@@ -128,7 +128,7 @@ def felt(folder: Path) -> None:
             opened.append(window.evaluate("window.drawnAt") / 1000)
         took: dict[str, list[float]] = {"add": [], "move": [], "undo": []}
         for turn in range(10):
-            window.evaluate(f"import('/walking.js').then((walking) => walking.seek({600 + 1.79 * turn}))")
+            window.evaluate(f"import('/app.js').then(({{ walking }}) => walking.seek({600 + 1.79 * turn}))")
             window.wait_for_timeout(400)
             for name, key in (("add", "3"), ("move", "i"), ("undo", "z")):
                 took[name].append(window.evaluate(PRESSED, key) / 1000)

@@ -108,7 +108,7 @@ class Tour:
 
     def seek(self, seconds: float) -> None:
         """Shows a moment."""
-        self.window.evaluate(f"import('/walking.js').then((walking) => walking.seek({seconds}))")
+        self.window.evaluate(f"import('/app.js').then(({{ walking }}) => walking.seek({seconds}))")
         until(self.window, f"Math.abs(document.getElementById('video').currentTime - {seconds}) < 0.05")
 
 
@@ -199,7 +199,7 @@ def drag(tour: Tour) -> int:
     before = at(tour.entries(), "SHOT")
     window.locator("#overlay").scroll_into_view_if_needed()
     x, y = window.evaluate(
-        """() => import('/page.js').then(({ timeline }) => {
+        """() => import('/app.js').then(({ page: { timeline } }) => {
           const box = timeline.overlay.getBoundingClientRect();
           const lane = document.querySelector('#gutter div').offsetHeight;
           const place = [...document.querySelectorAll('#gutter div')].findIndex((one) => one.title === 'SHOT');
@@ -312,7 +312,7 @@ def pictures(browser: Any, url: str, out: Path) -> None:
         ("edit", 1366, 860, False), ("edit-wide", 1366, 768, False), ("edit-phone", 390, 844, True),
     ):  # fmt: skip
         window = opened(browser, url, width=width, height=height, touch=touch)
-        window.evaluate("import('/walking.js').then((walking) => walking.seek(60))")
+        window.evaluate("import('/app.js').then(({ walking }) => walking.seek(60))")
         window.locator("#next-doubt").tap() if touch else window.keyboard.press("f")
         tour = Tour(window, Path(), name)
         if name == "edit-wide":

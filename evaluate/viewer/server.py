@@ -23,6 +23,7 @@ from ...cache.errors import BallspotError
 from .curves import Curves
 from .desk import EditDesk
 from .guard import READ_WITHIN_S, Refusal, Writes, body_length, check_request
+from .page_script import page_script
 from .view import View, ViewedMatch, curves_of, match_record
 
 PAGE = Path(__file__).parent / "page"
@@ -275,8 +276,9 @@ def resources_of(view: View, desk: EditDesk | None = None) -> dict[str, Resource
     table = {
         f"/{path.name}": Resource(PAGE_TYPES[path.suffix], path=path)
         for path in sorted(PAGE.iterdir())
-        if path.suffix in PAGE_TYPES
+        if path.suffix in PAGE_TYPES and path.suffix != ".js"
     }
+    table["/app.js"] = Resource(PAGE_TYPES[".js"], make=lambda: page_script(PAGE).encode())
     table["/"] = table.pop("/index.html")
     curves = lru_cache(maxsize=REMEMBERED_CURVES)(partial(_curves, view))
     listed = []
@@ -309,7 +311,7 @@ def resources_of(view: View, desk: EditDesk | None = None) -> dict[str, Resource
         **({} if desk is None else desk.facts()),
     }
     table["/view.json"] = Resource("application/json", make=partial(_json_bytes, record))
-    if len(listed) == 1:  # which match is opened is known: its spots come beside the page's modules, not after them
+    if len(listed) == 1:  # which match is opened is known: its spots come beside the page's script, not after it
         early = [str(listed[0][name]) for name in ("spots", "edit") if name in listed[0]]
         table["/"] = Resource(PAGE_TYPES[".html"], make=partial(_start_bytes, early))
     return table

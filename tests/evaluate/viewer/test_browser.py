@@ -127,7 +127,7 @@ def test_no_key_is_lost_while_the_video_seeks(tmp_path: Path, opened: Callable, 
         until(page, "document.getElementById('video').readyState >= 2")
         frames = page.evaluate(
             """async (event) => {
-              const { clock } = await import('/page.js');
+              const { clock } = (await import('/app.js')).page;
               const keys = [["l", 50], ["ArrowRight", 25, true], ["ArrowRight", 1], ["ArrowLeft", -1], ["j", -50]];
               const found = [];
               let wanted = 0;

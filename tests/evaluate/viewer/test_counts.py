@@ -62,7 +62,7 @@ def test_every_hit_and_kind_equals_pythons_on_crowded_spots(tmp_path: Path, open
         page = opened(server.url)
         found = page.evaluate(
             """async (cases) => {
-              const { poolSpots, judge, averagePrecision } = await import('/matching.js');
+              const { poolSpots, judge, averagePrecision } = (await import('/app.js')).matching;
               return cases.map(({ sides, tolerance, fps }) => {
                 const [truths, spots] = sides.map(([ms, label, score], place) => poolSpots(
                   { ms, label, score, half: ms.map(() => 1) }, { half: 1, nLabels: 3, fps, scored: place === 1 }));
@@ -113,7 +113,7 @@ def test_the_rate_of_a_video_is_measured_to_a_thousandth(tmp_path: Path, opened:
         page = opened(server.url)
         found = page.evaluate(
             """async (cases) => {
-              const { measuredRate } = await import('/clock.js');
+              const { measuredRate } = (await import('/app.js')).clock;
               return cases.map(measuredRate);
             }""",
             [samples for _, samples in cases],

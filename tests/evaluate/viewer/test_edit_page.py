@@ -57,7 +57,7 @@ def press(page, *keys: str, says: str = "saved") -> None:
 
 
 def seek(page, seconds: float) -> None:
-    page.evaluate(f"import('/walking.js').then((walking) => walking.seek({seconds}))")
+    page.evaluate(f"import('/app.js').then(({{ walking }}) => walking.seek({seconds}))")
     until(page, f"Math.abs(document.getElementById('video').currentTime - {seconds}) < 0.02")
 
 
@@ -139,7 +139,7 @@ def pressed_at_once(page, *keys: str) -> None:
         "(keys) => keys.forEach((key) => document.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })))",
         list(keys),
     )
-    page.evaluate("import('/desk.js').then((desk) => desk.settled())")
+    page.evaluate("import('/app.js').then(({ desk }) => desk.settled())")
 
 
 def test_keys_that_come_faster_than_answers_edit_the_label_that_was_chosen(root: Path, opened: Callable):
@@ -180,7 +180,7 @@ def test_a_match_that_is_not_there_yet_is_not_edited_as_the_one_before(root: Pat
         pressed_at_once(page, "Delete", "3")
         held[0].continue_()
         page.wait_for_selector("#edit:not([hidden])")
-        page.evaluate("import('/desk.js').then((desk) => desk.settled())")
+        page.evaluate("import('/app.js').then(({ desk }) => desk.settled())")
     assert len(labels(root)) == 3
     assert (other / "Labels-ball.json").read_bytes() == (root / MATCH / "Labels-ball.json").read_bytes()
 
@@ -190,9 +190,10 @@ def test_at_24_frames_a_second_a_class_key_changes_the_label_of_the_frame_shown(
     path.write_text(path.read_text().replace('"1020"', '"1041"'))  # frame 25 begins at 1041.67
     with editing(root) as server:
         page = opened(server.url)
-        page.evaluate("import('/page.js').then(({clock}) => { clock.fps = 24; clock.knownFps = true; })")
+        page.evaluate("import('/app.js').then(({ page: { clock } }) => { clock.fps = 24; clock.knownFps = true; })")
         for ms, frame in ((1000, 24), (41, 1), (42, 1), (0, 0)):  # a frame is the last one that begins before ms + 1
-            assert page.evaluate(f"import('/page.js').then(({{clock}}) => clock.frameOfSpot({ms}))") == frame
+            ask = f"import('/app.js').then(({{ page: {{ clock }} }}) => clock.frameOfSpot({ms}))"
+            assert page.evaluate(ask) == frame
         page.keyboard.press(".")
         press(page, "3")
         assert labels(root) == [("HEADER", 1041), ("DRIVE", 2020), ("OUT", 9020)]
@@ -241,7 +242,7 @@ def drag(page, move: Callable, down: Callable, up: Callable) -> None:
     lanes = page.evaluate("[...document.querySelectorAll('#gutter div')].map(d => d.title)")
     lane = page.evaluate("document.querySelector('#gutter div').offsetHeight")
     out = page.evaluate(
-        "import('/page.js').then(({page, timeline}) => { const t = page.model.truths;"
+        "import('/app.js').then(({ page: { page, timeline } }) => { const t = page.model.truths;"
         " return timeline.x(t.time[t.start[4]]); })"
     )
     x, y = box["x"] + out, box["y"] + 20 + lanes.index("OUT") * lane + 6

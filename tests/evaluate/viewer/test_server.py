@@ -171,16 +171,21 @@ def test_every_answer_forbids_sniffing_and_scripts_from_elsewhere(server: ViewSe
 
 def test_every_file_of_the_page_is_shipped_and_served(server: ViewServer):
     root = Path(__file__).resolve().parents[3]
-    files = [path for path in (root / "evaluate" / "viewer" / "page").iterdir() if path.name != "index.html"]
+    files = [path for path in PAGE.iterdir() if path.name != "index.html"]
     assert len(files) > 5
-    assert all(ask(server, f"/{path.name}")[1] == path.read_bytes() for path in files)
+    script = ask(server, "/app.js")[1].decode()
+    for path in files:
+        if path.suffix == ".js":
+            assert script.count(f"\n// {path.name}\n") == 1 or script.startswith(f"// {path.name}\n")
+        else:
+            assert ask(server, f"/{path.name}")[1] == path.read_bytes()
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     assert "page/*" in project["tool"]["setuptools"]["package-data"]["ballspot.evaluate.viewer"]
 
 
-def test_every_module_is_asked_for_at_once(server: ViewServer):
-    named = re.findall(r'<link rel="modulepreload" href="([^"]+)">', ask(server, "/")[1].decode())
-    assert sorted([*named, "app.js"]) == sorted(path.name for path in PAGE.glob("*.js"))
+def test_the_page_asks_for_one_script(server: ViewServer):
+    assert re.findall(r"[\w./]+\.js\b", ask(server, "/")[1].decode()) == ["app.js"]
+    assert ask(server, "/clock.js")[0].status == 404
 
 
 def test_an_answer_on_an_open_connection_comes_at_once(server: ViewServer):

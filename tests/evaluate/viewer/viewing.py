@@ -158,8 +158,8 @@ def settled(page) -> dict[str, list[str]]:
     until(
         page,
         """(async () => {
-          const { clock, page: shown, timeline } = await import('/page.js');
-          const { writeHash } = await import('/state.js');
+          const { clock, page: shown, timeline } = (await import('/app.js')).page;
+          const { writeHash } = (await import('/app.js')).state;
           const whole = timeline.span >= timeline.duration - 1e-6;
           const view = whole ? { from: 0, span: 0 } : { from: timeline.from, span: timeline.span };
           const state = { ...shown.state, t: clock.time, ...view };
