@@ -82,9 +82,13 @@ codecs.register_error("ballspot", as_escapes)
 # Torch then asks Linux for pages of 2 MB, which a fine-tuning on a CPU fills a sixth faster (bench/pages.py); it looks
 # once, when it first takes memory, so this comes before any command is imported.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-# Threads that wait for one another sleep. By default they spin, which takes the cores from other work and from one
-# another on a busy machine (bench/threads.py measures it). Torch's OpenMP reads this once, when torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that wait for one another spin for a fraction of a millisecond and then sleep. By default they spin on, which
+# takes the cores from other work and from one another on a busy machine; to sleep at once makes a step of small
+# products five times as long on a quiet one (bench/threads.py). OpenMP reads both once, when torch is imported; the
+# second is libgomp's, which the wheels for Linux bring.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 class LazyGroup(click.Group):

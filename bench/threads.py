@@ -3,9 +3,10 @@
     python bench/threads.py --load 0 --load 2 --load 8
 
 The named baseline is torch as it comes: a thread a core, and threads that wait for one another by spinning. Beside it
-stand threads that sleep while they wait (OMP_WAIT_POLICY=PASSIVE, which `ballspot` sets) and a single thread. The load
-is so many processes that compute without end. Each measurement is a process of its own, and the three take turns, round
-by round; medians of the milliseconds a step of the preset `best` on cached features. Prints a Markdown table.
+stand threads that sleep while they wait (OMP_WAIT_POLICY=PASSIVE), at once or after 10,000 turns (GOMP_SPINCOUNT, which
+`ballspot` sets), and a single thread. The load is so many processes that compute without end. Each measurement is a
+process of its own, and the ways take turns, round by round; medians of the milliseconds a step of the preset `best` on
+cached features. Prints a Markdown table.
 """
 
 import argparse
@@ -19,10 +20,12 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
+SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 WAYS = {
-    "a thread a core, spinning": {"OMP_WAIT_POLICY": ""},
-    "a thread a core, sleeping": {"OMP_WAIT_POLICY": "PASSIVE"},
-    "one thread": {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"},
+    "a thread a core, spinning": {"OMP_WAIT_POLICY": "", "GOMP_SPINCOUNT": ""},
+    "a thread a core, sleeping at once": SLEEPING,
+    "a thread a core, sleeping after 10,000 turns": {**SLEEPING, "GOMP_SPINCOUNT": "10000"},
+    "one thread": {**SLEEPING, "OMP_NUM_THREADS": "1"},
 }
 STEPS = 6
 LOAD = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(10**6))"  # ends with its parent
