@@ -1,6 +1,7 @@
 """The options that the commands of this folder share."""
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,9 +80,13 @@ plot_format_option = click.option(
 
 
 def form_of_plots(plots: Path | None, plot_format: str | None) -> str:
-    """What pictures are written as. Raises BallspotError where a form is given and no folder for them."""
+    """What pictures are written as. Raises BallspotError where a form is given and no folder for them, and where
+    pictures are asked for and cannot be drawn, before anything is computed.
+    """
     if plot_format is not None and plots is None:
         raise BallspotError(f"--plot-format {plot_format}: is for the pictures of --plots; give --plots FOLDER with it")
+    if plots is not None and find_spec("matplotlib") is None:
+        raise BallspotError("--plots: pictures need matplotlib; install it with: pip install 'ballspot[plots]'")
     return plot_format or "png"
 
 

@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,16 @@ def test_the_json_object_has_the_fixed_form(folders: list[str]):
     assert (record["per_class"]["PASS"]["ap"], record["per_class"]["PASS"]["n_truth"]) == (1.0, 1)
     assert record["frequent_ap"] is None
     assert record["original_protocol"]["fps"] == 12.5
+
+
+def test_pictures_that_cannot_be_drawn_are_refused_before_the_tables(
+    folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = call(*folders, "--plots", str(tmp_path / "plots"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "--plots: pictures need matplotlib; install it with: pip install 'ballspot[plots]'" in result.stderr
+    assert not (tmp_path / "plots").exists()
 
 
 def test_labels_that_share_class_and_frame_are_counted_in_a_note_and_only_there(

@@ -120,7 +120,12 @@ def whole(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.mark.parametrize("n_batches", [0, 1, 30])
 def test_an_interrupted_extraction_ends_in_the_same_bytes(
-    matches: tuple[Match, ...], whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_batches: int
+    matches: tuple[Match, ...],
+    whole: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    n_batches: int,
 ) -> None:
     job = ExtractionJob(load_backbone(BackboneSpec("regnety_002", "random", SIZE), CPU), device=CPU)
     n_given = 0
@@ -138,11 +143,13 @@ def test_an_interrupted_extraction_ends_in_the_same_bytes(
         patch.setattr(DecodingProcess, "batches", breaking)
         with pytest.raises(StoppedError):
             extract_matches(matches[:1], tmp_path / "cut", job)
+    assert "begun before" not in capsys.readouterr().err
     path = store_path(tmp_path / "cut", matches[0].name)
     assert the_part(path).exists() and not path.exists()
     with the_part(path).open("ab") as stream:
         stream.write(b"ROWS and then the power went")
     (resumed,) = extract_matches(matches[:1], tmp_path / "cut", job)
+    assert f"{matches[0].name}: it was begun before; the rows that are there are kept" in capsys.readouterr().err
     assert resumed.n_new_rows == 250 - Settings().batch_rows * n_batches // 64 * 64  # records of 64 rows
     assert path.read_bytes() == whole
     assert not the_part(path).exists()
