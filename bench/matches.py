@@ -3,7 +3,8 @@
 ::
 
     ballspot sweep matches features/lite0 --data DATA --out runs/matches-lite0
-    python bench/matches.py "ImageNet=runs/matches-lite0" --block 60 --out docs/pictures/matches.svg
+    python bench/matches.py --line ImageNet runs/matches-lite0 --block 60 --out docs/pictures/matches.svg
+    python bench/matches.py --line motion runs/amount/features=motion,* --out docs/pictures/amount.svg
 """
 
 import argparse
@@ -53,18 +54,19 @@ def draw(lines: dict[str, Comparison], out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "sweeps",
+        "--line",
         nargs="+",
-        metavar="NAME=SWEEP",
-        help="what a line is called, and the folder of its sweep, or several with commas",
+        action="append",
+        required=True,
+        metavar=("NAME", "SWEEP"),
+        help="what a line is called, and the folders of its sweep: a whole one, or some of its settings",
     )
     parser.add_argument("--block", type=float, default=60.0, help="seconds of a block that is drawn again")
     parser.add_argument("--out", type=Path, required=True, help="the figure, SVG or PNG")
     given = parser.parse_args()
     lines = {}
-    for text in given.sweeps:
-        name, _, folder = text.partition("=")
-        lines[name] = compare_runs([Path(one) for one in folder.split(",")], bootstrap=Bootstrap(block_s=given.block))
+    for name, *folders in given.line:
+        lines[name] = compare_runs([Path(one) for one in folders], bootstrap=Bootstrap(block_s=given.block))
     draw(lines, given.out)
 
 
