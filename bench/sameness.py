@@ -169,6 +169,8 @@ def break_store(store: Path, folder: Path) -> None:
 def copy_made(before: Path, folder: Path) -> None:
     """Takes the stores, runs and bundles of an earlier recording, which are not made again then."""
     for name in json.loads((before / "made.json").read_text()):
+        if not (before / "work" / name).exists():  # a later command took it away
+            continue
         place = folder / "work" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(before / "work" / name, place)
