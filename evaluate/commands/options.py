@@ -1,7 +1,6 @@
 """The options that the commands of this folder share."""
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,8 +84,10 @@ def form_of_plots(plots: Path | None, plot_format: str | None) -> str:
     """
     if plot_format is not None and plots is None:
         raise BallspotError(f"--plot-format {plot_format}: is for the pictures of --plots; give --plots FOLDER with it")
-    if plots is not None and find_spec("matplotlib") is None:
-        raise BallspotError("--plots: pictures need matplotlib; install it with: pip install 'ballspot[plots]'")
+    if plots is not None:
+        from ..reporting import require_matplotlib
+
+        require_matplotlib()
     return plot_format or "png"
 
 

@@ -2,7 +2,7 @@
 
 from .comparison_tables import comparison_tables, settings_rows
 from .figures import draw_comparison
-from .plots import COLOURS, FAINT, INK, draw_evaluation
+from .plots import COLOURS, FAINT, INK, draw_evaluation, require_matplotlib
 from .report import write_report
 from .tables import (
     TextTable,

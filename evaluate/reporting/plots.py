@@ -1,6 +1,7 @@
 """Pictures of an evaluation: AP with intervals, mistakes, tolerances, timing of scores, confusions."""
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,12 @@ def draw_evaluation(evaluation: Evaluation, folder: Path, form: str = "png") -> 
     return [paint(folder / f"{name}.{form}", size, draw) for name, (size, draw) in pictures.items()]
 
 
+def require_matplotlib() -> None:
+    """Raises BallspotError when matplotlib is not installed (extra `plots`)."""
+    if find_spec("matplotlib") is None:
+        raise BallspotError("pictures need matplotlib; install it with: pip install 'ballspot[plots]'")
+
+
 def paint(path: Path, size: tuple[float, float], draw: "Callable[[Axes], None]") -> Path:
     """Draws a figure of ``size`` in inches to a file whose name ends in its form, whole or not at all.
 
@@ -53,11 +60,10 @@ def paint(path: Path, size: tuple[float, float], draw: "Callable[[Axes], None]")
     signs is no formula; the same figure gives the same bytes. Raises BallspotError when matplotlib is not installed
     (extra `plots`).
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise BallspotError("pictures need matplotlib; install it with: pip install 'ballspot[plots]'") from error
+    require_matplotlib()
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     form = path.suffix.removeprefix(".")
     nobody = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None, "Creator": None}}
     known: Any = {"text.parse_math": False, "pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "ballspot"}

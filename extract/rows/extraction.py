@@ -93,8 +93,8 @@ def extract_matches(
         title = wanted[0][0].name if len(wanted) == 1 else f"{len(wanted)} matches"
         begun = sum(bool(find_parts(path)) for _, path in wanted)
         if begun:
-            which = "it was" if len(wanted) == 1 else f"{begun} of them were"
-            note(f"{title}: {which} begun before; the rows that are there are kept")
+            which = "" if len(wanted) == 1 else f"{begun} of them "
+            note(f"{title}: {which}begun before; the rows that are there are kept")
         note(f"{title}: reading every packet for the frames' times, then the first frames; Ctrl-C loses nothing")
         with ProgressLine(title, 0, unit="frames") as progress, closing(planned(wanted, job)) as plans:
             _run(plans, crew or one_by_one(job), progress, done, failed, len(wanted))

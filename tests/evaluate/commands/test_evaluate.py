@@ -44,7 +44,7 @@ def test_pictures_that_cannot_be_drawn_are_refused_before_the_tables(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = call(*folders, "--plots", str(tmp_path / "plots"))
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "--plots: pictures need matplotlib; install it with: pip install 'ballspot[plots]'" in result.stderr
+    assert "pictures need matplotlib; install it with: pip install 'ballspot[plots]'" in result.stderr
     assert not (tmp_path / "plots").exists()
 
 

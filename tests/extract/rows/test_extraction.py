@@ -149,7 +149,7 @@ def test_an_interrupted_extraction_ends_in_the_same_bytes(
     with the_part(path).open("ab") as stream:
         stream.write(b"ROWS and then the power went")
     (resumed,) = extract_matches(matches[:1], tmp_path / "cut", job)
-    assert f"{matches[0].name}: it was begun before; the rows that are there are kept" in capsys.readouterr().err
+    assert f"{matches[0].name}: begun before; the rows that are there are kept" in capsys.readouterr().err
     assert resumed.n_new_rows == 250 - Settings().batch_rows * n_batches // 64 * 64  # records of 64 rows
     assert path.read_bytes() == whole
     assert not the_part(path).exists()
